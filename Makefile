@@ -1,0 +1,44 @@
+# make sweep: the main job on this machine.   make test: the whole test suite.   Each is sufficient alone.
+PYTHON ?= python3
+BIN = .venv/bin
+GRID ?= init=xavier,kaiming act=tanh,relu
+
+.PHONY: sweep test check bench figures clean
+
+sweep: .venv/run
+	$(BIN)/python -m sweep -m $(GRID)
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+check: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/run
+	$(BIN)/python benchmarks/bench.py
+
+figures: .venv/run
+	$(BIN)/python -m sweep -m root=.figures
+	$(BIN)/python -m sweep -m grid=textbook root=.figures
+	$(BIN)/python -m sweep root=.figures
+	cp .figures/standard/report/std.png docs/standard-std.png
+	cp .figures/standard/report/layers.png docs/standard-layers.png
+	cp .figures/textbook/report/histograms.png docs/textbook-histograms.png
+	cp .figures/single/report/cell-xavier-tanh-*.png docs/cell-xavier-tanh.png
+	rm -rf .figures
+
+# The stamps say what .venv holds; a change of the dependencies makes it again.
+.venv/run: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sweep needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	touch $@
+
+.venv/dev: .venv/run
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .figures

@@ -1,0 +1,51 @@
+"""Does the signal survive this network before you train it?
+
+    import sweep
+    cells = sweep.load("outputs/standard")                    # one row per cell
+    layers = sweep.load("outputs/standard", table="layers")   # one row per cell and layer
+    sweep.propagate(init="xavier", act="tanh", depth=10, width=500, seed=0)
+
+Everything is imported when it is first asked for, so that `import sweep` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweep import activations, initializers
+    from sweep.errors import RequestError, StoreError, SweepError, UserCodeError
+    from sweep.interactive import propagate
+    from sweep.results import load
+
+_HOMES = {
+    "load": "sweep.results",
+    "propagate": "sweep.interactive",
+    "RequestError": "sweep.errors",
+    "StoreError": "sweep.errors",
+    "SweepError": "sweep.errors",
+    "UserCodeError": "sweep.errors",
+}
+_MODULES = ("activations", "initializers")
+
+__all__ = [
+    "RequestError",
+    "StoreError",
+    "SweepError",
+    "UserCodeError",
+    "activations",
+    "initializers",
+    "load",
+    "propagate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"sweep.{name}")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'sweep' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,82 @@
+"""The command line: `python -m sweep`, or the console script `sweep`."""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from sweep.command import guarded
+from sweep.errors import RequestError, unknown
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def main() -> None:
+    """Run the command line and leave with its exit status."""
+    sys.exit(guarded(lambda: _main(sys.argv[1:])))
+
+
+def _main(arguments: Sequence[str]) -> int:
+    import hydra  # noqa: PLC0415
+    from hydra._internal.utils import get_args_parser  # noqa: PLC0415
+    from hydra.errors import HydraException, MissingConfigException  # noqa: PLC0415
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
+    from sweep.overrides import checked  # noqa: PLC0415
+
+    parser = get_args_parser()
+    parser.prog = "sweep"
+    parser.error = _refuse  # type: ignore[method-assign]
+    parsed = parser.parse_args(list(arguments))
+    if parsed.multirun and (parsed.cfg or parsed.info):
+        raise RequestError("--cfg and --info show one composed config: leave -m away")
+    if not parsed.shell_completion:
+        given = set(parsed.overrides)
+        flags = [argument for argument in arguments if argument not in given]
+        sys.argv[1:] = [*flags, *checked(parsed.overrides, parsed.multirun)]
+    run = hydra.main(version_base="1.3", config_path=str(_conf()), config_name="config")(_run_one)
+    if "HYDRA_FULL_ERROR" in os.environ:  # somebody wants the traceback
+        run()
+        return 0
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, instead of printing several lines and leaving with 1
+    try:
+        run()
+    except MissingConfigException as error:
+        group, _, option = (error.missing_cfg_file or "").partition("/")
+        if error.options:  # Hydra's list leaves out the folders: init=torch/…
+            raise unknown(group, option, _options(group) or error.options) from error
+        raise RequestError(_one_line(error)) from error
+    except (HydraException, OmegaConfBaseException) as error:
+        raise RequestError(_one_line(error)) from error
+    return 0
+
+
+def _run_one(config: "DictConfig") -> None:
+    from sweep.request import run_one  # noqa: PLC0415
+
+    raise SystemExit(guarded(lambda: run_one(config)))
+
+
+def _refuse(message: str) -> NoReturn:
+    raise RequestError(f"{message}; see python -m sweep --help")
+
+
+def _conf() -> Path:
+    """The folder of config groups: inside the package in a wheel, beside it in a checkout."""
+    package = Path(__file__).resolve().parent
+    return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
+
+
+def _options(group: str) -> list[str]:
+    folder = _conf() / group
+    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Activation functions: f, f', where f is not smooth, and whether f is homogeneous.
+
+`python -m sweep.activations` lists them. Adding one is an entry in `ACTIVATIONS` and a file in
+conf/act/; kernel, theory, report and tests pick it up from here.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from sweep import check
+from sweep.activations import piecewise, smooth
+from sweep.activations.core import FLAT_SLOPE, Activation, Array, Given, flat_share
+from sweep.activations.custom import custom
+from sweep.errors import unknown
+
+__all__ = [
+    "ACTIVATIONS",
+    "CUSTOM",
+    "FLAT_SLOPE",
+    "Activation",
+    "flat_share",
+    "get",
+    "parameter_names",
+    "parameters_of",
+    "resolved",
+]
+
+
+def leaky_relu(negative_slope: float = 0.01) -> Activation:
+    """max(z, 0) + negative_slope · min(z, 0): Maas et al. 2013."""
+    slope = check.real("act.negative_slope", negative_slope)
+    return Activation(
+        "leaky_relu",
+        Given(piecewise.leaky_relu, (slope,)),
+        Given(piecewise.leaky_relu_slope, (slope,)),
+        kinks=(0.0,),
+        homogeneous=True,
+        formula=f"max(z, 0) + {slope:g} min(z, 0)",
+        parameters=(("negative_slope", slope),),
+    )
+
+
+def elu(alpha: float = 1.0) -> Activation:
+    """max(z, 0) + alpha · (exp(min(z, 0)) - 1): Clevert et al. 2016."""
+    alpha = check.real("act.alpha", alpha)
+    factor = "" if alpha == 1 else f"{alpha:g} "
+    return Activation(
+        "elu",
+        Given(piecewise.elu, (alpha,)),
+        Given(piecewise.elu_slope, (alpha,)),
+        kinks=(0.0,),  # with alpha = 1 it is f'' that jumps
+        formula=f"z if z > 0 else {factor}(exp(z) - 1)",
+        parameters=(("alpha", alpha),),
+    )
+
+
+# A function is an activation with parameters, which it takes; an Activation has none.
+ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
+    "identity": Activation("identity", np.positive, smooth.identity_slope, homogeneous=True, formula="z"),
+    "relu": Activation(
+        "relu", piecewise.relu, piecewise.relu_slope, kinks=(0.0,), homogeneous=True, formula="max(z, 0)"
+    ),
+    "leaky_relu": leaky_relu,
+    "elu": elu,
+    "selu": Activation(
+        "selu",
+        piecewise.selu,
+        piecewise.selu_slope,
+        kinks=(0.0,),
+        formula="1.0507 (z if z > 0 else 1.6733 (exp(z) - 1))",
+    ),
+    "gelu": Activation("gelu", smooth.gelu, smooth.gelu_slope, formula="z Φ(z)"),
+    "gelu_tanh": Activation(
+        "gelu_tanh",
+        smooth.gelu_tanh,
+        smooth.gelu_tanh_slope,
+        formula="z/2 (1 + tanh(√(2/π) (z + 0.044715 z³)))",
+    ),
+    "silu": Activation("silu", smooth.silu, smooth.silu_slope, formula="z / (1 + exp(-z))"),
+    "mish": Activation("mish", smooth.mish, smooth.mish_slope, formula="z tanh(log(1 + exp(z)))"),
+    "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, formula="tanh(z)"),
+    "sigmoid": Activation("sigmoid", smooth.sigmoid, smooth.sigmoid_slope, formula="1 / (1 + exp(-z))"),
+    "erf": Activation("erf", smooth.erf, smooth.erf_slope, formula="erf(z)"),
+    "hardtanh": Activation(
+        "hardtanh",
+        piecewise.hardtanh,
+        piecewise.hardtanh_slope,
+        kinks=(-1.0, 1.0),
+        formula="min(max(z, -1), 1)",
+    ),
+    "softplus": Activation("softplus", smooth.softplus, smooth.softplus_slope, formula="log(1 + exp(z))"),
+    "softsign": Activation(
+        "softsign", piecewise.softsign, piecewise.softsign_slope, kinks=(0.0,), formula="z / (1 + abs(z))"
+    ),
+    "sin": Activation("sin", np.sin, smooth.sin_slope, formula="sin(z)"),
+}
+
+
+CUSTOM = "custom"  # a user's own: not one activation but any
+
+
+def get(name: str, **parameters: Any) -> Activation:
+    """The activation of that name, with its parameters validated.
+
+    Raises RequestError for an unknown name, an unknown parameter or a bad value.
+    """
+    entry = _entry(name)
+    check.parameters("act", name, parameters, parameter_names(name))
+    return entry if isinstance(entry, Activation) else entry(**parameters)
+
+
+def resolved(act: str | Activation | Callable[..., Array], parameters: Mapping[str, Any]) -> Activation:
+    """The activation of a name, of a user's function f(z, **parameters), or as it is."""
+    if isinstance(act, str):
+        return get(act, **parameters)
+    return act if isinstance(act, Activation) else custom(act, kwargs=parameters)
+
+
+def parameter_names(name: str) -> tuple[str, ...]:
+    """The parameters that the activation `name` takes."""
+    entry = _entry(name)
+    return () if isinstance(entry, Activation) else tuple(inspect.signature(entry).parameters)
+
+
+def parameters_of(name: str, act: Activation) -> dict[str, Any]:
+    """The values of those parameters in `act`, defaults included."""
+    values = dict(act.parameters)
+    return {key: values[key] for key in parameter_names(name)}
+
+
+def _entry(name: str) -> Activation | Callable[..., Activation]:
+    if name == CUSTOM:
+        return custom
+    if name not in ACTIVATIONS:
+        raise unknown("act", name, (*ACTIVATIONS, CUSTOM))
+    return ACTIVATIONS[name]

@@ -1,0 +1,61 @@
+"""What an activation is: f, f', where f is not smooth, and whether f is homogeneous."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[Any]
+
+# abs(f') below this passes no gradient to speak of: for tanh, exactly abs(h) > 0.99.
+FLAT_SLOPE = 1 - 0.99**2
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An elementwise activation, float32 and float64 alike; compared by value.
+
+    f: z -> h.
+    derivative: (z, h) -> f'(z), given h = f(z), in whichever of the two it is cheaper.
+    kinks: the points where f is not smooth, be it a higher derivative that jumps.
+    homogeneous: f(c z) = c f(z) for every c > 0.
+    formula: f(z) in one line, with the values of the parameters.
+    parameters: (name, value) of each.
+    """
+
+    name: str
+    f: Callable[[Array], Array]
+    derivative: Callable[[Array, Array], Array]
+    kinks: tuple[float, ...] = ()
+    homogeneous: bool = False
+    formula: str = ""
+    parameters: tuple[tuple[str, Any], ...] = field(default=(), compare=False)  # f has them too
+
+    def __call__(self, z: ArrayLike) -> Array:
+        """f(z), for anything NumPy makes an array of."""
+        z = np.asarray(z)
+        return self.f(z if z.dtype.kind == "f" else z.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Given:
+    """`function` with its last arguments given; unlike functools.partial, compared by value."""
+
+    function: Callable[..., Array]
+    arguments: tuple[float, ...]
+
+    def __call__(self, *arrays: Array) -> Array:
+        return self.function(*arrays, *self.arguments)
+
+
+@lru_cache(maxsize=256)
+def flat_share(act: Activation) -> float:
+    """Share of z ~ N(0, 1) at which abs(f'(z)) < FLAT_SLOPE: the `flat` of a healthy layer."""
+    # Midpoints of 160,000 cells on [-8, 8]: no kink at 0 falls on one, error below 1e-4.
+    z = (np.arange(160_000) + 0.5) / 10_000 - 8
+    weight = np.exp(-z * z / 2)
+    flat = np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE
+    return float(weight[flat].sum() / weight.sum())

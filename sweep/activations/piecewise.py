@@ -1,0 +1,88 @@
+"""Activations with a kink: f, and f' from (z, h).
+
+At a kink f' is the left limit, as in torch. A part above 0 plus a part below is exact, one of the
+two being 0, and several times faster than np.where.
+"""
+
+import numpy as np
+
+from sweep.activations.core import Array
+
+# The fixed point of mean 0 and variance 1: Klambauer et al. 2017.
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+
+
+def relu(z: Array) -> Array:
+    """max(z, 0)."""
+    return np.maximum(z, 0)
+
+
+def relu_slope(z: Array, h: Array) -> Array:
+    """1 above 0, else 0."""
+    return (z > 0).astype(z.dtype)
+
+
+def leaky_relu(z: Array, negative_slope: float) -> Array:
+    """max(z, 0) + negative_slope · min(z, 0): Maas et al. 2013."""
+    h = negative_slope * np.minimum(z, 0)
+    h += np.maximum(z, 0)
+    return h
+
+
+def leaky_relu_slope(z: Array, h: Array, negative_slope: float) -> Array:
+    """1 above 0, else negative_slope."""
+    return _either(z, 1.0, np.full_like(z, negative_slope))
+
+
+def elu(z: Array, alpha: float) -> Array:
+    """max(z, 0) + alpha · (exp(min(z, 0)) - 1): Clevert et al. 2016."""
+    h = alpha * np.expm1(np.minimum(z, 0))
+    h += np.maximum(z, 0)
+    return h
+
+
+def elu_slope(z: Array, h: Array, alpha: float) -> Array:
+    """1 above 0, else alpha · exp(z)."""
+    return _either(z, 1.0, alpha * np.exp(np.minimum(z, 0)))
+
+
+def selu(z: Array) -> Array:
+    """Elu of the alpha that keeps mean 0 and variance 1, times its scale: Klambauer et al. 2017."""
+    h = elu(z, SELU_ALPHA)
+    h *= SELU_SCALE
+    return h
+
+
+def selu_slope(z: Array, h: Array) -> Array:
+    """The scale above 0, else scale · alpha · exp(z)."""
+    return _either(z, SELU_SCALE, (SELU_SCALE * SELU_ALPHA) * np.exp(np.minimum(z, 0)))
+
+
+def hardtanh(z: Array) -> Array:
+    """min(max(z, -1), 1): z, clipped to [-1, 1]."""
+    return np.clip(z, -1, 1)
+
+
+def hardtanh_slope(z: Array, h: Array) -> Array:
+    """1 inside (-1, 1), else 0."""
+    return (np.abs(z) < 1).astype(z.dtype)
+
+
+def softsign(z: Array) -> Array:
+    """z / (1 + abs(z)): its second derivative jumps at 0."""
+    h: Array = z / (1 + np.abs(z))
+    return h
+
+
+def softsign_slope(z: Array, h: Array) -> Array:
+    """1 / (1 + abs(z))²."""
+    root = 1 / (1 + np.abs(z))
+    return root * root  # squared last: (1 + abs(z))² overflows float32 beyond 1e19
+
+
+def _either(z: Array, above: float, below: Array) -> Array:
+    """`above` where z > 0, else `below`, a temporary of the caller's."""
+    below *= z <= 0
+    below += (z > 0) * z.dtype.type(above)
+    return below

@@ -1,0 +1,180 @@
+"""Smooth activations: f, and f' from (z, h).
+
+Safe and accurate far out: what is exponentiated is never positive, so nothing overflows, and a
+tail keeps its relative accuracy until it underflows to 0. SciPy is imported by those that need it.
+"""
+
+import math
+
+import numpy as np
+
+from sweep.activations.core import Array
+
+# Gates are 0 or 1 to the last bit of float64 well before this; clipping there spares 0 · inf.
+_FAR = 1e3
+# Hendrycks and Gimpel 2016: Φ(z) ≈ σ(2 √(2/π) (z + 0.044715 z³)).
+_GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
+_GELU_CUBIC = 0.044715
+
+
+def identity_slope(z: Array, h: Array) -> Array:
+    """1."""
+    return np.ones_like(z)
+
+
+def tanh_slope(z: Array, h: Array) -> Array:
+    """1 - h²: of absolute accuracy only, which is enough where a unit passes nothing."""
+    return 1 - h * h
+
+
+def sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z))."""
+    p, q = _odds(z)
+    q += p
+    p /= q
+    return p
+
+
+def sigmoid_slope(z: Array, h: Array) -> Array:
+    """σ(z) σ(-z)."""
+    return _sigmoid_with_slope(z)[1]
+
+
+def silu(z: Array) -> Array:
+    """z σ(z): Elfwing et al. 2018; Ramachandran et al. 2017 (swish)."""
+    return _gated(z, sigmoid(z))
+
+
+def silu_slope(z: Array, h: Array) -> Array:
+    """σ(z) + z σ'(z)."""
+    gate, slope = _sigmoid_with_slope(z)
+    slope *= np.clip(z, -_FAR, _FAR)
+    slope += gate
+    return slope
+
+
+def mish(z: Array) -> Array:
+    """z tanh(softplus(z)): Misra 2019."""
+    gate, rest = _mish_gate(*_odds(z))
+    rest += gate
+    gate /= rest
+    return _gated(z, gate)
+
+
+def mish_slope(z: Array, h: Array) -> Array:
+    """With t = tanh(softplus(z)): t + z (1 - t²) σ(z)."""
+    p, q = _odds(z)
+    gate, rest = _mish_gate(p, q)
+    q += p
+    p /= q  # σ(z)
+    q = gate + rest
+    gate /= q  # t
+    rest /= q  # 1 - t
+    p *= rest
+    p *= 1 + gate
+    p *= np.clip(z, -_FAR, _FAR)
+    p += gate
+    return p
+
+
+def softplus(z: Array) -> Array:
+    """log(1 + exp(z))."""
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def softplus_slope(z: Array, h: Array) -> Array:
+    """σ(z) = 1 - exp(-h)."""
+    return -np.expm1(-h)
+
+
+def gelu(z: Array) -> Array:
+    """z Φ(z): Hendrycks and Gimpel 2016."""
+    from scipy.special import ndtr  # noqa: PLC0415
+
+    return _gated(z, ndtr(z))
+
+
+def gelu_slope(z: Array, h: Array) -> Array:
+    """Φ(z) + z φ(z); Φ = h / z costs far less than another look at the error function."""
+    z = np.clip(z, -_FAR, _FAR)
+    gate = np.full_like(z, 0.5)
+    np.divide(np.minimum(h, _FAR), z, out=gate, where=np.abs(z) > 1e-30)  # Φ(0) = 1/2
+    return gate + z * np.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
+
+
+def gelu_tanh(z: Array) -> Array:
+    """z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2, that is z σ(2 √(2/π) (z + 0.044715 z³))."""
+    u, _ = _gelu_argument(np.clip(z, -_FAR, _FAR))
+    return _gated(z, sigmoid(u))
+
+
+def gelu_tanh_slope(z: Array, h: Array) -> Array:
+    """σ(u) + z σ'(u) u', u = 2 √(2/π) (z + 0.044715 z³)."""
+    z = np.clip(z, -_FAR, _FAR)
+    u, inner = _gelu_argument(z)
+    gate, slope = _sigmoid_with_slope(u)
+    slope *= z
+    slope *= inner
+    slope += gate
+    return slope
+
+
+def erf(z: Array) -> Array:
+    """erf(z) = 2 Φ(√2 z) - 1."""
+    from scipy.special import erf as scipy_erf  # noqa: PLC0415
+
+    out: Array = scipy_erf(z)
+    return out
+
+
+def erf_slope(z: Array, h: Array) -> Array:
+    """2 exp(-z²) / √π."""
+    z = np.clip(z, -_FAR, _FAR)
+    slope: Array = np.exp(-z * z) * (2 / math.sqrt(math.pi))
+    return slope
+
+
+def sin_slope(z: Array, h: Array) -> Array:
+    """cos z."""
+    return np.cos(z)
+
+
+def _odds(z: Array) -> tuple[Array, Array]:
+    """(p, q) with exp(z) = p / q, neither above 1: σ(z) = p / (p + q)."""
+    return np.exp(np.minimum(z, 0)), np.exp(-np.maximum(z, 0))
+
+
+def _sigmoid_with_slope(z: Array) -> tuple[Array, Array]:
+    """σ(z) and σ'(z) = σ(z) σ(-z)."""
+    p, q = _odds(z)
+    total = p + q
+    p /= total
+    q /= total
+    q *= p
+    return p, q
+
+
+def _mish_gate(p: Array, q: Array) -> tuple[Array, Array]:
+    """(a, b) with tanh(log(1 + w)) = (w² + 2w) / (w² + 2w + 2) = a / (a + b), w = p / q."""
+    a = 2 * q
+    b = a * q
+    a += p
+    a *= p
+    return a, b
+
+
+def _gelu_argument(z: Array) -> tuple[Array, Array]:
+    """u = 2 √(2/π) (z + 0.044715 z³) and u'."""
+    u = z * z
+    u *= _GELU_SLOPE * _GELU_CUBIC
+    slope = 3 * u
+    slope += _GELU_SLOPE
+    u += _GELU_SLOPE
+    u *= z
+    return u, slope
+
+
+def _gated(z: Array, gate: Array) -> Array:
+    """z · gate, and 0 at -inf; changes `gate`, a temporary of the caller's."""
+    gate *= np.maximum(z, -_FAR)
+    return gate

@@ -1,0 +1,144 @@
+"""A cell: one fully specified experiment, a frozen value with a content-addressed identity."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from sweep import activations, check, initializers
+from sweep.activations import Activation
+from sweep.errors import RequestError
+from sweep.initializers import Scheme
+from sweep.kernel import KERNEL_VERSION
+
+DTYPES = ("float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One network, its inputs and what is measured of it.
+
+    init_params, act_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
+    depth and (last) width it then determines; None where all layers are `width` wide.
+    id: a hash of everything that changes the cell's numbers; equal cells are one cell.
+    Raises RequestError where a value breaks its rule.
+    """
+
+    init: str
+    init_params: str
+    act: str
+    act_params: str
+    depth: int
+    width: int
+    widths: tuple[int, ...] | None
+    seed: int
+    bias_std: float
+    batch: int
+    dtype: str
+    backward: bool
+    id: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        identity = (
+            f"{self.init}\0{self.init_params}\0{self.act}\0{self.act_params}\0"
+            f"{self.widths or (self.depth, self.width)}\0{self.seed}\0{self.bias_std!r}\0{self.batch}\0"
+            f"{self.dtype}\0{self.backward}\0{KERNEL_VERSION}"
+        )
+        digest = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
+        object.__setattr__(self, "id", digest)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Cell":
+        """The cell of plain values: `init` and `act` as {name, parameters …}, the rest by `CELL_KEYS`.
+
+        `widths`, where it is not None, replaces depth and width.
+        """
+        init, init_params = _canonical_init(_json(values["init"]))
+        act, act_params = _canonical_act(_json(values["act"]))
+        widths = _widths(values["widths"])
+        if widths is None:
+            depth = check.whole("depth", values["depth"], 1)
+            width = check.whole("width", values["width"], 1)
+        else:
+            depth, width = len(widths) - 1, widths[-1]
+            widths = None if set(widths) == {width} else widths  # not tapered: the same cell
+        return cls(
+            init=init,
+            init_params=init_params,
+            act=act,
+            act_params=act_params,
+            depth=depth,
+            width=width,
+            widths=widths,
+            seed=check.whole("seed", values["seed"], 0),
+            bias_std=check.real("bias_std", values["bias_std"], 0.0),
+            batch=check.whole("batch", values["batch"], 2),
+            dtype=check.option("dtype", values["dtype"], DTYPES),
+            backward=check.flag("backward", values["backward"]),
+        )
+
+    @property
+    def profile(self) -> tuple[int, ...]:
+        """(w_0 .. w_L): the width of every layer."""
+        return self.widths or (self.width,) * (self.depth + 1)
+
+    @property
+    def scheme(self) -> Scheme:
+        """The init, ready to draw."""
+        return _scheme(self.init, self.init_params)
+
+    @property
+    def activation(self) -> Activation:
+        """The act, ready to apply."""
+        return _activation(self.act, self.act_params)
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """An OmegaConf config as plain values, interpolations resolved."""
+    from omegaconf import OmegaConf  # noqa: PLC0415  a Python user of `Cell.of` needs no OmegaConf
+
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def _widths(value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) < 2:
+        raise RequestError(
+            f"widths={value}: widths must list the input's width and that of every layer, as in [784,512,256]"
+        )
+    return tuple(check.whole("widths", width, 1) for width in value)
+
+
+@lru_cache(maxsize=4096)
+def _canonical_init(choice: str) -> tuple[str, str]:
+    parameters = json.loads(choice)
+    name = parameters.pop("name")
+    scheme = initializers.get(name, **parameters)
+    return name, _json(initializers.parameters_of(name, scheme))
+
+
+@lru_cache(maxsize=4096)
+def _canonical_act(choice: str) -> tuple[str, str]:
+    parameters = json.loads(choice)
+    name = parameters.pop("name")
+    act = activations.get(name, **parameters)
+    return name, _json(activations.parameters_of(name, act))
+
+
+def _json(parameters: Mapping[str, Any]) -> str:
+    return json.dumps(parameters, sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=4096)
+def _scheme(name: str, parameters: str) -> Scheme:
+    return initializers.get(name, **json.loads(parameters))
+
+
+@lru_cache(maxsize=4096)
+def _activation(name: str, parameters: str) -> Activation:
+    return activations.get(name, **json.loads(parameters))

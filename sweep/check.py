@@ -1,0 +1,66 @@
+"""One value against one rule: the value in its canonical type, or one clear line."""
+
+import math
+from collections.abc import Collection
+from numbers import Integral, Real
+
+from sweep.errors import RequestError, suggestion, unknown
+
+_LARGEST = 2**63 - 1  # what a column of the table holds
+
+
+def whole(name: str, value: object, minimum: int) -> int:
+    """`value` as an int from `minimum` to 2^63 - 1; 10.0, True and '10' are no whole numbers here."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
+        raise RequestError(f"{name}={_shown(value)}: {name} must be a whole number, at least {minimum}")
+    if int(value) > _LARGEST:
+        raise RequestError(f"{name}={value}: {name} must be at most {_LARGEST}")
+    return int(value)
+
+
+def real(
+    name: str,
+    value: object,
+    minimum: float = -math.inf,
+    *,
+    strictly: bool = False,
+    below: float = math.inf,
+) -> float:
+    """`value` as a finite float, at least `minimum` (above it if `strictly`) and below `below`."""
+    rule = "a finite number"
+    if minimum > -math.inf:
+        rule += f" {'above' if strictly else 'of at least'} {minimum:g}"
+    if below < math.inf:
+        rule += f" and below {below:g}"
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise RequestError(f"{name}={_shown(value)}: {name} must be {rule}")
+    number = float(value)
+    if not math.isfinite(number) or number < minimum or (strictly and number == minimum) or number >= below:
+        raise RequestError(f"{name}={_shown(value)}: {name} must be {rule}")
+    return number + 0.0  # -0.0 and 0.0 are one value, hence one cell
+
+
+def flag(name: str, value: object) -> bool:
+    """`value` as a bool."""
+    if not isinstance(value, bool):
+        raise RequestError(f"{name}={_shown(value)}: {name} must be true or false")
+    return value
+
+
+def option(name: str, value: object, options: Collection[str]) -> str:
+    """`value` if it is one of `options`."""
+    if not isinstance(value, str) or value not in options:
+        raise unknown(name, _shown(value), options)
+    return value
+
+
+def _shown(value: object) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def parameters(kind: str, name: str, given: Collection[str], allowed: Collection[str]) -> None:
+    """That the init or act `name` takes every parameter it is given."""
+    for key in given:
+        if key not in allowed:
+            takes = f"its parameters: {', '.join(allowed)}" if allowed else "it takes none"
+            raise RequestError(f"{kind} '{name}' has no parameter '{key}': {suggestion(key, allowed)}{takes}")

@@ -1,0 +1,62 @@
+"""What every command of this program does alike: one line for a wrong request, and an exit status."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from sweep.errors import RequestError, SweepError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_PIPED_WIDTH = 120  # a file or a pipe has no width of its own
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong with a command's flags."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError(f"{message}; see {self.prog} --help")
+
+
+def show(
+    table: "Table", title: str, caption: str, spare: Sequence[str] = (), narrower: Sequence["Table"] = ()
+) -> None:
+    """A table on stdout, between a title and a caption of whole lines.
+
+    narrower: what to show instead where the terminal is too narrow, the first that fits. spare: the
+    columns that a narrow terminal goes without, the first of them first.
+    """
+    from rich.console import Console  # noqa: PLC0415
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = _PIPED_WIDTH
+    unlimited = console.options.update_width(10 * _PIPED_WIDTH)
+    for other in narrower:
+        if console.measure(table, options=unlimited).minimum > console.width:
+            table = other
+    for header in spare:
+        if console.measure(table, options=unlimited).minimum > console.width:
+            table.columns = [column for column in table.columns if column.header != header]
+    console.print(title, style="bold", highlight=False, markup=False)
+    console.print(table)
+    if caption:
+        console.print(caption, style="dim", highlight=False, markup=False)
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """The command's exit status; a wrong request ends in one line and status 2."""
+    try:
+        return command()
+    except SweepError as error:
+        print(f"sweep: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        print("sweep: interrupted", file=sys.stderr)
+        return 130

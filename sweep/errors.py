@@ -1,0 +1,41 @@
+"""The few exceptions a user can meet, each one clear line."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import groupby
+
+
+class SweepError(Exception):
+    """Base of every error this program raises on purpose; the message is one line."""
+
+
+class RequestError(SweepError, ValueError):
+    """The request was wrong: nothing ran and nothing was written (exit status 2)."""
+
+
+class UserCodeError(SweepError):
+    """A user's own function raised, or returned what it must not: its cells fail, no others."""
+
+
+class StoreError(SweepError):
+    """A study cannot be read or written as asked (exit status 2)."""
+
+
+def suggestion(value: object, options: Iterable[str]) -> str:
+    """'did you mean …? ' when one of the options is close to `value`, else ''."""
+    close = get_close_matches(str(value), list(options), n=1, cutoff=0.6)
+    return f"did you mean '{close[0]}'? " if close else ""
+
+
+def unknown(kind: str, value: object, options: Iterable[str]) -> RequestError:
+    """The error for a name that is not among the options."""
+    names = sorted(options)
+    listed = ", ".join(_folded(names, str(value).rpartition("/")[0]))
+    return RequestError(f"unknown {kind} '{value}': {suggestion(value, names)}options: {listed}")
+
+
+def _folded(names: list[str], folder: str) -> Iterable[str]:
+    """The names, those of every folder but `folder` as one: 'torch/… (15)'."""
+    for other, group in groupby(names, key=lambda name: name.rpartition("/")[0]):
+        members = list(group)
+        yield from members if other in ("", folder) else [f"{other}/… ({len(members)})"]

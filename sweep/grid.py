@@ -1,0 +1,194 @@
+"""Axes to cells: what the command line and a grid preset span.
+
+An axis named on the command line replaces the preset's. Hydra composes once per combination of
+init and act, or less: where the options prove to change nothing but their own part of the
+config, once per option. A cell then costs microseconds.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.object_type import ObjectType
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.errors import MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+
+from sweep import activations, cell, check, initializers
+from sweep.cell import Cell
+from sweep.errors import RequestError, unknown
+from sweep.initializers import CUSTOM
+from sweep.keys import AXES, GROUPS
+
+Axes = dict[str, list[Any]]
+
+
+def expand(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> list[Cell]:
+    """The distinct cells of a grid, in the order of its axes.
+
+    config: composed from the defaults and the overrides that are no axes.
+    arguments: the command line's overrides.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    overrides = [o for o in parser.parse_overrides(list(arguments)) if not o.is_hydra_override()]
+    axes = _axes(loader, config, parser, overrides)
+    groups = {group: axes.pop(group, [config.hydra.runtime.choices[group]]) for group in GROUPS}
+    fixed = [
+        str(o.input_line) for o in overrides if not o.is_sweep_override() and o.key_or_group not in GROUPS
+    ]
+    cells: dict[str, Cell] = {}
+    bases = list(_compositions(loader, config, fixed, groups))
+    _check_taken(bases, axes)
+    for base in bases:
+        for values in _spanned(base, axes):
+            one = Cell.of(values)
+            cells.setdefault(one.id, one)
+    return list(cells.values())
+
+
+def _axes(
+    loader: ConfigLoader, config: DictConfig, parser: OverridesParser, overrides: Sequence[Override]
+) -> Axes:
+    named = {override.key_or_group: override for override in overrides}
+    preset = {str(key): _preset_axis(parser, str(key), value) for key, value in config.grid.axes.items()}
+    if "widths" in named:
+        preset = {key: axis for key, axis in preset.items() if key not in ("depth", "width")}
+    elif named.keys() & {"depth", "width"}:
+        preset.pop("widths", None)
+    # What is no axis (study, n_jobs …) is in `config` already.
+    chosen = {key: o for key, o in (preset | named).items() if key.split(".")[0] in AXES}
+    return {key: _values(loader, override) for key, override in chosen.items()}
+
+
+def _preset_axis(parser: OverridesParser, key: str, value: Any) -> Override:
+    if key.split(".", maxsplit=1)[0] not in AXES:
+        raise RequestError(f"grid axis '{key}': an axis is one of {', '.join(AXES)}")
+    if OmegaConf.is_config(value):
+        text = OmegaConf.to_container(value)
+        value = f"choice({','.join(map(str, text))})" if isinstance(text, list) else text
+    override: Override = parser.parse_overrides([f"{key}={value}"])[0]
+    return override
+
+
+def _values(loader: ConfigLoader, override: Override) -> list[Any]:
+    key = override.key_or_group
+    glob: Any = override.value()
+    values: list[Any]
+    if isinstance(glob, Glob):
+        if key not in GROUPS:
+            raise RequestError(f"{override.input_line}: glob chooses among options, and {key} has none")
+        values = glob.filter([option for option in _options(loader, key) if option != CUSTOM])
+    elif override.is_interval_sweep():
+        raise RequestError(f"{key}: an interval has no end of values; name them, as in {key}=range(0,10,2)")
+    elif override.is_sweep_override():
+        values = [_unquoted(value) for value in override.sweep_iterator()]
+    else:
+        values = [override.value()]
+    if not values:
+        raise RequestError(f"{override.input_line}: the axis is empty; give {key} at least one value")
+    return values
+
+
+def _unquoted(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unquoted(item) for item in value]
+    return getattr(value, "text", value)
+
+
+def _options(loader: ConfigLoader, group: str) -> list[str]:
+    """Every option of a group, those in its sub-folders included."""
+    options = loader.get_group_options(group, ObjectType.CONFIG)
+    for folder in loader.get_group_options(group, ObjectType.GROUP):
+        options += [f"{folder}/{option}" for option in _options(loader, f"{group}/{folder}")]
+    return sorted(set(options))
+
+
+def _compositions(
+    loader: ConfigLoader, config: DictConfig, fixed: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> Iterator[dict[str, Any]]:
+    """The config as plain values, once per combination of the groups' options.
+
+    fixed: the overrides that are no axes.
+    """
+
+    def composed(choice: Mapping[str, str]) -> DictConfig:
+        chosen = [f"{group}={option}" for group, option in choice.items()]
+        try:
+            return loader.load_sweep_config(config, [*fixed, *chosen])
+        except MissingConfigException as error:
+            group, _, option = (error.missing_cfg_file or "").partition("/")
+            raise unknown(group, option, _options(loader, group)) from error
+
+    alone = {
+        (group, option): _unresolved(composed({group: option}))
+        for group, options in groups.items()
+        for option in options
+    }
+    base = _unresolved(config)
+    independent = all(
+        {key for key in base | values if base.get(key) != values.get(key)} <= {group}
+        and "${" not in str(values[group])
+        for (group, _), values in alone.items()
+    )
+    for options in itertools.product(*groups.values()):
+        choice = dict(zip(groups, options, strict=True))
+        if independent:
+            yield base | {group: alone[group, option][group] for group, option in choice.items()}
+        else:
+            yield cell.plain(without_hydra(composed(choice)))
+
+
+def _unresolved(config: DictConfig) -> dict[str, Any]:
+    container = OmegaConf.to_container(without_hydra(config), resolve=False)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """The program's own part of a composed config."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def _spanned(base: Mapping[str, Any], axes: Axes) -> Iterator[dict[str, Any]]:
+    """The product of the axes over `base`; an axis may be a parameter of those options that take it."""
+    plain_axes = {key: values for key, values in axes.items() if "." not in key}
+    nested_axes = {key: values for key, values in axes.items() if "." in key and _takes(base, key)}
+    for nested in itertools.product(*nested_axes.values()):
+        values = dict(base)
+        for key, value in zip(nested_axes, nested, strict=True):
+            group, *path = key.split(".")
+            values[group] = _with(values[group], path, value)
+        for combination in itertools.product(*plain_axes.values()):
+            yield values | dict(zip(plain_axes, combination, strict=True))
+
+
+def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Axes) -> None:
+    """That every axis that is a parameter belongs to one of the chosen options."""
+    for key in axes:
+        if "." in key and not any(_takes(base, key) for base in bases):
+            group, parameter = key.split(".")[:2]
+            names = list(dict.fromkeys(base[group]["name"] for base in bases))
+            taken = {name: _parameters(group, name) for name in names}
+            if len(names) == 1:
+                check.parameters(group, names[0], [parameter], taken[names[0]])
+            listed = "; ".join(f"{name}: {', '.join(own) or 'none'}" for name, own in taken.items())
+            raise RequestError(f"no chosen {group} has a parameter '{parameter}'; their parameters: {listed}")
+
+
+def _takes(base: Mapping[str, Any], key: str) -> bool:
+    group, parameter = key.split(".")[:2]
+    return parameter in _parameters(group, base[group]["name"])
+
+
+def _parameters(group: str, name: str) -> tuple[str, ...]:
+    return initializers.parameter_names(name) if group == "init" else activations.parameter_names(name)
+
+
+def _with(values: Any, path: Sequence[str], value: Any) -> Any:
+    """A copy of nested `values` with one of them replaced, or added."""
+    if not path:
+        return value
+    values = values if isinstance(values, dict) else {}
+    return values | {path[0]: _with(values.get(path[0]), path[1:], value)}

@@ -1,0 +1,72 @@
+"""Weight initialization schemes: W = mean + std · Z, with Z from a distribution of unit variance.
+
+Schemes of one distribution differ by mean and std alone, so the kernel draws Z once for all of
+them. `python -m sweep.initializers` lists them. Adding one is a line in `schemes` and a file in
+conf/init/; command line, report and tests pick it up from here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from sweep import check
+from sweep.errors import unknown
+from sweep.initializers import jax, keras, schemes, torch
+from sweep.initializers.core import Distribution, Entries, Scheme
+from sweep.initializers.custom import Custom
+from sweep.initializers.distributions import NORMAL, ORTHOGONAL, UNIFORM
+
+__all__ = [
+    "CUSTOM",
+    "NORMAL",
+    "ORTHOGONAL",
+    "SCHEMES",
+    "UNIFORM",
+    "Distribution",
+    "Scheme",
+    "get",
+    "parameter_names",
+    "parameters_of",
+    "resolved",
+]
+
+SCHEMES: Entries = {**schemes.SCHEMES, **torch.SCHEMES, **keras.SCHEMES, **jax.SCHEMES}
+
+
+CUSTOM = "custom"  # a user's own: not one scheme but any
+
+
+def get(name: str, **parameters: Any) -> Scheme:
+    """The scheme of that name, with its parameters validated.
+
+    Raises RequestError for an unknown name, an unknown parameter or a bad value.
+    """
+    entry = _entry(name)
+    check.parameters("init", name, parameters, parameter_names(name))
+    return entry(**parameters) if isinstance(entry, type) else entry
+
+
+def resolved(init: str | Scheme | Callable[..., Any], parameters: Mapping[str, Any]) -> Scheme:
+    """The scheme of a name, of a user's function f(rng, fan_in, fan_out, **parameters), or as it is."""
+    if isinstance(init, str):
+        return get(init, **parameters)
+    return init if isinstance(init, Scheme) else Custom(init, parameters)
+
+
+def parameter_names(name: str) -> tuple[str, ...]:
+    """The parameters that the scheme `name` takes."""
+    entry = _entry(name)
+    return tuple(f.name for f in fields(entry)) if isinstance(entry, type) else ()  # type: ignore[arg-type]
+
+
+def parameters_of(name: str, scheme: Scheme) -> dict[str, Any]:
+    """The values of those parameters in `scheme`, defaults included; plain enough for JSON."""
+    return {key: getattr(scheme, key) for key in parameter_names(name)}
+
+
+def _entry(name: str) -> Scheme | type[Scheme]:
+    if name == CUSTOM:
+        return Custom
+    if name not in SCHEMES:
+        raise unknown("init", name, (*SCHEMES, CUSTOM))
+    return SCHEMES[name]

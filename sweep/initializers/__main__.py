@@ -1,0 +1,41 @@
+"""`python -m sweep.initializers`: every init scheme, what it draws and how large that is."""
+
+import math
+import sys
+from itertools import groupby
+
+from sweep import check, initializers
+from sweep.command import Parser, guarded, show
+
+
+def main() -> int:
+    """Parse the command line and show the table."""
+    parser = Parser(prog="python -m sweep.initializers", description=__doc__)
+    parser.add_argument("--fan-in", type=int, default=512, help="inputs of the layer (default: 512)")
+    parser.add_argument("--fan-out", type=int, default=512, help="outputs of the layer (default: 512)")
+    arguments = parser.parse_args()
+    fan_in = check.whole("--fan-in", arguments.fan_in, 1)
+    fan_out = check.whole("--fan-out", arguments.fan_out, 1)
+
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table()
+    table.add_column("init", no_wrap=True)
+    table.add_column("parameters", min_width=12)
+    table.add_column("W", min_width=12)
+    table.add_column("Var W", justify="right", no_wrap=True)
+    table.add_column("σ_w", justify="right", no_wrap=True)
+    for _, names in groupby(initializers.SCHEMES, key=lambda name: name.rpartition("/")[0]):
+        for name in names:
+            scheme = initializers.get(name)
+            std = scheme.weight_std(fan_in, fan_out)
+            size = (f"{std * std:.4g}", f"{math.sqrt(fan_in) * std:.4g}") if scheme.known_std else ("–", "–")
+            table.add_row(name, ", ".join(initializers.parameter_names(name)), scheme.formula, *size)
+        table.add_section()
+    caption = "fan_avg = (fan_in + fan_out)/2; σ_w = √(fan_in Var W); –: Var W is 0 or depends on the data"
+    show(table, f"W: ({fan_in}, {fan_out})", caption, spare=("parameters", "W"))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

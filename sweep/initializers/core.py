@@ -1,0 +1,161 @@
+"""What a scheme is: W = mean + std · Z, with Z from a distribution of zero mean and unit variance."""
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Annotated, Any, get_type_hints
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep import check
+
+Weights = NDArray[np.float32]
+
+# A scheme's parameter: its type and the rule that it keeps. A rule is (name, value) -> canonical value.
+Real = Annotated[float, check.real]
+Positive = Annotated[float, partial(check.real, minimum=0.0, strictly=True)]
+
+
+def one_of(*options: str) -> Callable[[str, object], str]:
+    """The rule of a parameter that is one of `options`."""
+    return partial(check.option, options=options)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A family of matrices Z of zero mean and unit variance.
+
+    sampler: (rng, fan_in, fan_out, *parameters) -> Z, (fan_in, fan_out) float32.
+    parameters: shape parameters; with the name they key the random stream.
+    random: False where Z is the same matrix every time; mean and variance then mean nothing.
+    """
+
+    name: str
+    sampler: Callable[..., Weights]
+    parameters: tuple[float, ...] = ()
+    random: bool = True
+
+    def draw(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        """Z: (fan_in, fan_out) float32."""
+        return self.sampler(rng, fan_in, fan_out, *self.parameters)
+
+    @property
+    def key(self) -> int:
+        """The part of a stream's key that stands for this distribution; the same in every process."""
+        return zlib.crc32(repr((self.name, self.parameters)).encode())
+
+
+class Scheme:
+    """How the weights of one layer are drawn: immutable, compared by value.
+
+    A subclass is a frozen dataclass whose fields are the scheme's parameters; a field annotated
+    with a rule is checked and made canonical. Raises RequestError where a value breaks its rule.
+    """
+
+    def __post_init__(self) -> None:
+        for name, rule in _rules(type(self)).items():
+            object.__setattr__(self, name, rule(f"init.{name}", getattr(self, name)))
+
+    @property
+    def base(self) -> Distribution | None:
+        """Where Z comes from; None where all entries of W are equal."""
+        raise NotImplementedError
+
+    @property
+    def formula(self) -> str:
+        """W in one line, with the values of the parameters."""
+        raise NotImplementedError
+
+    @property
+    def random(self) -> bool:
+        """Whether W differs from seed to seed."""
+        return self.base is not None and self.base.random
+
+    @property
+    def known_std(self) -> bool:
+        """Whether `weight_std` is sqrt(Var W), known before any data or draw is seen."""
+        return self.random
+
+    def weight_mean(self, fan_in: int, fan_out: int) -> float:
+        """E[W]."""
+        return 0.0
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        """What multiplies Z: sqrt(Var W), where that is known."""
+        raise NotImplementedError
+
+    def fit(self, std: float, variance: Callable[[float], float]) -> float:
+        """What multiplies Z once the layer's data is known: `std`, unless a scheme looks at them.
+
+        variance: the variance of z over batch and neurons, as a function of what multiplies Z.
+        """
+        return std
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        """Draw the weights of one layer: (fan_in, fan_out) float32."""
+        mean = np.float32(self.weight_mean(fan_in, fan_out))
+        if self.base is None:
+            return np.full((fan_in, fan_out), mean)
+        return mean + np.float32(self.weight_std(fan_in, fan_out)) * self.base.draw(rng, fan_in, fan_out)
+
+
+@dataclass(frozen=True)
+class Fixed(Scheme):
+    """mean + std · Z, whatever the fan; distribution None: W = mean."""
+
+    distribution: Distribution | None
+    mean: float
+    std: float
+    text: str
+
+    @property
+    def base(self) -> Distribution | None:
+        return self.distribution
+
+    @property
+    def formula(self) -> str:
+        return self.text
+
+    def weight_mean(self, fan_in: int, fan_out: int) -> float:
+        return self.mean
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        return self.std
+
+
+class Derived(Scheme):
+    """A scheme in words of its own: its fields are the parameters, `core` is what they amount to."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.core  # what cannot be is known now, not at the first draw
+
+    @property
+    def core(self) -> Scheme:
+        """The same weights, said with another scheme."""
+        raise NotImplementedError
+
+    @property
+    def base(self) -> Distribution | None:
+        return self.core.base
+
+    @property
+    def formula(self) -> str:
+        return self.core.formula
+
+    def weight_mean(self, fan_in: int, fan_out: int) -> float:
+        return self.core.weight_mean(fan_in, fan_out)
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        return self.core.weight_std(fan_in, fan_out)
+
+
+Entries = dict[str, Scheme | type[Scheme]]  # a class: a scheme with parameters
+
+
+def _rules(scheme: type[Any]) -> dict[str, Callable[[str, object], Any]]:
+    hints = get_type_hints(scheme, include_extras=True)
+    own = {f.name: getattr(hints[f.name], "__metadata__", ()) for f in fields(scheme)}
+    return {name: metadata[0] for name, metadata in own.items() if metadata}

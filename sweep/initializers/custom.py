@@ -1,0 +1,81 @@
+"""A user's own scheme: `f(rng, fan_in, fan_out, **kwargs)` returning the weights, (fan_in, fan_out)."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from sweep.errors import RequestError, UserCodeError
+from sweep.initializers.core import Distribution, Scheme, Weights
+from sweep.user_code import UserFunction, user_function
+
+
+@dataclass(frozen=True)
+class Custom(Scheme):
+    """W = function(rng, fan_in, fan_out, **kwargs), checked for shape, dtype and finiteness.
+
+    function: a dotted name, or in Python the callable itself. source: a hash of its source, part
+    of a cell's identity; found by itself.
+    """
+
+    function: str | Callable[..., Any] | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.kwargs, Mapping):
+            raise RequestError(f"init.kwargs={self.kwargs}: init.kwargs must hold names and values")
+        object.__setattr__(self, "source", self.called.source)
+
+    def __hash__(self) -> int:
+        return hash(self.called)
+
+    @cached_property
+    def called(self) -> UserFunction:
+        """The function, ready to call."""
+        return user_function("init.function", self.function, self.kwargs, 3, self.source)
+
+    @property
+    def base(self) -> Distribution:
+        # Keyed by all that tells two functions apart: nobody else's draws are like these.
+        return Distribution(
+            f"custom {self.called.name} {self.source} {self.called.keywords}", _Draw(self.called)
+        )
+
+    @property
+    def formula(self) -> str:
+        return f"{self.called.name}(rng, fan_in, fan_out)"
+
+    @property
+    def known_std(self) -> bool:
+        return False
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What a user's function returns, as the kernel takes it; UserCodeError where it cannot."""
+
+    function: UserFunction
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        returned = np.asarray(self.function(rng, fan_in, fan_out))
+        name = self.function.name
+        if returned.shape != (fan_in, fan_out):
+            hint = ": transpose it?" if returned.shape == (fan_out, fan_in) else ""
+            raise UserCodeError(
+                f"{name} returned shape {returned.shape}, not (fan_in, fan_out) = {(fan_in, fan_out)}{hint}"
+            )
+        if returned.dtype.kind not in "fiu":
+            raise UserCodeError(f"{name} returned dtype {returned.dtype}, not real numbers")
+        weights = returned.astype(np.float32)
+        if not np.isfinite(weights).all():
+            bad = int((~np.isfinite(weights)).sum())
+            raise UserCodeError(
+                f"{name} returned {bad} weights of {weights.size} that are not finite in float32"
+            )
+        return weights

@@ -1,0 +1,136 @@
+"""The distributions of Z: zero mean, unit variance, float32."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.initializers.core import Distribution, Weights
+
+# Redrawing what falls outside is cheaper than the inverse CDF while most draws fall inside.
+_REDRAW = 0.5
+
+
+def _standard_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+    return rng.standard_normal((fan_in, fan_out), dtype=np.float32)
+
+
+def _unit_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+    z = rng.random((fan_in, fan_out), dtype=np.float32)  # [0, 1)
+    z -= np.float32(0.5)
+    z *= np.float32(math.sqrt(12.0))  # a uniform of width a has variance a² / 12
+    return z
+
+
+def _haar_orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+    """Orthonormal columns (rows, where they are fewer), uniform over all such matrices.
+
+    The signs of R's diagonal make Q unique, hence uniform: Mezzadri 2007, arXiv:math-ph/0609050.
+    """
+    tall, short = max(fan_in, fan_out), min(fan_in, fan_out)
+    q, r = np.linalg.qr(rng.standard_normal((tall, short), dtype=np.float32).astype(np.float64))
+    q *= np.where(np.diag(r) < 0, -1.0, 1.0)
+    q *= math.sqrt(tall)  # each of the `short` unit vectors spreads over `tall` entries
+    return (q if fan_in >= fan_out else q.T).astype(np.float32)
+
+
+def _eye(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+    return np.eye(fan_in, fan_out, dtype=np.float32)
+
+
+def _sparse_normal(rng: np.random.Generator, fan_in: int, fan_out: int, sparsity: float) -> Weights:
+    z = rng.standard_normal((fan_in, fan_out), dtype=np.float32)
+    zeros = zeros_per_row(sparsity, fan_out)
+    if zeros == fan_out:
+        return np.zeros_like(z)
+    kept = np.broadcast_to(np.arange(fan_out) >= zeros, z.shape)
+    z *= rng.permuted(kept, axis=1)  # every row its own places
+    z *= np.float32(1 / math.sqrt(1 - zeros / fan_out))
+    return z
+
+
+def zeros_per_row(sparsity: float, fan_out: int) -> int:
+    """How many weights of one input unit are zero: rounded up, as torch.nn.init.sparse_ does."""
+    return math.ceil(sparsity * fan_out)
+
+
+def _truncated_normal(
+    rng: np.random.Generator, fan_in: int, fan_out: int, low: float, high: float
+) -> Weights:
+    mean, std = truncated_moments(low, high)
+    inside = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
+    shape = (fan_in, fan_out)
+    t = _redrawn(rng, shape, low, high) if inside > _REDRAW else _inverse_cdf(rng, shape, low, high)
+    return ((t - mean) / std).astype(np.float32)
+
+
+def _redrawn(
+    rng: np.random.Generator, shape: tuple[int, int], low: float, high: float
+) -> NDArray[np.floating]:
+    low, high = max(low, -99.0), min(high, 99.0)  # no draw is farther out, and float32 holds these
+    t = rng.standard_normal(shape, dtype=np.float32)
+    flat = t.reshape(-1)
+    outside = np.flatnonzero((flat < low) | (flat > high))
+    while outside.size:
+        again = rng.standard_normal(outside.size, dtype=np.float32)
+        flat[outside] = again
+        outside = outside[(again < low) | (again > high)]
+    return t
+
+
+def _inverse_cdf(
+    rng: np.random.Generator, shape: tuple[int, int], low: float, high: float
+) -> NDArray[np.floating]:
+    from scipy.special import log_ndtr, ndtri_exp  # noqa: PLC0415  the other schemes need no SciPy
+
+    if low + high > 0:  # the CDF resolves the lower tail to any depth, the upper one to 1e-16 only
+        return -_inverse_cdf(rng, shape, -high, -low)
+    ratio = math.exp(log_ndtr(low) - log_ndtr(high))  # Φ(low) / Φ(high)
+    u = rng.random(shape)
+    u *= 1 - ratio
+    u += ratio  # Φ(t) / Φ(high), uniform
+    with np.errstate(divide="ignore"):  # log 0 = -inf, which the bound below takes care of
+        t = ndtri_exp(np.log(u) + log_ndtr(high))
+    clipped: NDArray[np.floating] = np.clip(t, low, high)
+    return clipped
+
+
+@lru_cache(maxsize=4096)
+def truncated_moments(low: float, high: float) -> tuple[float, float]:
+    """Mean and std of N(0, 1) given low < z < high.
+
+    By quadrature: the closed form subtracts nearly equal numbers where the bounds are close
+    together or far out.
+    """
+    peak = min(max(0.0, low), high)
+    reach = math.sqrt(peak * peak + 80)  # exp(-(reach² - peak²)/2) = 4e-18: nothing beyond it counts
+    a, b = max(low, -reach), min(high, reach)
+    nodes, weights = np.polynomial.legendre.leggauss(100)
+    centre, half = (a + b) / 2, (b - a) / 2
+    step = half * nodes
+    weights = weights * np.exp(-((centre + step) ** 2 - peak**2) / 2)
+    weights /= weights.sum()
+    shift = 0.0 if low == -high else float(weights @ step)  # symmetric: exactly no mean
+    return centre + shift, math.sqrt(float(weights @ (step - shift) ** 2))
+
+
+NORMAL = Distribution("normal", _standard_normal)
+UNIFORM = Distribution("uniform", _unit_uniform)
+ORTHOGONAL = Distribution("orthogonal", _haar_orthogonal)
+# Not random: ones on the diagonal, also where fan_in and fan_out differ. Its entries have no
+# variance to speak of; std only multiplies it.
+EYE = Distribution("eye", _eye, random=False)
+
+
+def truncated(low: float, high: float) -> Distribution:
+    """N(0, 1) cut at `low` and `high`, then moved and scaled to zero mean and unit variance."""
+    return Distribution("truncated_normal", _truncated_normal, (low, high))
+
+
+def sparse(sparsity: float) -> Distribution:
+    """N(0, 1) with a share of each row set to zero, then scaled to unit variance."""
+    return Distribution("sparse", _sparse_normal, (sparsity,))
+
+
+TRUNCATED = truncated(-2.0, 2.0)

@@ -1,0 +1,250 @@
+"""The schemes by their own names; those of the frameworks are in `torch`, `keras` and `jax`.
+
+Every named scheme is a line in `SCHEMES`. A class there is a scheme whose fields are its
+parameters (`init=normal init.std=0.1`); an instance is a scheme without any.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Annotated
+
+from sweep import check
+from sweep.errors import RequestError
+from sweep.initializers.core import Derived, Distribution, Entries, Fixed, Positive, Real, Scheme, one_of
+from sweep.initializers.distributions import (
+    EYE,
+    NORMAL,
+    ORTHOGONAL,
+    TRUNCATED,
+    UNIFORM,
+    sparse,
+    truncated,
+    truncated_moments,
+    zeros_per_row,
+)
+from sweep.initializers.lsuv import Lsuv
+
+DISTRIBUTIONS: Mapping[str, Distribution] = {
+    "normal": NORMAL,
+    "uniform": UNIFORM,
+    "truncated_normal": TRUNCATED,
+}
+FANS: Mapping[str, Callable[[int, int], float]] = {
+    "fan_in": lambda fan_in, fan_out: fan_in,
+    "fan_out": lambda fan_in, fan_out: fan_out,
+    "fan_avg": lambda fan_in, fan_out: (fan_in + fan_out) / 2,
+    "fan_geo_avg": lambda fan_in, fan_out: math.sqrt(fan_in * fan_out),
+}
+
+Sparsity = Annotated[float, partial(check.real, minimum=0.0, below=1.0)]
+
+
+def constant(value: float) -> Fixed:
+    """W = value."""
+    return Fixed(None, value, 0.0, f"{value:g}")
+
+
+def normal(mean: float, std: float) -> Fixed:
+    """W ~ N(mean, std²)."""
+    return Fixed(NORMAL, mean, std, f"N({mean:g}, {_squared(std)})")
+
+
+def uniform(low: float, high: float, names: str = "low high") -> Fixed:
+    """W ~ U(low, high): variance (high - low)² / 12."""
+    _check_ascending(low, high, names)
+    text = f"U(±{high:g})" if low == -high else f"U({low:g}, {high:g})"
+    return Fixed(UNIFORM, low / 2 + high / 2, (high / 2 - low / 2) / math.sqrt(3), text)
+
+
+def truncated_normal(mean: float, std: float, low: float, high: float, names: str = "low high") -> Fixed:
+    """W ~ N(mean, std²) given low < W < high."""
+    _check_ascending(low, high, names)
+    bounds = f"±{high:g}" if low == -high else f"{low:g} and {high:g}"
+    return _cut(mean, std, (low - mean) / std, (high - mean) / std, bounds)
+
+
+def normal_cut_at(mean: float, std: float, low: float, high: float, names: str = "lower upper") -> Fixed:
+    """W ~ N(mean, std²) given low < (W - mean) / std < high."""
+    _check_ascending(low, high, names)
+    return _cut(mean, std, low, high, f"±{high:g}σ" if low == -high else f"{low:g}σ and {high:g}σ")
+
+
+def _cut(mean: float, std: float, low: float, high: float, bounds: str) -> Fixed:
+    """What is cut off moves the mean, unless it is cut evenly, and reduces the variance.
+
+    Source: Johnson, Kotz and Balakrishnan 1994, section 10.1.
+    """
+    shift, shrink = truncated_moments(low, high)
+    text = f"N({mean:g}, {_squared(std)}) cut at {bounds}"
+    return Fixed(truncated(low, high), mean + std * shift, std * shrink, text)
+
+
+@dataclass(frozen=True)
+class Constant(Derived):
+    """W = value everywhere: every neuron of a layer computes the same thing."""
+
+    value: Real = 0.01
+
+    @cached_property
+    def core(self) -> Scheme:
+        return constant(self.value)
+
+
+@dataclass(frozen=True)
+class Normal(Derived):
+    """W ~ N(0, std²), blind to the fan."""
+
+    std: Positive = 0.01
+
+    @cached_property
+    def core(self) -> Scheme:
+        return normal(0.0, self.std)
+
+
+@dataclass(frozen=True)
+class Uniform(Derived):
+    """W ~ U(low, high), blind to the fan: variance (high - low)² / 12."""
+
+    low: Real = -0.05
+    high: Real = 0.05
+
+    @cached_property
+    def core(self) -> Scheme:
+        return uniform(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal(Derived):
+    """W ~ N(0, std²) given low < W < high; the bounds are absolute, the variance is not corrected."""
+
+    std: Positive = 0.01
+    low: Real = -0.02
+    high: Real = 0.02
+
+    @cached_property
+    def core(self) -> Scheme:
+        return truncated_normal(0.0, self.std, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class VarianceScaling(Scheme):
+    """Var W = scale / fan, the fan being fan_in, fan_out or one of their averages.
+
+    Source: the common core of LeCun et al. 1998, section 4.6 (scale 1, fan_in), Glorot and
+    Bengio 2010 (scale 1, fan_avg) and He et al. 2015 (scale 2, fan_in). truncated_normal is
+    cut at ±2σ and then widened by 1 / 0.87962566, so that its variance is scale / fan too.
+    """
+
+    scale: Positive = 1.0
+    mode: Annotated[str, one_of(*FANS)] = "fan_in"
+    distribution: Annotated[str, one_of(*DISTRIBUTIONS)] = "normal"
+
+    @property
+    def base(self) -> Distribution:
+        return DISTRIBUTIONS[self.distribution]
+
+    @property
+    def formula(self) -> str:
+        if self.distribution == "uniform":  # of half-width a: variance a² / 3
+            return f"U(±√({3 * self.scale:g}/{self.mode}))"
+        cut = " cut at ±2σ, corrected" if self.distribution == "truncated_normal" else ""
+        return f"N(0, {self.scale:g}/{self.mode}){cut}"
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        return math.sqrt(self.scale / FANS[self.mode](fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class Orthogonal(Scheme):
+    """W = gain · Q: rows or columns orthonormal, whichever are fewer; Var W = gain² / max(fan_in, fan_out).
+
+    Source: Saxe, McClelland and Ganguli 2014, arXiv:1312.6120.
+    """
+
+    gain: Positive = 1.0
+
+    @property
+    def base(self) -> Distribution:
+        return ORTHOGONAL
+
+    @property
+    def formula(self) -> str:
+        return f"{_times(self.gain)}Q, QᵀQ = 1 or QQᵀ = 1"
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        return self.gain / math.sqrt(max(fan_in, fan_out))
+
+
+@dataclass(frozen=True)
+class Identity(Derived):
+    """W = gain on the diagonal, 0 elsewhere; where fan_in and fan_out differ, the rest is cut off."""
+
+    gain: Positive = 1.0
+
+    @cached_property
+    def core(self) -> Scheme:
+        return Fixed(EYE, 0.0, self.gain, f"{_times(self.gain)}1 on the diagonal, 0 elsewhere")
+
+
+@dataclass(frozen=True)
+class Sparse(Scheme):
+    """W ~ N(0, std²), but a share `sparsity` of the weights of each input unit is zero.
+
+    Var W = std² · (1 - ceil(sparsity · fan_out) / fan_out).
+    Source: Martens 2010; torch.nn.init.sparse_.
+    """
+
+    sparsity: Sparsity = 0.9
+    std: Positive = 0.01
+
+    @property
+    def base(self) -> Distribution:
+        return sparse(self.sparsity)
+
+    @property
+    def formula(self) -> str:
+        return f"N(0, {_squared(self.std)}), {100 * self.sparsity:g} % of each row zero"
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        return self.std * math.sqrt(1 - zeros_per_row(self.sparsity, fan_out) / fan_out)
+
+
+def _check_ascending(low: float, high: float, names: str) -> None:
+    lower, upper = names.split()
+    if low >= high:
+        raise RequestError(f"init.{lower}={low:g}, init.{upper}={high:g}: {lower} must be below {upper}")
+
+
+def _squared(std: float) -> str:
+    return "1" if std == 1 else f"{std:g}²"
+
+
+def _times(gain: float) -> str:
+    return "" if gain == 1 else f"{gain:g} · "
+
+
+SCHEMES: Entries = {
+    "zeros": Constant(0.0),
+    "constant": Constant,
+    "normal": Normal,
+    "small_normal": Normal(0.01),
+    "big_normal": Normal(1.0),
+    "huge_normal": Normal(5.0),
+    "uniform": Uniform,
+    "truncated_normal": TruncatedNormal,
+    "xavier": VarianceScaling(1.0, "fan_in", "normal"),  # as the textbooks write it
+    "kaiming": VarianceScaling(2.0, "fan_in", "normal"),
+    "variance_scaling": VarianceScaling,
+    "lecun_normal": VarianceScaling(1.0, "fan_in", "normal"),  # LeCun et al. 1998, section 4.6
+    "lecun_uniform": VarianceScaling(1.0, "fan_in", "uniform"),
+    "glorot_normal": VarianceScaling(1.0, "fan_avg", "normal"),  # Glorot and Bengio 2010
+    "glorot_uniform": VarianceScaling(1.0, "fan_avg", "uniform"),
+    "he_normal": VarianceScaling(2.0, "fan_in", "normal"),  # He et al. 2015
+    "he_uniform": VarianceScaling(2.0, "fan_in", "uniform"),
+    "orthogonal": Orthogonal,
+    "identity": Identity(1.0),
+    "sparse": Sparse,
+    "lsuv": Lsuv,
+}

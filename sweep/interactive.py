@@ -1,0 +1,62 @@
+"""One network in Python, without files: the layer table as a frame."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sweep import activations, initializers, kernel
+from sweep.activations import Activation
+from sweep.cell import Cell
+from sweep.initializers import Scheme
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def propagate(
+    init: str | Scheme | Callable[..., Any] = "xavier",
+    act: str | Activation | Callable[..., Any] = "tanh",
+    depth: int = 10,
+    width: int = 500,
+    *,
+    widths: Sequence[int] | None = None,
+    seed: int = 0,
+    bias_std: float = 0.0,
+    batch: int = 1000,
+    dtype: str = "float32",
+    backward: bool = True,
+    init_params: Mapping[str, Any] | None = None,
+    act_params: Mapping[str, Any] | None = None,
+) -> "pd.DataFrame":
+    """Push one batch through one network and back; a row per layer, 0 being the input.
+
+    init: a scheme's name, a scheme, or a function (rng, fan_in, fan_out) -> (fan_in, fan_out).
+    act: an activation's name, an activation, or an elementwise function z -> h.
+    init_params, act_params: their parameters, or the function's keywords, as in {"std": 0.1}.
+    widths: a tapered network, input first; replaces depth and width.
+    Raises RequestError where a value breaks its rule, UserCodeError where a function does.
+    """
+    import pandas as pd  # noqa: PLC0415
+    from threadpoolctl import threadpool_limits  # noqa: PLC0415
+
+    cell = Cell.of(
+        {
+            "init": {"name": "xavier"},  # any: it is the other values that are checked here
+            "act": {"name": "tanh"},
+            "depth": depth,
+            "width": width,
+            "widths": widths,
+            "seed": seed,
+            "bias_std": bias_std,
+            "batch": batch,
+            "dtype": dtype,
+            "backward": backward,
+        }
+    )
+    back = (cell.depth,) if backward else ()
+    scheme = initializers.resolved(init, init_params or {})
+    activation = activations.resolved(act, act_params or {})
+    chain = kernel.Chain(scheme, activation, cell.bias_std, cell.depth, back)
+    with threadpool_limits(1):  # as every worker computes, so that the numbers are the stored ones
+        measured = kernel.propagate([chain], cell.profile, cell.seed, cell.batch, cell.dtype)[0]
+    columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
+    return pd.DataFrame(columns)

@@ -1,0 +1,36 @@
+"""A composed config to a run: the one place where the command line's two modes meet."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig, OmegaConf
+
+from sweep import cell, grid
+from sweep.cell import Cell
+from sweep.run import Options, run
+
+
+def run_one(config: DictConfig) -> int:
+    """Run the single cell that `config` describes; returns the exit status."""
+    values = cell.plain(config)
+    return run(
+        [Cell.of(values)], Options.of(values, default_study="single"), _record(config, []), single=True
+    )
+
+
+def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> int:
+    """Run the grid that `arguments` and the preset span; returns the exit status."""
+    own = grid.without_hydra(config)
+    options = Options.of(cell.plain(own), default_study=config.grid.name)
+    return run(grid.expand(loader, config, arguments), options, _record(own, arguments))
+
+
+def _record(config: DictConfig, arguments: Sequence[str]) -> dict[str, str]:
+    command = shlex.join(["python", "-m", "sweep", *sys.argv[1:]])
+    return {
+        "command.txt": command + "\n",
+        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
+        "config.yaml": OmegaConf.to_yaml(config, resolve=True),
+    }

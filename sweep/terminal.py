@@ -1,0 +1,130 @@
+"""What the terminal shows: progress, the layer table of a cell, the table of a grid."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sweep.cell import Cell
+from sweep.command import show
+from sweep.summary import DepthTable, by_depth, described, number
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
+_MOST_DEPTHS = 6
+
+
+def say(line: str) -> None:
+    """One line about the run, on stderr; never wrapped or coloured."""
+    print(line, file=sys.stderr, flush=True)
+
+
+class Advance(Protocol):
+    """A progress display."""
+
+    def advance(self, cells: int, seconds: float) -> None:
+        """So many cells more are stored, which were estimated at so many seconds of one core."""
+
+
+@contextmanager
+def progress(cells: int, seconds: float) -> Iterator[Advance]:
+    """A bar with cells done, cells/s and the time left; plain lines where there is no terminal.
+
+    The bar and the time left go by the estimated seconds, for cells differ a thousandfold.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(cells, seconds)
+        return
+    rate = TextColumn("{task.fields[rate]:,.0f} cells/s")
+    done = TextColumn("{task.fields[done]}/{task.fields[cells]} cells")
+    columns = (BarColumn(), done, rate, TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield _Bar(bar, cells, seconds)
+
+
+class _Bar:
+    def __init__(self, bar: Progress, cells: int, seconds: float) -> None:
+        self._bar = bar
+        self._task = bar.add_task("", total=seconds, cells=cells, done=0, rate=0.0)
+        self._start, self._done = time.time(), 0
+
+    def advance(self, cells: int, seconds: float) -> None:
+        self._done += cells
+        rate = self._done / max(time.time() - self._start, 1e-9)
+        self._bar.update(self._task, advance=seconds, done=self._done, rate=rate)
+
+
+class _Lines:
+    def __init__(self, cells: int, seconds: float) -> None:
+        self._cells, self._seconds = cells, seconds
+        self._cells_done, self._seconds_done = 0, 0.0
+        self._start = time.time()
+        self._next = self._start + _PLAIN_SECONDS
+
+    def advance(self, cells: int, seconds: float) -> None:
+        self._cells_done += cells
+        self._seconds_done += seconds
+        now = time.time()
+        if now >= self._next:
+            elapsed = now - self._start
+            left = elapsed * (self._seconds / self._seconds_done - 1)
+            rate = self._cells_done / elapsed
+            say(f"{self._cells_done}/{self._cells} cells, {rate:,.1f} cells/s, {max(left, 0):.0f} s left")
+            self._next = now + _PLAIN_SECONDS
+
+
+def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
+    """The layer table of one cell, on stdout."""
+    widths = "widths " + " ".join(map(str, cell.widths)) if cell.widths else f"width {cell.width}"
+    init, act = described(cell.init, cell.init_params), described(cell.act, cell.act_params)
+    title = f"{init} × {act}, depth {cell.depth}, {widths}, seed {cell.seed}, batch {cell.batch}"
+    columns = ("mean", "std", "rms", "flat", "delta_std", "grad_std")
+    table = Table()
+    for name in ("layer", *columns):
+        table.add_column(name, justify="right")
+    for row in layers.sort_values("layer").itertuples():
+        table.add_row(str(row.layer), *(number(getattr(row, name)) for name in columns))
+    show(table, title, _LAYER_CAPTION)
+
+
+_LAYER_CAPTION = "flat: share of units that pass no gradient; delta, grad: std of dL/dh and dL/dW"
+
+
+# What a narrow terminal is shown: (most depths, with spreads over the seeds). The names stay.
+_NARROWER = ((_MOST_DEPTHS, False), (3, False), (2, False), (1, False))
+
+
+def show_grid(cells: "pd.DataFrame") -> None:
+    """Final std by init × act and depth, at the greatest width, on stdout."""
+    summary = by_depth(cells, _MOST_DEPTHS)
+    tables = [_grid_table(by_depth(cells, depths, spreads)) for depths, spreads in _NARROWER]
+    show(_grid_table(summary), summary.title, summary.caption, narrower=tables)
+
+
+def _grid_table(summary: DepthTable) -> Table:
+    table = Table()
+    for name in summary.keys:
+        table.add_column(name, no_wrap=True)
+    for depth in summary.depths:
+        table.add_column(f"depth {depth}", justify="right", no_wrap=True)
+    for key, values in summary.rows:
+        table.add_row(*map(escape, key), *values)
+    return table
+
+
+def show_failures(failures: Mapping[str, str]) -> None:
+    """Failed cells by cause, on stderr."""
+    causes: dict[str, int] = {}
+    for error in failures.values():
+        causes[error] = causes.get(error, 0) + 1
+    for error, count in sorted(causes.items(), key=lambda item: -item[1]):
+        say(f"{count} failed: {error}")

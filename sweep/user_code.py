@@ -1,0 +1,115 @@
+"""A user's own function: found by its dotted name, and known by its source.
+
+`module.function` is imported from wherever Python finds it, the working directory included.
+"""
+
+import hashlib
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.errors import RequestError, UserCodeError, suggestion
+
+Keywords = tuple[tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class UserFunction:
+    """A callable with its keyword arguments given; compared by name, arguments and source.
+
+    source: a hash of the function's source, so that an edited function is another one. What the
+    function itself calls is not part of it.
+    """
+
+    name: str
+    keywords: Keywords
+    source: str
+    function: Callable[..., Any]
+
+    def __hash__(self) -> int:
+        return hash((self.name, repr(self.keywords), self.source))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, UserFunction):
+            return NotImplemented
+        return (self.name, self.keywords, self.source) == (other.name, other.keywords, other.source)
+
+    def __call__(self, *arguments: Any) -> Any:
+        """What the function returns; UserCodeError, naming it, where it raises."""
+        try:
+            return self.function(*arguments, **dict(self.keywords))
+        except Exception as error:
+            raise UserCodeError(f"{self.name} raised {type(error).__name__}: {error}") from error
+
+
+def user_function(
+    key: str,
+    function: str | Callable[..., Any] | None,
+    keywords: Mapping[str, Any],
+    arguments: int,
+    source: str | None = None,
+) -> UserFunction:
+    """The function of a dotted name, or a callable as it is.
+
+    key: what the function was given for, as in 'init.function'. arguments: how many it is called
+    with beside the keywords. source: what its source hashed to when the cell was planned.
+    Raises RequestError where there is no such function, or it cannot be called so.
+    """
+    found = function if callable(function) else _imported(key, function)
+    name = function if isinstance(function, str) else getattr(function, "__qualname__", repr(function))
+    _check_signature(key, name, found, arguments, keywords)
+    digest = _digest(found)
+    if source is not None and source != digest:
+        raise UserCodeError(f"{name} was edited while the sweep was running: run the same command again")
+    return UserFunction(name, tuple(sorted(keywords.items())), digest, found)
+
+
+def _imported(key: str, path: object) -> Callable[..., Any]:
+    module_name, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
+    if not module_name or not name:
+        given = "null" if path is None else path
+        raise RequestError(
+            f"{key}={given}: name a function with its module, as in {key}=my_module.my_function"
+        )
+    if os.getcwd() not in sys.path:  # noqa: PTH109  the console script does not look there by itself
+        sys.path.append(os.getcwd())  # noqa: PTH109
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise RequestError(f"{key}={path}: cannot import {module_name} ({reason})") from error
+    found = getattr(module, name, None)
+    if found is None:
+        hint = suggestion(name, [n for n, value in vars(module).items() if callable(value)])
+        raise RequestError(f"{key}={path}: {module_name} has no '{name}' {hint}".rstrip())
+    if not callable(found):
+        raise RequestError(f"{key}={path}: {name} is a {type(found).__name__}, not a function")
+    function: Callable[..., Any] = found
+    return function
+
+
+def _check_signature(
+    key: str, name: str, function: Callable[..., Any], arguments: int, keywords: Mapping[str, Any]
+) -> None:
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # a compiled function may not say: it will when it is called
+        return
+    try:
+        signature.bind(*range(arguments), **keywords)
+    except TypeError as error:
+        raise RequestError(f"{key}={name}: {name}{signature} cannot be called here: {error}") from error
+
+
+def _digest(function: Callable[..., Any]) -> str:
+    inner = inspect.unwrap(getattr(function, "func", function))  # what functools.partial and wraps hide
+    try:
+        text = inspect.getsource(inner if inspect.isroutine(inner) else type(inner))
+    except (OSError, TypeError):  # typed at a prompt, or compiled: its code, or else its name
+        code = getattr(inner, "__code__", None)
+        text = repr((code.co_code, code.co_consts, code.co_names)) if code else repr(inner).split(" at 0x")[0]
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()

@@ -1,0 +1,123 @@
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.cell import Cell
+from sweep.errors import RequestError
+
+VALUES = {
+    "init": {"name": "xavier"},
+    "act": {"name": "tanh"},
+    "depth": 10,
+    "width": 500,
+    "widths": None,
+    "seed": 0,
+    "bias_std": 0.0,
+    "batch": 1000,
+    "dtype": "float32",
+    "backward": True,
+}
+
+
+def cell(**values):
+    return Cell.of(VALUES | values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"init": {"name": "kaiming"}},
+        {"act": {"name": "relu"}},
+        {"depth": 11},
+        {"width": 501},
+        {"seed": 1},
+        {"bias_std": 0.1},
+        {"batch": 999},
+        {"dtype": "float64"},
+        {"backward": False},
+        {"widths": [500, 400]},
+        {"init": {"name": "normal", "std": 0.5}},
+    ],
+)
+def test_whatever_changes_the_numbers_changes_the_identity(change):
+    assert cell(**change).id != cell().id
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"init": {"name": "normal"}}, {"init": {"name": "normal", "std": 0.01}}),  # a default
+        ({"init": {"name": "normal", "std": 1}}, {"init": {"name": "normal", "std": 1.0}}),
+        ({"bias_std": 0}, {"bias_std": -0.0}),
+        ({"widths": [500] * 11}, {}),  # not tapered
+        (
+            {"init": {"name": "variance_scaling", "scale": 2.0, "mode": "fan_out"}},
+            {"init": {"mode": "fan_out", "name": "variance_scaling", "scale": 2}},
+        ),
+    ],
+)
+def test_the_same_experiment_is_the_same_cell(one, other):
+    assert cell(**one) == cell(**other)
+    assert cell(**one).id == cell(**other).id
+
+
+@given(st.integers(0, 2**63 - 1), st.floats(0, 1e10), st.floats(1e-10, 1e10))
+def test_identity_is_stable_across_constructions(seed, bias_std, std):
+    init = {"name": "normal", "std": std}
+    assert (
+        cell(seed=seed, bias_std=bias_std, init=init).id == cell(seed=seed, bias_std=bias_std, init=init).id
+    )
+
+
+def test_identity_is_the_same_in_another_process():
+    code = "from tests.test_cell import cell; print(cell().id)"
+    ids = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    assert ids == {cell().id}
+
+
+def test_a_tapered_network_determines_depth_and_width():
+    tapered = cell(widths=[784, 512, 256])
+    assert (tapered.depth, tapered.width, tapered.profile) == (2, 256, (784, 512, 256))
+    assert cell(depth=3, width=7).profile == (7, 7, 7, 7)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"depth": 0}, "depth=0: depth must be a whole number, at least 1"),
+        ({"width": -3}, "width=-3"),
+        ({"width": 1.5}, "width=1.5"),
+        ({"depth": True}, "depth=true"),
+        ({"seed": "abc"}, "seed=abc"),
+        ({"seed": 2**63}, "at most"),
+        ({"batch": 1}, "at least 2"),
+        ({"dtype": "float8"}, "options: float32, float64"),
+        ({"bias_std": -1}, "bias_std=-1"),
+        ({"bias_std": float("nan")}, "finite"),
+        ({"backward": 1}, "true or false"),
+        ({"widths": [3]}, "widths"),
+        ({"widths": [3, 0]}, "widths=0"),
+        ({"init": {"name": "xaver"}}, "did you mean 'xavier'"),
+        ({"init": {"name": "xavier", "std": 1.0}}, "it takes none"),
+        ({"init": {"name": "normal", "std": -1}}, "above 0"),
+        ({"init": {"name": "variance_scaling", "mode": "fan_up"}}, "did you mean 'fan_out'"),
+        ({"act": {"name": "tanhh"}}, "did you mean 'tanh'"),
+    ],
+)
+def test_a_bad_value_gets_one_clear_line(values, message):
+    with pytest.raises(RequestError) as error:
+        cell(**values)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)

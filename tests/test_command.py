@@ -1,0 +1,297 @@
+"""The commands as users type them, each in a process of its own."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+SMALL = ("grid=smoke", "depth=2", "seed=0", "batch=20")
+
+
+def test_the_main_job_fills_a_table_and_draws_it_and_the_second_run_computes_nothing(sweep_command, tmp_path):
+    first = sweep_command("-m", "init=xavier,kaiming", "act=tanh,relu", *SMALL)
+    assert first.returncode == 0, first.stderr
+    assert re.search(r"study outputs/smoke: 8 cells; 1 task", first.stderr)
+    assert "xavier" in first.stdout
+    study = tmp_path / "outputs" / "smoke"
+    cells = pd.read_parquet(study / "cells")
+    assert len(cells) == 8
+    assert (cells["status"] == "ok").all()
+    assert {path.name for path in (study / "report").iterdir()} >= {"std.png", "std.svg", "layers.png"}
+    (run,) = (study / "runs").iterdir()
+    assert "init=xavier,kaiming" in (run / "command.txt").read_text(encoding="utf-8")
+    assert "8 of 8 cells stored" in (run / "log.txt").read_text(encoding="utf-8")
+
+    second = sweep_command("-m", "init=xavier,kaiming", "act=tanh,relu", *SMALL)
+    assert second.returncode == 0
+    assert "all stored already: nothing to compute" in second.stderr
+    assert second.stdout == first.stdout
+
+    longer = sweep_command("-m", "init=xavier,kaiming", "act=tanh,relu", *SMALL[:1], "depth=2,3", *SMALL[2:])
+    assert "16 cells, 8 stored already, 8 to compute" in longer.stderr
+    assert len(pd.read_parquet(study / "cells")) == 16
+
+
+def test_one_cell_prints_its_layer_table_and_is_stored(sweep_command, tmp_path):
+    done = sweep_command("init=xavier", "act=tanh", "depth=3", "width=50")
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1] for line in done.stdout.splitlines() if re.match(r"│ +\d", line)] == list("0123")
+    for name in ("layer", "mean", "std", "rms", "flat", "grad_std"):
+        assert name in done.stdout
+    assert len(pd.read_parquet(tmp_path / "outputs" / "single" / "cells")) == 1
+    assert list((tmp_path / "outputs" / "single" / "report").glob("cell-xavier-tanh-*.png"))
+
+
+def test_python_and_the_command_line_give_the_same_numbers(sweep_command, tmp_path):
+    import sweep  # noqa: PLC0415
+
+    assert sweep_command("init=normal", "init.std=0.2", "depth=3", "width=20").returncode == 0
+    stored = sweep.load(tmp_path / "outputs" / "single", "layers").sort_values("layer")
+    there = sweep.propagate(init="normal", init_params={"std": 0.2}, depth=3, width=20)
+    for name in ("mean", "std", "neuron_corr", "delta_std", "grad_rms"):
+        np.testing.assert_array_equal(stored[name], there[name])
+
+
+def test_a_report_is_drawn_again_from_what_is_stored(sweep_command, tmp_path):
+    sweep_command("-m", *SMALL, "report=false")
+    assert not (tmp_path / "outputs" / "smoke" / "report").exists()
+    done = sweep_command("outputs/smoke", module="sweep.report")
+    assert done.returncode == 0, done.stderr
+    assert "outputs/smoke/report/std.png" in done.stdout.splitlines()
+
+
+def test_root_and_study_choose_the_place_and_nothing_else_is_written(sweep_command, tmp_path):
+    done = sweep_command("depth=1", "width=4", "batch=5", "root=some where/deep", "study=a/b", "report=false")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "some where" / "deep" / "a" / "b" / "cells").is_dir()
+    assert [path.name for path in tmp_path.iterdir()] == ["some where"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["init=xaver"], "unknown init 'xaver': did you mean 'xavier'? options:"),
+        (["-m", "act=tnah,relu"], "did you mean 'tanh'?"),
+        (["depth=0"], "depth=0: depth must be a whole number, at least 1"),
+        (["width=1.5"], "width=1.5"),
+        (["dtype=float8"], "options: float32, float64"),
+        (["-m", "depth="], "depth= is empty"),
+        (["dpeth=3"], "did you mean 'depth'?"),
+        (["depth=5,10"], "add -m"),
+        (["hydra.nothing=3"], "hydra.nothing"),
+        (["root=/dev/null/x"], "is a file; choose another root="),
+        (["study=../out"], "a study is a folder's name"),
+        (["n_jobs=0"], "n_jobs=0"),
+        (["report=maybe"], "true or false"),
+        (["-m", "--cfg", "job"], "leave -m away"),
+        (["executor=slrm"], "unknown executor 'slrm'"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(
+    sweep_command, tmp_path, arguments, message
+):
+    done = sweep_command(*arguments)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert message in line
+    assert done.stdout == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_study_folder_that_holds_something_else_is_left_alone(sweep_command, tmp_path):
+    (tmp_path / "outputs" / "single").mkdir(parents=True)
+    (tmp_path / "outputs" / "single" / "thesis.tex").write_text("years of work")
+    done = sweep_command("depth=1", "width=4")
+    assert done.returncode == 2
+    assert "holds something else ('thesis.tex')" in done.stderr
+    assert done.stderr.count("\n") == 1
+    missing = sweep_command("outputs/none", module="sweep.report")
+    assert (missing.returncode, missing.stderr.count("\n")) == (2, 1)
+
+
+def test_failed_cells_are_rows_and_status_1(sweep_command, tmp_path):
+    # Activations of 4 PiB fit no machine.
+    done = sweep_command(
+        "-m", *SMALL, "init=xavier", "act=tanh", "width=8,1000000000000", "batch=1000", "seed=0"
+    )
+    assert done.returncode == 2, "seed twice"
+    arguments = (
+        "grid=smoke",
+        "init=xavier",
+        "act=tanh",
+        "depth=1",
+        "width=8,1000000000000",
+        "seed=0",
+        "batch=1000",
+    )
+    done = sweep_command("-m", *arguments)
+    assert done.returncode == 1, done.stderr
+    assert "1 failed: MemoryError" in done.stderr
+    cells = pd.read_parquet(tmp_path / "outputs" / "smoke" / "cells").set_index("width")
+    assert cells["status"].to_dict() == {8: "ok", 10**12: "failed"}
+    assert cells.loc[10**12, "error"].startswith("MemoryError")
+    stopped = sweep_command("-m", *arguments[:-1], "batch=999", "fail_fast=true")
+    assert stopped.returncode == 1
+    assert "stopped at the first failure" in stopped.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--help"], "does the signal survive"),
+        (["--cfg", "job"], "depth: 10"),
+        (["--info", "plugins"], "GridSweeper"),
+        (["--version"], "Hydra"),
+    ],
+)
+def test_hydras_own_flags_keep_working(sweep_command, arguments, expected):
+    done = sweep_command(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+
+
+def test_tab_completion_of_the_console_script(tmp_path):
+    script = os.path.join(os.path.dirname(sys.executable), "sweep")  # noqa: PTH118, PTH120
+    done = subprocess.run(
+        [script, "-sc", "query=bash"],
+        env=os.environ | {"COMP_LINE": "sweep init=xa", "COMP_POINT": "13"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.split() == ["init=xavier"], done.stderr
+
+
+def interrupted(tmp_path, terminal):
+    """Press Ctrl-C once cells are being stored; the exit status and what was printed."""
+    command = [sys.executable, "-m", "sweep", "-m", "depth=5,10", "report=false"]
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, start_new_session=True)
+    os.close(theirs)
+    parts = tmp_path / "outputs" / "standard" / "cells"
+    deadline = time.time() + 60
+    while time.time() < deadline and not list(parts.glob("[!.]*.parquet")):
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    printed = b""
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:  # a pty ends so
+            break
+        if not chunk:
+            break
+        printed += chunk
+    os.close(ours)
+    return process.wait(timeout=30), printed.decode()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(sweep_command, tmp_path, terminal):
+    status, printed = interrupted(tmp_path, terminal)
+    assert status == 130
+    assert "Traceback" not in printed
+    done = re.search(r"interrupted: (\d+) cells are stored, (\d+) are left; run the same command", printed)
+    assert done, printed
+    stored, left = int(done[1]), int(done[2])
+    assert stored + left == 320
+    assert len(pd.read_parquet(tmp_path / "outputs" / "standard" / "cells")) == stored > 0
+    resumed = sweep_command("-m", "depth=5,10", "seed=0", "width=64", "report=false")
+    assert resumed.returncode == 0, resumed.stderr
+
+
+def test_progress_shows_cells_rate_and_time_left_where_there_is_no_terminal(capsys, monkeypatch):
+    from sweep import terminal  # noqa: PLC0415
+
+    monkeypatch.setattr(terminal, "_PLAIN_SECONDS", 0.0)
+    with terminal.progress(10, 4.0) as progress:
+        progress.advance(5, 2.0)
+    assert re.fullmatch(r"5/10 cells, [\d.,]+ cells/s, \d+ s left\n", capsys.readouterr().err)
+
+
+def test_ctrl_c_while_workers_start_is_one_line_too(tmp_path):
+    """Whatever the moment: the workers never see the interrupt, and the driver says one line."""
+    for delay in (1.0, 1.6, 2.2):
+        command = [sys.executable, "-m", "sweep", "-m", "report=false", f"study=s{delay}"]
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stderr=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+            text=True,
+        )
+        time.sleep(delay)
+        os.killpg(process.pid, signal.SIGINT)
+        _, printed = process.communicate(timeout=60)
+        assert process.returncode == 130
+        lines = [line for line in printed.splitlines() if not line.startswith("study ")]
+        assert len(lines) == 1, printed
+        assert "interrupted" in lines[0]
+
+
+def test_two_runs_at_once_in_one_study_end_well(tmp_path):
+    commands = [[sys.executable, "-m", "sweep", "-m", *SMALL, "init=xavier,kaiming,normal"]] * 3
+    processes = [
+        subprocess.Popen(c, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        for c in commands
+    ]
+    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
+    assert [status for _, status in ended] == [0, 0, 0], ended
+    cells = pd.read_parquet(tmp_path / "outputs" / "smoke" / "cells")
+    assert len(cells["cell_id"].unique()) == 12
+
+
+def test_figures_follow_what_is_stored(sweep_command, tmp_path):
+    figure = tmp_path / "outputs" / "smoke" / "report" / "std.svg"
+    sweep_command("-m", *SMALL, "init=xavier", "act=tanh")
+    own = figure.with_name("my_own_plot.png")
+    own.write_text("mine")
+    assert "kaiming" not in figure.read_text(encoding="utf-8")
+    sweep_command("-m", *SMALL, "init=kaiming", "act=tanh", "report=false")
+    assert "kaiming" not in figure.read_text(encoding="utf-8")
+    done = sweep_command("-m", *SMALL, "init=kaiming", "act=tanh")
+    assert "nothing to compute" in done.stderr
+    assert "kaiming" in figure.read_text(encoding="utf-8")
+    assert "figures" not in sweep_command("-m", *SMALL, "init=kaiming", "act=tanh").stderr
+    assert own.read_text() == "mine"
+
+
+def test_a_narrow_terminal_keeps_the_names(sweep_command):
+    arguments = ("-m", "grid=smoke", "init=small_normal,xavier", "depth=2,3,4,5", "width=8", "report=false")
+    for columns in (120, 60, 40):
+        done = sweep_command(*arguments, COLUMNS=str(columns))
+        table = [line for line in done.stdout.splitlines() if line.startswith("│")]
+        assert sum("small_normal" in line for line in table) == 2
+        assert all(len(line) <= columns for line in table)
+
+
+def test_a_write_error_is_one_line(sweep_command, tmp_path):
+    """No file may be larger than 4 kB: as on a full disk."""
+    code = (
+        "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); sys.argv[1:] = ['-m', 'grid=smoke'];"
+        "runpy.run_module('sweep', run_name='__main__')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "cannot write to outputs/smoke: File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_damaged_part_is_named(sweep_command, tmp_path):
+    sweep_command("-m", *SMALL, "report=false")
+    (tmp_path / "outputs" / "smoke" / "cells" / "zzz.parquet").write_text("junk")
+    done = sweep_command("outputs/smoke", module="sweep.report")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "zzz.parquet" in done.stderr

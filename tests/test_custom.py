@@ -1,0 +1,233 @@
+"""Users' own functions, by dotted name and as callables."""
+
+import re
+import shutil
+import textwrap
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sweep
+from sweep import activations, draws, initializers
+from sweep.errors import RequestError, UserCodeError
+from tests.paths import CONF
+from tests.test_cell import cell
+
+ROOT = CONF.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+MINE = """
+import numpy as np
+
+def good(rng, fan_in, fan_out, alpha=1.0):
+    return alpha * rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+
+def transposed(rng, fan_in, fan_out):
+    return np.zeros((fan_out, fan_in))
+
+def nan(rng, fan_in, fan_out):
+    return np.full((fan_in, fan_out), np.nan)
+
+def text(rng, fan_in, fan_out):
+    return np.full((fan_in, fan_out), "w")
+
+def raising(rng, fan_in, fan_out):
+    raise KeyError("alpha")
+
+def swish(z, beta=1.0):
+    return z / (1 + np.exp(-beta * z))
+
+def swish_slope(z, beta=1.0):
+    s = 1 / (1 + np.exp(-beta * z))
+    return s + beta * z * s * (1 - s)
+
+def bounded(z):
+    return np.where(np.abs(z) < 7, z, np.nan)
+
+number = 3
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mine(tmp_path_factory):
+    """A module of the user's, importable as from the working directory."""
+    folder = tmp_path_factory.mktemp("user")
+    (folder / "mine.py").write_text(MINE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(folder))
+        yield folder
+
+
+def test_a_function_draws_what_it_returns_from_its_own_stream():
+    scheme = initializers.get("custom", function="mine.good", kwargs={"alpha": 2.0})
+    drawn = draws.weights(0, scheme.base, 1, 300, 200)
+    assert drawn.dtype == np.float32
+    assert drawn.std() == pytest.approx(2 / np.sqrt(300), rel=0.02)  # 60,000 draws: 0.3 % per sigma
+    other = initializers.get("custom", function="mine.good", kwargs={"alpha": 1.0})
+    assert other.base != scheme.base
+    assert other.base.key != scheme.base.key
+    assert not scheme.known_std
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("transposed", r"returned shape (200, 300), not (fan_in, fan_out) = (300, 200): transpose it?"),
+        ("nan", "returned 60000 weights of 60000 that are not finite"),
+        ("text", "not real numbers"),
+        ("raising", "mine.raising raised KeyError: 'alpha'"),
+    ],
+)
+def test_a_wrong_return_says_what_is_wrong(function, message):
+    scheme = initializers.get("custom", function=f"mine.{function}")
+    with pytest.raises(UserCodeError, match=re.escape(message)):
+        scheme.base.draw(np.random.default_rng(0), 300, 200)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        (None, "init.function=null: name a function with its module"),
+        ("good", "name a function with its module"),
+        ("mine.god", "mine has no 'god' did you mean 'good'?"),
+        ("nowhere.f", "cannot import nowhere (ModuleNotFoundError"),
+        ("mine.number", "number is a int, not a function"),
+        ("mine.swish", "cannot be called here"),
+    ],
+)
+def test_a_function_that_cannot_be_called_is_known_before_anything_runs(path, message):
+    with pytest.raises(RequestError, match=re.escape(message)):
+        cell(init={"name": "custom", "function": path})
+    with pytest.raises(RequestError, match="unexpected keyword argument 'alfa'"):
+        cell(init={"name": "custom", "function": "mine.good", "kwargs": {"alfa": 1}})
+
+
+def test_an_edited_function_is_a_new_cell(mine, sweep_command, tmp_path):
+    (tmp_path / "ideas.py").write_text(
+        "import numpy as np\ndef f(rng, a, b):\n    return np.ones((a, b)) / a\n"
+    )
+    command = ("init=custom", "init.function=ideas.f", "depth=1", "width=4", "report=false")
+    assert sweep_command(*command).returncode == 0
+    assert "nothing to compute" in sweep_command(*command).stderr
+    (tmp_path / "ideas.py").write_text(
+        "import numpy as np\ndef f(rng, a, b):\n    return np.ones((a, b)) / b\n\n"
+    )
+    assert "nothing to compute" not in sweep_command(*command).stderr
+    assert len(sweep.load(tmp_path / "outputs" / "single")) == 2
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_derivative_not_given_is_taken_numerically(dtype):
+    z = np.linspace(-6, 6, 200).astype(dtype)
+    plain = activations.get("custom", function="mine.swish", kwargs={"beta": 2.0})
+    given = activations.get(
+        "custom", function="mine.swish", derivative="mine.swish_slope", kwargs={"beta": 2.0}
+    )
+    h = plain.f(z)
+    assert h.dtype == plain.derivative(z, h).dtype == dtype
+    # Central differences are good to 1e-10; float32 rounds the result.
+    np.testing.assert_allclose(
+        plain.derivative(z, h), given.derivative(z, h), atol=1e-6 if dtype == np.float32 else 1e-8
+    )
+    silu = activations.get("silu")
+    own = activations.get("custom", function="mine.swish")
+    np.testing.assert_allclose(own.f(z), silu.f(z), rtol=1e-5)
+
+
+def test_an_activation_must_return_numbers_of_zs_shape():
+    z = np.array([[1.0, -1.0]])
+    for function, message in (
+        (lambda z: z[0], "returned shape"),
+        (np.log, "NaN, for z = -1"),
+        (lambda z: z.astype(str), "dtype"),
+    ):
+        with np.errstate(invalid="ignore"), pytest.raises(UserCodeError, match=message):
+            activations.resolved(function, {}).f(z)
+
+
+def test_plain_callables_work_in_python():
+    def gentle(rng, fan_in, fan_out, gain=1.0):
+        return gain * rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+
+    layers = sweep.propagate(init=gentle, act=np.tanh, depth=3, width=60, init_params={"gain": 1.0})
+    known = sweep.propagate(init="xavier", act="tanh", depth=3, width=60)
+    assert list(layers["layer"]) == [0, 1, 2, 3]
+    np.testing.assert_allclose(layers["std"], known["std"], rtol=0.1)  # other draws of the same law
+    as_objects = sweep.propagate(
+        init=initializers.get("xavier"), act=activations.get("tanh"), depth=3, width=60
+    )
+    pd.testing.assert_frame_equal(as_objects, known)
+
+
+def test_a_users_failing_cells_are_rows_beside_those_that_work(sweep_command, mine, tmp_path):
+    command = ["-m", "grid=smoke", "init=custom,xavier", "init.function=mine.raising", "act=tanh", "depth=2"]
+    done = sweep_command(*command, "width=8", "seed=0", "n_jobs=2", PYTHONPATH=str(mine))
+    assert done.returncode == 1
+    assert "1 failed: UserCodeError: mine.raising raised KeyError" in done.stderr
+    cells = sweep.load(tmp_path / "outputs" / "smoke").set_index("init")
+    assert cells["status"].to_dict() == {"custom": "failed", "xavier": "ok"}
+
+
+def test_an_activation_that_is_not_defined_everywhere_is_measured_where_it_is(sweep_command, mine, tmp_path):
+    command = (
+        "init=small_normal",
+        "act=custom",
+        "act.function=mine.bounded",
+        "depth=2",
+        "width=8",
+        "report=false",
+    )
+    done = sweep_command(*command, PYTHONPATH=str(mine))
+    assert done.returncode == 0, done.stderr
+    assert sweep.load(tmp_path / "outputs" / "single")["verdict"].tolist() == ["vanishing"]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_the_readmes_own_scheme_and_activation_work_as_written(sweep_command, tmp_path):
+    (module,) = [block for block in blocks("python") if block.startswith("# my_ideas.py")]
+    (tmp_path / "my_ideas.py").write_text(module)
+    lines = [
+        line.split()
+        for line in README.splitlines()
+        if line.startswith("python -m sweep") and "my_ideas" in line
+    ]
+    assert len(lines) == 2
+    for line in lines:
+        small = ["depth=2", "width=8", "seed=0"] if "-m" in line[3:] else ["depth=2", "width=8"]
+        done = sweep_command(*line[3:], *small)
+        assert done.returncode == 0, done.stderr
+    mine = sweep.load(tmp_path / "outputs" / "mine")
+    assert len(mine) == 4  # three powers, and xavier once
+    assert mine.loc[mine["init"] == "custom", "sigma_w"].isna().all()
+
+
+def test_the_readmes_recipe_adds_a_scheme_and_an_activation(sweep_command, tmp_path):
+    for folder in ("sweep", "conf", "hydra_plugins"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (scheme,) = [block for block in blocks("python") if "VarianceScaling" in block]
+    (act,) = [block for block in blocks("python") if "Activation(" in block]
+    for path, registry, entry in (
+        ("initializers/schemes.py", "SCHEMES: Entries = {\n", scheme),
+        (
+            "activations/__init__.py",
+            "ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {\n",
+            act,
+        ),
+    ):
+        text = (tmp_path / "sweep" / path).read_text(encoding="utf-8")
+        assert text.count(registry) == 1
+        indented = textwrap.indent(textwrap.dedent(entry), "    ")
+        (tmp_path / "sweep" / path).write_text(text.replace(registry, registry + indented), encoding="utf-8")
+    for conf in blocks("yaml"):
+        group, name = re.search(r"(init|act)=(\w+)", conf).groups()
+        (tmp_path / "conf" / group / f"{name}.yaml").write_text(conf)
+    done = sweep_command("init=half_kaiming", "act=square", "depth=1", "width=300")
+    assert done.returncode == 0, done.stderr
+    (row,) = sweep.load(tmp_path / "outputs" / "single").itertuples()
+    assert (row.init, row.act) == ("half_kaiming", "square")
+    # z ~ N(0, 1.5): E h = 1.5, and sigma_w² = 1.5; 300,000 entries of 300 neurons
+    assert row.mean == pytest.approx(1.5, rel=0.05)
+    assert row.sigma_w == pytest.approx(np.sqrt(1.5))

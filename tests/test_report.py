@@ -1,0 +1,299 @@
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+import sweep
+from sweep import plan, summary, tables
+from sweep.execute import run_task
+from sweep.report import curves, draw, heatmap, histograms, style
+from sweep.store import Study
+from tests.test_cell import cell
+
+INITS = ("zeros", "small_normal", "big_normal", "xavier", "kaiming")
+
+
+def stored(folder, cells, histogram=False):
+    study = Study(folder)
+    study.create()
+    for task in plan.tasks(cells, 1):
+        study.write(f"{task.number}.parquet", *tables.tables(run_task(task, histogram), "run"))
+    return sweep.load(folder), sweep.load(folder, "layers")
+
+
+def grid(inits=INITS, acts=("tanh", "relu"), depths=(2, 8), widths=(16, 300), seeds=(0, 1, 2), **values):
+    return [
+        cell(init={"name": i}, act={"name": a}, depth=d, width=w, seed=s, batch=64, **values)
+        for i in inits
+        for a in acts
+        for d in depths
+        for w in widths
+        for s in seeds
+    ]
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    return stored(tmp_path_factory.mktemp("grid") / "study", grid(), histogram=True)
+
+
+def shown(ax):
+    return [text.get_text() for text in ax.texts]
+
+
+def overlaps(figure):
+    """Pairs of texts whose boxes overlap by more than rounding."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    renderer = canvas.get_renderer()
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    ticks = {t for axis in axes for tick in axis.get_major_ticks() for t in (tick.label1, tick.label2)}
+    drawn = {tick.label1 for axis in axes for tick in axis._update_ticks()}  # those within the limits
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip()]
+    texts = [t for t in texts if t not in ticks or t in drawn]
+    boxes = [t.get_window_extent(renderer).padded(-1.0) for t in texts]
+    pairs = [
+        (a.get_text(), b.get_text())
+        for i, (a, one) in enumerate(zip(texts, boxes, strict=True))
+        for b, other in zip(texts[i + 1 :], boxes[i + 1 :], strict=True)
+        if one.overlaps(other)
+    ]
+    return pairs
+
+
+def test_over_seeds_is_the_geometric_mean(frames):
+    cells, _ = frames
+    rows = summary.over_seeds(cells).set_index([*summary.PANEL, "depth", "width"])
+    own = cells.query("init == 'xavier' and act == 'relu' and depth == 8 and width == 16")["std"]
+    row = rows.loc[("xavier", "relu", "", 8, 16)]
+    assert row["value"] == pytest.approx(np.exp(np.log(own).mean()))
+    assert row["factor"] == pytest.approx(np.exp(np.log(own).std(ddof=0)))
+    assert row["seeds"] == 3
+    assert len(rows) == 5 * 2 * 2 * 2
+
+
+def test_what_became_of_the_signal_is_marked(frames):
+    rows = summary.over_seeds(frames[0]).set_index([*summary.PANEL, "depth", "width"])["mark"]
+    assert rows["small_normal", "tanh", "", 8, 300] == summary.VANISHED
+    assert rows["big_normal", "relu", "", 8, 300] == summary.EXPLODED
+    assert rows["big_normal", "tanh", "", 8, 300] == summary.SATURATED
+    assert rows["kaiming", "relu", "", 8, 300] == ""
+
+
+def test_nothing_is_averaged_over_an_axis_unseen(tmp_path):
+    cells = grid(("xavier",), ("tanh",), (2,), (16,))
+    cells += grid(("xavier",), ("tanh",), (2,), (16,), bias_std=0.5)
+    cells += [
+        cell(init={"name": "normal", "std": std}, depth=2, width=16, batch=64) for std in (0.1, 10.0, 2.0)
+    ]
+    cells += [cell(widths=[16, 8, 16], batch=64)]
+    rows = summary.over_seeds(stored(tmp_path / "study", cells)[0])
+    assert rows["seeds"].tolist() == [1, 1, 1, 3, 3, 1]
+    assert rows["init_label"].tolist()[:3] == ["normal std=0.1", "normal std=2", "normal std=10"]
+    assert "widths=[16,8,16] bias_std=0" in set(rows["setting"])
+
+
+def test_a_panel_shows_depth_down_and_width_across(frames):
+    rows = summary.over_seeds(frames[0])
+    panel = rows[(rows["init_label"] == "xavier") & (rows["act_label"] == "tanh")].sort_values(
+        ["depth", "width"]
+    )
+    colours, texts = heatmap.grids(panel, "depth", "width")
+    assert list(colours.index) == [2, 8]
+    assert list(colours.columns) == [16, 300]
+    value = panel.query("depth == 8 and width == 300")["value"].item()
+    assert colours.loc[8, 300] == pytest.approx(np.log10(value))
+    assert texts.loc[8, 300] == summary.number(value, 3)
+
+
+def test_one_exploded_cell_does_not_eat_the_colour_scale(frames):
+    rows = summary.over_seeds(frames[0])
+    panel = rows[(rows["init_label"] == "big_normal") & (rows["act_label"] == "relu")]
+    colours, texts = heatmap.grids(panel, "depth", "width")
+    assert colours.to_numpy().max() == heatmap._DECADES
+    assert summary.MARKS[summary.EXPLODED] in texts.loc[8, 300]
+
+
+def test_heatmap_has_a_panel_per_init_and_act(frames):
+    with style.applied():
+        (figure,) = heatmap.figures(frames[0]).values()
+        titles = {ax.get_title(loc="left") for ax in figure.axes} - {""}
+        assert titles == {f"{init} × {act}" for init in INITS for act in ("tanh", "relu")}
+        assert overlaps(figure) == []
+
+
+def test_one_depth_and_width_make_one_overview(tmp_path):
+    cells, _ = stored(tmp_path / "study", grid(depths=(3,), widths=(16,)))
+    with style.applied():
+        (figure,) = heatmap.figures(cells).values()
+        labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        assert labels == ["zeros", "small_normal", "big_normal", "xavier", "kaiming"]
+        assert len(shown(figure.axes[0])) == 10
+        assert overlaps(figure) == []
+
+
+def test_many_panels_are_paged(tmp_path):
+    stds = [0.01 * 2**k for k in range(14)]
+    cells = [
+        cell(init={"name": "normal", "std": std}, act={"name": act}, depth=2, width=w, batch=16)
+        for std in stds
+        for act in ("tanh", "relu")
+        for w in (4, 8)
+    ]
+    frame, layers = stored(tmp_path / "study", cells)
+    with style.applied():
+        figures = heatmap.figures(frame)
+        assert list(figures) == ["std-1", "std-2", "std-3"]
+        assert all(isinstance(figure, Figure) for figure in figures.values())
+        assert "left out" in curves.figures(frame, layers)["layers"]._supxlabel.get_text()
+
+
+def test_curves_show_every_layer_at_the_greatest_depth_and_width(frames):
+    found = curves.by_layer(*frames)
+    assert set(found["depth"]) == {8}
+    assert set(found["width"]) == {300}
+    one = found[(found["line"] == "xavier") & (found["act_label"] == "tanh")].set_index("layer")
+    assert list(one.index) == list(range(9))
+    layers = frames[1].query(
+        "init == 'xavier' and act == 'tanh' and depth == 8 and width == 300 and layer == 5"
+    )
+    assert one.loc[5, "std"] == pytest.approx(np.exp(np.log(layers["std"]).mean()))
+    assert one.loc[5, "std_high"] == layers["std"].max()
+    with style.applied():
+        assert overlaps(curves.figures(*frames)["layers"]) == []
+
+
+def test_histogram_strips_show_what_is_stored(frames):
+    with style.applied():
+        figure = histograms.figures(*frames)["histograms"]
+        assert len(figure.axes) == len(INITS) * 2
+        assert overlaps(figure) == []
+
+
+@pytest.mark.parametrize(
+    "values", [{"depth": 1, "width": 3}, {"depth": 30, "width": 8}, {"widths": [30, 20, 10]}]
+)
+def test_the_picture_of_one_cell(tmp_path, values):
+    cells, layers = stored(tmp_path / "study", [cell(batch=50, **values)], histogram=True)
+    with style.applied():
+        figure = histograms.picture(cells.iloc[0], layers)
+        assert overlaps(figure) == []
+        strip = figure.axes[-1]
+        titles = [text for text in shown(strip) if text.startswith("layer")]
+        assert len(titles) == min(10, cells["depth"].iloc[0])
+
+
+def test_draw_writes_png_and_svg_and_removes_what_is_stale(tmp_path, frames):
+    stored(tmp_path / "study", grid(("xavier",), ("tanh",), (2,), (16,)))
+    report = tmp_path / "study" / "report"
+    report.mkdir()
+    (report / "std-9.png").write_text("old")
+    files = draw(tmp_path / "study")
+    assert (
+        {f.name for f in files}
+        == {f.name for f in report.iterdir()}
+        == {
+            "std.png",
+            "std.svg",
+            "layers.png",
+            "layers.svg",
+        }
+    )
+    assert "<text" in (report / "std.svg").read_text(encoding="utf-8")
+
+
+def test_a_study_without_results_cannot_be_drawn(tmp_path):
+    Study(tmp_path / "empty").create()
+    with pytest.raises(sweep.StoreError, match="has no results to draw"):
+        draw(tmp_path / "empty")
+
+
+def test_the_terminal_table_is_at_the_greatest_width(frames):
+    table = summary.by_depth(frames[0], most_depths=6)
+    assert table.depths == (2, 8)
+    assert table.keys == ("init", "act")
+    assert "width 300 (of 2 widths)" in table.title
+    cells = dict(table.rows)
+    assert cells["big_normal", "relu"][1].endswith(summary.MARKS[summary.EXPLODED])
+    assert "±" in cells["xavier", "tanh"][0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0"),
+        (np.nan, "·"),
+        (np.inf, "inf"),
+        (0.62742, "0.6274"),
+        (12.0, "12.00"),
+        (1e-7, "1.0e-07"),
+        (54321, "5.4e+04"),
+    ],
+)
+def test_numbers_are_short(value, text):
+    assert summary.number(value) == text
+
+
+def test_frames_are_not_changed(frames):
+    before = frames[0].copy()
+    summary.over_seeds(frames[0])
+    pd.testing.assert_frame_equal(frames[0], before)
+
+
+def test_backward_is_an_axis_and_close_values_are_told_apart(tmp_path):
+    cells = grid(("xavier",), ("tanh",), (2,), (16,), seeds=(0, 1))
+    cells += grid(("xavier",), ("tanh",), (2,), (16,), seeds=(0, 1), backward=False)
+    rows = summary.over_seeds(stored(tmp_path / "a", cells)[0])
+    assert sorted(rows["setting"]) == ["backward=false", "backward=true"]
+    assert rows["seeds"].tolist() == [2, 2]
+    close = [cell(init={"name": "normal", "std": s}, depth=2, width=8, batch=16) for s in (0.1, 0.1000001)]
+    rows = summary.over_seeds(stored(tmp_path / "b", close)[0])
+    assert rows["init_label"].tolist() == ["normal std=0.1", "normal std=0.1000001"]
+
+
+def test_a_parameter_that_is_not_the_default_is_shown(tmp_path):
+    cells = [cell(init={"name": "normal", "std": 0.5}, act={"name": "leaky_relu", "negative_slope": 0.2},
+                  depth=2, width=8, batch=16, seed=s) for s in (0, 1)]  # fmt: skip
+    (label,) = set(summary.labelled(stored(tmp_path / "a", cells)[0])["init_label"])
+    assert label == "normal std=0.5"
+    assert summary.described("torch/normal", '{"mean":0.0,"std":1.0}') == "torch/normal mean=0 std=1"
+
+
+def test_failed_cells_are_marked_where_they_stand(frames):
+    cells = frames[0].copy()
+    failed = (
+        (cells["init"] == "xavier")
+        & (cells["act"] == "tanh")
+        & (cells["depth"] == 8)
+        & (cells["width"] == 16)
+    )
+    cells.loc[failed, "status"] = "failed"
+    with style.applied():
+        (figure,) = heatmap.figures(cells).values()
+        (ax,) = [ax for ax in figure.axes if ax.get_title(loc="left") == "xavier × tanh"]
+        assert summary.MARKS[summary.FAILED] in shown(ax)
+        assert "failed" in figure._supxlabel.get_text()
+
+
+def test_every_init_is_drawn_at_its_own_greatest_depth_and_width(tmp_path):
+    cells = grid(("xavier",), ("tanh",), (8,), (30,)) + grid(("kaiming",), ("tanh",), (3,), (16,))
+    found = curves.by_layer(*stored(tmp_path / "a", cells))
+    assert found.groupby("line")["layer"].max().to_dict() == {"xavier": 8, "kaiming": 3}
+
+
+def test_a_signal_that_overflows_can_be_drawn(tmp_path):
+    one = cell(init={"name": "huge_normal"}, act={"name": "relu"}, depth=250, width=30, batch=20)
+    cells, layers = stored(tmp_path / "a", [one], histogram=True)
+    assert np.isinf(layers["std"]).any()
+    assert draw(tmp_path / "a")
+    with style.applied():
+        assert overlaps(histograms.picture(cells.iloc[0], layers)) == []
+
+
+def test_a_report_that_cannot_be_written_is_one_line(tmp_path):
+    stored(tmp_path / "a", grid(("xavier",), ("tanh",), (2,), (16,)))
+    (tmp_path / "a" / "report").write_text("a file where the folder should be")
+    with pytest.raises(sweep.StoreError, match="cannot write the figures"):
+        draw(tmp_path / "a")
