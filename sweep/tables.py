@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from sweep import verdict
 from sweep.activations import flat_share
 from sweep.cell import Cell
+from sweep.compute import STATISTICS, Result
 from sweep.errors import UserCodeError
-from sweep.execute import STATISTICS, Result
 from sweep.kernel import KERNEL_VERSION
 
 Array = NDArray[Any]

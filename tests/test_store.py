@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
-from sweep import execute, plan, store, tables
+from sweep import compute, plan, store, tables
 from sweep.errors import StoreError
 from sweep.store import Study
 from tests.test_cell import cell
@@ -18,7 +18,7 @@ CELLS = [*grid(widths=(8,), batch=20), cell(widths=[9, 8, 7], batch=20)]
 
 
 def result_of(cells, histogram=False):
-    (result,) = [execute.run_task(task, histogram) for task in plan.tasks(cells, 1)]
+    (result,) = [compute.run_task(task, histogram) for task in plan.tasks(cells, 1)]
     return result
 
 
@@ -35,7 +35,7 @@ def write(study, name, cells, **options):
 
 def fail(study, name, one, error):
     result = result_of([one])
-    failed = execute.Result(
+    failed = compute.Result(
         [one], 0.0, [error], np.zeros(1), {k: np.empty(0) for k in result.statistics}, None
     )
     study.write(f"{name}.parquet", *tables.tables(failed, "run"))

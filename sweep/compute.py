@@ -1,0 +1,109 @@
+"""One task to its results: what a worker does, whatever kind of worker it is.
+
+A task computes its cells and returns arrays; a cell that fails is part of the result and takes
+no other down.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from sweep import kernel
+from sweep.cell import Cell
+from sweep.layer import HISTOGRAM_BINS
+from sweep.plan import Stack, Task, chains_of
+
+Array = NDArray[Any]
+
+STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one task computed.
+
+    cells: in the order of everything below; errors: None, or what failed. seconds: (cells,).
+    estimate: what the plan thought the task would take on one core.
+    statistics: name -> (rows,), the layers 0 .. depth of one cell after another, failed cells
+    having none. histogram: (rows, 30), or None.
+    """
+
+    cells: list[Cell]
+    estimate: float
+    errors: list[str | None]
+    seconds: Array
+    statistics: dict[str, Array]
+    histogram: Array | None
+
+
+def run_task(task: Task, histogram: bool) -> Result:
+    """Compute every cell of a task; a stack that fails is computed again cell by cell."""
+    parts: list[Result] = []
+    with threadpool_limits(1):
+        for stack in task.stacks:
+            try:
+                parts.append(_run_stack(stack, histogram))
+            except Exception:
+                parts += [_run_cell(stack, cell, histogram) for cell in stack.cells]
+    return _joined(parts)
+
+
+def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:
+    try:
+        return _run_stack(Stack((cell,), stack.profile[: cell.depth + 1], 0.0, 0), histogram)
+    except Exception as error:
+        nothing = {name: np.empty(0) for name in STATISTICS}
+        message = f"{type(error).__name__}: {error}"
+        counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
+        return Result([cell], 0.0, [message], np.zeros(1), nothing, counts)
+
+
+def _run_stack(stack: Stack, histogram: bool) -> Result:
+    start = time.perf_counter()
+    grouped = chains_of(stack.cells)
+    chains = [_chain(cells) for cells in grouped]
+    first = stack.cells[0]
+    measured = kernel.propagate(chains, stack.profile, first.seed, first.batch, first.dtype, histogram)
+    cells: list[Cell] = []
+    columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
+    counts: list[Array] = []
+    for members, chain in zip(grouped, measured, strict=True):
+        for cell in members:
+            rows = cell.depth + 1
+            cells.append(cell)
+            for name in kernel.FORWARD:
+                columns[name].append(chain.forward[name][:rows])
+            missing = np.full(rows, np.nan)
+            gradients = chain.backward[cell.depth] if cell.backward else {}
+            for name in kernel.BACKWARD:
+                columns[name].append(gradients.get(name, missing))
+            if chain.histogram is not None:
+                counts.append(chain.histogram[:rows])
+    cost = np.array([cell.depth * (3.0 if cell.backward else 1.0) for cell in cells])
+    seconds = (time.perf_counter() - start) * cost / cost.sum()  # shared work has no owner: by depth
+    statistics = {name: np.concatenate(values) for name, values in columns.items()}
+    histograms = np.concatenate(counts) if histogram else None
+    return Result(cells, stack.seconds, [None] * len(cells), seconds, statistics, histograms)
+
+
+def _chain(cells: Sequence[Cell]) -> kernel.Chain:
+    one = cells[0]
+    backward = tuple(sorted({cell.depth for cell in cells if cell.backward}))
+    return kernel.Chain(one.scheme, one.activation, one.bias_std, max(cell.depth for cell in cells), backward)
+
+
+def _joined(parts: Sequence[Result]) -> Result:
+    histograms = [part.histogram for part in parts if part.histogram is not None]
+    return Result(
+        [cell for part in parts for cell in part.cells],
+        sum(part.estimate for part in parts),
+        [error for part in parts for error in part.errors],
+        np.concatenate([part.seconds for part in parts]),
+        {name: np.concatenate([part.statistics[name] for part in parts]) for name in STATISTICS},
+        np.concatenate(histograms) if histograms else None,
+    )
