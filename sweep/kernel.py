@@ -115,6 +115,7 @@ class _Run:
     exponents: list[Array]
     affines: list[Affine] = field(default_factory=list)
     tape: list[tuple[Array, Array]] = field(default_factory=list)  # (h below, act'(z)) by layer
+    forgotten: Array | None = None  # memory to be written again: new memory would cost page faults
 
     @property
     def depth(self) -> int:
@@ -124,6 +125,11 @@ class _Run:
     def backward(self) -> list[int]:
         """The depths from which gradients are sent back, deepest first."""
         return sorted({depth for member in self.members for depth in member.chain.backward}, reverse=True)
+
+    def spare(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array to write the next h to."""
+        spare, self.forgotten = self.forgotten, None
+        return spare if spare is not None and spare.shape == shape else np.empty(shape, dtype)
 
     def record(self, number: int, measured: layer.Measured) -> None:
         for member in self.members:
@@ -211,10 +217,12 @@ class _Stack:
 
         affine = Affine.of(run.scheme, fan_in, fan_out, len(self.seeds), self._bias(run, number))
         affine = affine.fitted(run.scheme, below, product)
-        h = np.empty((len(self.seeds), self.batch, fan_out), self.dtype)
+        h = run.spare((len(self.seeds), self.batch, fan_out), self.dtype)
         slope = np.empty_like(h) if run.backward and number <= run.backward[0] else None
         run.signal, measured = layer.forward(affine, run.act, below, product, h, slope)
         run.record(number, measured)
+        if slope is None and number > 1:  # nobody looks at the layer below again
+            run.forgotten = below.mantissa
         if slope is not None:
             run.affines.append(affine)
             run.exponents.append(run.signal.exponent)

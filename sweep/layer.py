@@ -31,6 +31,7 @@ HISTOGRAM_RANGE = (-1.0, 1.0)  # what lies outside is counted in the end bins
 
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2, and is tall enough for BLAS
 ALL = slice(None)
+_MANY, _FEW = 4096, 32
 
 # abs(log2 rms) up to which a mantissa is left alone. dL/dW is a product of two mantissas, and
 # its square must stay a normal float64: 4 · 200 < 1022.
@@ -293,11 +294,14 @@ class _Flat:
                 mask |= _inside(z, *region)
         else:
             return
-        if len(mask) == 1:
-            self._flat[networks] += np.count_nonzero(mask)
+        if mask[0].size > _MANY:
+            self._flat[networks] += [np.count_nonzero(own) for own in mask]
         else:
             self._flat[networks] += mask.reshape(len(mask), -1).sum(axis=1)
-        self._dead[networks] &= mask.all(axis=1)
+        if self._dead[networks].any():
+            # Hardly a neuron is flat for the first samples; only then are the others looked at.
+            dead = mask[:, :_FEW].all(axis=1)
+            self._dead[networks] &= mask.all(axis=1) if dead.any() else dead
 
     def shares(self) -> Measured:
         return {"flat": self._flat / (self._batch * self._width), "dead": self._dead.mean(axis=1)}

@@ -33,12 +33,10 @@ class Moments:
         self._sums, self._squares = np.zeros(networks), np.zeros(networks)
 
     def add(self, networks: slice, chunk: Array) -> None:
-        """Take in some entries of some networks: (networks, …)."""
-        flat = chunk.reshape(len(chunk), -1)
-        for start in range(0, flat.shape[1], _CHUNK):
-            part = flat[:, start : start + _CHUNK]
-            self._sums[networks] += np.vecdot(part, _ones(part.shape[1], part.dtype))
-            self._squares[networks] += np.vecdot(part, part)
+        """Take in some entries of some networks: (networks, rows, columns)."""
+        columns = np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)  # their sums: (networks, columns)
+        self._sums[networks] += columns.sum(axis=1, dtype=np.float64)
+        self.add_squares(networks, chunk)
 
     def add_squares(self, networks: slice, chunk: Array) -> None:
         """The same where only the rms is wanted."""
@@ -99,34 +97,34 @@ def neuron_corr(h: Array) -> Array:
     if width < 2:
         return np.full(networks, np.nan)
     neurons = h[..., :CORRELATED_NEURONS]
-    average = np.full((1, batch), 1 / batch, h.dtype)
-    mean = np.matmul(average, neurons)  # (networks, 1, neurons)
-    centred = neurons - mean
-    rest = np.matmul(average, centred)  # what rounding left of the mean
-    gram = _gram(centred).astype(np.float64)
-    gram -= batch * np.matmul(rest.transpose(0, 2, 1), rest, dtype=np.float64)
-    centred_square = np.diagonal(gram, axis1=1, axis2=2)
-    square = centred_square + batch * mean[:, 0].astype(np.float64) ** 2
+    mean = np.matmul(_ones(batch, h.dtype), neurons).astype(np.float64) / batch  # (networks, neurons)
+    gram = _covariance(neurons, mean)
+    variance = np.diagonal(gram, axis1=1, axis2=2)
+    square = variance + mean**2
+    doubtful = (variance < _CANCELS * square).any(axis=1)
+    if doubtful.any():
+        some = neurons[doubtful] - mean[doubtful, None].astype(h.dtype)
+        rest = np.matmul(_ones(batch, h.dtype), some).astype(np.float64) / batch  # rounding left it
+        gram[doubtful] = _covariance(some, rest)
     floor = _SPREAD_FLOOR[h.dtype]
-    varies = centred_square > floor * floor * square
+    varies = variance > floor * floor * square
     n = varies.sum(axis=1)
-    inverse = varies / np.sqrt(np.where(varies, centred_square, 1.0))
+    inverse = varies / np.sqrt(np.where(varies, variance, 1.0))
     total = np.vecdot(np.matmul(np.abs(gram), inverse[..., None])[..., 0], inverse)  # n on the diagonal
     correlation: Array = (total - n) / np.where(n < 2, np.nan, n * (n - 1))
     # No neuron's largest entry exceeds its norm: only where that bound allows it is a closer look due.
     apart = np.abs(neurons[:, 0] - neurons[:, 0, :1]).max(axis=1)  # for the first sample
-    for network in np.flatnonzero(apart <= _SAME_COLUMN * np.sqrt(square.max(axis=1))):
+    for network in np.flatnonzero(apart <= _SAME_COLUMN * np.sqrt(batch * square.max(axis=1))):
         if _agree(neurons[network]):
             correlation[network] = 1.0
     return correlation
 
 
-def _gram(neurons: Array) -> Array:
-    gram: Array
-    if len(neurons) == 1:  # NumPy sees the symmetry of a product of two-dimensional arrays only
-        gram = neurons[0].T @ neurons[0]
-        return gram[None]
-    gram = np.matmul(neurons.transpose(0, 2, 1), neurons)
+def _covariance(values: Array, mean: Array) -> Array:
+    """(networks, neurons, neurons) float64 of values (networks, batch, neurons)."""
+    gram = np.matmul(values.transpose(0, 2, 1), values).astype(np.float64)
+    gram /= values.shape[1]
+    gram -= mean[:, :, None] * mean[:, None]
     return gram
 
 
