@@ -177,6 +177,7 @@ class _Stack:
             self._show(run, 0)
         self._units: dict[int, Array | None] = {}  # layer -> Z: (seeds, fan_in, fan_out)
         self._first: Array | None = None  # x Z_1, the same for all runs
+        self._upstreams: dict[int, Array] = {}  # width -> G
         self._buffer = np.empty(0, dtype)
 
     def run(self) -> None:
@@ -257,9 +258,7 @@ class _Stack:
 
     def _started(self, run: _Run, number: int, delta: Array, exponents: Array) -> tuple[Array, Array]:
         """The gradients with G added to them: the one that starts at this layer."""
-        width = self.widths[number]
-        upstream = np.stack([draws.upstream_gradient(seed, self.batch, width) for seed in self.seeds])
-        upstream = upstream.astype(self.dtype, copy=False)
+        upstream = self._upstream(self.widths[number])
         grown = np.concatenate([delta, upstream[None]])
         exponents = np.concatenate([exponents, np.zeros((1, len(self.seeds)), np.int64)])
         std, rms = moments_of(upstream)
@@ -268,6 +267,13 @@ class _Stack:
                 columns = member.statistics.backward[number]
                 columns["delta_std"][:, number], columns["delta_rms"][:, number] = std, rms
         return grown, exponents
+
+    def _upstream(self, width: int) -> Array:
+        """G: (seeds, batch, width), the same for every chain and depth."""
+        if width not in self._upstreams:
+            drawn = [draws.upstream_gradient(seed, self.batch, width) for seed in self.seeds]
+            self._upstreams[width] = np.stack(drawn).astype(self.dtype, copy=False)
+        return self._upstreams[width]
 
     def _crossed(self, delta: Array, number: int) -> Array:
         """dL/dz Z^T: (gradients, seeds, batch, fan_in)."""
