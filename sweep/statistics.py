@@ -122,7 +122,7 @@ def neuron_corr(h: Array) -> Array:
 
 def _covariance(values: Array, mean: Array) -> Array:
     """(networks, neurons, neurons) float64 of values (networks, batch, neurons)."""
-    gram = np.matmul(values.transpose(0, 2, 1), values).astype(np.float64)
+    gram: Array = np.matmul(values.transpose(0, 2, 1), values).astype(np.float64)
     gram /= values.shape[1]
     gram -= mean[:, :, None] * mean[:, None]
     return gram

@@ -9,15 +9,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep import verdict
-from sweep.activations import flat_share
 from sweep.cell import Cell
 from sweep.compute import STATISTICS, Result
-from sweep.errors import UserCodeError
 from sweep.kernel import KERNEL_VERSION
+from sweep.predicted import PREDICTED, predicted
+from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: theory
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
 _KEYS = (
@@ -29,6 +29,7 @@ _KEYS = (
     ("seed", _whole),
 )
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
+_THEORY = tuple((f"theory_{name}", _real) for name in PREDICTED)  # null where the theory does not apply
 
 CELLS = pa.schema(
     [
@@ -42,11 +43,13 @@ CELLS = pa.schema(
         ("init_params", _text),
         ("act_params", _text),
         *_STATISTICS,  # of the last layer
+        *_THEORY,
         ("delta_std_first", _real),  # at layer 0
         ("grad_std_first", _real),  # at layer 1
         ("first_nonfinite_layer", _whole),
         ("verdict", _text),
         ("verdict_layer", _whole),
+        ("verdict_thresholds", _text),  # those that differ from the defaults, as JSON; else null
         ("status", _text),
         ("error", _text),
         ("seconds", _real),
@@ -54,27 +57,33 @@ CELLS = pa.schema(
         ("run_id", _text),
     ]
 )
-LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, ("histogram", pa.list_(_whole))])
+LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, ("histogram", pa.list_(_whole))])
 
 
-def tables(result: Result, run_id: str) -> tuple[pa.Table, pa.Table]:
+def tables(
+    result: Result, run_id: str, thresholds: Thresholds = verdict.DEFAULT
+) -> tuple[pa.Table, pa.Table]:
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
     sizes = np.array(
         [0 if error else cell.depth + 1 for cell, error in zip(result.cells, result.errors, strict=True)]
     )
     starts = np.concatenate([[0], np.cumsum(sizes)])
     spans = [slice(a, b) for a, b in pairwise(starts.tolist())]
-    return _cells(result, spans, run_id), _layers(result, sizes)
+    return _cells(result, spans, run_id, thresholds), _layers(result, sizes)
 
 
-def _cells(result: Result, spans: list[slice], run_id: str) -> pa.Table:
+def _cells(result: Result, spans: list[slice], run_id: str, thresholds: Thresholds) -> pa.Table:
     rows = [
-        _spec(cell) | {"error": error, "seconds": seconds} | _outcome(cell, error, result, span)
+        _spec(cell) | {"error": error, "seconds": seconds} | _outcome(cell, error, result, span, thresholds)
         for cell, error, seconds, span in zip(
             result.cells, result.errors, result.seconds.tolist(), spans, strict=True
         )
     ]
-    constant = {"kernel_version": KERNEL_VERSION, "run_id": run_id}
+    constant = {
+        "kernel_version": KERNEL_VERSION,
+        "run_id": run_id,
+        "verdict_thresholds": thresholds.text,
+    }
     columns = [
         pa.array([constant[f.name] if f.name in constant else row.get(f.name) for row in rows], f.type)
         for f in CELLS
@@ -103,30 +112,28 @@ def _spec(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _outcome(cell: Cell, error: str | None, result: Result, span: slice) -> dict[str, Any]:
+def _outcome(
+    cell: Cell, error: str | None, result: Result, span: slice, thresholds: Thresholds
+) -> dict[str, Any]:
     if error:
         return {"status": "failed", "verdict": "failed"}
     layers = {name: values[span] for name, values in result.statistics.items()}
-    word, since = verdict.verdict(layers, _flat_share(cell))
+    word, since = verdict.verdict(layers, flat_share_of(cell.activation), thresholds)
     nonfinite = np.flatnonzero(~np.isfinite(layers["rms"]))
     last = {name: _null_if_nan(values[-1]) for name, values in layers.items()}
-    return last | {
-        "delta_std_first": _null_if_nan(layers["delta_std"][0]),
-        "grad_std_first": _null_if_nan(layers["grad_std"][1]),
-        "first_nonfinite_layer": int(nonfinite[0]) if len(nonfinite) else None,
-        "verdict": word,
-        "verdict_layer": since,
-        "status": "ok",
-    }
-
-
-def _flat_share(cell: Cell) -> float:
-    """The activation's share of flat units at unit variance; NaN, which nothing exceeds, if it has none."""
-    try:
-        with np.errstate(all="ignore"):
-            return flat_share(cell.activation)
-    except UserCodeError:  # a user's function that is not defined everywhere
-        return math.nan
+    theory = {f"theory_{name}": _null_if_nan(values[-1]) for name, values in predicted(cell).items()}
+    return (
+        last
+        | theory
+        | {
+            "delta_std_first": _null_if_nan(layers["delta_std"][0]),
+            "grad_std_first": _null_if_nan(layers["grad_std"][1]),
+            "first_nonfinite_layer": int(nonfinite[0]) if len(nonfinite) else None,
+            "verdict": word,
+            "verdict_layer": since,
+            "status": "ok",
+        }
+    )
 
 
 def _layers(result: Result, sizes: Array) -> pa.Table:
@@ -145,6 +152,10 @@ def _layers(result: Result, sizes: Array) -> pa.Table:
     columns["layer"] = pa.array(np.arange(len(owner)) - first)
     for name, values in result.statistics.items():
         columns[name] = pa.array(values, from_pandas=True)  # NaN: not defined, null
+    theory = [predicted(cell) for cell, rows in zip(cells, sizes, strict=True) if rows]
+    for name in PREDICTED:
+        values = np.concatenate([of_cell[name] for of_cell in theory]) if theory else np.empty(0)
+        columns[f"theory_{name}"] = pa.array(values, from_pandas=True)
     if result.histogram is None:
         columns["histogram"] = pa.nulls(len(owner), pa.list_(_whole))
     else:
