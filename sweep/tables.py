@@ -67,8 +67,35 @@ def tables(
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
     failed = np.array([error is not None for error in result.errors])
     sizes = np.where(failed, 0, [cell.depth + 1 for cell in result.cells])
-    keys = _keys(result.cells)
-    return _cells(result, keys, sizes, run_id, thresholds), _layers(result, keys, sizes)
+    keys, specs = _keys(result.cells), _Specs(result.cells)
+    return _cells(result, keys, specs, sizes, run_id, thresholds), _layers(result, keys, specs, sizes)
+
+
+class _Specs:
+    """What cells that differ by their seed alone have in common, found once for all of them.
+
+    of_cell: (cells,), which spec each is of. examples: a cell of each. theory: name -> the
+    predictions of one spec after another, by layer; starts: where each begins.
+    """
+
+    def __init__(self, cells: Sequence[Cell]) -> None:
+        numbers: dict[Any, int] = {}
+        self.examples: list[Cell] = []
+        of_cell = []
+        for cell in cells:
+            key = (
+                cell.init, cell.init_params, cell.act, cell.act_params, cell.depth, cell.width, cell.widths,
+                cell.bias_std, cell.batch,
+            )  # fmt: skip
+            if key not in numbers:
+                numbers[key] = len(numbers)
+                self.examples.append(cell)
+            of_cell.append(numbers[key])
+        self.of_cell = np.array(of_cell)
+        self.depths = np.array([cell.depth for cell in self.examples])
+        self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
+        found = [predicted(cell) for cell in self.examples]
+        self.theory = {name: np.concatenate([one[name] for one in found]) for name in PREDICTED}
 
 
 def _keys(cells: Sequence[Cell]) -> dict[str, pa.Array]:
@@ -83,12 +110,17 @@ def _keys(cells: Sequence[Cell]) -> dict[str, pa.Array]:
 
 
 def _cells(
-    result: Result, keys: dict[str, pa.Array], sizes: Array, run_id: str, thresholds: Thresholds
+    result: Result,
+    keys: dict[str, pa.Array],
+    specs: _Specs,
+    sizes: Array,
+    run_id: str,
+    thresholds: Thresholds,
 ) -> pa.Table:
     cells, ends = result.cells, np.cumsum(sizes)
     starts, ok = ends - sizes, sizes > 0
     columns: dict[str, Any] = keys | {
-        "sigma_w": _optional([_sigma_w(cell) for cell in cells]),
+        "sigma_w": _optional(np.array([_sigma_w(cell) for cell in specs.examples])[specs.of_cell]),
         "bias_std": [cell.bias_std for cell in cells],
         "batch": [cell.batch for cell in cells],
         "dtype": [cell.dtype for cell in cells],
@@ -111,9 +143,9 @@ def _cells(
         columns[name] = layer(name, ends - 1)
     columns["delta_std_first"] = layer("delta_std", starts)
     columns["grad_std_first"] = layer("grad_std", starts + 1)
-    for name in PREDICTED:
-        last = [predicted(cell)[name][-1] if done else math.nan for cell, done in zip(cells, ok, strict=True)]
-        columns[f"theory_{name}"] = _optional(last)
+    last = (specs.starts + specs.depths)[specs.of_cell]
+    for name, values in specs.theory.items():
+        columns[f"theory_{name}"] = _optional(np.where(ok, values[last], np.nan))
     words = np.full(len(cells), "failed", object)
     since, nonfinite = np.full((2, len(cells)), np.nan)
     for places in _alike(cells, ok):
@@ -134,17 +166,15 @@ def _cells(
     return _table(columns, CELLS)
 
 
-def _layers(result: Result, keys: dict[str, pa.Array], sizes: Array) -> pa.Table:
+def _layers(result: Result, keys: dict[str, pa.Array], specs: _Specs, sizes: Array) -> pa.Table:
     owner = np.repeat(np.arange(len(sizes)), sizes)
     columns: dict[str, Any] = {name: values.take(pa.array(owner)) for name, values in keys.items()}
     first = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    columns["layer"] = np.arange(len(owner)) - first
+    columns["layer"] = layer = np.arange(len(owner)) - first
     for name, values in result.statistics.items():
         columns[name] = _optional(values)
-    theory = [predicted(cell) for cell, rows in zip(result.cells, sizes, strict=True) if rows]
-    for name in PREDICTED:
-        values = np.concatenate([of_cell[name] for of_cell in theory]) if theory else np.empty(0)
-        columns[f"theory_{name}"] = _optional(values)
+    for name, values in specs.theory.items():
+        columns[f"theory_{name}"] = _optional(values[specs.starts[specs.of_cell[owner]] + layer])
     if result.histogram is None:
         columns["histogram"] = pa.nulls(len(owner), pa.list_(_whole))
     else:
