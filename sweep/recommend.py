@@ -55,17 +55,16 @@ def _progress(networks: int) -> Callable[[int], None]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
-    bar = Progress(console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return lambda count: None
+    bar = Progress(console=console, transient=True)
     task = bar.add_task("measuring", total=networks)
-    done = 0
-    if bar.console.is_terminal:
-        bar.start()
+    bar.start()
 
     def advance(count: int) -> None:
-        nonlocal done
-        done += count
         bar.update(task, advance=count)
-        if done >= networks:
+        if bar.finished:
             bar.stop()
 
     return advance
