@@ -13,7 +13,8 @@ from rich.table import Table
 
 from sweep.cell import Cell
 from sweep.command import show
-from sweep.summary import DepthTable, by_depth, described, number
+from sweep.labels import described, number
+from sweep.summary import DepthTable, by_depth
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 ORDER = (
     "errors", "check", "keys", "command", "user_code", "initializers", "activations", "draws", "statistics",
     "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "compute", "execute",
-    "verdict", "provenance", "tables", "store", "results", "summary", "report", "terminal", "run",
-    "request", "__main__",
+    "verdict", "provenance", "tables", "store", "results", "labels", "measures", "summary", "report",
+    "terminal", "run", "request", "__main__",
 )  # fmt: skip
 
 
