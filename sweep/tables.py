@@ -14,10 +14,11 @@ from sweep.cell import Cell
 from sweep.compute import STATISTICS, Result
 from sweep.errors import UserCodeError
 from sweep.kernel import KERNEL_VERSION
+from sweep.predicted import PREDICTED, predicted
 
 Array = NDArray[Any]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # 2: theory
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
 _KEYS = (
@@ -29,6 +30,7 @@ _KEYS = (
     ("seed", _whole),
 )
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
+_THEORY = tuple((f"theory_{name}", _real) for name in PREDICTED)  # null where the theory does not apply
 
 CELLS = pa.schema(
     [
@@ -42,6 +44,7 @@ CELLS = pa.schema(
         ("init_params", _text),
         ("act_params", _text),
         *_STATISTICS,  # of the last layer
+        *_THEORY,
         ("delta_std_first", _real),  # at layer 0
         ("grad_std_first", _real),  # at layer 1
         ("first_nonfinite_layer", _whole),
@@ -54,7 +57,7 @@ CELLS = pa.schema(
         ("run_id", _text),
     ]
 )
-LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, ("histogram", pa.list_(_whole))])
+LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, ("histogram", pa.list_(_whole))])
 
 
 def tables(result: Result, run_id: str) -> tuple[pa.Table, pa.Table]:
@@ -110,14 +113,19 @@ def _outcome(cell: Cell, error: str | None, result: Result, span: slice) -> dict
     word, since = verdict.verdict(layers, _flat_share(cell))
     nonfinite = np.flatnonzero(~np.isfinite(layers["rms"]))
     last = {name: _null_if_nan(values[-1]) for name, values in layers.items()}
-    return last | {
-        "delta_std_first": _null_if_nan(layers["delta_std"][0]),
-        "grad_std_first": _null_if_nan(layers["grad_std"][1]),
-        "first_nonfinite_layer": int(nonfinite[0]) if len(nonfinite) else None,
-        "verdict": word,
-        "verdict_layer": since,
-        "status": "ok",
-    }
+    theory = {f"theory_{name}": _null_if_nan(values[-1]) for name, values in predicted(cell).items()}
+    return (
+        last
+        | theory
+        | {
+            "delta_std_first": _null_if_nan(layers["delta_std"][0]),
+            "grad_std_first": _null_if_nan(layers["grad_std"][1]),
+            "first_nonfinite_layer": int(nonfinite[0]) if len(nonfinite) else None,
+            "verdict": word,
+            "verdict_layer": since,
+            "status": "ok",
+        }
+    )
 
 
 def _flat_share(cell: Cell) -> float:
@@ -145,6 +153,10 @@ def _layers(result: Result, sizes: Array) -> pa.Table:
     columns["layer"] = pa.array(np.arange(len(owner)) - first)
     for name, values in result.statistics.items():
         columns[name] = pa.array(values, from_pandas=True)  # NaN: not defined, null
+    theory = [predicted(cell) for cell, rows in zip(cells, sizes, strict=True) if rows]
+    for name in PREDICTED:
+        values = np.concatenate([of_cell[name] for of_cell in theory]) if theory else np.empty(0)
+        columns[f"theory_{name}"] = pa.array(values, from_pandas=True)
     if result.histogram is None:
         columns["histogram"] = pa.nulls(len(owner), pa.list_(_whole))
     else:
