@@ -54,7 +54,7 @@ def condensed(
     winner = votes.sort_values(["votes", "rank"], ascending=[False, True]).groupby("group").first()
     rows["verdict"] = winner["verdict"].reindex(rows.index).fillna(FAILED)
     rows["agree"] = winner["votes"] / rows["seeds"]
-    rows["mark"] = rows["verdict"].map(_MARK_OF).fillna("")
+    rows["mark"] = rows["verdict"].map(MARK_OF).fillna("")
     for measure in wanted:
         for column, values in _middles(fine, measure).items():
             rows[f"{column}:{measure.name}"] = values
@@ -83,7 +83,7 @@ def _middles(fine: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Series[Any
 
 
 # What became of the signal forward; the verdict says it.
-_MARK_OF = {
+MARK_OF = {
     "exploding": EXPLODED,
     "vanishing": VANISHED,
     "saturated": SATURATED,

@@ -13,6 +13,7 @@ from sweep.report import colours, curves, draw, heatmap, histograms, layout, sty
 from sweep.store import Study
 from tests.test_cell import cell
 
+STANDARD = ("std", "verdict", "layers", "gradients", "theory")
 INITS = ("zeros", "small_normal", "big_normal", "xavier", "kaiming")
 
 
@@ -210,7 +211,7 @@ def test_draw_writes_png_and_svg_and_removes_what_is_stale(tmp_path, frames):
     assert (
         {f.name for f in files}
         == {f.name for f in report.iterdir()}
-        == {f"{name}.{kind}" for name in ("std", "verdict", "layers", "gradients") for kind in ("png", "svg")}
+        == {"index.html"} | {f"{name}.{kind}" for name in STANDARD for kind in ("png", "svg")}
     )
     assert "<text" in (report / "std.svg").read_text(encoding="utf-8")
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory")
+KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "page")
 
 
 def draw(
@@ -14,7 +14,8 @@ def draw(
     only: Collection[str] = KINDS,
     axes: Mapping[str, str | None] | None = None,
 ) -> list[Path]:
-    """Draw the figures of a study, or of one of its cells; returns the files, PNG and SVG.
+    """Draw the figures of a study, or of one of its cells; returns the files: PNG and SVG, and
+    the page, index.html.
 
     values: the statistics of the heatmaps. only: some of KINDS. axes: which axis is the heatmaps'
     'rows', 'cols', 'x' and 'y'; those left open get the other axes that vary.

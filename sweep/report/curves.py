@@ -66,23 +66,29 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
 
 
 def by_layer(
-    cells: pd.DataFrame, layers: pd.DataFrame, wanted: Sequence[Measure] = (), *, whole: bool = False
+    cells: pd.DataFrame,
+    layers: pd.DataFrame,
+    wanted: Sequence[Measure] = (),
+    *,
+    whole: bool = False,
+    apart: Sequence[str] = (),
 ) -> pd.DataFrame:
     """One row per line and layer: of every statistic its middle, low, high and prediction.
 
     The columns of `std` are 'std', 'std_low', 'std_high' and, where there is theory,
     'theory_std'. whole: of every depth and width, not of each panel's greatest alone.
+    apart: settings that are columns of their own and no part of a line's name.
     """
     wanted = wanted or [measure(name) for name in STANDARD]
-    keys = [*PANEL, "depth", "width", "layer"]
-    frame = labelled(cells)
+    keys = [*PANEL, *apart, "depth", "width", "layer"]
+    frame = labelled(cells, apart)
     frame = frame if whole else largest(frame)
     names = [one.name for one in wanted]
     theory = [f"{THEORY}{name}" for name in names if f"{THEORY}{name}" in layers]
-    merged = frame[["cell_id", "seed", "depth", "width", *PANEL]].merge(
+    merged = frame[["cell_id", "seed", "depth", "width", *PANEL, *apart]].merge(
         layers[["cell_id", "layer", *names, *theory]], on="cell_id"
     )
-    merged = merged.assign(group=merged.groupby(keys, sort=False).ngroup())
+    merged = merged.assign(group=merged.groupby(keys, sort=False, dropna=False).ngroup())
     curves = merged.loc[~merged["group"].duplicated(), [*keys, "group"]].set_index("group")
     groups = merged.groupby("group")
     curves["seeds"] = groups["seed"].nunique()

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sweep import check, results
 from sweep.errors import StoreError
 from sweep.measures import MEASURES, Measure, measure
-from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, style, theory
+from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, style, theory
 from sweep.report.layout import Layout
 
 _PAGES = 6  # of heatmaps that nobody asked for by name: the page shows all cells anyway
@@ -38,17 +38,24 @@ def drawn(
     whole = set(only) == set(KINDS)
     plain = whole and not any(axes.values()) and list(values) == ["std"]
     with style.applied():
+        figures: dict[str, Figure] = {}
         if len(cells) == len(ok) == 1 and plain:
             one = ok.iloc[0]
             name = f"cell-{one['init']}-{one['act']}-{one['cell_id'][:8]}"
-            return style.saved(
-                {name: histograms.picture(one, layers)}, path / "report", alone=cell_id is None
-            )
-        drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
-        figures: dict[str, Figure] = {}
-        for kind in only:
-            figures |= drawings[kind]()
-        return style.saved(figures, path / "report", alone=whole and cell_id is None)
+            figures[name] = histograms.picture(one, layers)
+        else:
+            drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
+            for kind in only:
+                figures |= drawings[kind]() if kind in drawings else {}
+        files = style.saved(figures, path / "report", alone=whole and cell_id is None)
+    if "page" in only and cell_id is None:
+        files.append(page.write(path, cells, layers, _drawn_names(path / "report")))
+    return files
+
+
+def _drawn_names(folder: Path) -> list[str]:
+    """The figures there are, whenever they were drawn."""
+    return sorted(file.stem for file in folder.glob("[!.]*.svg"))
 
 
 def _drawings(
