@@ -224,6 +224,7 @@ function curveSpec(rows, log, title, width, description) {
   const line = rows.filter((r) => good(r.value));
   const band = rows.filter((r) => good(r.low) && good(r.high));
   const theory = rows.filter((r) => good(r.theory));
+  if (!line.length) return null; // nothing that such an axis could show
   const y = (field) => ({ field, type: "quantitative", title,
     scale: log ? { type: "log" } : { zero: false, nice: true },
     axis: log ? { values: decades([...line, ...theory], band), labelExpr: "datum.value >= 0.01 && datum.value <= 100 ? format(datum.value, '~g') : format(datum.value, '.0e')" } : { tickCount: 5 } });
@@ -235,8 +236,8 @@ function curveSpec(rows, log, title, width, description) {
     $schema: "https://vega.github.io/schema/vega-lite/v6.json", description, width, height: 150,
     autosize: { type: "fit-x", contains: "padding" },
     layer: [
-      { data: { values: band }, mark: { type: "area", opacity: 0.22, aria: false }, encoding: { x, y: y("low"), y2: { field: "high" }, color: colour } },
-      { data: { values: theory }, mark: { type: "line", strokeWidth: 1, style: "theory", color: "#808890", aria: false }, encoding: { x, y: y("theory"), detail: { field: "series" } } },
+      ...(!band.length ? [] : [{ data: { values: band }, mark: { type: "area", opacity: 0.22, aria: false }, encoding: { x, y: y("low"), y2: { field: "high" }, color: colour } }]),
+      ...(!theory.length ? [] : [{ data: { values: theory }, mark: { type: "line", strokeWidth: 1, style: "theory", color: "#808890", aria: false }, encoding: { x, y: y("theory"), detail: { field: "series" } } }]),
       { data: { values: line }, mark: { type: "line", strokeWidth: 2, point: line.length < 14, aria: false },
         encoding: { x, y: y("value"), color: colour, strokeDash: dash,
           tooltip: ["series", "layer", "value", "theory"].map((field) => ({ field, type: field === "series" ? "nominal" : "quantitative" })) } },

@@ -94,6 +94,10 @@ function mark() {
     const own = Number(path.dataset.point) === state.chosen;
     path.classList.toggle("chosen", own);
     path.setAttribute("aria-pressed", String(own));
+    if (own) {
+      for (const other of squares()) other.setAttribute("tabindex", "-1");
+      path.setAttribute("tabindex", "0");
+    }
   }
 }
 
@@ -162,6 +166,11 @@ async function choose(point) {
   await drawCurves();
 }
 
+async function drawLines(id, spec) {
+  if (spec) await vegaEmbed($(id), spec, EMBED);
+  else $(id).replaceChildren(element("p", "Not defined, or zero, at every layer.", { class: "faint" }));
+}
+
 async function drawCurves() {
   const point = state.chosen, width = Math.max(220, $("curve-chart").clientWidth - 4);
   if (point === null) return;
@@ -171,10 +180,13 @@ async function drawCurves() {
   if (!has) { $("curve-chart").replaceChildren(); $("flow-chart").replaceChildren(); return; }
   const measure = measureOf(state.curve) || { name: state.curve, scale: "signed" };
   const name = place(point);
-  await vegaEmbed($("curve-chart"), curveSpec(curveRows(point, state.curve, "measured"), geometric(measure), state.curve, width, `${state.curve} by layer of ${name}`), EMBED);
+  await drawLines("curve-chart", curveSpec(curveRows(point, state.curve, "measured"), geometric(measure), state.curve, width, `${state.curve} by layer of ${name}`));
   const both = [...curveRows(point, "rms", "forward"), ...curveRows(point, "delta_rms", "backward")];
-  await vegaEmbed($("flow-chart"), curveSpec(both, true, "rms", width, `forward and backward rms by layer of ${name}`), EMBED);
-  for (const id of ["curve-chart", "flow-chart"]) for (const svg of $(id).querySelectorAll("svg")) svg.setAttribute("role", "img");
+  await drawLines("flow-chart", curveSpec(both, true, "rms", width, `forward and backward rms by layer of ${name}`));
+  for (const id of ["curve-chart", "flow-chart"]) for (const svg of $(id).querySelectorAll("svg")) {
+    svg.setAttribute("role", "img");
+    svg.setAttribute("aria-label", `${id === "curve-chart" ? state.curve : "forward and backward rms"} by layer of ${name}`);
+  }
   $("detail").dataset.point = point;
   $("detail").dataset.curve = state.curve;
 }
@@ -232,7 +244,8 @@ function drawTable() {
     return row;
   }));
   const some = rows.length > here.length ? `${from + 1}–${from + here.length} of ` : "";
-  $("count").textContent = `${some}${rows.length} of ${COUNT} networks`.replace(`${rows.length} of ${rows.length} `, `${rows.length} `);
+  const of = rows.length < COUNT ? ` of ${COUNT}` : "";
+  $("count").textContent = `${some}${rows.length}${of} network${COUNT === 1 ? "" : "s"}`;
   $("previous").disabled = state.page === 0;
   $("next").disabled = state.page >= pages - 1;
   for (const head of $("table").tHead.rows[0].cells) {
