@@ -1,5 +1,6 @@
 """One run from cells to report: plan, execute, store, draw."""
 
+import json
 import logging
 import platform
 import time
@@ -10,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from sweep import check, execute, plan
+from sweep import check, execute, plan, verdict
 from sweep.cell import Cell
 from sweep.errors import RequestError
+from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
     from sweep.store import Study
@@ -32,6 +34,7 @@ class Options:
     fail_fast: bool = False
     report: bool = True
     histogram: bool | None = None
+    thresholds: Thresholds = verdict.DEFAULT
 
     @classmethod
     def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
@@ -56,6 +59,7 @@ class Options:
             fail_fast=check.flag("fail_fast", values["fail_fast"]),
             report=check.flag("report", values["report"]),
             histogram=None if histogram is None else check.flag("histogram", histogram),
+            thresholds=Thresholds.of(values["verdict"]),
         )
 
     @property
@@ -87,7 +91,8 @@ def run(cells: Sequence[Cell], options: Options, record: Mapping[str, str], sing
     failures: dict[str, str] = {}
     if missing:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        log = _open_log(study.path / "runs" / name, record)
+        thresholds = {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
+        log = _open_log(study.path / "runs" / name, dict(record) | thresholds)
         status = _compute(study, tasks, options, histogram, name, failures, log)
         if status:
             return status
@@ -116,7 +121,7 @@ def _compute(
     try:
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
             for number, result in enumerate(results):
-                study.write(f"{name}-{number:06d}.parquet", *tables.tables(result, name))
+                study.write(f"{name}-{number:06d}.parquet", *tables.tables(result, name, options.thresholds))
                 done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {
@@ -162,7 +167,7 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
         terminal.show_layers(cells[0], layers[layers["cell_id"] == cells[0].id])
     else:
         wanted = {cell.id for cell in cells}
-        frame = results.load(study.path)
+        frame = results.load(study.path, thresholds=options.thresholds)
         terminal.show_grid(frame[frame["cell_id"].isin(wanted)])
     cell_id = cells[0].id if single else None
     if options.report and _outdated(study, cell_id):

@@ -9,12 +9,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep import verdict
-from sweep.activations import flat_share
 from sweep.cell import Cell
 from sweep.compute import STATISTICS, Result
-from sweep.errors import UserCodeError
 from sweep.kernel import KERNEL_VERSION
 from sweep.predicted import PREDICTED, predicted
+from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
 
@@ -50,6 +49,7 @@ CELLS = pa.schema(
         ("first_nonfinite_layer", _whole),
         ("verdict", _text),
         ("verdict_layer", _whole),
+        ("verdict_thresholds", _text),  # those that differ from the defaults, as JSON; else null
         ("status", _text),
         ("error", _text),
         ("seconds", _real),
@@ -60,24 +60,30 @@ CELLS = pa.schema(
 LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, ("histogram", pa.list_(_whole))])
 
 
-def tables(result: Result, run_id: str) -> tuple[pa.Table, pa.Table]:
+def tables(
+    result: Result, run_id: str, thresholds: Thresholds = verdict.DEFAULT
+) -> tuple[pa.Table, pa.Table]:
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
     sizes = np.array(
         [0 if error else cell.depth + 1 for cell, error in zip(result.cells, result.errors, strict=True)]
     )
     starts = np.concatenate([[0], np.cumsum(sizes)])
     spans = [slice(a, b) for a, b in pairwise(starts.tolist())]
-    return _cells(result, spans, run_id), _layers(result, sizes)
+    return _cells(result, spans, run_id, thresholds), _layers(result, sizes)
 
 
-def _cells(result: Result, spans: list[slice], run_id: str) -> pa.Table:
+def _cells(result: Result, spans: list[slice], run_id: str, thresholds: Thresholds) -> pa.Table:
     rows = [
-        _spec(cell) | {"error": error, "seconds": seconds} | _outcome(cell, error, result, span)
+        _spec(cell) | {"error": error, "seconds": seconds} | _outcome(cell, error, result, span, thresholds)
         for cell, error, seconds, span in zip(
             result.cells, result.errors, result.seconds.tolist(), spans, strict=True
         )
     ]
-    constant = {"kernel_version": KERNEL_VERSION, "run_id": run_id}
+    constant = {
+        "kernel_version": KERNEL_VERSION,
+        "run_id": run_id,
+        "verdict_thresholds": thresholds.text,
+    }
     columns = [
         pa.array([constant[f.name] if f.name in constant else row.get(f.name) for row in rows], f.type)
         for f in CELLS
@@ -106,11 +112,13 @@ def _spec(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _outcome(cell: Cell, error: str | None, result: Result, span: slice) -> dict[str, Any]:
+def _outcome(
+    cell: Cell, error: str | None, result: Result, span: slice, thresholds: Thresholds
+) -> dict[str, Any]:
     if error:
         return {"status": "failed", "verdict": "failed"}
     layers = {name: values[span] for name, values in result.statistics.items()}
-    word, since = verdict.verdict(layers, _flat_share(cell))
+    word, since = verdict.verdict(layers, flat_share_of(cell.activation), thresholds)
     nonfinite = np.flatnonzero(~np.isfinite(layers["rms"]))
     last = {name: _null_if_nan(values[-1]) for name, values in layers.items()}
     theory = {f"theory_{name}": _null_if_nan(values[-1]) for name, values in predicted(cell).items()}
@@ -126,15 +134,6 @@ def _outcome(cell: Cell, error: str | None, result: Result, span: slice) -> dict
             "status": "ok",
         }
     )
-
-
-def _flat_share(cell: Cell) -> float:
-    """The activation's share of flat units at unit variance; NaN, which nothing exceeds, if it has none."""
-    try:
-        with np.errstate(all="ignore"):
-            return flat_share(cell.activation)
-    except UserCodeError:  # a user's function that is not defined everywhere
-        return math.nan
 
 
 def _layers(result: Result, sizes: Array) -> pa.Table:

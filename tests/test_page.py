@@ -10,6 +10,7 @@ import pytest
 from sweep.measures import MEASURES
 from sweep.report import page
 from sweep.report.page import answer, data
+from sweep.verdict import DEFAULT
 from tests.browser import chromium, opened
 from tests.test_cell import cell
 from tests.test_report import grid, stored
@@ -26,7 +27,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def file(study):
-    return page.write(*study, ["std"])
+    return page.write(*study, DEFAULT, ["std"])
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_the_page_is_one_small_file_that_names_the_study_and_its_commands(study,
     assert file.stat().st_size < 5e6
     assert "<title>study: does the signal survive?</title>" in text
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", text.split("<script>")[0])
-    for words in ("geometric", "rms below 0.01 × the input", "pd.read_parquet", "kernel version"):
+    for words in ("geometric", "rms &lt; 0.01 × the input", "pd.read_parquet", "kernel version"):
         assert words in text
 
 
@@ -100,7 +101,7 @@ def test_failures_are_told_with_their_errors(study):
     folder, cells, layers = study
     cells = cells.copy()
     cells.loc[cells.index[:5], ["status", "error", "verdict"]] = ["failed", "MemoryError: <4 PiB>", "failed"]
-    text = page.html(folder, cells, layers, [])
+    text = page.html(folder, cells, layers, DEFAULT, [])
     assert "5 of 96 cells could not be computed" in text
     assert "MemoryError: &lt;4 PiB&gt;" in text
 
@@ -135,7 +136,7 @@ def large():
 
 def test_five_thousand_cells_make_a_page_that_a_browser_opens(tmp_path, browser):
     cells, layers = large()
-    file = page.write(tmp_path / "large", cells, layers, [])
+    file = page.write(tmp_path / "large", cells, layers, DEFAULT, [])
     assert file.stat().st_size < 8e6
     with opened(browser, file) as shown:
         assert shown.inner_text("#count") == "1–25 of 5000 networks"
@@ -256,7 +257,7 @@ def test_names_with_markup_are_shown_as_text(tmp_path, browser, study):
         own = cells["init"] == name
         cells.loc[own, "init_params"] = json.dumps({"function": hostile, "source": "s"})
         cells.loc[own, "init"] = "custom"
-    file = page.write(tmp_path / "<i>study", cells, layers, [])
+    file = page.write(tmp_path / "<i>study", cells, layers, DEFAULT, [])
     with opened(browser, file) as shown:
         text = shown.inner_text("main")
         for hostile in names.values():
@@ -268,7 +269,7 @@ def test_names_with_markup_are_shown_as_text(tmp_path, browser, study):
 
 def test_one_cell_makes_a_page(tmp_path, browser):
     frames = stored(tmp_path / "one", [cell(depth=1, width=4, batch=10)])
-    with opened(browser, page.write(tmp_path / "one", *frames, [])) as shown:
+    with opened(browser, page.write(tmp_path / "one", *frames, DEFAULT, [])) as shown:
         assert len(labels_of(shown)) == 1
         assert shown.inner_text("#count") == "1 network"
 
@@ -276,5 +277,5 @@ def test_one_cell_makes_a_page(tmp_path, browser):
 def test_all_cells_failed_makes_a_page(tmp_path, browser):
     cells, layers = stored(tmp_path / "one", [cell(depth=1, width=4, batch=10)])
     cells = cells.assign(status="failed", verdict="failed", error="boom", std=np.nan, rms=np.nan)
-    with opened(browser, page.write(tmp_path / "one", cells, layers.iloc[:0], [])) as shown:
+    with opened(browser, page.write(tmp_path / "one", cells, layers.iloc[:0], DEFAULT, [])) as shown:
         assert "boom" in shown.inner_text("main")

@@ -26,7 +26,8 @@ def drawn(
     """The files of `sweep.report.draw`."""
     for kind in only:
         check.option("only", kind, KINDS)
-    cells = results.load(path)
+    thresholds = results.thresholds(path)
+    cells = results.load(path, thresholds=thresholds)
     measures = [measure(value, cells.columns) for value in values]
     cells = cells[cells["cell_id"] == cell_id] if cell_id else cells
     if cells.empty:
@@ -49,7 +50,7 @@ def drawn(
                 figures |= drawings[kind]() if kind in drawings else {}
         files = style.saved(figures, path / "report", alone=whole and cell_id is None)
     if "page" in only and cell_id is None:
-        files.append(page.write(path, cells, layers, _drawn_names(path / "report")))
+        files.append(page.write(path, cells, layers, thresholds, _drawn_names(path / "report")))
     return files
 
 

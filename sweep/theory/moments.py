@@ -30,6 +30,7 @@ _RESOLVED = 1e-10
 _MOST_HALVINGS = 48
 _MOST_PANELS = 60_000
 _ROUNDING = 1e-15
+_BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies beyond them
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,15 @@ class Means:
     """What one activation does to z ~ N(0, scale²).
 
     rms: sqrt(E[act²]); slope_rms: sqrt(E[act'²]); elasticity: d log E[act²] / d log(scale²), that
-    is E[z act act'] / E[act²]. structure: points z between which act is smooth at this scale.
+    is E[z act act'] / E[act²]; curvature: v² (d/dv)² E[act²] / E[act²], v = scale².
+    structure: points z between which act is smooth at this scale.
     """
 
     mean: float
     rms: float
     slope_rms: float
     elasticity: float
+    curvature: float
     structure: Array
 
     @property
@@ -58,13 +61,13 @@ class Gaussian:
     def __init__(self, act: Activation) -> None:
         self.act = act
         self._means: dict[float, Means] = {}
-        self._flat: Array | None = None
+        self._flat: dict[int, list[tuple[float, float]]] = {}
 
     def at(self, scale: float) -> Means:
         """The means at z ~ N(0, scale²); scale above 0. Raises RequestError where they do not exist."""
         if self.act.homogeneous:
             unit = self._at(1.0)
-            return Means(unit.mean * scale, unit.rms * scale, unit.slope_rms, 1.0, unit.structure)
+            return Means(unit.mean * scale, unit.rms * scale, unit.slope_rms, 1.0, 0.0, unit.structure)
         return self._at(scale)
 
     def _at(self, scale: float) -> Means:
@@ -75,10 +78,11 @@ class Gaussian:
 
     def flat(self, scale: float) -> float:
         """P(abs(act'(z)) < FLAT_SLOPE), z ~ N(0, scale²)."""
-        if self._flat is None:
-            self._flat = _flat_intervals(self.act)
+        octave = max(4, math.ceil(math.log2(_REACHES[0] * scale)))
+        if octave not in self._flat:
+            self._flat[octave] = _flat_intervals(self.act, 2.0**octave)
         root = math.sqrt(2) * scale
-        return sum(_normal_share(a / root, b / root) for a, b in self._flat.tolist())
+        return sum(_normal_share(a / root, b / root) for a, b in self._flat[octave])
 
 
 class _Same:
@@ -115,70 +119,59 @@ def _means(act: Activation, scale: float) -> Means:
 def _integrated(act: Activation, scale: float, reach: float) -> tuple[Means, bool]:
     """The means over abs(z) < reach · scale, and whether next to nothing lies beyond."""
     structure = _structure(act, scale, reach)
-    count = 2 * math.ceil(reach / _PANEL) + 1
-    edges = np.union1d(np.linspace(-reach, reach, count), structure / scale)
-    edges[np.abs(edges) < 1e-300] = 0.0
+    edges = np.union1d(np.linspace(-reach, reach, 2 * math.ceil(reach / _PANEL) + 1), structure / scale)
+    unit = _largest(act, scale * edges) or 1.0  # squares of act / unit neither overflow nor vanish
     left, right = edges[:-1], edges[1:]
-    halves: list[Array] = []
-    unit: float | None = None
-    panels: list[Array] = []  # of those resolved: the integrals
-    ends: list[Array] = []
+    sums, sizes, outermost = np.zeros((3, 5))
+    halved = [structure]
     for _ in range(_MOST_HALVINGS):
-        integrand, magnitude = _integrand(act, scale, left, right)  # (4, panels, nodes)
-        if unit is None:
-            unit = magnitude or 1.0
-        length = (right - left) / 2
-        factor = np.array([magnitude / unit, (magnitude / unit) ** 2, 1.0, (magnitude / unit) ** 2])
-        integrand *= factor[:, None, None]
-        integrals = integrand @ _WEIGHTS * length
-        if not np.isfinite(integrals).all():
-            raise _no_moment(act, scale)
-        total = np.abs(integrals).sum(axis=1) + sum((np.abs(p).sum(axis=1) for p in panels), np.zeros(4))
-        total = np.array([math.sqrt(total[1]), total[1], total[2], total[1]])
-        top = np.abs(integrand @ _TOP).max(axis=-1) * length
-        coarse = (top > _RESOLVED * total[:, None]).any(axis=0)
-        coarse &= right - left > 1e-13 * np.maximum(np.abs(left), np.abs(right))
-        panels.append(integrals[:, ~coarse])
-        ends.append(np.maximum(np.abs(left), np.abs(right))[~coarse])
-        if not coarse.any():
+        integrand = _integrand(act, scale, unit, left, right)  # (5, panels, nodes)
+        half, far = (right - left) / 2, np.maximum(np.abs(left), np.abs(right))
+        integrals = integrand @ _WEIGHTS * half
+        size = sizes + np.abs(integrals).sum(axis=1)
+        if not np.isfinite(size).all() or len(left) > _MOST_PANELS:
             break
+        whole = np.array([math.sqrt(size[1]), size[1], size[2], size[1], size[1]])
+        rough = np.abs(integrand @ _TOP).max(axis=-1) * half
+        coarse = (rough > _RESOLVED * whole[:, None]).any(axis=0) & (half > 1e-14 * far)
+        sums += integrals[:, ~coarse].sum(axis=1)
+        sizes += np.abs(integrals[:, ~coarse]).sum(axis=1)
+        outermost += np.abs(integrals[:, ~coarse & (far >= reach)]).sum(axis=1)
+        if not coarse.any():
+            inside = bool((outermost <= _BEYOND * sizes).all())
+            return _named(sums, unit, np.unique(np.concatenate(halved))), inside
         middle = (left[coarse] + right[coarse]) / 2
-        halves.append(middle)
-        left, right = (
-            np.stack([left[coarse], middle]).T.ravel(),
-            np.stack([middle, right[coarse]]).T.ravel(),
-        )
-        if len(left) > _MOST_PANELS:
-            raise _no_moment(act, scale)
-    else:
-        raise _no_moment(act, scale)
-    joined = np.concatenate(panels, axis=1)
-    sums = joined.sum(axis=1)
-    outer = np.concatenate(ends) >= reach
-    inside = bool((np.abs(joined[:, outer]).sum(axis=1) <= 1e-12 * np.abs(joined).sum(axis=1)).all())
-    rms = math.sqrt(sums[1])
-    mean = 0.0 if abs(sums[0]) < _ROUNDING * rms else float(sums[0])
-    elasticity = float(sums[3] / sums[1]) if sums[1] else 0.0
-    fine = np.concatenate([structure, *(scale * half for half in halves)])
-    return Means(mean * unit, rms * unit, math.sqrt(sums[2]), elasticity, np.unique(fine)), inside
+        halved.append(scale * middle)
+        left, right = np.concatenate([left[coarse], middle]), np.concatenate([middle, right[coarse]])
+    raise _no_moment(act, scale)
 
 
-def _integrand(act: Activation, scale: float, left: Array, right: Array) -> tuple[Array, float]:
-    """(act, act², act'², z act act') · φ at the nodes of every panel, act in units of what is returned."""
-    x = ((left + right) / 2)[:, None] + ((right - left) / 2)[:, None] * _X
-    z = scale * x
+def _largest(act: Activation, z: Array) -> float:
     with np.errstate(all="ignore"):
+        return float(np.abs(act.f(z)).max())
+
+
+def _named(sums: Array, unit: float, structure: Array) -> Means:
+    mean, second, slope_second, pull, bend = sums.tolist()
+    rms = math.sqrt(second)
+    mean = 0.0 if abs(mean) < _ROUNDING * rms else mean
+    elasticity, curvature = (pull / second, bend / second) if second else (0.0, 0.0)
+    return Means(mean * unit, rms * unit, math.sqrt(slope_second), elasticity, curvature, structure)
+
+
+def _integrand(act: Activation, scale: float, unit: float, left: Array, right: Array) -> Array:
+    """(f, f², act'², z f f', f² He₄(z/scale)/4) · φ at the nodes of every panel, f = act / unit."""
+    x = ((left + right) / 2)[:, None] + ((right - left) / 2)[:, None] * _X
+    with np.errstate(all="ignore"):
+        z = scale * x
         h = np.asarray(act.f(z), dtype=np.float64)
         slope = np.asarray(act.derivative(z, h), dtype=np.float64)
-        magnitude = float(np.abs(h).max())
-        if not math.isfinite(magnitude):
-            raise _no_moment(act, scale)
-        if magnitude:
-            h = h / magnitude
+        h = h / unit
         density = np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
         weighted = h * density
-        pull = (slope * (scale / magnitude)) * x if magnitude else np.zeros_like(x)
-        return np.stack([weighted, weighted * h, slope * slope * density, weighted * pull]), magnitude
+        square, pull = weighted * h, weighted * x * (slope * (scale / unit))
+        bend = square * (x**4 - 6 * x * x + 3) / 4  # Price 1958: (d/dv)² E[g] = E[g He₄] / 4v²
+        return np.stack([weighted, square, slope * slope * density, pull, bend])
 
 
 def _structure(act: Activation, scale: float, reach: float) -> Array:
@@ -215,20 +208,20 @@ def _normal_share(a: float, b: float) -> float:
     return (math.erf(b) - math.erf(a)) / 2
 
 
-_SCANNED = 1024.0  # an activation that goes on waving beyond is followed so far
+_SCANNED = 1024.0  # an activation that goes on waving beyond is looked at ever less often
 _SCAN_STEP = 1 / 64
 
 
-def _flat_intervals(act: Activation) -> Array:
-    """(n, 2): the intervals of z on which abs(act'(z)) < FLAT_SLOPE."""
-    far = _SCANNED * 2.0 ** np.arange(1, 40)
-    near = np.arange(-_SCANNED, _SCANNED, _SCAN_STEP) + _SCAN_STEP / 2  # no kink falls on a point
+def _flat_intervals(act: Activation, reach: float) -> list[tuple[float, float]]:
+    """Where abs(act'(z)) < FLAT_SLOPE, as intervals of z; beyond `reach` as it is there."""
+    near = np.arange(_SCAN_STEP / 2, min(reach, _SCANNED), _SCAN_STEP)  # no kink falls on a point
+    half = np.concatenate([near, _SCANNED * 2.0 ** np.arange(1, max(1, math.log2(reach / _SCANNED)))])
+    z = np.concatenate([-half[::-1], half])
 
     def is_flat(z: Array) -> Array:
         with np.errstate(all="ignore"):
-            return np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE
+            return np.asarray(np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE)
 
-    z = np.concatenate([-far[::-1], near, far])
     flat = is_flat(z)
     change = np.flatnonzero(flat[1:] != flat[:-1])
     low, high, before = z[change], z[change + 1], flat[change]
@@ -236,5 +229,5 @@ def _flat_intervals(act: Activation) -> Array:
         middle = (low + high) / 2
         same = is_flat(middle) == before
         low, high = np.where(same, middle, low), np.where(same, high, middle)
-    edges = np.concatenate([[-math.inf] if flat[0] else [], high, [math.inf] if flat[-1] else []])
-    return edges.reshape(-1, 2)
+    edges = [*([-math.inf] if flat[0] else []), *high.tolist(), *([math.inf] if flat[-1] else [])]
+    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -133,13 +133,7 @@ def predict(
     """
     import pandas as pd  # noqa: PLC0415
 
-    sigma_w = check.real("sigma_w", sigma_w, 0.0)
-    sigma_b = check.real("sigma_b", sigma_b, 0.0)
-    q0 = check.real("q0", q0, 0.0, strictly=True)
-    c0 = check.real("c0", c0)
-    if abs(c0) > 1:
-        raise RequestError(f"c0={c0:g}: c0 is the cosine of two inputs, from -1 to 1")
-    batch = check.whole("batch", batch, 1)
+    sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
     if widths is None:
         widths = (1,) * (check.whole("depth", depth, 1) + 1)
     else:
@@ -149,3 +143,14 @@ def predict(
     weight_stds = [sigma_w / math.sqrt(fan_in) for fan_in in widths[:-1]]
     found = prediction(act, layers_of(weight_stds, widths), sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
+
+
+def inputs_checked(
+    sigma_w: float, sigma_b: float, q0: float, c0: float, batch: int
+) -> tuple[float, float, float, float, int]:
+    """The arguments that every map takes, once each keeps its rule; RequestError otherwise."""
+    sigma_w, sigma_b = check.real("sigma_w", sigma_w, 0.0), check.real("sigma_b", sigma_b, 0.0)
+    q0, c0 = check.real("q0", q0, 0.0, strictly=True), check.real("c0", c0)
+    if abs(c0) > 1:
+        raise RequestError(f"c0={c0:g}: c0 is the cosine of two inputs, a number from -1 to 1")
+    return sigma_w, sigma_b, q0, c0, check.whole("batch", batch, 1)

@@ -17,19 +17,22 @@ from sweep.errors import StoreError
 from sweep.report.page import facts
 from sweep.report.page.answer import answers, summary
 from sweep.report.page.data import as_script, networks, payload
+from sweep.verdict import Thresholds
 
 _HERE = Path(__file__).parent
 _VEGA_LITE = "6.4"
 
 
-def write(study: Path, cells: pd.DataFrame, layers: pd.DataFrame, figures: Sequence[str]) -> Path:
+def write(
+    study: Path, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
+) -> Path:
     """Write the page of a study beside its figures; returns its path.
 
-    figures: their names, which the page links to.
+    thresholds: those of the verdicts in `cells`. figures: their names, which the page links to.
     Raises StoreError where the folder cannot be written to.
     """
     file = study / "report" / "index.html"
-    text = html(study, cells, layers, figures)
+    text = html(study, cells, layers, thresholds, figures)
     hidden = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +43,9 @@ def write(study: Path, cells: pd.DataFrame, layers: pd.DataFrame, figures: Seque
     return file
 
 
-def html(study: Path, cells: pd.DataFrame, layers: pd.DataFrame, figures: Sequence[str]) -> str:
+def html(
+    study: Path, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
+) -> str:
     """The page's text; every name in it is shown as it is, whatever signs it holds."""
     rows = networks(cells)
     environment = Environment(
@@ -62,7 +67,7 @@ def html(study: Path, cells: pd.DataFrame, layers: pd.DataFrame, figures: Sequen
         failures=facts.failures(cells),
         failed=f"{failed:,}",
         total=f"{len(cells):,}",
-        rules=facts.rules(),
+        rules=facts.rules(thresholds),
         facts=facts.provenance_of(study, cells),
         figures=list(figures),
         style=_own("page.css"),

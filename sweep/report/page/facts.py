@@ -9,28 +9,16 @@ import pandas as pd
 from sweep.labels import described
 from sweep.measures import LETTERS
 from sweep.provenance import provenance
-from sweep.verdict import DEFAULT, WORDS, Thresholds
+from sweep.verdict import WORDS, Thresholds
 
 _MOST_COMMANDS = 6
 _MOST_FAILURES = 20
 
 
-def rules(thresholds: Thresholds = DEFAULT) -> list[dict[str, str]]:
+def rules(thresholds: Thresholds) -> list[dict[str, str]]:
     """The rule of every verdict, with the thresholds in force, in the order in which they are tried."""
-    t = thresholds
-    low, high = t.gradient
-    texts = {
-        "failed": "could not be computed",
-        "symmetric": f"neuron_corr at layer 1 above 1 − {t.symmetric:g}: all neurons are copies",
-        "exploding": f"not finite, or rms above {t.exploding:g} × the input's",
-        "vanishing": f"rms below {t.vanishing:g} × the input's",
-        "saturated": "flat above (1 + f₀)/2, where f₀ is the activation's own flat share at unit variance",
-        "collapsed": f"sample_cosine above {t.collapsed:g}: all inputs look alike",
-        "gradient-vanishing": f"forward is fine, but std of dL/dh₀ is below {low:g}",
-        "gradient-exploding": f"forward is fine, but std of dL/dh₀ is above {high:g}",
-        "healthy": "none of these",
-    }
-    return [{"letter": LETTERS[word], "word": word, "rule": texts[word]} for word in WORDS]
+    meanings = thresholds.meanings
+    return [{"letter": LETTERS[word], "word": word, "rule": meanings[word]} for word in WORDS]
 
 
 def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
