@@ -5,6 +5,7 @@ frame: bias_std, batch, dtype, tapered widths.
 """
 
 import json
+import math
 from collections.abc import Collection, Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -173,6 +174,27 @@ def spread(values: Sequence[int], most: int) -> list[int]:
     if len(values) <= most:
         return list(values)
     return [values[round(i)] for i in np.linspace(0, len(values) - 1, most)]
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_LEAST_DECADES = 1.0  # over which a profile rises from the lowest block to the highest
+
+
+def profile(values: Sequence[float], most: int) -> str:
+    """A sparkline of positive values on a logarithmic scale; '·' where one is not defined, '!' not finite."""
+    shown = [values[i] for i in spread(range(len(values)), most)]
+    logs = [math.log10(value) if 0 < value < math.inf else math.nan for value in shown]
+    known = [log for log in logs if not math.isnan(log)]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    margin = max(0.0, _LEAST_DECADES - (high - low)) / 2
+    low, high = low - margin, high + margin
+    signs = []
+    for value, log in zip(shown, logs, strict=True):
+        if math.isnan(log):
+            signs.append("▁" if value == 0 else "!" if math.isinf(value) else "·")
+        else:
+            signs.append(_BLOCKS[min(len(_BLOCKS) - 1, int((log - low) / (high - low) * len(_BLOCKS)))])
+    return "".join(signs)
 
 
 def number(value: float, digits: int = 4) -> str:

@@ -11,7 +11,7 @@ ORDER = (
     "errors", "check", "keys", "command", "user_code", "normal", "initializers", "activations", "theory",
     "draws", "statistics", "layer", "laws", "kernel", "cell", "interactive", "overrides", "grid", "plan",
     "compute", "execute", "predicted", "verdict", "provenance", "tables", "store", "results", "labels",
-    "measures", "summary", "report", "terminal", "run", "request", "__main__",
+    "measures", "summary", "answer", "report", "plot", "terminal", "run", "request", "__main__",
 )  # fmt: skip
 
 

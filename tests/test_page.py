@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from sweep import answer
 from sweep.measures import MEASURES
 from sweep.report import page
-from sweep.report.page import answer, data
+from sweep.report.page import data
 from sweep.verdict import DEFAULT
 from tests.browser import chromium, opened
 from tests.test_cell import cell
@@ -94,7 +95,7 @@ def test_the_answer_names_who_survives_and_who_dies_of_what(study):
     assert lost["small_normal"] == ("vanishing", None)
     assert lost["big_normal"] == ("exploding", 2)  # healthy at depth 2, no longer at 8
     assert "xavier" in {fate.init for fate in found["tanh"].survivors}
-    assert answer.summary(data.networks(study[1])).endswith(".")
+    assert answer.counts(data.networks(study[1])).endswith(".")
 
 
 def test_failures_are_told_with_their_errors(study):

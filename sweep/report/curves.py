@@ -121,9 +121,12 @@ def spread_names(names: Iterable[str], most: int) -> list[str]:
     return [distinct[i] for i in spread(range(len(distinct)), most)]
 
 
-def draw(ax: Axes, panel: pd.DataFrame, one: Measure, lines: Sequence[str]) -> None:
-    """The curves of one act, a line per name of `lines`, with the seeds' band and theory's thin line."""
-    for i, line in enumerate(lines):
+def draw(ax: Axes, panel: pd.DataFrame, one: Measure, lines: Sequence[str], first: int = 0) -> None:
+    """The curves of one act, a line per name of `lines`, with the seeds' band and theory's thin line.
+
+    first: how many of the looks are taken already.
+    """
+    for i, line in enumerate(lines, first):
         own = panel[panel["line"] == line].sort_values("layer")
         if not own.empty:
             band(

@@ -79,6 +79,7 @@ def chosen(
 
 
 def _automatic(cells: pd.DataFrame) -> Layout:
+    """The layout that suits these cells: panels of depth and width where both vary."""
     sizes = [axis for axis in ("depth", "width") if axis in _varying(cells)]
     if len(sizes) == 2:
         return Layout("init", "act", "width", "depth")

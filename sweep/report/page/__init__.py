@@ -13,9 +13,9 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from sweep.answer import answers, counts
 from sweep.errors import StoreError
 from sweep.report.page import facts
-from sweep.report.page.answer import answers, summary
 from sweep.report.page.data import as_script, networks, payload
 from sweep.verdict import Thresholds
 
@@ -60,7 +60,7 @@ def html(
     return template.render(
         study=study.name,
         folder=str(study),
-        summary=summary(rows),
+        summary=counts(rows),
         scope=facts.scope(cells),
         answers=answers(rows),
         advice={},

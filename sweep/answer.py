@@ -3,10 +3,12 @@
 import math
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import pandas as pd
+from sweep.labels import SETTINGS, acts, short
 
-from sweep.labels import acts
+if TYPE_CHECKING:
+    import pandas as pd
 
 _MOST_NAMED = 12  # schemes of one act by name; the table has them all
 
@@ -36,8 +38,8 @@ class Answer:
     more: int
 
 
-def answers(rows: pd.DataFrame) -> list[Answer]:
-    """An answer per act. rows: from `networks`."""
+def answers(rows: "pd.DataFrame") -> list[Answer]:
+    """An answer per act. rows: of `condensed`, with the layer of the verdict."""
     found = []
     named = rows.assign(scheme=(rows["init_label"] + " " + _settings(rows)).str.strip())
     for act in acts(rows):
@@ -54,28 +56,16 @@ def answers(rows: pd.DataFrame) -> list[Answer]:
     return found
 
 
-def _settings(rows: pd.DataFrame) -> "pd.Series[str]":
+def _settings(rows: "pd.DataFrame") -> "pd.Series[str]":
     """What else varies, as text: 'bias_std=0.1'."""
-    known = {
-        "init_label",
-        "act_label",
-        "setting",
-        "depth",
-        "width",
-        "seeds",
-        "failed",
-        "verdict",
-        "agree",
-        "mark",
-    }
-    others = [name for name in rows if name not in known and ":" not in str(name)]
-    texts = pd.Series("", rows.index)
-    for name in others:
-        texts += rows[name].map(lambda value, name=name: f" {name}={value}")
+    texts = rows["setting"].map(str)
+    for name in SETTINGS:
+        if name in rows:
+            texts += rows[name].map(lambda value, name=name: f" {name}={short(value)}")
     return texts.str.strip()
 
 
-def _fate(name: str, group: pd.DataFrame) -> Fate:
+def _fate(name: str, group: "pd.DataFrame") -> Fate:
     healthy = (group["verdict"] == "healthy").groupby(group["depth"]).all().sort_index()
     lost = healthy.index[~healthy]
     if not len(lost):
@@ -88,11 +78,11 @@ def _fate(name: str, group: pd.DataFrame) -> Fate:
     return Fate(name, int(below[-1]) if len(below) else None, word, since)
 
 
-def summary(rows: pd.DataFrame) -> str:
+def counts(rows: "pd.DataFrame") -> str:
     """One sentence: how many networks there are, and what becomes of them."""
-    counts = Counter(rows["verdict"])
-    healthy = counts.pop("healthy", 0)
-    rest = ", ".join(f"{count} {word}" for word, count in counts.most_common())
+    found = Counter(rows["verdict"])
+    healthy = found.pop("healthy", 0)
+    rest = ", ".join(f"{count} {word}" for word, count in found.most_common())
     total = len(rows)
     networks = "network" if total == 1 else "networks"
     return (
