@@ -87,10 +87,10 @@ def curves(
         raise RequestError(
             f"{len(lines)} lines are too many to tell apart: choose at most {len(style.LINES)}"
         )
-    first = len(ax.get_lines()) if cells is None else 0
+    first = len(ax.get_legend_handles_labels()[0])
     _curves.draw(ax, found, one, lines, first)
     if one.geometric:
-        style.logarithmic(ax)
+        _logarithmic(ax)
     ax.set(xlabel="layer", ylabel=value)
     ax.legend(frameon=False, fontsize=8)
     return style.verbatim(ax)
@@ -111,7 +111,7 @@ def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: "Axes | None" = Non
         raise _too_much(networks)
     ax = ax or pyplot.gca()
     _gradients.draw(ax, found)
-    style.logarithmic(ax)
+    _logarithmic(ax)
     ax.set(xlabel="layer", ylabel="rms", title=networks[0])
     ax.legend(frameon=False, fontsize=8)
     return style.verbatim(ax)
@@ -142,6 +142,14 @@ def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: "A
     ax.set_title(value)
     ax.legend(frameon=False, fontsize=8)
     return style.verbatim(ax)
+
+
+def _logarithmic(ax: "Axes") -> None:
+    """A logarithmic y-axis of two decades or more: noise fills the axis otherwise, and looks like a trend."""
+    style.logarithmic(ax)
+    low, high = ax.get_ylim()
+    if high < 100 * low:
+        ax.set_ylim(min(low, 0.1), max(high, 10.0))
 
 
 def _too_much(varying: list[str]) -> RequestError:
