@@ -11,8 +11,8 @@ ORDER = (
     "errors", "check", "keys", "command", "user_code", "normal", "initializers", "activations",
     "theory", "draws", "statistics", "layer", "laws", "kernel", "cell", "interactive", "overrides",
     "grid", "plan", "compute", "execute", "predicted", "verdict", "provenance", "tables", "store",
-    "results", "summary", "advice", "trial", "report", "terminal", "run", "request", "recommend",
-    "__main__",
+    "results", "labels", "measures", "summary", "answer", "advice", "trial", "report", "plot",
+    "terminal", "run", "request", "recommend", "__main__",
 )  # fmt: skip
 
 
