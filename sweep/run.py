@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from sweep import check, execute, plan
+from sweep import check, execute, interrupts, plan
 from sweep.cell import Cell
-from sweep.errors import RequestError
+from sweep.errors import Failure, RequestError
 
 if TYPE_CHECKING:
     from sweep.store import Study
@@ -69,7 +69,7 @@ def run(cells: Sequence[Cell], options: Options, record: Mapping[str, str], sing
 
     record: what is written down about the run, file name -> text. single: one cell was asked for,
     and its own picture, not a grid of one.
-    0: all cells stored. 1: some failed, their rows say why. 130: interrupted.
+    0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
     from sweep import terminal  # noqa: PLC0415  rich and pyarrow are not for a request that is wrong
     from sweep.store import Study  # noqa: PLC0415
@@ -84,7 +84,7 @@ def run(cells: Sequence[Cell], options: Options, record: Mapping[str, str], sing
     if missing:
         study.create()
     terminal.say(_summary(options, len(cells), len(missing), tasks, workers))
-    failures: dict[str, str] = {}
+    failures: dict[str, Failure] = {}
     if missing:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         log = _open_log(study.path / "runs" / name, record)
@@ -105,7 +105,7 @@ def _compute(
     options: Options,
     histogram: bool,
     name: str,
-    failures: dict[str, str],
+    failures: dict[str, Failure],
     log: logging.Logger,
 ) -> int:
     from sweep import tables, terminal  # noqa: PLC0415
@@ -116,7 +116,8 @@ def _compute(
     try:
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
             for number, result in enumerate(results):
-                study.write(f"{name}-{number:06d}.parquet", *tables.tables(result, name))
+                with interrupts.held():
+                    study.write(f"{name}-{number:06d}.parquet", *tables.tables(result, name))
                 done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {
@@ -128,11 +129,12 @@ def _compute(
                     terminal.say(f"stopped at the first failure; {done} of {total} cells are stored")
                     terminal.show_failures(failures)
                     return 1
-    except KeyboardInterrupt:
-        log.info("interrupted")
+    except (KeyboardInterrupt, interrupts.Terminated) as stopped:
+        word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
+        log.info(word)
         left = total - done
-        terminal.say(f"interrupted: {done} cells are stored, {left} are left; run the same command to go on")
-        return 130
+        terminal.say(f"{word}: {done} cells are stored, {left} are left; run the same command to go on")
+        return status
     seconds = time.perf_counter() - start
     log.info("done in %.1f s", seconds)
     terminal.say(f"{_cells(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s), {len(failures)} failed")

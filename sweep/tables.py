@@ -12,12 +12,12 @@ from sweep import verdict
 from sweep.activations import flat_share
 from sweep.cell import Cell
 from sweep.compute import STATISTICS, Result
-from sweep.errors import UserCodeError
+from sweep.errors import Failure, UserCodeError
 from sweep.kernel import KERNEL_VERSION
 
 Array = NDArray[Any]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
 _KEYS = (
@@ -48,7 +48,9 @@ CELLS = pa.schema(
         ("verdict", _text),
         ("verdict_layer", _whole),
         ("status", _text),
-        ("error", _text),
+        ("error", _text),  # its type and message
+        ("error_type", _text),
+        ("traceback", _text),  # its tail
         ("seconds", _real),
         ("kernel_version", _text),
         ("run_id", _text),
@@ -69,7 +71,7 @@ def tables(result: Result, run_id: str) -> tuple[pa.Table, pa.Table]:
 
 def _cells(result: Result, spans: list[slice], run_id: str) -> pa.Table:
     rows = [
-        _spec(cell) | {"error": error, "seconds": seconds} | _outcome(cell, error, result, span)
+        _spec(cell) | {"seconds": seconds} | _outcome(cell, error, result, span)
         for cell, error, seconds, span in zip(
             result.cells, result.errors, result.seconds.tolist(), spans, strict=True
         )
@@ -103,9 +105,15 @@ def _spec(cell: Cell) -> dict[str, Any]:
     }
 
 
-def _outcome(cell: Cell, error: str | None, result: Result, span: slice) -> dict[str, Any]:
+def _outcome(cell: Cell, error: Failure | None, result: Result, span: slice) -> dict[str, Any]:
     if error:
-        return {"status": "failed", "verdict": "failed"}
+        return {
+            "status": "failed",
+            "verdict": "failed",
+            "error": str(error),
+            "error_type": error.type,
+            "traceback": error.traceback or None,
+        }
     layers = {name: values[span] for name, values in result.statistics.items()}
     word, since = verdict.verdict(layers, _flat_share(cell))
     nonfinite = np.flatnonzero(~np.isfinite(layers["rms"]))

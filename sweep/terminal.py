@@ -13,6 +13,7 @@ from rich.table import Table
 
 from sweep.cell import Cell
 from sweep.command import show
+from sweep.errors import Failure
 from sweep.summary import DepthTable, by_depth, described, number
 
 if TYPE_CHECKING:
@@ -121,10 +122,10 @@ def _grid_table(summary: DepthTable) -> Table:
     return table
 
 
-def show_failures(failures: Mapping[str, str]) -> None:
+def show_failures(failures: Mapping[str, Failure]) -> None:
     """Failed cells by cause, on stderr."""
     causes: dict[str, int] = {}
-    for error in failures.values():
+    for error in map(str, failures.values()):
         causes[error] = causes.get(error, 0) + 1
     for error, count in sorted(causes.items(), key=lambda item: -item[1]):
         say(f"{count} failed: {error}")
