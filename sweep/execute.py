@@ -31,12 +31,17 @@ def run(
     is handed to a worker.
     """
     count = min(workers(n_jobs), len(tasks))
-    short = sum(task.seconds for task in tasks) < _WORTH_WORKERS
-    # A user's own function may do anything, and take its process down: that must not be this one.
-    trusted = not any(_own_code(task) for task in tasks)
-    if executor == "serial" or (trusted and (count < 2 or short)):
+    if executor == "serial" or not needs_processes(tasks, count):
         return _here(tasks, histogram, wanted)
     return pool.run(tasks, count, histogram, wanted)
+
+
+def needs_processes(tasks: Sequence[Task], count: int) -> bool:
+    """Whether `count` workers, being asked for, are processes of their own."""
+    # A user's own function may do anything, and take its process down: that must not be this one.
+    if any(_own_code(task) for task in tasks):
+        return True
+    return count > 1 and sum(task.seconds for task in tasks) >= _WORTH_WORKERS
 
 
 def _here(tasks: Sequence[Task], histogram: bool, wanted: Callable[[Task], Task | None]) -> Iterator[Result]:

@@ -41,6 +41,7 @@ class Stack:
     profile: tuple[int, ...]
     seconds: float
     bytes: int
+    flops: int = 0
 
 
 @dataclass(frozen=True)
@@ -156,7 +157,7 @@ def _stack(cells: list[Cell]) -> Stack:
     )
     held = weights if gradients else widest * widest
     size = itemsize * (held + batch * widest * (2 * kept + 2 * gradients))
-    return Stack(tuple(cells), profile, seconds, size)
+    return Stack(tuple(cells), profile, seconds, size, flops)
 
 
 def _sums(profile: Sequence[int], depth: int) -> tuple[int, int]:

@@ -12,15 +12,14 @@ import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
 
-from sweep import compute, interrupts
-from sweep.cell import Cell
+from sweep import compute, interrupts, pieces
 from sweep.compute import Result
 from sweep.errors import Failure
-from sweep.plan import Stack, Task, chains_of
+from sweep.plan import Task
 
 _DEATHS = 2  # of a cell's workers, it being alone, before it has failed
 _ONE_THREAD = dict.fromkeys(
@@ -136,7 +135,7 @@ class _Pool:
     def _suspect(self, task: Task, failure: Failure) -> Iterator[Result]:
         """Try a task that went wrong again, in halves, or alone; or give its only cell up."""
         if len(task.cells) > 1:
-            self.waiting.extendleft(_halves(task))
+            self.waiting.extendleft(pieces.halves(task))
             return
         (cell,) = task.cells
         self.deaths[cell.id] += 1
@@ -167,28 +166,3 @@ def _death(error: BaseException) -> Failure | None:
     how = f" ({found[1]})" if found and found[1] else ""
     reason = "out of memory?" if "SIGKILL" in how else "a crash or an exit in the code that it ran"
     return Failure("WorkerDied", f"the worker process died{how} whenever it computed this cell: {reason}", "")
-
-
-def _halves(task: Task) -> list[Task]:
-    """A task of several cells as two: between stacks, else between chains, else between depths."""
-    if len(task.stacks) > 1:
-        half = len(task.stacks) // 2
-        return [replace(task, stacks=side) for side in (task.stacks[:half], task.stacks[half:])]
-    (stack,) = task.stacks
-    chains = chains_of(stack.cells)
-    units = chains if len(chains) > 1 else [[cell] for cell in stack.cells]
-    half = len(units) // 2
-    sides = ([cell for unit in side for cell in unit] for side in (units[:half], units[half:]))
-    return [replace(task, stacks=(_part(stack, side),)) for side in sides]
-
-
-def _part(stack: Stack, cells: Sequence[Cell]) -> Stack:
-    deepest = max(cell.depth for cell in cells)
-    share = len(cells) / len(stack.cells)
-    return replace(
-        stack,
-        cells=tuple(cells),
-        profile=stack.profile[: deepest + 1],
-        seconds=stack.seconds * share,
-        bytes=int(stack.bytes * share),
-    )

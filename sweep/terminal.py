@@ -14,6 +14,7 @@ from rich.table import Table
 from sweep.cell import Cell
 from sweep.command import show
 from sweep.errors import Failure
+from sweep.estimate import Counts, Expected, duration, si
 from sweep.summary import DepthTable, by_depth, described, number
 
 if TYPE_CHECKING:
@@ -122,10 +123,38 @@ def _grid_table(summary: DepthTable) -> Table:
     return table
 
 
+def show_plan(study: str, counts: Counts, expected: Expected) -> None:
+    """What a run would do, on stdout."""
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in (
+        ("cells", f"{counts.cells:,}"),
+        ("named more than once", f"{counts.duplicates:,}"),
+        ("stored already", f"{counts.stored:,}"),
+        ("failed earlier", f"{counts.failed:,}"),
+        ("to compute", f"{counts.missing:,}"),
+        ("tasks", f"{expected.tasks:,}"),
+        ("workers", f"{expected.workers:,}"),
+        ("work", f"{si(expected.flops)}FLOP"),
+        ("to write", f"{si(expected.bytes)}B"),
+        ("peak memory, at most", f"{si(expected.memory)}B"),
+        ("time to compute", duration(expected.seconds)),
+    ):
+        table.add_row(name, value)
+    caption = "nothing was computed for keeps, nothing was written; leave dry_run=true away to run it"
+    show(table, f"study {study}: what would run", caption)
+
+
 def show_failures(failures: Mapping[str, Failure]) -> None:
-    """Failed cells by cause, on stderr."""
-    causes: dict[str, int] = {}
-    for error in map(str, failures.values()):
-        causes[error] = causes.get(error, 0) + 1
-    for error, count in sorted(causes.items(), key=lambda item: -item[1]):
-        say(f"{count} failed: {error}")
+    """Failed cells by cause, on stderr: a cause is an error's type and message, whatever numbers are in it."""
+    causes: dict[str, list[Failure]] = {}
+    for failure in failures.values():
+        causes.setdefault(re.sub(r"\d+", "#", str(failure)), []).append(failure)
+    for same in sorted(causes.values(), key=len, reverse=True):
+        others = len({str(failure) for failure in same}) > 1
+        line = " ".join(str(same[0]).split())
+        say(f"{len(same):,} failed: {line}{' (and alike, with other numbers)' if others else ''}")
+    last = max(causes.values(), key=len)[0].traceback.splitlines() if causes else []
+    if last:
+        say("the most frequent one's traceback ends:")

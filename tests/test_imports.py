@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "errors", "interrupts", "check", "keys", "command", "user_code", "initializers", "activations", "draws",
-    "statistics", "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "compute", "pool",
-    "execute", "verdict", "provenance", "tables", "store", "results", "summary", "report", "terminal", "run",
-    "request", "__main__",
+    "statistics", "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "pieces", "compute",
+    "pool", "execute", "estimate", "verdict", "provenance", "tables", "places", "parts", "store", "results",
+    "summary", "report", "terminal", "runs", "drive", "run", "request", "__main__",
 )  # fmt: skip
 
 
