@@ -37,7 +37,10 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> "Failure":
         """The failure that `error` stands for."""
-        lines = "".join(traceback.format_exception(error)).splitlines()
+        root = error
+        while root.__cause__ is not None:  # what a user's own function raised says more than our words for it
+            root = root.__cause__
+        lines = "".join(traceback.format_exception(root, chain=False)).splitlines()
         return cls(type(error).__name__, str(error), "\n".join(lines[-_TRACEBACK_LINES:]))
 
     def __str__(self) -> str:

@@ -92,6 +92,15 @@ def read(place: Place, folder: str, parts: Iterable[str], columns: list[str] | N
         raise DamagedError(place.root, broken) from error
 
 
+def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
+    """Name -> rows of layers, of some parts; FileNotFoundError where one is gone."""
+    found = {}
+    for name in chosen:
+        path = place.full(f"layers/{name}")
+        found[name] = int(pq.read_metadata(path, filesystem=place.filesystem).num_rows)
+    return found
+
+
 def damaged(place: Place, parts: Iterable[str], *folders: str) -> dict[str, str]:
     """Which of the parts cannot be read in full, and why; one that is gone meanwhile is not damaged."""
     found: dict[str, str] = {}

@@ -91,6 +91,27 @@ def summary(study: Study, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def command(study: Study, name: str) -> str:
+    """The command that was typed."""
+    try:
+        return study.place.read(f"runs/{name}/command.txt").decode().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def unfinished(study: Study, name: str) -> list[dict[str, Any]]:
+    """The cells that a run was to compute, if it has not stored all of them, with their axes and seconds."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        content = study.place.read(f"runs/{name}/plan.parquet")
+    except FileNotFoundError:
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content)).to_pylist()
+    return rows
+
+
 def learned(study: Study) -> float:
     """What runs on this machine have taken over what their plan said: the middle of the last few."""
     here = estimate.machine()

@@ -257,6 +257,19 @@ class Study:
             parts.remove(self.place, source)
         return name
 
+    def compact(self, rows: int) -> None:
+        """Put small parts together, into parts of about so many rows of layers each."""
+        with parts.writing(self.place.root):
+            sizes = self._settled(lambda: parts.sizes(self.place, parts.names(self.place)))
+            group: list[str] = []
+            for name in [name for name in sorted(sizes) if sizes[name] < rows / 2] + [""]:
+                if group and (not name or sum(sizes[one] for one in group) + sizes[name] > rows):
+                    if len(group) > 1:
+                        with contextlib.suppress(FileNotFoundError):  # somebody tidies: next time
+                            self.replace(group)
+                    group = []
+                group.append(name)
+
     def _remove_leftovers(self, dead: Callable[[str], bool | None]) -> None:
         for folder in ("layers", "cells"):
             found = self.place.files(folder)

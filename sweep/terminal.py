@@ -1,5 +1,6 @@
 """What the terminal shows: progress, the layer table of a cell, the table of a grid."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -147,14 +148,14 @@ def show_plan(study: str, counts: Counts, expected: Expected) -> None:
 
 
 def show_failures(failures: Mapping[str, Failure]) -> None:
-    """Failed cells by cause, on stderr: a cause is an error's type and message, whatever numbers are in it."""
+    """Failed cells by cause, on stderr: an error's type and message, whatever numbers are in it."""
     causes: dict[str, list[Failure]] = {}
     for failure in failures.values():
         causes.setdefault(re.sub(r"\d+", "#", str(failure)), []).append(failure)
     for same in sorted(causes.values(), key=len, reverse=True):
         others = len({str(failure) for failure in same}) > 1
         line = " ".join(str(same[0]).split())
-        say(f"{len(same):,} failed: {line}{' (and alike, with other numbers)' if others else ''}")
-    last = max(causes.values(), key=len)[0].traceback.splitlines() if causes else []
-    if last:
-        say("the most frequent one's traceback ends:")
+        at = re.findall(r'File "(.*)", line (\d+)', same[0].traceback)
+        where = f" [{at[-1][0].rpartition('/')[2]}:{at[-1][1]}]" if at else ""
+        say(f"{len(same):,} failed: {line}{' (and alike, with other numbers)' if others else ''}{where}")
+    say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")

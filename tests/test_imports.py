@@ -12,6 +12,7 @@ ORDER = (
     "statistics", "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "pieces", "compute",
     "pool", "execute", "estimate", "verdict", "provenance", "tables", "places", "parts", "store", "results",
     "summary", "report", "terminal", "runs", "drive", "run", "request", "__main__",
+    "status", "compact", "verify",
 )  # fmt: skip
 
 
