@@ -250,7 +250,7 @@ def test_a_damaged_part_is_named_and_set_aside_and_its_cells_are_missing(study, 
     with pytest.raises(DamagedError, match=r"bad\.parquet") as error:
         [sweep.load(study.path, table) for table in ("cells", "layers")]
     assert set(error.value.parts) == {"bad.parquet"}
-    assert set(parts.damaged(study.place, parts.names(study.place), "cells", "layers")) == {"bad.parquet"}
+    assert set(parts.corrupted(study.place, parts.names(study.place))) == {"bad.parquet"}
     study.set_aside(error.value.parts)
     assert set(study.statuses()) == {one.id for one in CELLS[:2]}
     kept = list((study.path / "quarantine").rglob("bad.parquet"))
@@ -319,3 +319,19 @@ def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know
     pq.write_table(old.replace_schema_metadata({"schema": "1"}), path)
     assert sweep.load(study.path)["error_type"].isna().all()
     study.tidy()
+
+
+@pytest.mark.parametrize("folder", ["cells", "layers"])
+def test_any_flipped_bit_is_found_or_changes_nothing(study, folder):
+    write(study, "a", CELLS[:3])
+    before = {table: study.read(table) for table in ("cells", "layers")}
+    assert parts.corrupted(study.place, ["a.parquet"]) == {}
+    path = study.path / folder / "a.parquet"
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(8 * len(good), size=60):
+        flipped = bytearray(good)
+        flipped[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(flipped)
+        if not parts.corrupted(study.place, ["a.parquet"]):
+            assert all(study.read(table).equals(rows) for table, rows in before.items()), place
