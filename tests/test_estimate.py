@@ -47,13 +47,6 @@ def test_times_are_said_as_people_say_them(seconds, words):
 
 
 def test_large_numbers_are_said_in_thousands():
-    assert [estimate.si(x) for x in (0, 999, 1234, 6.1e12, 2e21)] == [
-        "0 ",
-        "999 ",
-        "1.2 k",
-        "6.1 T",
-        "2000000 P",
-    ]
-    assert str(replace(estimate.expected([], 1, False, 1.0), tasks=1)).startswith(
-        "1 task, less than a second"
-    )
+    assert [estimate.si(x) for x in (0, 999, 1234, 6.1e12)] == ["0 ", "999 ", "1.2 k", "6.1 T"]
+    nothing = replace(estimate.expected([], 1, False, 1.0), tasks=1)
+    assert str(nothing).startswith("1 task, less than a second")
