@@ -11,6 +11,7 @@ from sweep import estimate, execute, interrupts, pieces, plan, runs, tables, ter
 from sweep.errors import Failure, StoreError
 from sweep.parts import DamagedError
 from sweep.store import Stored, Study
+from sweep.verdict import Thresholds
 
 _TELLING_SECONDS = 1.0  # a run shorter than this teaches nothing about the next one
 _LOOK_SECONDS = 1.0  # between two looks at what other runs have stored
@@ -18,7 +19,10 @@ _LOOK_SECONDS = 1.0  # between two looks at what other runs have stored
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be computed, by whom, and where it goes; stored: what is there already."""
+    """What is to be computed, by whom, where it goes, and where its verdicts begin.
+
+    stored: what is there already.
+    """
 
     study: Study
     stored: Stored
@@ -26,6 +30,7 @@ class Job:
     histogram: bool
     executor: str
     n_jobs: int
+    thresholds: Thresholds
 
 
 def run(
@@ -82,7 +87,8 @@ def _compute(
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
             for number, result in enumerate(results):
                 with interrupts.held():
-                    study.write(f"{made.name}-{number:06d}.parquet", *tables.tables(result, made.name))
+                    part = tables.tables(result, made.name, job.thresholds)
+                    study.write(f"{made.name}-{number:06d}.parquet", *part)
                     done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {

@@ -15,5 +15,15 @@ RUN_KEYS = (
     "fail_fast",
     "report",
     "histogram",
+    "verdict",
+)
+VERDICT_PARTS = (
+    "symmetric",
+    "exploding",
+    "vanishing",
+    "saturated",
+    "collapsed",
+    "gradient_vanishing",
+    "gradient_exploding",
 )
 KEYS = (*GROUPS, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)

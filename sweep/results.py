@@ -1,26 +1,84 @@
 """What users read: the stored tables as pandas frames."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sweep import check
+from sweep import activations, check
+from sweep.errors import SweepError
 from sweep.store import Study
+from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(path: str | Path, table: str = "cells", versions: str = "newest") -> "pd.DataFrame":
+def load(
+    path: str | Path,
+    table: str = "cells",
+    thresholds: Thresholds | Mapping[str, Any] | None = None,
+    versions: str = "newest",
+) -> "pd.DataFrame":
     """The results of a study, each cell (or each cell and layer) once.
 
     path: the study's folder or URL, as in 'outputs/standard'. table: 'cells' (a row per cell, with the
-    last layer's statistics) or 'layers' (a row per cell and layer). versions: 'newest' has
-    each experiment once, by the newest kernel that computed it; 'all' has the older results too.
-    Raises StoreError where there is no study, RequestError for an unknown table.
+    last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
+    `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
+    versions: 'newest' has each experiment once, by the newest kernel that computed it; 'all' has the
+    older results too.
+    Raises StoreError where there is no study, RequestError for an unknown table or threshold.
     """
     check.option("table", table, ("cells", "layers"))
     check.option("versions", versions, ("newest", "all"))
+    wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()
     frame: pd.DataFrame = study.read(table, versions=versions).to_pandas()
-    return frame
+    return _judged(frame, study, wanted) if table == "cells" else frame
+
+
+def thresholds(path: str | Path) -> Thresholds:
+    """Those of the study's newest run; the defaults where none is recorded."""
+    place = Study(path).place
+    for name in sorted(place.folders("runs"), reverse=True):
+        try:
+            return Thresholds.of(json.loads(place.read(f"runs/{name}/verdict.json")))
+        except FileNotFoundError:
+            continue
+    return DEFAULT
+
+
+def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
+    """The cells with the verdicts of these thresholds; only those stored with others are judged again."""
+    import pandas as pd  # noqa: PLC0415
+
+    other = (cells["status"] == "ok") & (cells["verdict_thresholds"].fillna("") != (wanted.text or ""))
+    if not other.any():
+        return cells
+    again = cells[other]
+    stored = study.read("layers", versions="all").select(["cell_id", "layer", *JUDGED])
+    layers: pd.DataFrame = stored.to_pandas()
+    layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values("layer")
+    by_cell = dict(iter(layers.groupby("cell_id", sort=False)))
+    shares = {spec: _flat_share(*spec) for spec in set(zip(again["act"], again["act_params"], strict=True))}
+    words, since = [], []
+    for cell_id, act, params in zip(again["cell_id"], again["act"], again["act_params"], strict=True):
+        columns = {name: by_cell[cell_id][name].to_numpy(float) for name in JUDGED}
+        word, layer = verdict(columns, shares[act, params], wanted)
+        words.append(word)
+        since.append(layer)
+    cells = cells.copy()
+    cells.loc[other, "verdict"] = words
+    cells.loc[other, "verdict_layer"] = pd.array(since, dtype="Float64").to_numpy(
+        float, na_value=float("nan")
+    )
+    cells.loc[other, "verdict_thresholds"] = wanted.text
+    return cells
+
+
+def _flat_share(act: str, params: str) -> float:
+    try:
+        return flat_share_of(activations.get(act, **json.loads(params)))
+    except SweepError:  # a user's function that is not here, or was edited since
+        return float("nan")

@@ -1,5 +1,6 @@
 """One run from cells to report: plan, execute, store, draw."""
 
+import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,10 +9,11 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sweep import check, estimate, execute, plan
+from sweep import check, estimate, execute, plan, verdict
 from sweep.cell import Cell
 from sweep.errors import Failure, RequestError
 from sweep.places import is_url
+from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
     from sweep.store import Stored, Study
@@ -34,6 +36,7 @@ class Options:
     fail_fast: bool = False
     report: bool = True
     histogram: bool | None = None
+    thresholds: Thresholds = verdict.DEFAULT
 
     @classmethod
     def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
@@ -57,6 +60,7 @@ class Options:
             fail_fast=check.flag("fail_fast", values["fail_fast"]),
             report=check.flag("report", values["report"]),
             histogram=None if histogram is None else check.flag("histogram", histogram),
+            thresholds=Thresholds.of(values["verdict"]),
         )
 
     @property
@@ -120,8 +124,9 @@ def run(
         study.create()
         if options.overwrite:
             study.outrank(stored.newest_run)
-        job = drive.Job(study, stored, tasks, histogram, options.executor, options.n_jobs)
-        status = drive.run(job, record, counts, expected, failures, options.fail_fast, options.overwrite)
+        job = drive.Job(study, stored, tasks, histogram, options.executor, options.n_jobs, options.thresholds)
+        kept = dict(record) | {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
+        status = drive.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite)
         if status:
             return status
     left = 0 if options.retry_failed or options.overwrite else counts.failed
@@ -186,12 +191,14 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
         terminal.show_layers(cells[0], layers[layers["cell_id"] == cells[0].id])
     else:
         wanted = {cell.id for cell in cells}
-        frame = results.load(study.path)
+        frame = results.load(study.path, thresholds=options.thresholds)
         terminal.show_grid(frame[frame["cell_id"].isin(wanted)])
     cell_id = cells[0].id if single else None
     if options.report and _outdated(study, cell_id):
         figures = _drawn(study, cell_id)
         terminal.say(f"figures: {', '.join(path for path in figures if path.endswith('.png'))}")
+        for page in (path for path in figures if path.endswith(".html")):
+            terminal.say(f"page: {page}")
     terminal.say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
 
 
