@@ -4,6 +4,8 @@
     cells = sweep.load("outputs/standard")                    # one row per cell
     layers = sweep.load("outputs/standard", table="layers")   # one row per cell and layer
     sweep.propagate(init="xavier", act="tanh", depth=10, width=500, seed=0)
+    sweep.recommend("gelu", depth=50, width=512)
+    sweep.theory.gain("gelu")
 
 Everything is imported when it is first asked for, so that `import sweep` costs nothing.
 """
@@ -16,10 +18,12 @@ if TYPE_CHECKING:
     from sweep.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.interactive import propagate
     from sweep.results import load
+    from sweep.trial import recommend
 
 _HOMES = {
     "load": "sweep.results",
     "propagate": "sweep.interactive",
+    "recommend": "sweep.trial",
     "RequestError": "sweep.errors",
     "StoreError": "sweep.errors",
     "SweepError": "sweep.errors",
@@ -37,6 +41,7 @@ __all__ = [
     "load",
     "plot",
     "propagate",
+    "recommend",
     "theory",
 ]
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import draws, laws, layer
-from sweep.activations import Activation
+from sweep.activations import Activation, histogram_range
 from sweep.initializers import Scheme
 from sweep.layer import Affine, Signal
 from sweep.statistics import moments_of
@@ -318,8 +318,10 @@ class _Stack:
                 continue
             log2 = float(member.log2[:number].sum())
             if member.statistics.histogram is not None:
-                finite = run.signal.finite
-                member.statistics.histogram[finite, number] = layer.histogram(run.signal, log2)[finite]
+                finite, bounds = run.signal.finite, histogram_range(member.chain.act)
+                member.statistics.histogram[finite, number] = layer.histogram(run.signal, bounds, log2)[
+                    finite
+                ]
             if self.observe and run.signal.finite[0]:
                 h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
                 self.observe("h", member.index, member.chain.depth, number, h)
