@@ -10,8 +10,8 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 ORDER = (
     "errors", "check", "keys", "command", "user_code", "initializers", "activations", "theory", "draws",
     "statistics", "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "compute", "execute",
-    "predicted", "verdict", "provenance", "tables", "store", "results", "summary", "advice", "trial",
-    "report", "terminal", "run", "request", "recommend", "__main__",
+    "predicted", "verdict", "provenance", "tables", "store", "results", "agreement", "summary", "advice",
+    "trial", "report", "terminal", "run", "request", "recommend", "__main__",
 )  # fmt: skip
 
 

@@ -132,7 +132,7 @@ def test_the_line_for_torch_draws_what_it_promises(sigma_w):
     torch.manual_seed(0)
     exec(advice.paste(sigma_w)["torch"], {"torch": torch, "layer": layer})
     # 120,000 weights: their std is known to 1 / sqrt(240,000) = 0.2 %.
-    assert float(layer.weight.std()) * math.sqrt(400) == pytest.approx(sigma_w, rel=0.01)
+    assert float(layer.weight.detach().std()) * math.sqrt(400) == pytest.approx(sigma_w, rel=0.01)
 
 
 @pytest.mark.parametrize("sigma_w", [0.25, 1.0, math.sqrt(2), 1.5335304411955353])
