@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep import activations, initializers, theory
+    from sweep import activations, initializers, plot, theory
     from sweep.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.interactive import propagate
     from sweep.results import load
@@ -29,7 +29,7 @@ _HOMES = {
     "SweepError": "sweep.errors",
     "UserCodeError": "sweep.errors",
 }
-_MODULES = ("activations", "initializers", "theory")
+_MODULES = ("activations", "initializers", "plot", "theory")
 
 __all__ = [
     "RequestError",
@@ -39,6 +39,7 @@ __all__ = [
     "activations",
     "initializers",
     "load",
+    "plot",
     "propagate",
     "recommend",
     "theory",

@@ -8,13 +8,10 @@ from typing import TYPE_CHECKING, Any
 from sweep import activations, check
 from sweep.errors import SweepError
 from sweep.store import Study
-from sweep.verdict import Thresholds, flat_share_of, verdict
+from sweep.verdict import JUDGED, Thresholds, flat_share_of, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
-
-# What a verdict is made of, by layer.
-_JUDGED = ("rms", "neuron_corr", "flat", "sample_cosine", "delta_std")
 
 
 def load(
@@ -49,13 +46,13 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     if not other.any():
         return cells
     again = cells[other]
-    layers: pd.DataFrame = study.read("layers").select(["cell_id", "layer", *_JUDGED]).to_pandas()
+    layers: pd.DataFrame = study.read("layers").select(["cell_id", "layer", *JUDGED]).to_pandas()
     layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values("layer")
     by_cell = dict(iter(layers.groupby("cell_id", sort=False)))
     shares = {spec: _flat_share(*spec) for spec in set(zip(again["act"], again["act_params"], strict=True))}
     words, since = [], []
     for cell_id, act, params in zip(again["cell_id"], again["act"], again["act_params"], strict=True):
-        columns = {name: by_cell[cell_id][name].to_numpy(float) for name in _JUDGED}
+        columns = {name: by_cell[cell_id][name].to_numpy(float) for name in JUDGED}
         word, layer = verdict(columns, shares[act, params], wanted)
         words.append(word)
         since.append(layer)

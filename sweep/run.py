@@ -180,6 +180,8 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
 
         figures = draw(study.path, cell_id)
         terminal.say(f"figures: {', '.join(str(path) for path in figures if path.suffix == '.png')}")
+        for page in (path for path in figures if path.suffix == ".html"):
+            terminal.say(f"page: {page}")
     terminal.say(f"table: {study.path / 'cells'} (pandas.read_parquet reads it)")
 
 

@@ -84,6 +84,8 @@ class Thresholds:
         }
 
 
+# What a verdict is made of.
+JUDGED = ("rms", "neuron_corr", "flat", "sample_cosine", "delta_std")
 DEFAULT = Thresholds()
 WORDS = tuple(DEFAULT.meanings)  # in the order in which they are tried
 
@@ -97,29 +99,42 @@ def verdict(
     at unit variance. For a gradient, which travels down, the layer is the highest one below which
     it stays out of range.
     """
+    several = {name: values[None] for name, values in layers.items()}
+    (word,), (since,) = verdicts(several, flat_share, thresholds)
+    return word, None if math.isnan(since) else int(since)
+
+
+def verdicts(
+    layers: Mapping[str, Array], flat_share: float, thresholds: Thresholds = DEFAULT
+) -> tuple[list[str], Array]:
+    """The same for several cells of one depth and activation: words, and layers, NaN for 'healthy'.
+
+    layers: statistics by name, each (cells, depth + 1).
+    """
     t = thresholds
     rms, corr = layers["rms"], layers["neuron_corr"]
-    if corr[1] > 1 - t.symmetric:
-        return "symmetric", 1
+    words = np.full(len(rms), "healthy", object)
+    since = np.full(len(rms), np.nan)
     with np.errstate(invalid="ignore"):
         forward = (
-            ("exploding", ~np.isfinite(rms) | (rms > t.exploding * rms[0])),
-            ("vanishing", rms < t.vanishing * rms[0]),
+            ("symmetric", np.arange(rms.shape[1]) >= np.where(corr[:, 1:2] > 1 - t.symmetric, 1, np.inf)),
+            ("exploding", ~np.isfinite(rms) | (rms > t.exploding * rms[:, :1])),
+            ("vanishing", rms < t.vanishing * rms[:, :1]),
             ("saturated", layers["flat"] > flat_share + t.saturated * (1 - flat_share)),
             ("collapsed", layers["sample_cosine"] > t.collapsed),
         )
-        delta = layers["delta_std"][::-1]  # last layer first: the way a gradient travels
+        delta = layers["delta_std"][:, ::-1]  # last layer first: the way a gradient travels
         backward = (
             ("gradient-vanishing", delta < t.gradient_vanishing),
             ("gradient-exploding", delta > t.gradient_exploding),
         )
-    for word, holds in forward:
-        if holds[-1]:
-            return word, _since(holds)
-    for word, holds in backward:
-        if holds[-1]:
-            return word, len(delta) - 1 - _since(holds)
-    return "healthy", None
+    for word, holds in (*forward, *backward):
+        fits = holds[:, -1] & (words == "healthy")
+        words[fits] = word
+        since[fits] = _since(holds[fits])
+        if word.startswith("gradient"):
+            since[fits] = rms.shape[1] - 1 - since[fits]
+    return words.tolist(), since
 
 
 def flat_share_of(act: Activation) -> float:
@@ -131,7 +146,8 @@ def flat_share_of(act: Activation) -> float:
         return math.nan
 
 
-def _since(holds: Array) -> int:
-    """The index from which on `holds` is true to the end."""
-    broken = np.flatnonzero(~holds)
-    return int(broken[-1]) + 1 if len(broken) else 0
+def _since(holds: Array) -> Array:
+    """The index from which on each row of `holds` is true to the end."""
+    broken = ~holds[:, ::-1]
+    layers = holds.shape[1]
+    return np.where(broken.any(axis=1), layers - broken.argmax(axis=1), 0)

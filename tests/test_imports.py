@@ -8,10 +8,11 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "errors", "check", "keys", "command", "user_code", "initializers", "activations", "theory", "draws",
-    "statistics", "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "compute", "execute",
-    "predicted", "verdict", "provenance", "tables", "store", "results", "agreement", "summary", "advice",
-    "trial", "report", "terminal", "run", "request", "recommend", "__main__",
+    "errors", "check", "keys", "command", "user_code", "normal", "initializers", "activations",
+    "theory", "draws", "statistics", "layer", "laws", "kernel", "cell", "interactive", "overrides",
+    "grid", "plan", "compute", "execute", "predicted", "verdict", "provenance", "tables", "store",
+    "results", "agreement", "labels", "measures", "summary", "answer", "advice", "trial", "report",
+    "plot", "terminal", "run", "request", "recommend", "__main__",
 )  # fmt: skip
 
 

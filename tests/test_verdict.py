@@ -133,7 +133,7 @@ def test_a_study_is_judged_by_the_thresholds_one_asks_for(sweep_command, tmp_pat
     assert words() == (["healthy"] * 4, [0] * 4)
     strict, since = words(thresholds={"vanishing": 0.2})
     assert strict == ["healthy", "vanishing"] * 2
-    assert since[1] in (4, 5)
+    assert since[1] in (4, 5, 6)
     # Plain pandas sees the words as each run was told to find them.
     plain = pd.read_parquet(study / "cells")
     assert plain[plain["verdict"] == "vanishing"]["seed"].tolist() == [1]
