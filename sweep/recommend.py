@@ -73,7 +73,7 @@ def _progress(networks: int) -> Callable[[int], None]:
 def _show(found: "Recommendation") -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from sweep.summary import number  # noqa: PLC0415
+    from sweep.labels import number  # noqa: PLC0415
 
     for line in found.derivation:
         print(line)

@@ -81,7 +81,7 @@ class Recommendation:
         return pd.DataFrame(rows)
 
     def __str__(self) -> str:
-        from sweep.summary import number  # noqa: PLC0415
+        from sweep.labels import number  # noqa: PLC0415
 
         lines = [f"{self.act}, depth {self.depth}, width {self.width} ({self.source})", *self.derivation, ""]
         for rank, one in self.ranking:
@@ -164,9 +164,10 @@ def _tried(
     for members, seed in product(stacks.values(), range(SEEDS)):
         chains = [kernel.Chain(_scheme(name), act, 0.0, depth, (depth,)) for _, name in members]
         with threadpool_limits(1):  # as every worker computes
-            measured = kernel.propagate(chains, (width,) * (depth + 1), seed, BATCH)
+            measured = kernel.propagate(chains, (width,) * (depth + 1), [seed], BATCH)
         for member, one in zip(members, measured, strict=True):
-            layers = one.forward | one.backward[depth]
+            single = one.of_seed(0)
+            layers = single.forward | single.backward[depth]
             rms, delta = layers["rms"], layers["delta_std"]
             word = verdict(layers, share)[0]
             found[member].append((float(rms[-1] / rms[0]), float(delta[0]), word))
@@ -190,7 +191,7 @@ def _middle(seeds: Sequence[tuple[float, float, str]]) -> Survival:
 def _stored(path: Path, act: Activation, depth: int, width: int) -> dict[float, dict[str, Survival]]:
     """What a study holds of an activation: sigma_w -> scheme -> what survived."""
     from sweep import results  # noqa: PLC0415
-    from sweep.summary import described  # noqa: PLC0415
+    from sweep.labels import described  # noqa: PLC0415
 
     cells = results.load(path, thresholds=results.thresholds(path))
     own = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]
