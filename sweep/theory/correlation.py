@@ -23,6 +23,7 @@ _PANEL = 17 / 7  # finer ones change nothing above 1e-11
 _X, _WEIGHTS = np.polynomial.legendre.leggauss(_NODES)
 _BASE = np.linspace(-_REACH, _REACH, round(2 * _REACH / _PANEL) + 1)
 _ROUNDING = 1e-14
+_MOST_POINTS = 500  # of a function that goes on waving; a plane of them would take minutes
 _CHUNK = 200_000  # evaluations of the activation at a time
 
 
@@ -41,13 +42,20 @@ class Pair:
 
 @lru_cache(maxsize=100_000)
 def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
-    """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1]."""
+    """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1].
+
+    NaN where that is not known: c is not, or act waves hundreds of times within the scale.
+    """
+    if math.isnan(c):
+        return Pair(math.nan, math.nan, math.nan)
     if means_of.act.homogeneous:
         return _homogeneous(means_of, c)
     means = means_of.at(scale)
     if means.rms == 0:
         return Pair(math.nan, means.slope_rms**2, math.nan)
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
+    if min(shared, own) > 0 and len(means.structure) > _MOST_POINTS:
+        return Pair(math.nan, math.nan, math.nan)
     x, weight = _outer_nodes(means.structure, np.array(means_of.act.kinks), shared, own)
     g = _smoothed(means_of, means, shared * x, own)
     other = g if c >= 0 else g[:, ::-1]  # x lies symmetrically about 0
