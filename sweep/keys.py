@@ -5,7 +5,18 @@ CELL_KEYS = ("depth", "width", "widths", "seed", "bias_std", "batch", "dtype", "
 AXES = (*GROUPS, *CELL_KEYS)
 
 RUN_GROUPS = ("grid", "executor")
-RUN_KEYS = ("study", "root", "n_jobs", "fail_fast", "report", "histogram", "verdict")
+RUN_KEYS = (
+    "study",
+    "root",
+    "n_jobs",
+    "dry_run",
+    "retry_failed",
+    "overwrite",
+    "fail_fast",
+    "report",
+    "histogram",
+    "verdict",
+)
 VERDICT_PARTS = (
     "symmetric",
     "exploding",

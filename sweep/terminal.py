@@ -1,5 +1,6 @@
 """What the terminal shows: progress, the layer table of a cell, the table of a grid."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from rich.table import Table
 from sweep.answer import Fate, answers, counts
 from sweep.cell import Cell
 from sweep.command import show
+from sweep.errors import Failure
+from sweep.estimate import Counts, Expected, duration, si
 from sweep.labels import described, labelled, number, profile
 from sweep.measures import MEASURES
 from sweep.summary import DepthTable, by_depth, condensed
@@ -161,10 +164,38 @@ def _grid_table(summary: DepthTable) -> Table:
     return table
 
 
-def show_failures(failures: Mapping[str, str]) -> None:
-    """Failed cells by cause, on stderr."""
-    causes: dict[str, int] = {}
-    for error in failures.values():
-        causes[error] = causes.get(error, 0) + 1
-    for error, count in sorted(causes.items(), key=lambda item: -item[1]):
-        say(f"{count} failed: {error}")
+def show_plan(study: str, counts: Counts, expected: Expected) -> None:
+    """What a run would do, on stdout."""
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in (
+        ("cells", f"{counts.cells:,}"),
+        ("named more than once", f"{counts.duplicates:,}"),
+        ("stored already", f"{counts.stored:,}"),
+        ("failed earlier", f"{counts.failed:,}"),
+        ("to compute", f"{counts.missing:,}"),
+        ("tasks", f"{expected.tasks:,}"),
+        ("workers", f"{expected.workers:,}"),
+        ("work", f"{si(expected.flops)}FLOP"),
+        ("to write", f"{si(expected.bytes)}B"),
+        ("peak memory, at most", f"{si(expected.memory)}B"),
+        ("time to compute", duration(expected.seconds)),
+    ):
+        table.add_row(name, value)
+    caption = "nothing was computed for keeps, nothing was written; leave dry_run=true away to run it"
+    show(table, f"study {study}: what would run", caption)
+
+
+def show_failures(failures: Mapping[str, Failure]) -> None:
+    """Failed cells by cause, on stderr: an error's type and message, whatever numbers are in it."""
+    causes: dict[str, list[Failure]] = {}
+    for failure in failures.values():
+        causes.setdefault(re.sub(r"\d+", "#", str(failure)), []).append(failure)
+    for same in sorted(causes.values(), key=len, reverse=True):
+        others = len({str(failure) for failure in same}) > 1
+        line = " ".join(str(same[0]).split())
+        at = re.findall(r'File "(.*)", line (\d+)', same[0].traceback)
+        where = f" [{at[-1][0].rpartition('/')[2]}:{at[-1][1]}]" if at else ""
+        say(f"{len(same):,} failed: {line}{' (and alike, with other numbers)' if others else ''}{where}")
+    say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")

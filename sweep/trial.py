@@ -166,8 +166,8 @@ def _tried(
         with threadpool_limits(1):  # as every worker computes
             measured = kernel.propagate(chains, (width,) * (depth + 1), [seed], BATCH)
         for member, one in zip(members, measured, strict=True):
-            single = one.of_seed(0)
-            layers = single.forward | single.backward[depth]
+            own = one.of_seed(0)
+            layers = own.forward | own.backward[depth]
             rms, delta = layers["rms"], layers["delta_std"]
             word = verdict(layers, share)[0]
             found[member].append((float(rms[-1] / rms[0]), float(delta[0]), word))

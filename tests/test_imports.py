@@ -8,11 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "errors", "check", "keys", "command", "user_code", "normal", "initializers", "activations",
-    "theory", "draws", "statistics", "layer", "laws", "kernel", "cell", "interactive", "overrides",
-    "grid", "plan", "compute", "execute", "predicted", "verdict", "provenance", "tables", "store",
-    "results", "agreement", "labels", "measures", "summary", "answer", "advice", "trial", "report",
-    "plot", "terminal", "run", "request", "recommend", "__main__",
+    "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
+    "activations", "theory", "draws", "statistics", "layer", "laws", "kernel", "cell", "interactive",
+    "overrides", "grid", "plan", "pieces", "compute", "pool", "execute", "estimate", "predicted",
+    "verdict", "provenance", "tables", "places", "parts", "store", "results", "agreement", "labels",
+    "measures", "summary", "answer", "advice", "trial", "report", "plot", "terminal", "runs", "drive", "run",
+    "request", "recommend", "__main__", "status", "compact", "verify",
 )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 import sweep
 from sweep import compute, plan, store, tables
-from sweep.errors import StoreError
+from sweep.errors import Failure, StoreError
 from sweep.store import Study
 from tests.test_cell import cell
 from tests.test_plan import grid
@@ -34,10 +34,7 @@ def write(study, name, cells, **options):
 
 
 def fail(study, name, one, error):
-    result = result_of([one])
-    failed = compute.Result(
-        [one], 0.0, [error], np.zeros(1), {k: np.empty(0) for k in result.statistics}, None
-    )
+    failed = compute.failed(one, Failure(*error.split(": "), "Traceback"), histogram=False)
     study.write(f"{name}.parquet", *tables.tables(failed, "run"))
 
 
