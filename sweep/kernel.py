@@ -219,7 +219,8 @@ class _Stack:
             log2 = float(member.log2[:number].sum())
             if member.statistics.histogram is not None:
                 finite, bounds = run.signal.finite, histogram_range(member.chain.act)
-                member.statistics.histogram[finite, number] = layer.histogram(run.signal, bounds, log2)[finite]
+                counts = layer.histogram(run.signal, bounds, log2)
+                member.statistics.histogram[finite, number] = counts[finite]
             if self.observe and run.signal.finite[0]:
                 h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
                 self.observe("h", member.index, member.chain.depth, number, h)
