@@ -46,6 +46,8 @@ def picture(cell: "pd.Series[Any]", layers: pd.DataFrame) -> Figure:
     init, act = (described(cell[group], cell[f"{group}_params"]) for group in ("init", "act"))
     style.headline(figure, f"{init} × {act}: {sizes}")
     note = f"seed {cell['seed']}, batch {cell['batch']}"
+    if f"{THEORY}std" in layers and layers[f"{THEORY}std"].notna().any():
+        note += "; thin black: theory"
     if stored:
         note += f"; {_bins([layers])}; {'right of' if deep else 'below'} each: std"
     style.caption(figure, note)
