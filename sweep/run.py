@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 EXECUTORS = ("local", "serial")
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
 
+_MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
+
 
 @dataclass(frozen=True)
 class Options:
@@ -185,6 +187,7 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
 
 def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool) -> None:
     from sweep import results, terminal  # noqa: PLC0415
+    from sweep.agreement import agreement  # noqa: PLC0415
 
     if len(cells) == 1:
         layers = results.load(study.path, "layers")
@@ -192,7 +195,9 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
     else:
         wanted = {cell.id for cell in cells}
         frame = results.load(study.path, thresholds=options.thresholds)
-        terminal.show_grid(frame[frame["cell_id"].isin(wanted)])
+        frame = frame[frame["cell_id"].isin(wanted)]
+        terminal.show_grid(frame)
+        terminal.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
     cell_id = cells[0].id if single else None
     if options.report and _outdated(study, cell_id):
         figures = _drawn(study, cell_id)

@@ -19,10 +19,11 @@ Array = NDArray[Any]
 
 _NODES = 16
 _REACH = 8.5  # φ(8.5) = 8e-17
-_PANEL = 1.7
+_PANEL = 17 / 7  # finer ones change nothing above 1e-11
 _X, _WEIGHTS = np.polynomial.legendre.leggauss(_NODES)
 _BASE = np.linspace(-_REACH, _REACH, round(2 * _REACH / _PANEL) + 1)
 _ROUNDING = 1e-14
+_MOST_POINTS = 500  # of a function that goes on waving; a plane of them would take minutes
 _CHUNK = 200_000  # evaluations of the activation at a time
 
 
@@ -41,13 +42,20 @@ class Pair:
 
 @lru_cache(maxsize=100_000)
 def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
-    """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1]."""
+    """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1].
+
+    NaN where that is not known: c is not, or act waves hundreds of times within the scale.
+    """
+    if math.isnan(c):
+        return Pair(math.nan, math.nan, math.nan)
     if means_of.act.homogeneous:
         return _homogeneous(means_of, c)
     means = means_of.at(scale)
     if means.rms == 0:
         return Pair(math.nan, means.slope_rms**2, math.nan)
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
+    if min(shared, own) > 0 and len(means.structure) > _MOST_POINTS:
+        return Pair(math.nan, math.nan, math.nan)
     x, weight = _outer_nodes(means.structure, np.array(means_of.act.kinks), shared, own)
     g = _smoothed(means_of, means, shared * x, own)
     other = g if c >= 0 else g[:, ::-1]  # x lies symmetrically about 0
@@ -82,7 +90,8 @@ def _outer_nodes(structure: Array, kinks: Array, shared: float, own: float) -> t
 def _smoothed(means_of: Gaussian, means: Means, m: Array, own: float) -> Array:
     """(3, m): E_Y of f/rms, f' and f²/rms² at z = m + own · Y."""
     if own == 0:
-        return _seen(means_of, means, m)
+        h, slope = _seen(means_of, means, m)
+        return np.stack([h, slope, h * h])
     out = np.empty((3, len(m)))
     per_row = _NODES * (len(_BASE) + len(means.structure))
     rows = max(1, _CHUNK // per_row)
@@ -96,20 +105,22 @@ def _smoothed(means_of: Gaussian, means: Means, m: Array, own: float) -> Array:
         half = half[row, panel][:, None]
         y = edges[row, panel][:, None] + half * (1 + _X)
         weight = half * _WEIGHTS * np.exp(-y * y / 2) / math.sqrt(2 * math.pi)
-        values = _seen(means_of, means, some[row][:, None] + own * y)  # (3, panels, nodes)
-        integrals = (values * weight).sum(axis=-1)
+        h, slope = _seen(means_of, means, some[row][:, None] + own * y)  # (panels, nodes)
         first = np.searchsorted(row, np.arange(len(some)))
-        out[:, start : start + rows] = np.add.reduceat(integrals, first, axis=1)
+        weighted = h * weight
+        for k, (a, b) in enumerate(((h, weight), (slope, weight), (h, weighted))):
+            by_panel = np.einsum("pn,pn->p", a, b)
+            out[k, start : start + rows] = np.add.reduceat(by_panel, first)
     return out
 
 
-def _seen(means_of: Gaussian, means: Means, z: Array) -> Array:
+def _seen(means_of: Gaussian, means: Means, z: Array) -> tuple[Array, Array]:
+    """f/rms and f' at z."""
     act = means_of.act
     with np.errstate(all="ignore"):
         h = np.asarray(act.f(z), dtype=np.float64)
         slope = np.asarray(act.derivative(z, h), dtype=np.float64)
-        h = h / means.rms
-    return np.stack([h, slope, h * h])
+        return h / means.rms, slope
 
 
 def _homogeneous(means_of: Gaussian, c: float) -> Pair:
