@@ -147,6 +147,20 @@ def test_the_correlation_map_is_bounded_monotone_and_keeps_equal_inputs_equal(na
         assert low <= high + 1e-12
 
 
+@pytest.mark.parametrize("name", ["tanh", "gelu", "silu", "mish", "sigmoid", "softplus", "sin", "erf"])
+def test_the_series_and_the_plane_of_nodes_agree(name, monkeypatch):
+    cases = [(scale, c) for scale in (1e-3, 0.3, 1.0, 2.0, 4.0) for c in CORRELATIONS]
+    series = [pair(gaussian(name), *case) for case in cases]
+    monkeypatch.setattr("sweep.theory.correlation._by_series", lambda *arguments: None)
+    pair.cache_clear()
+    for one, case in zip(series, cases, strict=True):
+        plane = pair(gaussian(name), *case)
+        assert (one.cosine, one.slopes, one.squares) == pytest.approx(
+            (plane.cosine, plane.slopes, plane.squares), rel=1e-9, abs=1e-10
+        )
+    pair.cache_clear()
+
+
 @settings(deadline=None, max_examples=15)
 @given(log_scale=st.floats(-2, 2), c=st.floats(0, 1))
 @pytest.mark.parametrize("name", ["tanh", "softsign", "hardtanh", "erf"])
