@@ -17,7 +17,8 @@ check: .venv/dev
 	$(BIN)/mypy
 
 torture: .venv/dev
-	$(BIN)/python tests/torture.py
+	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.fuzz
 
 bench: .venv/run
 	$(BIN)/python benchmarks/bench.py

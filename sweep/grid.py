@@ -94,6 +94,8 @@ def _values(loader: ConfigLoader, override: Override) -> list[Any]:
         values = [_unquoted(value) for value in override.sweep_iterator()]
     else:
         values = [override.value()]
+    if key in GROUPS and not all(isinstance(value, str) for value in values):
+        raise RequestError(f"{override.input_line}: {key} is chosen by name, as in {key}=…")
     if not values:
         raise RequestError(f"{override.input_line}: the axis is empty; give {key} at least one value")
     return values

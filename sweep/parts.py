@@ -9,9 +9,11 @@ tidies, however stale his view.
 
 import contextlib
 import errno
+import hashlib
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
@@ -25,7 +27,9 @@ from sweep.tables import CELLS, LAYERS, SCHEMA_VERSION
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name
 _LISTINGS = 10
-_LAYERS_BYTES = b"layers_bytes"
+# What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError)
+_LAYERS_BYTES, _DIGEST = b"layers_bytes", b"digest"
 
 
 class DamagedError(StoreError):
@@ -43,9 +47,11 @@ class DamagedError(StoreError):
 
 def write(place: Place, name: str, cells: pa.Table, layers: pa.Table) -> None:
     """Add one part; it is stored when this returns."""
-    content = _serialised(layers, LAYERS, {})
+    cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
+    content = _serialised(layers, {})
+    commit = {_LAYERS_BYTES: str(len(content)).encode(), _DIGEST: _digest(cells, layers)}
     place.write(f"layers/{name}", content)
-    place.write(f"cells/{name}", _serialised(cells, CELLS, {_LAYERS_BYTES: str(len(content)).encode()}))
+    place.write(f"cells/{name}", _serialised(cells, commit))
 
 
 def remove(place: Place, name: str) -> None:
@@ -81,7 +87,7 @@ def read(place: Place, folder: str, parts: Iterable[str], columns: list[str] | N
         return _scanned(place, folder, chosen, columns)
     except FileNotFoundError:
         raise
-    except (OSError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         broken = damaged(place, chosen, folder)
         if not broken:
             gone = sorted(set(chosen) - names(place))
@@ -101,6 +107,25 @@ def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
     return found
 
 
+def corrupted(place: Place, parts: Iterable[str]) -> dict[str, str]:
+    """Which of the parts are damaged in any bit that matters, and why: `damaged`, and their digests."""
+    found = damaged(place, parts, "cells", "layers")
+    for name in sorted(set(parts) - set(found)):
+        try:
+            cells, layers = (
+                pq.read_table(place.full(f"{folder}/{name}"), filesystem=place.filesystem, partitioning=None)
+                for folder in ("cells", "layers")
+            )
+            expected = (cells.schema.metadata or {}).get(_DIGEST)
+            if expected is not None and expected != _digest(cells, layers):
+                found[name] = "its rows are not those that were written"
+        except FileNotFoundError:  # tidied away meanwhile
+            continue
+        except _UNREADABLE as error:
+            found[name] = _one_line(error)
+    return found
+
+
 def damaged(place: Place, parts: Iterable[str], *folders: str) -> dict[str, str]:
     """Which of the parts cannot be read in full, and why; one that is gone meanwhile is not damaged."""
     found: dict[str, str] = {}
@@ -112,7 +137,7 @@ def damaged(place: Place, parts: Iterable[str], *folders: str) -> dict[str, str]
             except FileNotFoundError:
                 if folder == "layers" and name in names(place):
                     found[name] = "its layers are gone"
-            except (OSError, pa.ArrowException) as error:
+            except _UNREADABLE as error:
                 found[name] = _one_line(error)
     return found
 
@@ -148,13 +173,37 @@ def _format() -> ds.ParquetFileFormat:
     return ds.ParquetFileFormat(default_fragment_scan_options=checked)
 
 
-def _serialised(table: pa.Table, schema: pa.Schema, more: dict[bytes, bytes]) -> pa.Buffer:
+def _serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     metadata = {"schema": str(SCHEMA_VERSION)} | provenance()
     encoded = {key.encode(): value.encode() for key, value in metadata.items()}
-    table = table.cast(schema).replace_schema_metadata(encoded | more)
+    table = table.replace_schema_metadata(encoded | more)
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()
+
+
+def _digest(*tables: pa.Table) -> bytes:
+    """A hash of every value of some tables, whatever the layout in memory or in a file."""
+    digest = hashlib.blake2b(digest_size=16)
+    for table in tables:
+        for name in sorted(table.column_names):
+            column = table[name].combine_chunks()
+            digest.update(f"{name} {len(column)} ".encode())
+            digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
+            if pa.types.is_list(column.type):
+                digest.update(_bytes(pc.fill_null(pc.list_value_length(column), 0)))
+                column = pc.list_flatten(column)
+            digest.update(_bytes(column))
+    return digest.hexdigest().encode()
+
+
+def _bytes(column: pa.Array) -> bytes:
+    column = column.drop_null()
+    if pa.types.is_string(column.type):
+        lengths = pc.binary_length(column).to_numpy(zero_copy_only=False)
+        return bytes(lengths.tobytes()) + "".join(column.to_pylist()).encode()
+    values: bytes = column.to_numpy(zero_copy_only=False).tobytes()
+    return values
 
 
 def winners(cells: pa.Table) -> tuple[pa.Array, bool]:

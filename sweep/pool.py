@@ -150,6 +150,8 @@ def _executor() -> Any:
 
     # Where pgrep is missing, a worker's own children outlive it; nobody can do anything about it.
     warnings.filterwarnings("ignore", message="Failed to kill subprocesses", category=UserWarning)
+    # A worker that has grown is replaced between two tasks: nothing that anybody need know.
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
     resource_tracker.ensure_running()  # starting it lets interrupts through: not where they are held
     return ProcessPoolExecutor(
         max_workers=1, initializer=interrupts.end_with_parent, initargs=(os.getpid(),), env=_ONE_THREAD

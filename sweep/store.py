@@ -244,6 +244,11 @@ class Study:
         A crash half-way leaves rows twice, of which one wins.
         """
         tables = {folder: parts.read(self.place, folder, sources) for folder in ("cells", "layers")}
+        keep, unique = parts.winners(tables["cells"])
+        if not unique:
+            tables["cells"] = tables["cells"].take(keep)
+            kept = pc.is_in(_place(tables["layers"]), value_set=_place(tables["cells"]))
+            tables["layers"] = tables["layers"].filter(kept)
         if without is not None:
             for folder, table in tables.items():
                 tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))

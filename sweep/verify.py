@@ -41,7 +41,7 @@ def main() -> int:
     study = Study(arguments.study)
     study.check_readable()
     names = parts.names(study.place)
-    broken = parts.damaged(study.place, names, "cells", "layers")
+    broken = parts.corrupted(study.place, names)
     for name, why in broken.items():
         print(f"damaged: {name} ({why})")
     if broken:
