@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import logging
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -124,7 +125,10 @@ def learned(study: Study) -> float:
 
 
 def dead(study: Study) -> Callable[[str], bool | None]:
-    """Whether a run of this study has ended: its lock says so; None where there is none to ask."""
+    """Whether a run of this study has ended: its lock says so; None where there is none to ask.
+
+    The lock is the operating system's, which frees it however the run ends.
+    """
     known: dict[str, bool | None] = {study.writer: True}  # who asks is about to end
 
     def ask(name: str) -> bool | None:
@@ -151,7 +155,8 @@ def _is_dead(study: Study, name: str) -> bool | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            return True
+            # A lock that is free says little where another machine's locks are not seen.
+            return True if file.read() == platform.node().encode() else None
     except (OSError, AttributeError):  # no such file, no such locks
         return None
 
@@ -173,6 +178,8 @@ def _locked(study: Study, name: str) -> IO[bytes] | None:
         file.close()
         hidden.unlink()
         return None
+    file.write(platform.node().encode())
+    file.flush()
     hidden.rename(folder / "alive")
     locked: IO[bytes] = file
     return locked

@@ -239,13 +239,13 @@ def test_ctrl_c_while_workers_start_is_one_line_too(tmp_path):
 
 
 def test_two_runs_at_once_in_one_study_end_well(tmp_path):
-    commands = [[sys.executable, "-m", "sweep", "-m", *SMALL, "init=xavier,kaiming,normal"]] * 3
+    commands = [[sys.executable, "-m", "sweep", "-m", *SMALL, "init=xavier,kaiming,normal"]] * 2
     processes = [
         subprocess.Popen(c, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for c in commands
     ]
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
-    assert [status for _, status in ended] == [0, 0, 0], ended
+    assert [status for _, status in ended] == [0, 0], ended
     cells = pd.read_parquet(tmp_path / "outputs" / "smoke" / "cells")
     assert len(cells["cell_id"].unique()) == 12
 
