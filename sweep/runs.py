@@ -65,9 +65,10 @@ class Run:
 
     def close(self, status: int, complete: bool) -> None:
         """The run has ended; complete: every cell that it was to compute is stored."""
-        self.summarised({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
-        if complete:
-            self.study.place.remove(f"runs/{self.name}/plan.parquet")
+        with contextlib.suppress(OSError):  # a full disk: whoever sees it first has said so
+            self.summarised({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
+            if complete:
+                self.study.place.remove(f"runs/{self.name}/plan.parquet")
         for handler in list(self.log.handlers):
             handler.close()
             self.log.removeHandler(handler)
@@ -201,10 +202,15 @@ def _logger(study: Study, name: str) -> logging.Logger:
     if study.remote:
         handler = _PutHandler(lambda text: study.place.write(f"runs/{name}/log.txt", text))
     else:
-        handler = logging.FileHandler(study.path / "runs" / name / "log.txt")
+        handler = _FileHandler(study.path / "runs" / name / "log.txt")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     return log
+
+
+class _FileHandler(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A log is no reason to lose a run, nor a traceback: the disk is full, which is said elsewhere."""
 
 
 class _PutHandler(logging.StreamHandler[io.StringIO]):

@@ -274,11 +274,12 @@ def test_a_narrow_terminal_keeps_the_names(sweep_command):
         assert all(len(line) <= columns for line in table)
 
 
-def test_a_write_error_is_one_line(sweep_command, tmp_path):
-    """No file may be larger than 4 kB: as on a full disk."""
+@pytest.mark.parametrize("limit", [100, 1500, 4096])
+def test_a_write_error_is_one_line(tmp_path, limit):
+    """No file may be larger than a few bytes: as on a full disk."""
     code = (
         "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); sys.argv[1:] = ['-m', 'grid=smoke'];"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.argv[1:] = ['-m', 'grid=smoke'];"
         "runpy.run_module('sweep', run_name='__main__')"
     )
     done = subprocess.run(
