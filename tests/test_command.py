@@ -105,6 +105,31 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("group", "text", "arguments", "message"),
+    [
+        ("grid", "name: bad\naxes: 5", ["-m", "grid=bad"], "must have 'axes:'"),
+        ("grid", "name: [1]\naxes: {depth: 2}", ["-m", "grid=bad"], "must have a line 'name: …'"),
+        ("grid", "- 1", ["-m", "grid=bad"], "grid"),
+        ("init", "std: 3", ["init=bad"], "must have a line 'name: …'"),
+        ("init", "std: 3", ["-m", "init=bad,xavier"], "must have a line 'name: …'"),
+        ("init", "name: {", ["init=bad"], "while parsing"),
+        ("executor", "cores: 1", ["executor=bad"], "must have a line 'name: …'"),
+    ],
+)
+def test_a_conf_file_of_the_wrong_shape_is_one_line(tmp_path, group, text, arguments, message):
+    from tests.fuzz import status_of  # noqa: PLC0415
+
+    (tmp_path / "conf" / group).mkdir(parents=True)
+    (tmp_path / "conf" / group / "bad.yaml").write_text(text)
+    before = sys.argv[:]
+    status, said = status_of([f"--config-dir={tmp_path / 'conf'}", *arguments, f"root={tmp_path / 'out'}"])
+    sys.argv[:] = before
+    assert (status, len(said.splitlines())) == (2, 1), said
+    assert message in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_study_folder_that_holds_something_else_is_left_alone(sweep_command, tmp_path):
     (tmp_path / "outputs" / "single").mkdir(parents=True)
     (tmp_path / "outputs" / "single" / "thesis.tex").write_text("years of work")
