@@ -5,5 +5,5 @@ CELL_KEYS = ("depth", "width", "widths", "seed", "bias_std", "batch", "dtype", "
 AXES = (*GROUPS, *CELL_KEYS)
 
 RUN_GROUPS = ("grid", "executor")
-RUN_KEYS = ("study", "root", "n_jobs", "fail_fast", "report", "histogram")
+RUN_KEYS = ("study", "root", "n_jobs", "shard", "fail_fast", "report", "histogram")
 KEYS = (*GROUPS, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)

@@ -10,9 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from sweep import check, execute, plan
+from sweep import check, execute, plan, shards
 from sweep.cell import Cell
 from sweep.errors import RequestError
+from sweep.shards import Shard
 
 if TYPE_CHECKING:
     from sweep.store import Study
@@ -29,6 +30,7 @@ class Options:
     root: str = "outputs"
     executor: str = "local"
     n_jobs: int = -1
+    shard: Shard | None = None
     fail_fast: bool = False
     report: bool = True
     histogram: bool | None = None
@@ -53,6 +55,7 @@ class Options:
             root=root,
             executor=check.option("executor", values["executor"]["name"], EXECUTORS),
             n_jobs=n_jobs,
+            shard=None if values["shard"] is None else Shard.of(values["shard"]),
             fail_fast=check.flag("fail_fast", values["fail_fast"]),
             report=check.flag("report", values["report"]),
             histogram=None if histogram is None else check.flag("histogram", histogram),
@@ -76,9 +79,11 @@ def run(cells: Sequence[Cell], options: Options, record: Mapping[str, str], sing
 
     study = Study(options.path)
     study.check()
+    histogram = len(cells) <= _HISTOGRAM_CELLS if options.histogram is None else options.histogram
+    if options.shard:  # first the share, then what of it is missing: else a resumed share is another one
+        cells = shards.share(cells, options.shard)
     stored = study.statuses()
     missing = [cell for cell in cells if stored.get(cell.id) != "ok"]
-    histogram = len(cells) <= _HISTOGRAM_CELLS if options.histogram is None else options.histogram
     workers = execute.workers(options.n_jobs)
     tasks = plan.tasks(missing, workers)
     if missing:
@@ -140,7 +145,7 @@ def _compute(
 
 
 def _summary(options: Options, cells: int, missing: int, tasks: Sequence[plan.Task], workers: int) -> str:
-    line = f"study {options.path}: {_cells(cells)}"
+    line = f"study {options.path}{f', share {options.shard}' if options.shard else ''}: {_cells(cells)}"
     if not missing:
         return f"{line}, all stored already: nothing to compute"
     if missing < cells:
@@ -165,7 +170,9 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
         frame = results.load(study.path)
         terminal.show_grid(frame[frame["cell_id"].isin(wanted)])
     cell_id = cells[0].id if single else None
-    if options.report and _outdated(study, cell_id):
+    if options.shard:
+        terminal.say(f"once all shares are done: python -m sweep.report {study.path}")
+    elif options.report and _outdated(study, cell_id):
         from sweep.report import draw  # noqa: PLC0415
 
         figures = draw(study.path, cell_id)

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "errors", "check", "keys", "command", "user_code", "initializers", "activations", "draws", "statistics",
-    "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "compute", "execute",
+    "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "shards", "compute", "execute",
     "verdict", "provenance", "tables", "store", "results", "summary", "report", "terminal", "run",
     "request", "__main__",
 )  # fmt: skip
