@@ -21,6 +21,10 @@ class StoreError(SweepError):
     """A study cannot be read or written as asked (exit status 2)."""
 
 
+class ClusterError(SweepError):
+    """The machines that compute were lost midway: what is stored is kept (exit status 1)."""
+
+
 def suggestion(value: object, options: Iterable[str]) -> str:
     """'did you mean …? ' when one of the options is close to `value`, else ''."""
     close = get_close_matches(str(value), list(options), n=1, cutoff=0.6)

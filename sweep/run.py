@@ -4,21 +4,23 @@ import logging
 import platform
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from sweep import check, execute, plan, shards
 from sweep.cell import Cell
-from sweep.errors import RequestError
+from sweep.cluster import settings
+from sweep.compute import Result
+from sweep.errors import ClusterError, RequestError
 from sweep.shards import Shard
 
 if TYPE_CHECKING:
     from sweep.store import Study
 
-EXECUTORS = ("local", "serial")
+EXECUTORS = ("local", "serial", "dask", "slurm")
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
 
 
@@ -29,11 +31,13 @@ class Options:
     study: str
     root: str = "outputs"
     executor: str = "local"
+    cluster: settings.Settings | None = None
     n_jobs: int = -1
     shard: Shard | None = None
     fail_fast: bool = False
     report: bool = True
     histogram: bool | None = None
+    show: bool = True  # the table at the end; a share on a cluster's node shows none
 
     @classmethod
     def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
@@ -50,10 +54,12 @@ class Options:
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
         histogram = values["histogram"]
+        executor = check.option("executor", values["executor"]["name"], EXECUTORS)
         return cls(
             study=study,
             root=root,
-            executor=check.option("executor", values["executor"]["name"], EXECUTORS),
+            executor=executor,
+            cluster=settings.of(executor, values["executor"]),
             n_jobs=n_jobs,
             shard=None if values["shard"] is None else Shard.of(values["shard"]),
             fail_fast=check.flag("fail_fast", values["fail_fast"]),
@@ -84,8 +90,9 @@ def run(cells: Sequence[Cell], options: Options, record: Mapping[str, str], sing
         cells = shards.share(cells, options.shard)
     stored = study.statuses()
     missing = [cell for cell in cells if stored.get(cell.id) != "ok"]
-    workers = execute.workers(options.n_jobs)
-    tasks = plan.tasks(missing, workers)
+    workers, memory = _capacity(options, bool(missing))
+    on_slurm = isinstance(options.cluster, settings.Slurm)
+    tasks = [] if on_slurm else plan.tasks(missing, workers, memory)
     if missing:
         study.create()
     terminal.say(_summary(options, len(cells), len(missing), tasks, workers))
@@ -93,13 +100,16 @@ def run(cells: Sequence[Cell], options: Options, record: Mapping[str, str], sing
     if missing:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
         log = _open_log(study.path / "runs" / name, record)
-        status = _compute(study, tasks, options, histogram, name, failures, log)
-        if status:
+        if isinstance(options.cluster, settings.Slurm):
+            ended = _submit(study, missing, options.cluster, options, histogram, name, record, failures)
+            if ended is not None:
+                return ended
+        elif status := _compute(study, tasks, options, workers, histogram, name, failures, log):
             return status
         study.tidy()
     if failures:
         terminal.show_failures(failures)
-    if len(failures) < len(cells):
+    if options.show and len(failures) < len(cells):
         _show(study, cells, options, single)
     return 1 if failures else 0
 
@@ -108,6 +118,7 @@ def _compute(
     study: "Study",
     tasks: Sequence[plan.Task],
     options: Options,
+    workers: int,
     histogram: bool,
     name: str,
     failures: dict[str, str],
@@ -117,11 +128,12 @@ def _compute(
 
     total = sum(len(task.cells) for task in tasks)
     start, done = time.perf_counter(), 0
-    results = execute.run(tasks, options.executor, options.n_jobs, histogram)
+    results = _results(study, tasks, options, workers, histogram, name)
     try:
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
             for number, result in enumerate(results):
-                study.write(f"{name}-{number:06d}.parquet", *tables.tables(result, name))
+                if result.statistics:  # else its worker has stored it
+                    study.write(f"{name}-{number:06d}.parquet", *tables.tables(result, name))
                 done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {
@@ -138,10 +150,77 @@ def _compute(
         left = total - done
         terminal.say(f"interrupted: {done} cells are stored, {left} are left; run the same command to go on")
         return 130
+    except ClusterError as error:
+        log.info("%s", error)
+        terminal.say(f"sweep: {error} ({done} cells are stored, {total - done} are left)")
+        return 1
     seconds = time.perf_counter() - start
     log.info("done in %.1f s", seconds)
     terminal.say(f"{_cells(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s), {len(failures)} failed")
     return 0
+
+
+def _submit(
+    study: "Study",
+    cells: Sequence[Cell],
+    cluster: settings.Slurm,
+    options: Options,
+    histogram: bool,
+    name: str,
+    record: Mapping[str, str],
+    failures: dict[str, str],
+) -> int | None:
+    """Have Slurm compute the cells; the exit status, or None when they are stored."""
+    from sweep.cluster import slurm  # noqa: PLC0415
+
+    share = replace(
+        options,
+        root=str(Path(options.root).expanduser().absolute()),
+        executor="local",
+        cluster=None,
+        n_jobs=cluster.cores,
+        shard=None,
+        report=False,
+        histogram=histogram,
+        show=False,
+    )
+    status = slurm.run(study, cells, cluster, name, record["command.txt"].strip(), run, share)
+    if status is None:
+        table = study.read("cells", ["cell_id", "status", "error"])
+        wanted = {cell.id for cell in cells}
+        failures |= {
+            row["cell_id"]: row["error"]
+            for row in table.to_pylist()
+            if row["status"] == "failed" and row["cell_id"] in wanted
+        }
+    return status
+
+
+def _capacity(options: Options, needed: bool) -> tuple[int, int | None]:
+    """How many workers there are, and bytes for all of them; RequestError where a cluster has none."""
+    local = execute.workers(options.n_jobs)
+    if needed and isinstance(options.cluster, settings.Dask):
+        from sweep.cluster import dask  # noqa: PLC0415
+
+        found = dask.check(options.cluster, local)
+        if found:
+            return found.workers, found.memory
+    if needed and isinstance(options.cluster, settings.Slurm):
+        from sweep.cluster import slurm  # noqa: PLC0415
+
+        slurm.check(options.cluster)
+    return local, None
+
+
+def _results(
+    study: "Study", tasks: Sequence[plan.Task], options: Options, workers: int, histogram: bool, name: str
+) -> Iterator[Result]:
+    if isinstance(options.cluster, settings.Dask):
+        from sweep.cluster import dask  # noqa: PLC0415
+
+        place = dask.Place(study.path.absolute(), study.path.absolute() / "runs" / name, name)
+        return dask.run(tasks, options.cluster, workers, histogram, place)
+    return execute.run(tasks, options.executor, options.n_jobs, histogram)
 
 
 def _summary(options: Options, cells: int, missing: int, tasks: Sequence[plan.Task], workers: int) -> str:
@@ -150,6 +229,8 @@ def _summary(options: Options, cells: int, missing: int, tasks: Sequence[plan.Ta
         return f"{line}, all stored already: nothing to compute"
     if missing < cells:
         line += f", {cells - missing} stored already, {missing} to compute"
+    if not tasks:  # a cluster's nodes cut them
+        return line
     seconds = sum(task.seconds for task in tasks) / min(workers, len(tasks))
     about = f"about {seconds:.0f} s" if seconds >= 1 else "less than a second"
     return f"{line}; {len(tasks)} {'task' if len(tasks) == 1 else 'tasks'}, {about}"

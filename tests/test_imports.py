@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 ORDER = (
     "errors", "check", "keys", "command", "user_code", "initializers", "activations", "draws", "statistics",
     "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "shards", "compute", "execute",
-    "verdict", "provenance", "tables", "store", "results", "summary", "report", "terminal", "run",
+    "verdict", "provenance", "tables", "store", "results", "summary", "report", "terminal", "cluster", "run",
     "request", "__main__",
 )  # fmt: skip
 
