@@ -82,12 +82,10 @@ Settings = Dask | Slurm
 def of(executor: str, values: Mapping[str, Any]) -> Settings | None:
     """The settings of an executor that has some, from its part of the config."""
     kinds: dict[str, type[Dask] | type[Slurm]] = {"dask": Dask, "slurm": Slurm}
-    if executor not in kinds:
-        return None
-    check.parameters(
-        "executor", executor, values.keys() - {"name"}, [f.name for f in fields(kinds[executor])]
-    )
-    return kinds[executor].of(values)
+    kind = kinds.get(executor)
+    allowed = [field.name for field in fields(kind)] if kind else []
+    check.parameters("executor", executor, values.keys() - {"name"}, allowed)
+    return kind.of(values) if kind else None
 
 
 def seconds(name: str, value: object) -> int:

@@ -27,6 +27,7 @@ _JOB = "job.json"
 _POLL_SECONDS = (1.0, 30.0)  # between two looks: short at first, and kind to the scheduler in a long run
 _READING_SHARE = 0.05  # of the time at most goes into reading what is stored
 _SILENCE_SECONDS = 600.0  # without any answer of Slurm and any new cell
+_STUCK_SECONDS = 60.0  # without a new cell, where all elements wait for somebody to act
 _LATE_SECONDS = 5.0  # for files of an ended element to be seen here
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done
 
@@ -153,7 +154,7 @@ def submit(
         mem=f"{round(settings.mem_gb * 1024)}MB",
         array_parallelism=settings.array_parallelism or len(parts),
         setup=list(settings.setup),
-        signal_delay_s=_NOTICE_SECONDS,
+        signal_delay_s=min(_NOTICE_SECONDS, settings.walltime // 4),
         srun_args=[f"--cpus-per-task={settings.cores}"],  # since Slurm 22.05 a step does not inherit it
         **{key: value for key, value in optional.items() if value is not None},
     )
@@ -187,12 +188,16 @@ def follow(
     before = _makers(study)
     wanted = {cell.id: before.get(cell.id) for cell in cells}
     known: dict[str, dict[int, squeue.Element]] = {job.id: {} for job in jobs}
-    heard, (pause, longest) = time.monotonic(), _POLL_SECONDS
+    heard = progressed = time.monotonic()
+    pause, longest = _POLL_SECONDS
     while True:
         began = time.monotonic()
         stored = _tick_off(study, wanted, advance)
         if not wanted:
+            _clear(known)
             return None
+        if stored:
+            progressed = time.monotonic()
         took = time.monotonic() - began
         answers = {job.id: squeue.elements(job.id) for job in jobs}
         for job, answer in answers.items():
@@ -202,8 +207,10 @@ def follow(
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_SECONDS:
             return f"Slurm has not answered for {_SILENCE_SECONDS / 60:.0f} minutes"
-        at_work = (one.alive for answer in answers.values() for one in (answer or {}).values())
-        if not silent and not any(at_work):
+        queued = [one for answer in answers.values() for one in (answer or {}).values()]
+        # A slurmctld that lost its memory may take elements that still compute for failed ones.
+        stuck = any(one.stuck for one in queued) and time.monotonic() - progressed < _STUCK_SECONDS
+        if not silent and not stuck and not any(one.alive for one in queued):
             break
         time.sleep(max(pause, took / _READING_SHARE))
         pause = min(pause * 1.3, longest)
@@ -213,6 +220,13 @@ def follow(
             return _lost(jobs, known)
         time.sleep(0.5)
     return None
+
+
+def _clear(known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
+    """Take elements that wait, and would find nothing to do, out of the queue."""
+    for job, found in known.items():
+        if any(one.state == "PENDING" for one in found.values()):
+            squeue.ask("scancel", "--state=PENDING", job)
 
 
 def _makers(study: Study) -> dict[str, str]:

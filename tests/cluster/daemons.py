@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 DEADLINE = 120.0  # of every wait, on a slow machine with other things to do
 
 
@@ -110,7 +111,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
 SlurmdPort={node}
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge/munge.sock
+AuthInfo=socket={folder}/munge/munge.sock,cred_expire=5
 SlurmUser={user}
 SlurmdUser={user}
 StateSaveLocation={folder}/state
@@ -152,6 +153,16 @@ class Slurm:
     @staticmethod
     def _which(command):
         return shutil.which(command, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+
+    @classmethod
+    @contextlib.contextmanager
+    def in_a_folder(cls):
+        """One in a temporary folder with a short path, for a socket's path may not be long."""
+        with (
+            tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder,
+            cls(Path(folder)) as running,
+        ):
+            yield running
 
     def __init__(self, folder):
         self.folder = folder
@@ -223,3 +234,20 @@ class Slurm:
             timeout=60,
         )
         return done.stdout.strip() if done.returncode == 0 else ""
+
+    def left_behind(self):
+        """Command lines of processes that still know this Slurm's folder."""
+        return processes(self.conf)
+
+
+def processes(*words):
+    """Command lines and environments of living processes that hold all the words: pid -> command line."""
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            environment = (folder / "environ").read_bytes().decode(errors="replace")
+            if command and all(str(word) in command + environment for word in words):
+                found[int(folder.name)] = command
+    found.pop(os.getpid(), None)
+    return found
