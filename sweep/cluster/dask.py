@@ -4,6 +4,7 @@ distributed's own interface, not joblib's Dask backend: there a task that kills 
 caller wait for ever (joblib 1.6.0), and here every wait has an end.
 """
 
+import contextlib
 import itertools
 import logging
 import queue
@@ -11,7 +12,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 _WATCH_SECONDS = 2.0  # between two looks at who is there
+_GRACE_SECONDS = 3.0  # after distributed's own timeouts, for what never answers at all
 _TASKS_PER_THREAD = 4  # sent ahead, so that no worker waits and few are lost with the scheduler
 _PARTS = 16  # of a task that killed its workers: few rounds to the culprit, few tasks besides
 _WORKER_BYTES = 400_000_000  # what a worker uses well: see plan.py
@@ -92,7 +93,7 @@ def check(settings: Dask, workers: int) -> Capacity | None:
         import distributed  # noqa: F401, PLC0415
     except ImportError:
         raise RequestError("executor=dask needs distributed: pip install 'sweep[dask]'") from None
-    if settings.address is None and settings.scheduler_file is None:
+    if settings.local:
         return None
     with _client(settings, workers) as client:
         found = _checked_workers(client, settings)
@@ -110,7 +111,7 @@ def run(
     row. Raises ClusterError where the scheduler is lost, or no worker is left: what is stored is kept.
     """
     with _client(settings, workers) as client:
-        if settings.address is None and settings.scheduler_file is None:
+        if settings.local:
             _checked_workers(client, settings)
         yield from _Driver(client, settings, histogram, place).run(iter(tasks))
 
@@ -263,49 +264,41 @@ def _failed(cell: Cell, message: str, histogram: bool) -> Result:
     return Result([cell], 0.0, [f"KilledWorker: {message}"], np.zeros(1), nothing, counts)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _client(settings: Dask, workers: int) -> "Iterator[Client]":
     """A connection to the scheduler, or to a cluster of this process; RequestError where none answers."""
     from distributed import Client, LocalCluster  # noqa: PLC0415
+    from distributed.utils import silence_logging_cmgr  # noqa: PLC0415
 
-    log = logging.getLogger("distributed")
-    level = log.level
-    log.setLevel(logging.CRITICAL)  # what it has to say is said in one line, by us
-    cluster = None
-    try:
-        if settings.address is None and settings.scheduler_file is None:
+    where: Any = settings.address
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # we say it, in one line
+        if settings.local:
             with interrupts_held():
-                cluster = LocalCluster(
+                where = LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     dashboard_address=None,
                     silence_logs=logging.CRITICAL,
                 )
-        where = cluster or settings.address
+            stack.callback(where.close, timeout=10)
+        connect = partial(
+            Client,
+            where,
+            scheduler_file=settings.scheduler_file,
+            timeout=settings.timeout,
+            set_as_default=False,
+        )
         try:
-            client = _bounded(
-                lambda: Client(
-                    where,
-                    scheduler_file=settings.scheduler_file,
-                    timeout=settings.timeout,
-                    set_as_default=False,
-                ),
-                settings.timeout,
-            )
+            client: Client = _bounded(connect, settings.timeout)
         except (OSError, TimeoutError, ValueError, ImportError) as error:
-            place = settings.address or settings.scheduler_file
+            place = settings.address or settings.scheduler_file or "this machine"
             raise RequestError(
                 f"no Dask scheduler answers at {place} ({_one_line(error)}): "
                 "start one with 'dask scheduler', or leave executor.address away to compute here"
             ) from error
-        try:
-            yield client
-        finally:
-            client.close(timeout=5)
-    finally:
-        if cluster is not None:
-            cluster.close(timeout=10)
-        log.setLevel(level)
+        stack.callback(client.close, timeout=5)
+        yield client
 
 
 def _checked_workers(client: "Client", settings: Dask) -> Mapping[str, _Worker]:
@@ -360,7 +353,7 @@ def _bounded(call: Callable[[], _T], seconds: float) -> _T:
 
     thread = threading.Thread(target=attempt, daemon=True)
     thread.start()
-    thread.join(seconds + 10.0)
+    thread.join(seconds + _GRACE_SECONDS)
     if errors:
         raise errors[0]
     if not outcome:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from sweep import check
@@ -22,6 +23,11 @@ class Dask:
     scheduler_file: str | None
     timeout: float
 
+    @property
+    def local(self) -> bool:
+        """Whether the cluster is one of this process."""
+        return self.address is None and self.scheduler_file is None
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Dask":
         """The settings of a config's `executor`; RequestError where a value breaks its rule."""
@@ -30,6 +36,10 @@ class Dask:
         if address and file:
             raise RequestError(
                 "executor.address and executor.scheduler_file name one scheduler: give one of them"
+            )
+        if file and not Path(file).is_file():
+            raise RequestError(
+                f"executor.scheduler_file={file}: there is no such file; 'dask scheduler --scheduler-file' writes it"
             )
         if address and not re.fullmatch(r"[a-z]+://\S+", address):
             raise RequestError(
