@@ -39,7 +39,7 @@ class Dask:
             )
         if file and not Path(file).is_file():
             raise RequestError(
-                f"executor.scheduler_file={file}: there is no such file; 'dask scheduler --scheduler-file' writes it"
+                f"executor.scheduler_file={file}: no such file; 'dask scheduler --scheduler-file' writes it"
             )
         if address and not re.fullmatch(r"[a-z]+://\S+", address):
             raise RequestError(

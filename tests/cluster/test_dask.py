@@ -48,7 +48,7 @@ def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselv
 
 def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands, tmp_path):
     dask.worker()
-    arguments = slow(30, "killed", f"init.kwargs.path={tmp_path}/pids")
+    arguments = slow(20, "killed", f"init.kwargs.path={tmp_path}/pids")
     process = commands.start(*arguments, *executor(dask))
     first = until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split(), "a cell")[
         0
@@ -58,15 +58,15 @@ def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask
     os.kill(int(first), signal.SIGKILL)
     done = ended(process)
     assert done.returncode == 0, done.stderr
-    assert len(commands.table("killed")) == 30
+    assert len(commands.table("killed")) == 20
     assert len(set((tmp_path / "pids").read_text().split())) >= 2
-    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 30
+    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 20
 
 
 def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
     poisoned = (
-        "-m", "grid=smoke", "init=custom,xavier", "init.function=tests.cluster.users.poison", "act=tanh", "depth=1",
-        "width=8,13", "batch=20", "report=false",
+        "-m", "grid=smoke", "init=custom,xavier", "init.function=tests.cluster.users.poison", "act=tanh",
+        "depth=1", "width=8,13", "batch=20", "report=false",
     )  # fmt: skip
     done = commands(*poisoned, "seed=0", *executor(two))
     assert done.returncode == 1, done.stderr
@@ -90,7 +90,7 @@ def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two
     two.worker()
     done = commands(*arguments, *executor(two))
     assert done.returncode == 0, done.stderr
-    assert f"{kept} stored already" in done.stderr
+    assert int(re.search(r"(\d+) stored already", done.stderr)[1]) >= kept, "a worker still stores its last"
     assert len(commands.table("lost")) == 24
 
 
@@ -105,20 +105,19 @@ def test_the_last_worker_leaving_is_a_clear_error(dask, commands):
 
 
 def test_without_an_address_workers_of_this_machine_do_it_and_leave_nothing_behind(commands):
-    done = commands(*GRID, "executor=dask", "n_jobs=2", "seed=range(0,5)", MARK="local-cluster")
-    assert done.returncode == 2, "seed is given twice"
-    done = commands(
-        *GRID[:-2], "seed=range(0,5)", "report=false", "executor=dask", "n_jobs=2", MARK="a-local-cluster"
-    )
+    arguments = (*GRID[:-2], "seed=range(0,5)", "report=false", "executor=dask", "n_jobs=2")
+    done = commands(*arguments, MARK="a-local-cluster")
     assert done.returncode == 0, done.stderr
     assert len(commands.table()) == 20
     until(lambda: not processes("MARK=a-local-cluster"), "the workers' end")
 
 
-@pytest.mark.parametrize("program_part", ["sweep.kernel.KERNEL_VERSION = 'other'"])
-def test_a_worker_with_another_version_is_refused(dask, commands, tmp_path, program_part):
+OTHER = "import sweep.kernel\nsweep.kernel.KERNEL_VERSION = 'other'\n"
+
+
+def test_a_worker_with_another_version_is_refused(dask, commands, tmp_path):
     preload = tmp_path / "preload.py"
-    preload.write_text(f"import sweep.kernel\n{program_part}\n")
+    preload.write_text(OTHER)
     dask.worker("--preload", str(preload), "--no-nanny")
     done = commands(*GRID, *executor(dask))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
@@ -128,7 +127,7 @@ def test_a_worker_with_another_version_is_refused(dask, commands, tmp_path, prog
 
 def test_a_worker_with_another_version_that_joins_late_ends_the_run_clearly(dask, commands, tmp_path):
     preload = tmp_path / "preload.py"
-    preload.write_text("import sweep.kernel\nsweep.kernel.KERNEL_VERSION = 'other'\n")
+    preload.write_text(OTHER)
     dask.worker()
     process = commands.start(*slow(60, "late"), *executor(dask), SLOW="0.02")
     until(lambda: parts(commands, "late"), "a stored part")
@@ -164,9 +163,6 @@ def test_an_address_nobody_answers_is_given_up(commands):
     assert "no Dask scheduler answers" in refused(
         commands, f"executor.address={address}", "executor.timeout=2"
     )
-    missing = commands.folder / "scheduler.json"
-    said = refused(commands, f"executor.scheduler_file={missing}", "executor.timeout=2")
-    assert f"no Dask scheduler answers at {missing}" in said
 
 
 def test_a_scheduler_without_workers_is_given_up(dask, commands):
@@ -179,6 +175,7 @@ def test_a_scheduler_without_workers_is_given_up(dask, commands):
     [
         (["executor.address=localhost"], "executor.address=localhost: give a scheduler's address"),
         (["executor.address=tcp://a:1", "executor.scheduler_file=f"], "give one of them"),
+        (["executor.scheduler_file=nowhere.json"], "no such file"),
         (["executor.timeout=0"], "executor.timeout=0"),
         (["executor.adress=tcp://a:1"], "did you mean 'address'?"),
     ],
@@ -208,7 +205,7 @@ def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_p
 def test_waiting_for_what_never_answers_ends():
     never = threading.Event()
     with pytest.raises(TimeoutError, match="no answer within 0"):
-        program._bounded(never.wait, -9.9)
+        program._bounded(never.wait, 0.0)
     never.set()
 
 
