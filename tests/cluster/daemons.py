@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -188,7 +189,7 @@ class Slurm:
         self.conf.write_text(
             _SLURM_CONF.format(
                 folder=self.folder, host=host, controller=free_port(), node=free_port(), cores=self.cores,
-                memory=4000, user=os.environ.get("USER") or "root",
+                memory=4000, user=pwd.getpwuid(os.getuid()).pw_name,
             )
         )  # fmt: skip
         munge = self.folder / "munge"
