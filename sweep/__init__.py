@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep import activations, initializers
+    from sweep import activations, initializers, theory
     from sweep.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.interactive import propagate
     from sweep.results import load
@@ -25,7 +25,7 @@ _HOMES = {
     "SweepError": "sweep.errors",
     "UserCodeError": "sweep.errors",
 }
-_MODULES = ("activations", "initializers")
+_MODULES = ("activations", "initializers", "theory")
 
 __all__ = [
     "RequestError",
@@ -36,6 +36,7 @@ __all__ = [
     "initializers",
     "load",
     "propagate",
+    "theory",
 ]
 
 

@@ -5,6 +5,7 @@ no other down.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,27 +69,37 @@ def _run_stack(stack: Stack, histogram: bool) -> Result:
     grouped = chains_of(stack.cells)
     chains = [_chain(cells) for cells in grouped]
     first = stack.cells[0]
-    measured = kernel.propagate(chains, stack.profile, first.seed, first.batch, first.dtype, histogram)
+    seeds = sorted({cell.seed for cell in stack.cells})
+    place = {seed: i for i, seed in enumerate(seeds)}
+    measured = kernel.propagate(chains, stack.profile, seeds, first.batch, first.dtype, histogram)
     cells: list[Cell] = []
     columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
     counts: list[Array] = []
-    for members, chain in zip(grouped, measured, strict=True):
-        for cell in members:
-            rows = cell.depth + 1
-            cells.append(cell)
+    for chain, statistics in zip(grouped, measured, strict=True):
+        for (depth, backward), members in _alike(chain).items():
+            rows = [place[cell.seed] for cell in members]
+            cells += members
             for name in kernel.FORWARD:
-                columns[name].append(chain.forward[name][:rows])
-            missing = np.full(rows, np.nan)
-            gradients = chain.backward[cell.depth] if cell.backward else {}
+                columns[name].append(statistics.forward[name][rows, : depth + 1].ravel())
+            missing = np.full((len(seeds), depth + 1), np.nan)
+            gradients = statistics.backward[depth] if backward else {}
             for name in kernel.BACKWARD:
-                columns[name].append(gradients.get(name, missing))
-            if chain.histogram is not None:
-                counts.append(chain.histogram[:rows])
+                columns[name].append(gradients.get(name, missing)[rows].ravel())
+            if statistics.histogram is not None:
+                counts.append(statistics.histogram[rows, : depth + 1].reshape(-1, HISTOGRAM_BINS))
     cost = np.array([cell.depth * (3.0 if cell.backward else 1.0) for cell in cells])
     seconds = (time.perf_counter() - start) * cost / cost.sum()  # shared work has no owner: by depth
-    statistics = {name: np.concatenate(values) for name, values in columns.items()}
+    values = {name: np.concatenate(parts) for name, parts in columns.items()}
     histograms = np.concatenate(counts) if histogram else None
-    return Result(cells, stack.seconds, [None] * len(cells), seconds, statistics, histograms)
+    return Result(cells, stack.seconds, [None] * len(cells), seconds, values, histograms)
+
+
+def _alike(chain: Sequence[Cell]) -> dict[tuple[int, bool], list[Cell]]:
+    """The cells of one chain that differ by their seed alone."""
+    groups: dict[tuple[int, bool], list[Cell]] = defaultdict(list)
+    for cell in chain:
+        groups[cell.depth, cell.backward].append(cell)
+    return groups
 
 
 def _chain(cells: Sequence[Cell]) -> kernel.Chain:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.initializers import Distribution
+from sweep.normal import standard_normal
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM = range(4)
 
@@ -18,12 +19,12 @@ def _stream(seed: int, *key: int) -> np.random.Generator:
 
 def inputs(seed: int, batch: int, width: int) -> NDArray[np.float32]:
     """x: (batch, width) N(0, 1); a smaller batch is the prefix of a larger one."""
-    return _stream(seed, _INPUT, width).standard_normal((batch, width), dtype=np.float32)
+    return standard_normal(_stream(seed, _INPUT, width), batch, width)
 
 
 def upstream_gradient(seed: int, batch: int, width: int) -> NDArray[np.float32]:
     """G = dL/dh at the last layer: (batch, width) N(0, 1)."""
-    return _stream(seed, _UPSTREAM, width).standard_normal((batch, width), dtype=np.float32)
+    return standard_normal(_stream(seed, _UPSTREAM, width), batch, width)
 
 
 def weights(
@@ -39,4 +40,4 @@ def biases(
 ) -> NDArray[np.float32]:
     """Unit biases of one layer: (fan_out,) N(0, 1)."""
     key = 0 if distribution is None else distribution.key
-    return _stream(seed, _BIAS, key, layer, fan_in, fan_out).standard_normal(fan_out, dtype=np.float32)
+    return standard_normal(_stream(seed, _BIAS, key, layer, fan_in, fan_out), fan_out)

@@ -57,6 +57,7 @@ def propagate(
     activation = activations.resolved(act, act_params or {})
     chain = kernel.Chain(scheme, activation, cell.bias_std, cell.depth, back)
     with threadpool_limits(1):  # as every worker computes, so that the numbers are the stored ones
-        measured = kernel.propagate([chain], cell.profile, cell.seed, cell.batch, cell.dtype)[0]
+        stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)
+    measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
     return pd.DataFrame(columns)

@@ -2,11 +2,13 @@
 
     h_0 = x;   z_l = h_{l-1} W_l + b_l;   h_l = act(z_l);   L = sum(G * h_depth)
 
-Chains that draw their weights from one distribution meet the same Z_l, so they cross a layer
-in one stacked product. A deep chain contains every shallower one, so each runs once, to its
-greatest depth; gradients are sent back from every depth that was asked for.
+Chains that draw their weights from one distribution meet the same Z_l, which is drawn once. A
+deep chain contains every shallower one, so each runs once, to its greatest depth; gradients are
+sent back from every depth that was asked for. Chains that an exact law makes one run as one.
+Several seeds cross a layer together.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import draws, layer
+from sweep import draws, laws, layer
 from sweep.activations import Activation
 from sweep.initializers import Scheme
 from sweep.layer import Affine, Signal
-from sweep.statistics import Moments
+from sweep.statistics import moments_of
 
 Array = NDArray[Any]
 # observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
@@ -28,11 +30,12 @@ KERNEL_VERSION = "1"  # part of every cell's identity: a change of numbers is a 
 
 FORWARD = ("mean", "std", "rms", "pre_rms", "flat", "dead", "sample_cosine", "neuron_corr")
 BACKWARD = ("delta_std", "delta_rms", "grad_std", "grad_rms")
+_SCALED = ("mean", "std", "rms", "pre_rms")  # what of h scales with the weights
 
 
 @dataclass(frozen=True)
 class Chain:
-    """One network of a stack.
+    """One kind of network in a stack.
 
     depth: how far it is pushed. backward: the depths from which a gradient is sent back.
     """
@@ -48,213 +51,325 @@ class Chain:
 class ChainStatistics:
     """What was measured of one chain; NaN where a statistic is not defined.
 
-    forward: name -> (depth + 1,), by layer. backward: depth -> name -> (depth + 1,), by layer.
-    histogram: (depth + 1, 30) counts of h by layer, or None.
+    forward: name -> (seeds, depth + 1), by layer. backward: depth -> name -> (seeds, depth + 1).
+    histogram: (seeds, depth + 1, 30) counts of h by layer, or None.
     """
 
     forward: dict[str, Array]
     backward: dict[int, dict[str, Array]]
     histogram: Array | None
 
+    def of_seed(self, index: int) -> "ChainStatistics":
+        """Those of one seed: the same arrays without their first axis."""
+        return ChainStatistics(
+            {name: values[index] for name, values in self.forward.items()},
+            {
+                depth: {name: values[index] for name, values in columns.items()}
+                for depth, columns in self.backward.items()
+            },
+            None if self.histogram is None else self.histogram[index],
+        )
+
 
 def propagate(
     chains: Sequence[Chain],
     widths: Sequence[int],
-    seed: int,
+    seeds: Sequence[int],
     batch: int,
     dtype: str = "float32",
     histogram: bool = False,
     observe: Observer | None = None,
 ) -> list[ChainStatistics]:
-    """Push one batch through all chains and the gradients back.
+    """Push one batch per seed through all chains and the gradients back.
 
     chains: their schemes share one distribution. widths: (w_0 .. w_L) for the greatest depth L.
-    observe: shown every h (batch, width) and every dL/dW (fan_in, fan_out) on the way.
+    observe: shown every h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed.
     Returns the statistics in the order of `chains`.
     """
     assert len({chain.scheme.base for chain in chains}) == 1, "the chains of a stack share their draws"
     with np.errstate(all="ignore"):  # divergence is data: it is stored, not warned about
-        stack = _Stack(chains, widths, seed, batch, np.dtype(dtype), histogram, observe)
-        for number in range(1, stack.depth + 1):
-            stack.forward(number)
-        for number in range(len(stack.tape), 0, -1):
-            stack.backward(number)
+        stack = _Stack(chains, widths, seeds, batch, np.dtype(dtype), histogram, observe)
+        stack.run()
     return stack.statistics
 
 
-@dataclass
-class _Run:
-    """A chain on its way: its signal at the last layer crossed, None once that is not finite."""
+@dataclass(frozen=True)
+class _Member:
+    """A chain that is read off a run. log2: how much larger its weights are, by layer from 1."""
 
     chain: Chain
     index: int  # in the order the chains were given
     statistics: ChainStatistics
-    signal: Signal | None
-    exponents: list[int] = field(default_factory=lambda: [0])  # of h, by layer
-    affines: list[Affine] = field(default_factory=list)  # by layer, from 1
-
-    def record(self, number: int, measured: dict[str, float]) -> None:
-        for name, value in measured.items():
-            self.statistics.forward[name][number] = value
-
-    def record_gradient(self, depth: int, number: int, kind: str, moments: Moments, exponent: int) -> None:
-        columns = self.statistics.backward[depth]
-        columns[f"{kind}_std"][number] = layer.scale(moments.std, exponent)
-        columns[f"{kind}_rms"][number] = layer.scale(moments.rms, exponent)
+    log2: Array
 
 
-@dataclass(frozen=True)
-class _Tape:
-    """What the way back needs of one layer."""
+@dataclass
+class _Run:
+    """A chain on its way. Exponents and affines by layer, of every network."""
 
-    z_unit: Array | None  # Z: (fan_in, fan_out)
-    below: Array  # h of the layer below: (1 or chains, batch, fan_in)
-    slope: Array  # act'(z): (chains, batch, fan_out)
+    scheme: Scheme
+    act: Activation
+    bias_std: float
+    members: list[_Member]
+    signal: Signal
+    exponents: list[Array]
+    affines: list[Affine] = field(default_factory=list)
+    tape: list[tuple[Array, Array]] = field(default_factory=list)  # (h below, act'(z)) by layer
+    forgotten: Array | None = None  # memory to be written again: new memory would cost page faults
+
+    @property
+    def depth(self) -> int:
+        return max(member.chain.depth for member in self.members)
+
+    @property
+    def backward(self) -> list[int]:
+        """The depths from which gradients are sent back, deepest first."""
+        return sorted({depth for member in self.members for depth in member.chain.backward}, reverse=True)
+
+    def spare(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """An array to write the next h to."""
+        spare, self.forgotten = self.forgotten, None
+        return spare if spare is not None and spare.shape == shape else np.empty(shape, dtype)
+
+    def record(self, number: int, measured: layer.Measured) -> None:
+        for member in self.members:
+            if number <= member.chain.depth:
+                factor = np.full(1, member.log2[:number].sum())
+                for name, values in measured.items():
+                    own = laws.scaled(values, factor) if name in _SCALED and factor[0] else values
+                    member.statistics.forward[name][:, number] = own
+
+    def record_gradients(self, kind: str, number: int, std: Array, rms: Array, exponents: Array) -> None:
+        """std, rms, exponents: (gradients, seeds), the deepest start first."""
+        for member in self.members:
+            for i, depth in enumerate(self.backward[: len(std)]):
+                if depth in member.chain.backward:
+                    log2 = member.log2[number:depth].sum()
+                    if kind == "grad":
+                        log2 += member.log2[: number - 1].sum()
+                    columns = member.statistics.backward[depth]
+                    columns[f"{kind}_std"][:, number] = laws.scaled(std[i], exponents[i] + log2)
+                    columns[f"{kind}_rms"][:, number] = laws.scaled(rms[i], exponents[i] + log2)
 
 
 class _Stack:
-    """The chains of one call, deepest first, so that those still active lie at the front."""
+    """The chains of one call."""
 
     def __init__(
         self,
         chains: Sequence[Chain],
         widths: Sequence[int],
-        seed: int,
+        seeds: Sequence[int],
         batch: int,
         dtype: np.dtype[Any],
         histogram: bool,
         observe: Observer | None,
     ) -> None:
-        self.widths, self.seed, self.batch, self.dtype = widths, seed, batch, dtype
+        self.widths, self.seeds, self.batch, self.dtype = widths, seeds, batch, dtype
         self.observe = observe
         self.base = chains[0].scheme.base
-        self.statistics = [_blank(chain, histogram) for chain in chains]
-        x = draws.inputs(seed, batch, widths[0]).astype(dtype, copy=False)
+        self.statistics = [_blank(chain, len(seeds), histogram) for chain in chains]
+        x = np.stack([draws.inputs(seed, batch, widths[0]) for seed in seeds]).astype(dtype, copy=False)
         signal, measured = layer.measure_inputs(x)
-        runs = [_Run(chain, i, self.statistics[i], signal) for i, chain in enumerate(chains)]
-        for run in runs:
+        self.runs: list[_Run] = _runs(chains, self.statistics, widths, signal)
+        for run in self.runs:
             run.record(0, measured)
             self._show(run, 0)
-        self.runs = sorted(runs, key=lambda run: -run.chain.depth)
-        self.depth = self.runs[0].chain.depth
-        self.h = x[None]  # (1 or chains, batch, width): layer 0 is the same for all of them
-        self.tape: list[_Tape] = []
-        # One gradient per chain and depth, deepest start first: dL/dh = delta · 2^exponent.
-        self.gradients = sorted(
-            ((depth, index) for index, run in enumerate(self.runs) for depth in run.chain.backward),
-            key=lambda gradient: -gradient[0],
-        )
-        self.delta = np.empty((0, batch, widths[self.depth]), dtype)
-        self.delta_exponents: list[int] = []
+        self._units: dict[int, Array | None] = {}  # layer -> Z: (seeds, fan_in, fan_out)
+        self._first: Array | None = None  # x Z_1, the same for all runs
+        self._upstreams: dict[int, Array] = {}  # width -> G
+        self._buffer = np.empty(0, dtype)
 
-    def forward(self, number: int) -> None:
-        """Cross layer `number` with every chain that reaches it."""
-        fan_in, fan_out = self.widths[number - 1], self.widths[number]
-        runs = [run for run in self.runs if run.chain.depth >= number]
-        z_unit = self._z_unit(number)
-        unit_bias = draws.biases(self.seed, self.base, number, fan_in, fan_out)
-        below = self.h[: len(runs)]
-        product = _product(below, z_unit, fan_out)
-        shared = len(below) == 1 and len(runs) > 1
-        h = np.empty((len(runs), self.batch, fan_out), self.dtype) if shared else product
-        slope = np.empty_like(h) if self.gradients else None
-
-        for i, run in enumerate(runs):
-            own = 0 if shared else i
-            if run.signal is not None:
-                chain = run.chain
-                affine = Affine.of(chain.scheme, fan_in, fan_out, chain.bias_std, unit_bias)
-                affine = affine.fitted(chain.scheme, run.signal, product[own])
-                run.affines.append(affine)
-                target = h[i], None if slope is None else slope[i]
-                crossed = layer.forward(affine, chain.act, run.signal, product[own], *target)
-                if crossed is None:
-                    again = product[0] if shared else _product(below[own : own + 1], z_unit, fan_out)[0]
-                    crossed = layer.forward_wide(affine, chain.act, run.signal, again, *target)
-                run.signal, measured = crossed or (None, layer.DIVERGED)
-            else:
-                measured = layer.DIVERGED
-            if run.signal is None:
-                h[i] = 0
-                if slope is not None:
-                    slope[i] = np.nan  # no gradient is defined through a layer that diverged
-            run.record(number, measured)
-            run.exponents.append(run.signal.exponent if run.signal else 0)
-            self._show(run, number)
-        if slope is not None:
-            self.tape.append(_Tape(z_unit, below, slope))
-        self.h = h
-
-    def backward(self, number: int) -> None:
-        """Send every gradient that meets layer `number` back through it."""
-        fan_in = self.widths[number - 1]
-        tape = self.tape.pop()
-        self._start_gradients(number)
-        for i, (depth, index) in enumerate(self.gradients[: len(self.delta)]):
-            run = self.runs[index]
-            self.delta[i] *= tape.slope[index]  # dL/dz
-            below = tape.below[min(index, len(tape.below) - 1)]
-            weight_gradient = below.T @ self.delta[i]  # dL/dW: (fan_in, fan_out)
-            exponent = run.exponents[number - 1] + self.delta_exponents[i]
-            run.record_gradient(depth, number, "grad", layer.moments_of(weight_gradient), exponent)
-            if self.observe:
-                self.observe("dW", run.index, depth, number, np.ldexp(weight_gradient, exponent))
-
-        product = _product(self.delta, None if tape.z_unit is None else tape.z_unit.T, fan_in)
-        for i, (depth, index) in enumerate(self.gradients[: len(self.delta)]):
-            run = self.runs[index]
-            if number > len(run.affines):  # it diverged below: the gradient is NaN as it is
-                continue
-            affine = run.affines[number - 1]
-            exponent = self.delta_exponents[i] + layer.backward(affine, product[i], self.delta[i])
-            moments = layer.moments_of(product[i])
-            run.record_gradient(depth, number - 1, "delta", moments, exponent)
-            self.delta_exponents[i] = layer.recentre(product[i], exponent, moments.rms).exponent
-        self.delta = product
-
-    def _show(self, run: _Run, number: int) -> None:
-        if run.signal is None:
+    def run(self) -> None:
+        """All chains forward and back."""
+        if any(run.backward for run in self.runs):  # one run's layers are kept at a time, and every Z
+            for run in self.runs:
+                for number in range(1, run.depth + 1):
+                    self._forward(run, number)
+                if run.backward:
+                    self._backward(run)
             return
-        if run.statistics.histogram is not None:
-            run.statistics.histogram[number] = layer.histogram(run.signal)
-        if self.observe:
-            h = np.ldexp(run.signal.mantissa, run.signal.exponent)
-            self.observe("h", run.index, run.chain.depth, number, h)
+        for number in range(1, max(run.depth for run in self.runs) + 1):  # one Z, every run's layer
+            for run in self.runs:
+                if number <= run.depth:
+                    self._forward(run, number)
+            del self._units[number]
+            self._first = None
 
-    def _z_unit(self, number: int) -> Array | None:
-        if self.base is None:
+    def _forward(self, run: _Run, number: int) -> None:
+        fan_in, fan_out = self.widths[number - 1], self.widths[number]
+        below, unit = run.signal, self._unit(number)
+        if number == 1 and len(self.runs) > 1 and self._first is None and unit is not None:
+            self._first = np.matmul(below.mantissa, unit)
+        first = self._first if number == 1 else None
+
+        def product(networks: slice, rows: slice) -> Array:
+            factor = below.mantissa[networks, rows]
+            out = self._scratch((*factor.shape[:2], fan_out))
+            if unit is None:  # a scheme without randomness: all of W is in its mean
+                out[...] = 0
+            elif first is not None:
+                out[...] = first[networks, rows]
+            elif len(factor) == 1:
+                np.matmul(factor[0], unit[networks][0], out=out[0])
+            else:
+                np.matmul(factor, unit[networks], out=out)
+            return out
+
+        affine = Affine.of(run.scheme, fan_in, fan_out, len(self.seeds), self._bias(run, number))
+        affine = affine.fitted(run.scheme, below, product)
+        h = run.spare((len(self.seeds), self.batch, fan_out), self.dtype)
+        slope = np.empty_like(h) if run.backward and number <= run.backward[0] else None
+        run.signal, measured = layer.forward(affine, run.act, below, product, h, slope)
+        run.record(number, measured)
+        if slope is None and number > 1:  # nobody looks at the layer below again
+            run.forgotten = below.mantissa
+        if slope is not None:
+            run.affines.append(affine)
+            run.exponents.append(run.signal.exponent)
+            run.tape.append((below.mantissa, slope))
+        self._show(run, number)
+
+    def _backward(self, run: _Run) -> None:
+        """Send the gradients of every depth back through the layers of `run`, which are forgotten."""
+        delta = np.empty((0, len(self.seeds), self.batch, self.widths[run.backward[0]]), self.dtype)
+        exponents = np.empty((0, len(self.seeds)), np.int64)  # dL/dh = delta · 2^exponent
+        for number in range(run.backward[0], 0, -1):
+            affine = run.affines.pop()
+            below, slope = run.tape.pop()
+            run.exponents.pop()
+            if number in run.backward:
+                delta, exponents = self._started(run, number, delta, exponents)
+            delta *= slope  # dL/dz
+            weight_gradient = _weight_gradient(below, delta)
+            exponent = run.exponents[-1] + exponents
+            fan_in, fan_out = self.widths[number - 1], self.widths[number]
+            std, rms = moments_of(weight_gradient.reshape(-1, fan_in, fan_out))
+            run.record_gradients("grad", number, _by_seed(std, delta), _by_seed(rms, delta), exponent)
+            self._show_gradients(run, number, weight_gradient, exponent)
+
+            row_sums = delta.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
+            delta = self._crossed(delta, number)
+            exponents = exponents + layer.backward(affine, delta, row_sums)
+            flat_std, flat_rms = moments_of(delta.reshape(-1, self.batch, fan_in))
+            std, rms = _by_seed(flat_std, delta), _by_seed(flat_rms, delta)
+            run.record_gradients("delta", number - 1, std, rms, exponents)
+            exponents, _ = layer.recentre(delta, exponents, rms)
+
+    def _started(self, run: _Run, number: int, delta: Array, exponents: Array) -> tuple[Array, Array]:
+        """The gradients with G added to them: the one that starts at this layer."""
+        upstream = self._upstream(self.widths[number])
+        grown = np.concatenate([delta, upstream[None]])
+        exponents = np.concatenate([exponents, np.zeros((1, len(self.seeds)), np.int64)])
+        std, rms = moments_of(upstream)
+        for member in run.members:
+            if number in member.chain.backward:
+                columns = member.statistics.backward[number]
+                columns["delta_std"][:, number], columns["delta_rms"][:, number] = std, rms
+        return grown, exponents
+
+    def _upstream(self, width: int) -> Array:
+        """G: (seeds, batch, width), the same for every chain and depth."""
+        if width not in self._upstreams:
+            drawn = [draws.upstream_gradient(seed, self.batch, width) for seed in self.seeds]
+            self._upstreams[width] = np.stack(drawn).astype(self.dtype, copy=False)
+        return self._upstreams[width]
+
+    def _crossed(self, delta: Array, number: int) -> Array:
+        """dL/dz Z^T: (gradients, seeds, batch, fan_in)."""
+        unit, fan_in = self._unit(number), self.widths[number - 1]
+        if unit is None:
+            return np.zeros((*delta.shape[:3], fan_in), self.dtype)
+        gradients, seeds, batch, fan_out = delta.shape
+        if seeds == 1:
+            tall: Array = delta.reshape(gradients * batch, fan_out) @ unit[0].T
+            return tall.reshape(gradients, 1, batch, fan_in)
+        crossed: Array = np.matmul(delta, unit.transpose(0, 2, 1))
+        return crossed
+
+    def _scratch(self, shape: tuple[int, ...]) -> Array:
+        """An array to be forgotten before the next is asked for: new memory would cost page faults."""
+        size = math.prod(shape)
+        if size > self._buffer.size:
+            self._buffer = np.empty(size, self.dtype)
+        return self._buffer[:size].reshape(shape)
+
+    def _unit(self, number: int) -> Array | None:
+        if number not in self._units:
+            unit = None
+            if self.base is not None:
+                fans = self.widths[number - 1], self.widths[number]
+                drawn = [draws.weights(seed, self.base, number, *fans) for seed in self.seeds]
+                unit = drawn[0][None] if len(drawn) == 1 else np.stack(drawn)
+                unit = unit.astype(self.dtype, copy=False)
+            self._units[number] = unit
+        return self._units[number]
+
+    def _bias(self, run: _Run, number: int) -> Array | None:
+        if not run.bias_std:
             return None
         fans = self.widths[number - 1], self.widths[number]
-        return draws.weights(self.seed, self.base, number, *fans).astype(self.dtype, copy=False)
+        drawn = [draws.biases(seed, self.base, number, *fans) for seed in self.seeds]
+        return run.bias_std * np.stack(drawn).astype(np.float64)
 
-    def _start_gradients(self, number: int) -> None:
-        """Add G to the stack for every gradient that starts at this layer."""
-        running = len(self.delta)
-        new = [gradient for gradient in self.gradients[running:] if gradient[0] == number]
-        if not new:
+    def _show(self, run: _Run, number: int) -> None:
+        for member in run.members:
+            if number > member.chain.depth:
+                continue
+            log2 = float(member.log2[:number].sum())
+            if member.statistics.histogram is not None:
+                finite = run.signal.finite
+                member.statistics.histogram[finite, number] = layer.histogram(run.signal, log2)[finite]
+            if self.observe and run.signal.finite[0]:
+                h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
+                self.observe("h", member.index, member.chain.depth, number, h)
+
+    def _show_gradients(self, run: _Run, number: int, weight_gradient: Array, exponents: Array) -> None:
+        if self.observe is None:
             return
-        upstream = draws.upstream_gradient(self.seed, self.batch, self.widths[number])
-        moments = layer.moments_of(upstream)
-        for depth, index in new:
-            self.runs[index].record_gradient(depth, number, "delta", moments, 0)
-        delta = np.empty((running + len(new), *upstream.shape), self.dtype)
-        delta[:running] = self.delta if running else 0
-        delta[running:] = upstream
-        self.delta = delta
-        self.delta_exponents += [0] * len(new)
+        for member in run.members:
+            for i, depth in enumerate(run.backward[: len(weight_gradient)]):
+                if depth in member.chain.backward:
+                    log2 = member.log2[: number - 1].sum() + member.log2[number:depth].sum()
+                    values = laws.scaled(weight_gradient[i, 0], float(exponents[i, 0]) + log2)
+                    self.observe("dW", member.index, depth, number, values)
 
 
-def _blank(chain: Chain, histogram: bool) -> ChainStatistics:
+def _runs(
+    chains: Sequence[Chain], statistics: Sequence[ChainStatistics], widths: Sequence[int], signal: Signal
+) -> list[_Run]:
+    """The chains, those that one law covers as members of one run."""
+    runs: dict[Any, _Run] = {}
+    for index, chain in enumerate(chains):
+        own_widths = widths[: chain.depth + 1]
+        unit = laws.unit_of(chain.scheme, chain.act, chain.bias_std, own_widths)
+        if unit is None:
+            log2 = np.zeros(chain.depth)
+            key: Any = index
+        else:
+            log2 = laws.log2_factors(chain.scheme, unit, own_widths)
+            key = unit, chain.act
+        member = _Member(chain, index, statistics[index], log2)
+        if key not in runs:
+            scheme = chain.scheme if unit is None else unit
+            runs[key] = _Run(scheme, chain.act, chain.bias_std, [], signal, [signal.exponent])
+        runs[key].members.append(member)
+    return list(runs.values())
+
+
+def _blank(chain: Chain, seeds: int, histogram: bool) -> ChainStatistics:
     return ChainStatistics(
-        {name: np.full(chain.depth + 1, np.nan) for name in FORWARD},
-        {depth: {name: np.full(depth + 1, np.nan) for name in BACKWARD} for depth in chain.backward},
-        np.zeros((chain.depth + 1, layer.HISTOGRAM_BINS), np.int64) if histogram else None,
+        {name: np.full((seeds, chain.depth + 1), np.nan) for name in FORWARD},
+        {depth: {name: np.full((seeds, depth + 1), np.nan) for name in BACKWARD} for depth in chain.backward},
+        np.zeros((seeds, chain.depth + 1, layer.HISTOGRAM_BINS), np.int64) if histogram else None,
     )
 
 
-def _product(stack: Array, z_unit: Array | None, fan_out: int) -> Array:
-    """Every network of the stack times Z in one product: (networks, batch, fan_out)."""
-    networks, batch, fan_in = stack.shape
-    if z_unit is None:  # a scheme without randomness: all of W is in its mean
-        return np.zeros((networks, batch, fan_out), stack.dtype)
-    return (stack.reshape(networks * batch, fan_in) @ z_unit).reshape(networks, batch, fan_out)
+def _weight_gradient(below: Array, delta: Array) -> Array:
+    """dL/dW = h^T dL/dz: (gradients, seeds, fan_in, fan_out)."""
+    gradient: Array = np.matmul(below.transpose(0, 2, 1), delta)
+    return gradient
+
+
+def _by_seed(values: Array, delta: Array) -> Array:
+    return values.reshape(delta.shape[:2])

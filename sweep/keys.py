@@ -5,5 +5,14 @@ CELL_KEYS = ("depth", "width", "widths", "seed", "bias_std", "batch", "dtype", "
 AXES = (*GROUPS, *CELL_KEYS)
 
 RUN_GROUPS = ("grid", "executor")
-RUN_KEYS = ("study", "root", "n_jobs", "shard", "fail_fast", "report", "histogram")
+RUN_KEYS = ("study", "root", "n_jobs", "shard", "fail_fast", "report", "histogram", "verdict")
+VERDICT_PARTS = (
+    "symmetric",
+    "exploding",
+    "vanishing",
+    "saturated",
+    "collapsed",
+    "gradient_vanishing",
+    "gradient_exploding",
+)
 KEYS = (*GROUPS, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)

@@ -1,241 +1,325 @@
-"""One layer of one network: from the product with Z to h, act'(z) and what is measured of them.
+"""One layer of a chain: from the signal below to h, act'(z) and what is measured of them.
 
-A signal is carried as mantissa · 2^exponent. While its size suits the network's dtype the
-exponent is 0; where a signal has vanished or exploded the exponent moves instead of the
+A chain is one (scheme, act, bias) crossed by the networks of several seeds; arrays are
+(networks, batch, width). A signal is carried as mantissa · 2^exponent: while its size suits the
+dtype the exponent is 0; where it has vanished or exploded the exponent moves instead of the
 mantissa, so products never meet a subnormal number and statistics neither under- nor overflow
 before float64 itself does.
 """
 
-import dataclasses
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.activations import FLAT_SLOPE, Activation
+from sweep.activations import FLAT_SLOPE, Activation, flat_regions, limits
 from sweep.initializers import Scheme
 from sweep.statistics import Moments, neuron_corr, sample_cosine
 
 Array = NDArray[Any]
+# The product h Z of some networks and rows, the caller's until the next: (slice, slice) ->
+# (networks, rows, fan_out).
+Product = Callable[[slice, slice], Array]
+Measured = dict[str, Array]  # name -> (networks,)
 
 HISTOGRAM_BINS = 30
 HISTOGRAM_RANGE = (-1.0, 1.0)  # what lies outside is counted in the end bins
 
-_CHUNK = 1 << 16  # entries per chunk of rows: the temporaries of an activation then stay in L2
-# What is known of a layer from the one on whose h is not finite.
-DIVERGED = {"std": math.inf, "rms": math.inf}
+_CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2, and is tall enough for BLAS
+ALL = slice(None)
+_MANY, _FEW = 4096, 32
 
 # abs(log2 rms) up to which a mantissa is left alone. dL/dW is a product of two mantissas, and
 # its square must stay a normal float64: 4 · 200 < 1022.
-_COMFORT = {np.dtype(np.float32): 30, np.dtype(np.float64): 200}
+COMFORT = {np.dtype(np.float32): 30, np.dtype(np.float64): 200}
 
 
 @dataclass(frozen=True)
 class Signal:
-    """h of one layer of one network: mantissa · 2^exponent.
+    """h of one layer: mantissa · 2^exponent.
 
-    mantissa: (batch, width). rms: the mantissa's.
+    mantissa: (networks, batch, width). exponent: (networks,) whole. rms: (networks,), the mantissa's;
+    inf from the layer on whose h is not finite, the mantissa then being 0.
     """
 
     mantissa: Array
-    exponent: int
-    rms: float
+    exponent: Array
+    rms: Array
+
+    @property
+    def finite(self) -> Array:
+        """Which networks still have a signal: (networks,) bool."""
+        return np.isfinite(self.rms)
 
 
 @dataclass(frozen=True)
 class Affine:
-    """z = std · (h Z) + mean · (row sums of h) + bias, for one network and one layer.
+    """z = std · (h Z) + mean · (row sums of h) + bias.
 
-    bias: (fan_out,) or None.
+    std: (networks,). bias: (networks, fan_out) float64 or None.
     """
 
     fan_in: int
-    std: float
+    std: Array
     mean: float
     bias: Array | None
 
     @classmethod
-    def of(cls, scheme: Scheme, fan_in: int, fan_out: int, bias_std: float, unit_bias: Array) -> "Affine":
-        bias = bias_std * unit_bias.astype(np.float64) if bias_std else None
+    def of(cls, scheme: Scheme, fan_in: int, fan_out: int, networks: int, bias: Array | None) -> "Affine":
         std, mean = scheme.weight_std(fan_in, fan_out), scheme.weight_mean(fan_in, fan_out)
-        return cls(fan_in, std, mean, bias)
+        return cls(fan_in, np.full(networks, std, np.float64), mean, bias)
 
-    def size(self, below: Signal) -> float:
+    def size(self, below: Signal) -> Array:
         """log2 of the rms that z may have, the bias apart; -inf where z is 0."""
-        size = below.rms * math.hypot(self.std * math.sqrt(self.fan_in), self.mean * self.fan_in)
-        return below.exponent + math.log2(size) if size else -math.inf
+        weights = np.hypot(self.std * math.sqrt(self.fan_in), self.mean * self.fan_in)
+        size: Array = below.exponent + np.log2(below.rms * weights)
+        return size
 
-    def fitted(self, scheme: Scheme, below: Signal, product: Array) -> "Affine":
+    def fitted(self, scheme: Scheme, below: Signal, product: Product) -> "Affine":
         """The same with the std of a scheme that looks at the data."""
+        if type(scheme).fit is Scheme.fit:
+            return self
+        std = self.std.copy()
+        offset = self.offset(below, 0)
+        for i in np.flatnonzero(below.finite):
+            unit = product(slice(i, i + 1), ALL)[0].astype(np.float64)
+            unit *= math.ldexp(1.0, int(below.exponent[i]))
+            own = 0.0 if offset is None else offset[i]
+            std[i] = scheme.fit(std[i], partial(_variance, unit, own))
+        return replace(self, std=std)
 
-        def variance(std: float) -> float:
-            moments = Moments()
-            offset = self.offset(below, 0)
-            for rows in _chunks_of_rows(product):
-                z = product[rows].astype(np.float64) * np.ldexp(std, below.exponent)
-                moments.add(z if offset is None else z + offset[rows if len(offset) > 1 else slice(None)])
-            return moments.std**2
-
-        return dataclasses.replace(self, std=scheme.fit(self.std, variance))
-
-    def offset(self, below: Signal, exponent: int) -> Array | None:
-        """What is added to std · (h Z), in units of 2^exponent: (batch or 1, fan_out or 1) float64."""
+    def offset(self, below: Signal, exponent: Array | int) -> Array | None:
+        """What is added to std · (h Z), in units of 2^exponent: (networks, batch or 1, fan_out or 1)."""
         offset = None
         if self.mean:
-            row_sums = below.mantissa.sum(axis=1, dtype=np.float64)[:, None]  # (batch, 1)
-            offset = row_sums * np.ldexp(self.mean, below.exponent - exponent)
+            row_sums = below.mantissa.sum(axis=2, dtype=np.float64)[..., None]  # (networks, batch, 1)
+            offset = row_sums * np.ldexp(self.mean, below.exponent - exponent)[:, None, None]
         if self.bias is not None:
-            bias = np.ldexp(self.bias, -exponent)[None]  # (1, fan_out)
+            bias = np.ldexp(self.bias.T, -exponent).T[:, None]  # (networks, 1, fan_out)
             offset = bias if offset is None else offset + bias
         return offset
 
 
 def forward(
-    affine: Affine, act: Activation, below: Signal, product: Array, h: Array, slope: Array | None
-) -> tuple[Signal, dict[str, float]] | None:
-    """Cross the layer in the network's own dtype; None if the numbers do not fit it.
-
-    product: (batch, fan_out), the mantissa below times Z; it may be `h` itself.
-    Writes the new mantissa into `h` and act'(z) into `slope`.
-    """
-    size, comfort = affine.size(below), _COMFORT[h.dtype]
-    exponent = 0
-    if act.homogeneous and affine.bias is None:  # act(2^k z) = 2^k act(z): any exponent will do
-        exponent = round(size) if comfort < abs(size) < math.inf else 0
-    elif size > comfort or (size < -comfort and affine.bias is None and size > -math.inf):
-        return None
-    std = h.dtype.type(np.ldexp(affine.std, below.exponent - exponent))
+    affine: Affine, act: Activation, below: Signal, product: Product, h: Array, slope: Array | None
+) -> tuple[Signal, Measured]:
+    """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`."""
+    networks, batch, fan_out = h.shape
+    exponent, fits = _exponents(affine, act, below, COMFORT[h.dtype])
+    unit_std = np.ldexp(np.where(fits, affine.std, 0.0), np.where(fits, below.exponent - exponent, 0))
+    scale = unit_std.astype(h.dtype)[:, None, None]
     offset = affine.offset(below, exponent)
     if offset is not None:
-        offset = np.broadcast_to(offset.astype(h.dtype), (len(h), offset.shape[1]))
-    before, after, flat = Moments(), Moments(), _Flat()
-    for rows in _chunks_of_rows(h):
-        z = product[rows] * std
-        if offset is not None:
-            z += offset[rows]
-        out = act.f(z)
-        derivative = act.derivative(z, out)
-        before.add(z)
-        after.add(out)
-        flat.add(derivative)
-        h[rows] = out
-        if slope is not None:
-            slope[rows] = derivative
-    if not math.isfinite(after.rms):
-        return None
-    measured = _measured(before, exponent, after, exponent, flat, h)
-    return recentre(h, exponent, after.rms), measured
+        offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
+    before, after = Moments(networks, batch * fan_out), Moments(networks, batch * fan_out)
+    flat = _Flat(act, h.shape)
+    for some, rows in _chunks(h):
+        out = h[some, rows]
+        z = product(some, rows)
+        if offset is None:
+            before.add_squares(some, z)
+            z *= scale[some]
+        else:
+            z *= scale[some]
+            z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
+            before.add_squares(some, z)
+        act.into(z, out)
+        after.add(some, out)
+        derivative = None
+        if slope is not None or flat.needs_slope:
+            derivative = act.derivative(z, out)
+            if slope is not None:
+                slope[some, rows] = derivative
+        flat.add(some, z, derivative)
+    pre_rms = before.rms if offset is not None else before.rms * np.abs(unit_std)
+    measured = {
+        "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": pre_rms, **flat.shares(),
+    }  # fmt: skip
+    z_exponent, rms = exponent.copy(), after.rms
+    for i in np.flatnonzero(below.finite & ~(fits & np.isfinite(rms))).tolist():
+        one = slice(i, i + 1)
+        wide = _forward_wide(affine, act, below, product, i, h[one], None if slope is None else slope[one])
+        z_exponent[i], exponent[i], own = wide
+        rms[i] = own["rms"]
+        for name, value in own.items():
+            measured[name][i] = value
+    signal = _settled(h, slope, exponent, np.where(below.finite, rms, np.inf))
+    for name in ("mean", "std", "rms"):
+        measured[name] = np.ldexp(measured[name], exponent)
+    measured["pre_rms"] = np.ldexp(measured["pre_rms"], z_exponent)
+    measured |= alikeness(h)
+    lost = ~np.isfinite(signal.rms)
+    if lost.any():
+        for name, values in measured.items():
+            values[lost] = np.inf if name in {"std", "rms"} else np.nan
+    return signal, measured
 
 
-def forward_wide(
-    affine: Affine, act: Activation, below: Signal, product: Array, h: Array, slope: Array | None
-) -> tuple[Signal, dict[str, float]] | None:
-    """Cross the layer as `forward` does, in float64; None if h is not finite there either."""
-    z = product.astype(np.float64) * np.ldexp(affine.std, below.exponent)
-    offset = affine.offset(below, 0)
-    if offset is not None:
-        z += offset
-    out = act.f(z)
-    derivative = act.derivative(z, out)
-    if not np.isfinite(out).all():
-        return None
-    before_exponent, exponent = _exponent(z), _exponent(out)
-    before, after, flat = Moments(), Moments(), _Flat()
-    before.add(np.ldexp(z, -before_exponent))
-    h[:] = out = np.ldexp(out, -exponent)
-    after.add(out)
-    flat.add(derivative)
-    if slope is not None:
-        slope[:] = derivative
-    return Signal(h, exponent, after.rms), _measured(before, before_exponent, after, exponent, flat, h)
+def backward(affine: Affine, product: Array, row_sums: Array | None) -> Array:
+    """Turn `product` = dL/dz Z^T into dL/dh of the layer below, in place, up to 2^(the returned exponents).
 
-
-def backward(affine: Affine, product: Array, delta: Array) -> int:
-    """Turn `product` = dL/dz Z^T into dL/dh of the layer below, in place, up to 2^(the returned exponent).
-
-    delta: (batch, fan_out), dL/dz.
+    product: (gradients, networks, batch, fan_in). row_sums: those of dL/dz, where the weights have a mean.
     """
-    shift = math.frexp(max(abs(affine.mean), affine.std))[1]
-    product *= product.dtype.type(math.ldexp(affine.std, -shift))
-    if affine.mean:
-        row_sums = delta.sum(axis=1, dtype=np.float64)[:, None] * math.ldexp(affine.mean, -shift)
-        product += row_sums.astype(product.dtype)
+    shift = np.frexp(np.maximum(abs(affine.mean), affine.std))[1]
+    product *= np.ldexp(affine.std, -shift).astype(product.dtype)[:, None, None]
+    if row_sums is not None:
+        product += (row_sums * np.ldexp(affine.mean, -shift)[:, None, None]).astype(product.dtype)
     return shift
 
 
-def measure_inputs(x: Array) -> tuple[Signal, dict[str, float]]:
-    """Layer 0: the batch itself."""
-    moments = moments_of(x)
-    return Signal(x, 0, moments.rms), _scaled(moments, 0) | _alikeness(x)
+def measure_inputs(x: Array) -> tuple[Signal, Measured]:
+    """Layer 0: the batch itself; x: (networks, batch, width)."""
+    networks, batch, width = x.shape
+    moments = Moments(networks, batch * width)
+    moments.add(ALL, x)
+    measured = {"mean": moments.mean, "std": moments.std(x), "rms": moments.rms} | alikeness(x)
+    return Signal(x, np.zeros(networks, np.int64), moments.rms), measured
 
 
-def moments_of(values: Array) -> Moments:
-    """The moments of all entries of a two-dimensional array."""
-    moments = Moments()
-    for rows in _chunks_of_rows(values):
-        moments.add(values[rows])
-    return moments
+def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array]:
+    """Exponents and rms once mantissas of uncomfortable size are changed, in place, to one of rms 1."""
+    uncomfortable = np.abs(np.log2(rms)) > COMFORT[mantissa.dtype]
+    uncomfortable &= np.isfinite(rms) & (rms > 0)
+    if not uncomfortable.any():
+        return exponent, rms
+    shift = np.where(uncomfortable, np.frexp(rms)[1], 0)
+    for index in zip(*np.nonzero(uncomfortable), strict=True):
+        np.ldexp(mantissa[index], -shift[index], out=mantissa[index])
+    return exponent + shift, np.ldexp(rms, -shift)
 
 
-def recentre(mantissa: Array, exponent: int, rms: float) -> Signal:
-    """The signal with a mantissa of comfortable size; changes `mantissa` in place where it must."""
-    if rms and abs(math.log2(rms)) > _COMFORT[mantissa.dtype]:
-        shift = math.frexp(rms)[1]
-        np.ldexp(mantissa, -shift, out=mantissa)
-        return Signal(mantissa, exponent + shift, math.ldexp(rms, -shift))
-    return Signal(mantissa, exponent, rms)
-
-
-def scale(value: float, exponent: int) -> float:
-    """value · 2^exponent, inf where float64 does not hold it."""
-    return float(np.ldexp(value, exponent))
-
-
-def histogram(signal: Signal) -> Array:
-    """Counts of h in the bins of HISTOGRAM_RANGE: (30,) int64."""
+def histogram(signal: Signal, log2_factor: float = 0.0) -> Array:
+    """Counts of h · 2^log2_factor in the bins of HISTOGRAM_RANGE: (networks, 30) int64."""
     low, high = HISTOGRAM_RANGE
     per_unit = HISTOGRAM_BINS / (high - low)
-    h = np.ldexp(signal.mantissa.astype(np.float64), signal.exponent)
+    whole = math.floor(log2_factor)
+    factor = per_unit * 2.0 ** (log2_factor - whole)
+    h = np.ldexp(signal.mantissa.astype(np.float64), (signal.exponent + whole)[:, None, None])
     # Floor before the shift, which would round the tiniest negative numbers to the other side of 0.
-    bins = np.clip(np.floor(h * per_unit) - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
-    return np.bincount(bins.ravel(), minlength=HISTOGRAM_BINS)
+    bins = np.clip(np.floor(h * factor) - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
+    return np.stack([np.bincount(own.ravel(), minlength=HISTOGRAM_BINS) for own in bins])
+
+
+def alikeness(h: Array) -> Measured:
+    """How much samples and neurons are alike."""
+    return {"sample_cosine": sample_cosine(h), "neuron_corr": neuron_corr(h)}
+
+
+def _exponents(affine: Affine, act: Activation, below: Signal, comfort: int) -> tuple[Array, Array]:
+    """In units of which power of two z is computed, and whether the dtype holds what comes out.
+
+    Far out, where act is f(c z) = c f(z) to the last bit, a large or small z need not be seen in
+    full: it is taken to the edge of comfort, and the exponent carries the rest.
+    """
+    size = affine.size(below)
+    exponent = np.zeros(len(size), np.int64)
+    fits = below.finite.copy()
+    large = fits & (size > comfort)
+    small = fits & (size < -comfort) & (size > -np.inf)
+    if affine.bias is not None:
+        small &= False  # z is the bias
+    if not (large.any() or small.any()):
+        return exponent, fits
+    linear_at_zero, linear_far_out = limits(act)
+    rounded = np.round(np.where(large | small, size, 0.0)).astype(np.int64)
+    exponent[large] = rounded[large] - comfort
+    exponent[small] = rounded[small] + comfort
+    if not linear_far_out:
+        exponent[large], fits = 0, fits & ~large
+    if not linear_at_zero:
+        exponent[small], fits = 0, fits & ~small
+    return exponent, fits
+
+
+def _forward_wide(
+    affine: Affine, act: Activation, below: Signal, product: Product, i: int, h: Array, slope: Array | None
+) -> tuple[int, int, dict[str, float]]:
+    """Cross the layer in float64 with network `i`: the exponents of z and of h, and what is measured.
+
+    h, slope: (1, batch, fan_out).
+    """
+    z = product(slice(i, i + 1), ALL).astype(np.float64)
+    z *= np.ldexp(affine.std[i], below.exponent[i])
+    offset = affine.offset(below, 0)
+    if offset is not None:
+        z += offset[i]
+    out = act.f(z)
+    derivative = act.derivative(z, out)
+    flat = _Flat(act, h.shape)
+    flat.add(ALL, z, derivative)
+    before_exponent, exponent = _exponent(z), _exponent(out)
+    before, after = Moments(1, z.size), Moments(1, z.size)
+    before.add(ALL, np.ldexp(z, -before_exponent))
+    out = np.ldexp(out, -exponent)
+    after.add(ALL, out)
+    h[:] = out
+    if slope is not None:
+        slope[:] = derivative
+    measured = {"mean": after.mean, "std": after.std(out), "rms": after.rms, "pre_rms": before.rms}
+    return before_exponent, exponent, {name: float(v[0]) for name, v in (measured | flat.shares()).items()}
+
+
+def _settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Signal:
+    """The signal of what `forward` wrote: comfortable mantissas, and nothing where h is not finite."""
+    lost = ~np.isfinite(rms)
+    if lost.any():
+        h[lost], exponent = 0, np.where(lost, 0, exponent)
+        rms = np.where(lost, np.inf, rms)
+        if slope is not None:
+            slope[lost] = np.nan  # no gradient is defined through a layer that diverged
+    return Signal(h, *recentre(h, exponent, rms))
 
 
 class _Flat:
     """Counts the entries without slope, and the neurons that have none for any sample."""
 
-    def __init__(self) -> None:
-        self._flat, self._entries = 0, 0
-        self._dead: Array | None = None
+    def __init__(self, act: Activation, shape: tuple[int, ...]) -> None:
+        networks, self._batch, self._width = shape
+        self._regions = flat_regions(act)
+        self.needs_slope = self._regions is None
+        self._flat = np.zeros(networks)
+        self._dead = np.full((networks, self._width), self._regions != ())
 
-    def add(self, derivative: Array) -> None:
-        mask = np.abs(derivative) < FLAT_SLOPE
-        self._flat += int(np.count_nonzero(mask))
-        self._entries += mask.size
-        column: Array = np.all(mask, axis=0)
-        self._dead = column if self._dead is None else self._dead & column
+    def add(self, networks: slice, z: Array, derivative: Array | None) -> None:
+        if self._regions is None:
+            assert derivative is not None
+            mask = np.abs(derivative) < FLAT_SLOPE
+        elif self._regions:
+            mask = _inside(z, *self._regions[0])
+            for region in self._regions[1:]:
+                mask |= _inside(z, *region)
+        else:
+            return
+        if mask[0].size > _MANY:
+            self._flat[networks] += [np.count_nonzero(own) for own in mask]
+        else:
+            self._flat[networks] += mask.reshape(len(mask), -1).sum(axis=1)
+        if self._dead[networks].any():
+            # Hardly a neuron is flat for the first samples; only then are the others looked at.
+            dead = mask[:, :_FEW].all(axis=1)
+            self._dead[networks] &= mask.all(axis=1) if dead.any() else dead
 
-    def shares(self) -> dict[str, float]:
-        assert self._dead is not None
-        return {"flat": self._flat / self._entries, "dead": float(self._dead.mean())}
+    def shares(self) -> Measured:
+        return {"flat": self._flat / (self._batch * self._width), "dead": self._dead.mean(axis=1)}
 
 
-def _measured(
-    before: Moments, before_exponent: int, after: Moments, exponent: int, flat: _Flat, h: Array
-) -> dict[str, float]:
-    pre_rms = {"pre_rms": scale(before.rms, before_exponent)}
-    return _scaled(after, exponent) | pre_rms | flat.shares() | _alikeness(h)
+def _inside(z: Array, low: float, high: float) -> Array:
+    mask: Array
+    if low == -math.inf:
+        mask = z <= z.dtype.type(high)
+    elif high == math.inf:
+        mask = z >= z.dtype.type(low)
+    else:
+        mask = (z >= z.dtype.type(low)) & (z <= z.dtype.type(high))
+    return mask
 
 
-def _scaled(moments: Moments, exponent: int) -> dict[str, float]:
-    return {name: scale(getattr(moments, name), exponent) for name in ("mean", "std", "rms")}
-
-
-def _alikeness(h: Array) -> dict[str, float]:
-    return {"sample_cosine": sample_cosine(h), "neuron_corr": neuron_corr(h)}
+def _variance(unit: Array, offset: Array | float, std: float) -> float:
+    return float((std * unit + offset).var())
 
 
 def _exponent(values: Array) -> int:
@@ -244,7 +328,16 @@ def _exponent(values: Array) -> int:
     return math.frexp(largest)[1] if math.isfinite(largest) else 0
 
 
-def _chunks_of_rows(values: Array) -> Iterator[slice]:
-    rows, width = values.shape
-    step = max(1, _CHUNK // width)
-    return (slice(start, start + step) for start in range(0, rows, step))
+def _chunks(values: Array) -> Iterator[tuple[slice, slice]]:
+    """Chunks of (networks, rows): rows of one network, or several networks whole."""
+    networks, batch, width = values.shape
+    entries = _CHUNK_BYTES // values.itemsize
+    together = entries // (batch * width)
+    if together > 1:
+        for start in range(0, networks, together):
+            yield slice(start, min(start + together, networks)), ALL
+        return
+    step = max(1, entries // width)
+    for i in range(networks):
+        for start in range(0, batch, step):
+            yield slice(i, i + 1), slice(start, start + step)

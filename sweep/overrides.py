@@ -6,8 +6,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Sweep
 from hydra.errors import HydraException
 
-from sweep.errors import RequestError, suggestion
-from sweep.keys import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS
+from sweep.errors import RequestError, suggestion, unknown
+from sweep.keys import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS, VERDICT_PARTS
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:
@@ -68,7 +68,9 @@ def _check_key(override: Override) -> None:
         raise RequestError(f"unknown key '{top}': {suggestion(top, KEYS)}keys: {', '.join(KEYS)}")
     if value == "":
         raise RequestError(f"{key}= is empty: give {key} at least one value")
-    if below and top not in (*GROUPS, "executor"):
+    if below and top == "verdict" and below not in VERDICT_PARTS:
+        raise unknown("verdict threshold", below, VERDICT_PARTS)
+    if below and top not in (*GROUPS, "executor", "verdict"):
         raise RequestError(f"unknown key '{key}': '{top}' has no parts; set it as in {top}=…")
     by_name = not below and top in (*GROUPS, *RUN_GROUPS)
     if below == "name" or (by_name and not isinstance(value, (str, Sweep, Glob))):

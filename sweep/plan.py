@@ -1,8 +1,9 @@
 """Cells to tasks: which cells share work, and how much work makes one task.
 
-Cells share a *stack* when they see the same draws: one distribution, seed, batch, dtype and
-profile of widths, a shallower network's profile being the prefix of a deeper one's. Within a
-stack, cells of one scheme, act and bias are one *chain*, whatever their depth.
+Cells share a *stack* when they see the same draws: one distribution, batch, dtype and profile of
+widths, a shallower network's profile being the prefix of a deeper one's; seeds that want the same
+networks cross it together. Within a stack, cells of one scheme, act and bias are one *chain*,
+whatever their depth, and chains that an exact law makes one run as one.
 """
 
 import os
@@ -13,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from sweep.cell import Cell
+from sweep.laws import unit_of
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
 # nothing, short enough that a killed run loses little and both cores end together.
@@ -20,17 +22,17 @@ _TASK_SECONDS = (0.5, 30.0)
 _TASKS_PER_WORKER = 16
 # A stack longer than this is split although its parts then draw the same weights again.
 _STACK_SECONDS = 5.0
-
-# What a stack may hold, by estimate. Taller stacks share more draws, but gradients keep every layer:
-# without this bound the standard grid took 59 s instead of 69 s, and 1.9 GB instead of 0.75 GB.
-_WORKER_BYTES = 400_000_000
+# Seeds cross a layer together while one signal of theirs has fewer entries: Python's own time for a
+# layer is then spent once for all of them.
+_SIGNAL_ENTRIES = 1 << 20
 
 # Rough costs of one core; they balance tasks, they promise nothing.
-_FLOPS_PER_SECOND = {"float32": 8e10, "float64": 3e10}
-_SECONDS_PER_ENTRY = 5e-9  # activation, slope and statistics of one entry of h
+_FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
+_SECONDS_PER_ENTRY = 1.5e-9  # activation, slope and statistics of one entry of h
 _SECONDS_PER_LAYER = 4e-4  # Python's and NumPy's own time for one layer of one chain
-_SECONDS_PER_DRAW = 1e-8
-_SECONDS_PER_CELL = 2e-5
+_SECONDS_PER_DRAW = 4e-9
+_SECONDS_PER_STREAM = 1.5e-5
+_SECONDS_PER_CELL = 1e-5
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,13 @@ class Task:
 def tasks(cells: Iterable[Cell], workers: int, memory: int | None = None) -> list[Task]:
     """Pack cells into tasks, the longest first.
 
-    memory: bytes that all workers together may hold; by default half of the machine's, or what a
-    worker can use well, whichever is less.
+    memory: bytes that all workers together may hold; by default half of the machine's.
     """
-    per_worker = min(machine_memory() // 2 // workers, _WORKER_BYTES) if memory is None else memory // workers
-    stacks = [part for group in _sharing(cells) for part in _within(group, per_worker)]
+    per_worker = (machine_memory() // 2 if memory is None else memory) // workers
+    sharing = _sharing(cells)
+    stacks = [
+        part for group in sharing for some in _seeds(group, workers) for part in _within(some, per_worker)
+    ]
     total = sum(stack.seconds for stack in stacks)
     shortest, longest = _TASK_SECONDS
     target = min(max(total / (workers * _TASKS_PER_WORKER), shortest), longest)
@@ -105,35 +109,71 @@ def chains_of(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def _sharing(cells: Iterable[Cell]) -> list[list[Cell]]:
-    groups: dict[Any, list[Cell]] = defaultdict(list)
+    """The cells by what they see, those of several seeds together where they want the same networks."""
+    by_seed: dict[Any, list[Cell]] = defaultdict(list)
     for cell in cells:
-        family = cell.widths or cell.width
-        groups[cell.scheme.base, family, cell.seed, cell.batch, cell.dtype].append(cell)
+        by_seed[cell.scheme.base, cell.widths or cell.width, cell.batch, cell.dtype, cell.seed].append(cell)
+    groups: dict[Any, list[Cell]] = defaultdict(list)
+    for (*seen, _), own in by_seed.items():
+        wanted = frozenset(
+            (c.init, c.init_params, c.act, c.act_params, c.bias_std, c.depth, c.backward) for c in own
+        )
+        groups[*seen, wanted] += own
     return list(groups.values())
 
 
+def _seeds(cells: list[Cell], workers: int) -> list[list[Cell]]:
+    """The cells of one group by seeds that cross together: as many as the workers can share fairly."""
+    by_seed: dict[int, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_seed[cell.seed].append(cell)
+    entries = cells[0].batch * max(max(cell.profile) for cell in cells)
+    together = max(1, min(_SIGNAL_ENTRIES // entries, -(-len(by_seed) // workers)))
+    seeds = sorted(by_seed)
+    return [
+        [cell for seed in seeds[start : start + together] for cell in by_seed[seed]]
+        for start in range(0, len(seeds), together)
+    ]
+
+
 def _within(cells: list[Cell], memory: int) -> list[Stack]:
-    """The stack of these cells, or several of fewer chains each where it is too large or too long."""
+    """The stack of these cells, or several of fewer seeds or chains where it is too large or too long."""
     stack = _stack(cells)
-    chains = chains_of(cells)
-    if len(chains) == 1 or (stack.bytes <= memory and stack.seconds <= _STACK_SECONDS):
+    if stack.bytes <= memory and stack.seconds <= _STACK_SECONDS:
         return [stack]
-    half = len(chains) // 2
+    by_seed: dict[int, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_seed[cell.seed].append(cell)
+    parts = list(by_seed.values()) if len(by_seed) > 1 else runs_of(cells)
+    if len(parts) == 1:
+        return [stack]
+    half = len(parts) // 2
     return [
         part
-        for share in (chains[:half], chains[half:])
-        for part in _within([cell for chain in share for cell in chain], memory)
+        for share in (parts[:half], parts[half:])
+        for part in _within([cell for some in share for cell in some], memory)
     ]
+
+
+def runs_of(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """The cells of one stack by what runs as one: a chain, or chains that one law covers."""
+    runs: dict[Any, list[Cell]] = defaultdict(list)
+    for chain in chains_of(cells):
+        one = max(chain, key=lambda cell: cell.depth)
+        unit = unit_of(one.scheme, one.activation, one.bias_std, one.profile)
+        runs[(unit, one.activation) if unit else one.id] += chain
+    return list(runs.values())
 
 
 def _stack(cells: list[Cell]) -> Stack:
     deepest = max(cells, key=lambda cell: cell.depth)
-    profile, batch = deepest.profile, deepest.batch
+    profile, batch, seeds = deepest.profile, deepest.batch, len({cell.seed for cell in cells})
     itemsize = 4 if deepest.dtype == "float32" else 8
-    flops = entries = layers = gradients = kept = 0
-    for chain in chains_of(cells):
-        depth = max(cell.depth for cell in chain)
-        back = sorted({cell.depth for cell in chain if cell.backward})
+    widest = max(profile)
+    flops = entries = layers = kept = held = 0
+    for run in runs_of(cells):
+        depth = max(cell.depth for cell in run)
+        back = sorted({cell.depth for cell in run if cell.backward})
         forward_products, forward_entries = _sums(profile, depth)
         flops += 2 * batch * forward_products
         entries += batch * forward_entries
@@ -142,20 +182,20 @@ def _stack(cells: list[Cell]) -> Stack:
             products, crossed = _sums(profile, start)
             flops += 4 * batch * products  # dL/dW and dL/dh
             entries += batch * crossed
-            layers += start
-        gradients += len(back)
-        kept += depth if back else 2
+        layers += max(back, default=0)
+        signal = batch * widest
+        held += 2 * signal  # every run's signal, and the next
+        kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one run's layers and gradients
     weights, _ = _sums(profile, deepest.depth)
-    widest = max(profile)
     seconds = (
-        flops / _FLOPS_PER_SECOND[deepest.dtype]
-        + entries * _SECONDS_PER_ENTRY
+        seeds * flops / _FLOPS_PER_SECOND[deepest.dtype]
+        + seeds * entries * _SECONDS_PER_ENTRY
         + layers * _SECONDS_PER_LAYER
-        + weights * _SECONDS_PER_DRAW
+        + seeds * weights * _SECONDS_PER_DRAW
+        + seeds * deepest.depth * _SECONDS_PER_STREAM
         + len(cells) * _SECONDS_PER_CELL
     )
-    held = weights if gradients else widest * widest
-    size = itemsize * (held + batch * widest * (2 * kept + 2 * gradients))
+    size = itemsize * seeds * ((weights if kept else widest * widest) + held + kept)
     return Stack(tuple(cells), profile, seconds, size)
 
 

@@ -1,24 +1,72 @@
 """What users read: the stored tables as pandas frames."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sweep import check
+from sweep import activations, check
+from sweep.errors import SweepError
 from sweep.store import Study
+from sweep.verdict import JUDGED, Thresholds, flat_share_of, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def load(path: str | Path, table: str = "cells") -> "pd.DataFrame":
+def load(
+    path: str | Path, table: str = "cells", thresholds: Thresholds | Mapping[str, Any] | None = None
+) -> "pd.DataFrame":
     """The results of a study, each cell (or each cell and layer) once.
 
     path: the study's folder, as in 'outputs/standard'. table: 'cells' (a row per cell, with the
-    last layer's statistics) or 'layers' (a row per cell and layer).
-    Raises StoreError where there is no study, RequestError for an unknown table.
+    last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
+    `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
+    Raises StoreError where there is no study, RequestError for an unknown table or threshold.
     """
     check.option("table", table, ("cells", "layers"))
+    wanted = Thresholds.of(thresholds)
     study = Study(Path(path))
     study.check_readable()
     frame: pd.DataFrame = study.read(table).to_pandas()
-    return frame
+    return _judged(frame, study, wanted) if table == "cells" else frame
+
+
+def thresholds(path: str | Path) -> Thresholds:
+    """Those of the study's newest run; the defaults where none is recorded."""
+    records = sorted(Path(path).glob("runs/*/verdict.json"))
+    return Thresholds.of(json.loads(records[-1].read_text()) if records else None)
+
+
+def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
+    """The cells with the verdicts of these thresholds; only those stored with others are judged again."""
+    import pandas as pd  # noqa: PLC0415
+
+    other = (cells["status"] == "ok") & (cells["verdict_thresholds"].fillna("") != (wanted.text or ""))
+    if not other.any():
+        return cells
+    again = cells[other]
+    layers: pd.DataFrame = study.read("layers").select(["cell_id", "layer", *JUDGED]).to_pandas()
+    layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values("layer")
+    by_cell = dict(iter(layers.groupby("cell_id", sort=False)))
+    shares = {spec: _flat_share(*spec) for spec in set(zip(again["act"], again["act_params"], strict=True))}
+    words, since = [], []
+    for cell_id, act, params in zip(again["cell_id"], again["act"], again["act_params"], strict=True):
+        columns = {name: by_cell[cell_id][name].to_numpy(float) for name in JUDGED}
+        word, layer = verdict(columns, shares[act, params], wanted)
+        words.append(word)
+        since.append(layer)
+    cells = cells.copy()
+    cells.loc[other, "verdict"] = words
+    cells.loc[other, "verdict_layer"] = pd.array(since, dtype="Float64").to_numpy(
+        float, na_value=float("nan")
+    )
+    cells.loc[other, "verdict_thresholds"] = wanted.text
+    return cells
+
+
+def _flat_share(act: str, params: str) -> float:
+    try:
+        return flat_share_of(activations.get(act, **json.loads(params)))
+    except SweepError:  # a user's function that is not here, or was edited since
+        return float("nan")

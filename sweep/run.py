@@ -1,5 +1,6 @@
 """One run from cells to report: plan, execute, store, draw."""
 
+import json
 import logging
 import platform
 import time
@@ -10,12 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from sweep import check, execute, plan, shards
+from sweep import check, execute, plan, shards, verdict
 from sweep.cell import Cell
 from sweep.cluster import settings
 from sweep.compute import Result
 from sweep.errors import ClusterError, RequestError
 from sweep.shards import Shard
+from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
     from sweep.store import Study
@@ -37,6 +39,7 @@ class Options:
     fail_fast: bool = False
     report: bool = True
     histogram: bool | None = None
+    thresholds: Thresholds = verdict.DEFAULT
     show: bool = True  # the table at the end; a share on a cluster's node shows none
 
     @classmethod
@@ -65,6 +68,7 @@ class Options:
             fail_fast=check.flag("fail_fast", values["fail_fast"]),
             report=check.flag("report", values["report"]),
             histogram=None if histogram is None else check.flag("histogram", histogram),
+            thresholds=Thresholds.of(values["verdict"]),
         )
 
     @property
@@ -99,7 +103,8 @@ def run(cells: Sequence[Cell], options: Options, record: Mapping[str, str], sing
     failures: dict[str, str] = {}
     if missing:
         name = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-        log = _open_log(study.path / "runs" / name, record)
+        thresholds = {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
+        log = _open_log(study.path / "runs" / name, dict(record) | thresholds)
         if isinstance(options.cluster, settings.Slurm):
             ended = _submit(study, missing, options.cluster, options, histogram, name, record, failures)
             if ended is not None:
@@ -133,7 +138,8 @@ def _compute(
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
             for number, result in enumerate(results):
                 if result.statistics:  # else its worker has stored it
-                    study.write(f"{name}-{number:06d}.parquet", *tables.tables(result, name))
+                    rows = tables.tables(result, name, options.thresholds)
+                    study.write(f"{name}-{number:06d}.parquet", *rows)
                 done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {
@@ -218,7 +224,8 @@ def _results(
     if isinstance(options.cluster, settings.Dask):
         from sweep.cluster import dask  # noqa: PLC0415
 
-        place = dask.Place(study.path.absolute(), study.path.absolute() / "runs" / name, name)
+        folder = study.path.absolute()
+        place = dask.Place(folder, folder / "runs" / name, name, options.thresholds)
         return dask.run(tasks, options.cluster, workers, histogram, place)
     return execute.run(tasks, options.executor, options.n_jobs, histogram)
 
@@ -248,7 +255,7 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
         terminal.show_layers(cells[0], layers[layers["cell_id"] == cells[0].id])
     else:
         wanted = {cell.id for cell in cells}
-        frame = results.load(study.path)
+        frame = results.load(study.path, thresholds=options.thresholds)
         terminal.show_grid(frame[frame["cell_id"].isin(wanted)])
     cell_id = cells[0].id if single else None
     if options.shard:

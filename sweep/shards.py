@@ -6,7 +6,8 @@ machine. So whoever computes share k of n, and whenever, means the same cells.
 
 import heapq
 import re
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sweep import plan
@@ -83,20 +84,43 @@ def _parts(cells: Sequence[Cell]) -> list[_Part]:
     return [(stack.seconds, stack.cells) for task in tasks for stack in task.stacks]
 
 
-def _cut(seconds: float, cells: Sequence[Cell], mean: float) -> list[_Part]:
+def _cut(seconds: float, cells: Sequence[Cell], mean: float) -> Iterator[_Part]:
     """These cells in parts that a share of `mean` seconds can take several of.
 
-    Chains are parted first, for they share draws only; one chain's depths share all their work, and
-    are parted only where one chain costs more than a share.
+    Seeds are parted first, for they share next to nothing, then what runs as one, for that shares
+    draws; one chain's depths share all their work, and are parted only where it costs more than a share.
     """
-    chains = plan.chains_of(cells)
-    limit = mean / _PARTS_PER_SHARE if len(chains) > 1 else mean
-    if len(cells) == 1 or seconds <= limit:
-        return [(seconds, cells)]
-    if len(chains) > 1:
-        half = len(chains) // 2
-        halves = [[cell for chain in some for cell in chain] for some in (chains[:half], chains[half:])]
+    units = _by_seed(cells)
+    weights = [1.0] * len(units)  # they want the same networks
+    if len(units) == 1:
+        units = plan.runs_of(cells)
+        limit = mean / _PARTS_PER_SHARE if len(units) > 1 else mean
+        if len(cells) > 1 and seconds > limit:
+            units = units if len(units) > 1 else [[cell] for cell in cells]
+            weights = [seconds_of(unit) for unit in units]
     else:
-        by_depth = sorted(cells, key=lambda cell: (cell.depth, cell.id))
-        halves = [by_depth[: len(cells) // 2], by_depth[len(cells) // 2 :]]
-    return [part for some in halves for part in _cut(seconds_of(some), some, mean)]
+        limit = mean / _PARTS_PER_SHARE
+    if len(units) == 1 or seconds <= limit:
+        yield seconds, cells
+        return
+    scale = seconds / sum(weights)
+    part: list[Cell] = []
+    cost = 0.0
+    for unit, weight in zip(units, weights, strict=True):
+        if part and cost + scale * weight > limit:
+            yield cost, part
+            part, cost = [], 0.0
+        if scale * weight > limit:
+            yield from _cut(scale * weight, unit, mean)
+        else:
+            part += unit
+            cost += scale * weight
+    if part:
+        yield cost, part
+
+
+def _by_seed(cells: Sequence[Cell]) -> list[list[Cell]]:
+    groups: dict[int, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        groups[cell.seed].append(cell)
+    return [groups[seed] for seed in sorted(groups)]

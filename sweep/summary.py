@@ -80,24 +80,25 @@ def _named(frame: "pd.DataFrame", group: str) -> list[str]:
 
     A user's own goes by its function's name, and by its source where that was edited.
     """
-    parsed = [json.loads(text) for text in frame[f"{group}_params"]]
+    pairs = list(zip(frame[group], frame[f"{group}_params"], strict=True))
     seen: dict[tuple[str, str], set[str]] = {}
-    flat = []
-    for name, parameters in zip(frame[group], parsed, strict=True):
+    flat = {}
+    for name, text in dict.fromkeys(pairs):
+        parameters = json.loads(text)
         title, values = parameters.pop("function", name), parameters.pop("kwargs", {}) | parameters
-        flat.append((name, title, values))
+        flat[name, text] = name, title, values
         for key, value in values.items():
             seen.setdefault((title, key), set()).add(repr(value))
-    labels = []
-    for name, title, values in flat:
+    labels = {}
+    for pair, (name, title, values) in flat.items():
         usual = _defaults(group, name) | {"source": values.get("source")}
         shown = [
             f"{key}={_short(value)}"
             for key, value in values.items()
             if len(seen[title, key]) > 1 or usual.get(key) != value
         ]
-        labels.append(" ".join([title, *shown]))
-    return labels
+        labels[pair] = " ".join([title, *shown])
+    return [labels[pair] for pair in pairs]
 
 
 @lru_cache(maxsize=256)

@@ -8,10 +8,10 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "errors", "check", "keys", "command", "user_code", "initializers", "activations", "draws", "statistics",
-    "layer", "kernel", "cell", "interactive", "overrides", "grid", "plan", "shards", "compute", "execute",
-    "verdict", "provenance", "tables", "store", "results", "summary", "report", "terminal", "cluster", "run",
-    "request", "__main__",
+    "errors", "check", "keys", "command", "user_code", "normal", "initializers", "activations", "theory",
+    "draws", "statistics", "layer", "laws", "kernel", "cell", "interactive", "overrides", "grid", "plan",
+    "shards", "compute", "execute", "predicted", "verdict", "provenance", "tables", "store", "results",
+    "summary", "report", "terminal", "cluster", "run", "request", "__main__",
 )  # fmt: skip
 
 

@@ -288,7 +288,7 @@ def test_the_kernel_multiplies_by_the_very_weights_the_scheme_draws(name):
     kernel.propagate(
         [kernel.Chain(scheme, act, 0.0, 1)],
         (30, 20),
-        seed=3,
+        seeds=[3],
         batch=10,
         dtype="float64",
         observe=lambda kind, chain, depth, layer, values: seen.append(values.copy()),

@@ -27,7 +27,7 @@ def test_schemes_of_one_distribution_and_all_depths_share_a_stack():
 
 
 def test_what_draws_differently_shares_no_stack():
-    apart = [cell(width=8), cell(width=9), cell(width=8, seed=1), cell(width=8, batch=50)]
+    apart = [cell(width=8), cell(width=9), cell(width=8, batch=50)]
     apart += [cell(width=8, dtype="float64"), cell(width=8, init={"name": "zeros"})]
     apart += [
         cell(width=8, init={"name": "variance_scaling", "distribution": "uniform"}),
@@ -35,6 +35,22 @@ def test_what_draws_differently_shares_no_stack():
     ]
     stacks = [stack for task in plan.tasks(apart, 1) for stack in task.stacks]
     assert len(stacks) == len(apart)
+
+
+def test_seeds_that_want_the_same_networks_cross_together():
+    cells = grid(widths=(8,), seeds=range(10)) + grid(inits=("xavier",), widths=(8,), seeds=range(10, 13))
+    stacks = [stack for task in plan.tasks(cells, workers=1) for stack in task.stacks]
+    assert sorted(len({c.seed for c in stack.cells}) for stack in stacks) == [3, 10]
+    wide = [s for t in plan.tasks(grid(widths=(512,), seeds=range(10)), workers=1) for s in t.stacks]
+    assert len(wide) > 1
+
+
+def test_chains_that_a_law_makes_one_cost_as_one():
+    def seconds(act):
+        cells = grid(inits=("xavier", "kaiming", "normal"), widths=(256,), seeds=(0,), act={"name": act})
+        return sum(task.seconds for task in plan.tasks(cells, 1))
+
+    assert seconds("tanh") > 2 * seconds("relu")
 
 
 @settings(deadline=None)

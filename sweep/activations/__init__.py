@@ -14,6 +14,7 @@ from sweep import check
 from sweep.activations import piecewise, smooth
 from sweep.activations.core import FLAT_SLOPE, Activation, Array, Given, flat_share
 from sweep.activations.custom import custom
+from sweep.activations.regions import flat_regions, limits
 from sweep.errors import unknown
 
 __all__ = [
@@ -21,8 +22,10 @@ __all__ = [
     "CUSTOM",
     "FLAT_SLOPE",
     "Activation",
+    "flat_regions",
     "flat_share",
     "get",
+    "limits",
     "parameter_names",
     "parameters_of",
     "resolved",
@@ -61,7 +64,12 @@ def elu(alpha: float = 1.0) -> Activation:
 ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "identity": Activation("identity", np.positive, smooth.identity_slope, homogeneous=True, formula="z"),
     "relu": Activation(
-        "relu", piecewise.relu, piecewise.relu_slope, kinks=(0.0,), homogeneous=True, formula="max(z, 0)"
+        "relu",
+        Given(np.maximum, (0.0,)),
+        piecewise.relu_slope,
+        kinks=(0.0,),
+        homogeneous=True,
+        formula="max(z, 0)",
     ),
     "leaky_relu": leaky_relu,
     "elu": elu,
@@ -95,7 +103,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "softsign": Activation(
         "softsign", piecewise.softsign, piecewise.softsign_slope, kinks=(0.0,), formula="z / (1 + abs(z))"
     ),
-    "sin": Activation("sin", np.sin, smooth.sin_slope, formula="sin(z)"),
+    "sin": Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)"),
 }
 
 

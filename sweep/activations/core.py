@@ -22,6 +22,7 @@ class Activation:
     derivative: (z, h) -> f'(z), given h = f(z), in whichever of the two it is cheaper.
     kinks: the points where f is not smooth, be it a higher derivative that jumps.
     homogeneous: f(c z) = c f(z) for every c > 0.
+    oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.
     """
@@ -31,6 +32,7 @@ class Activation:
     derivative: Callable[[Array, Array], Array]
     kinks: tuple[float, ...] = ()
     homogeneous: bool = False
+    oscillates: bool = False
     formula: str = ""
     parameters: tuple[tuple[str, Any], ...] = field(default=(), compare=False)  # f has them too
 
@@ -38,6 +40,13 @@ class Activation:
         """f(z), for anything NumPy makes an array of."""
         z = np.asarray(z)
         return self.f(z if z.dtype.kind == "f" else z.astype(np.float64))
+
+    def into(self, z: Array, out: Array) -> None:
+        """Write f(z) into `out`, without a temporary where f is one of NumPy's own functions."""
+        if isinstance(self.f, np.ufunc) or (isinstance(self.f, Given) and self.f.writes):
+            self.f(z, out=out)
+        else:
+            out[...] = self.f(z)
 
 
 @dataclass(frozen=True)
@@ -47,8 +56,13 @@ class Given:
     function: Callable[..., Array]
     arguments: tuple[float, ...]
 
-    def __call__(self, *arrays: Array) -> Array:
-        return self.function(*arrays, *self.arguments)
+    def __call__(self, *arrays: Array, **out: Array) -> Array:
+        return self.function(*arrays, *self.arguments, **out)
+
+    @property
+    def writes(self) -> bool:
+        """Whether it takes `out=`."""
+        return isinstance(self.function, np.ufunc)
 
 
 @lru_cache(maxsize=256)

@@ -38,6 +38,7 @@ def custom(
         "custom",
         _Elementwise(f),
         _Slope(slope) if slope else _NumericalSlope(f),
+        oscillates=True,  # for all that is known
         formula=f"{f.name}(z)",
         parameters=(
             ("function", f.name),

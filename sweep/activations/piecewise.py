@@ -13,11 +13,6 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 
 
-def relu(z: Array) -> Array:
-    """max(z, 0)."""
-    return np.maximum(z, 0)
-
-
 def relu_slope(z: Array, h: Array) -> Array:
     """1 above 0, else 0."""
     return (z > 0).astype(z.dtype)

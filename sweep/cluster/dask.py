@@ -29,6 +29,7 @@ from sweep.kernel import KERNEL_VERSION
 from sweep.layer import HISTOGRAM_BINS
 from sweep.plan import Task
 from sweep.provenance import provenance
+from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -52,6 +53,7 @@ class Place:
     study: Path
     mark: Path
     part: str
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,7 @@ def _work(
     try:
         # The name is the task's: whoever computes it a second time writes the same part again.
         name = f"{place.part}-d{number:06d}.parquet"
-        Study(place.study).write(name, *tables.tables(result, place.part))
+        Study(place.study).write(name, *tables.tables(result, place.part, place.thresholds))
     except StoreError:  # seen, but not writable from here
         return result
     return Stored(result.cells, result.estimate, result.errors, result.seconds, {}, None)

@@ -7,13 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.initializers.core import Distribution, Weights
+from sweep.normal import standard_normal
 
 # Redrawing what falls outside is cheaper than the inverse CDF while most draws fall inside.
 _REDRAW = 0.5
-
-
-def _standard_normal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
-    return rng.standard_normal((fan_in, fan_out), dtype=np.float32)
 
 
 def _unit_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
@@ -29,7 +26,7 @@ def _haar_orthogonal(rng: np.random.Generator, fan_in: int, fan_out: int) -> Wei
     The signs of R's diagonal make Q unique, hence uniform: Mezzadri 2007, arXiv:math-ph/0609050.
     """
     tall, short = max(fan_in, fan_out), min(fan_in, fan_out)
-    q, r = np.linalg.qr(rng.standard_normal((tall, short), dtype=np.float32).astype(np.float64))
+    q, r = np.linalg.qr(standard_normal(rng, tall, short).astype(np.float64))
     q *= np.where(np.diag(r) < 0, -1.0, 1.0)
     q *= math.sqrt(tall)  # each of the `short` unit vectors spreads over `tall` entries
     return (q if fan_in >= fan_out else q.T).astype(np.float32)
@@ -40,7 +37,7 @@ def _eye(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
 
 
 def _sparse_normal(rng: np.random.Generator, fan_in: int, fan_out: int, sparsity: float) -> Weights:
-    z = rng.standard_normal((fan_in, fan_out), dtype=np.float32)
+    z = standard_normal(rng, fan_in, fan_out)
     zeros = zeros_per_row(sparsity, fan_out)
     if zeros == fan_out:
         return np.zeros_like(z)
@@ -69,11 +66,11 @@ def _redrawn(
     rng: np.random.Generator, shape: tuple[int, int], low: float, high: float
 ) -> NDArray[np.floating]:
     low, high = max(low, -99.0), min(high, 99.0)  # no draw is farther out, and float32 holds these
-    t = rng.standard_normal(shape, dtype=np.float32)
+    t = standard_normal(rng, *shape)
     flat = t.reshape(-1)
     outside = np.flatnonzero((flat < low) | (flat > high))
     while outside.size:
-        again = rng.standard_normal(outside.size, dtype=np.float32)
+        again = standard_normal(rng, outside.size)
         flat[outside] = again
         outside = outside[(again < low) | (again > high)]
     return t
@@ -115,7 +112,7 @@ def truncated_moments(low: float, high: float) -> tuple[float, float]:
     return centre + shift, math.sqrt(float(weights @ (step - shift) ** 2))
 
 
-NORMAL = Distribution("normal", _standard_normal)
+NORMAL = Distribution("normal", standard_normal)
 UNIFORM = Distribution("uniform", _unit_uniform)
 ORTHOGONAL = Distribution("orthogonal", _haar_orthogonal)
 # Not random: ones on the diagonal, also where fan_in and fan_out differ. Its entries have no

@@ -15,10 +15,11 @@ GRID = (
 
 
 def slow(cells, study, *arguments):
-    """A grid whose cells take as long as the environment's SLOW says, in tasks of a few cells."""
+    """A grid whose cells take 40 times the environment's SLOW, in tasks of a few cells."""
     return (
         "-m", "grid=smoke", "init=custom", "init.function=tests.cluster.users.slow", *arguments, "act=tanh",
-        "depth=20", "width=512", "batch=200", f"seed=range(0,{cells})", "report=false", f"study={study}",
+        f"init.kwargs.number=range(0,{cells})", "depth=40", "width=512", "batch=200", "seed=0", "report=false",
+        f"study={study}",
     )  # fmt: skip
 
 

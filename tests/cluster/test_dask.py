@@ -10,7 +10,7 @@ import threading
 import pandas as pd
 import pytest
 
-from sweep import plan
+from sweep import plan, verdict
 from sweep.errors import RequestError
 from tests.cluster.conftest import GRID, ended, slow
 from tests.cluster.daemons import Dask, processes, until
@@ -129,7 +129,7 @@ def test_a_worker_with_another_version_that_joins_late_ends_the_run_clearly(dask
     preload = tmp_path / "preload.py"
     preload.write_text(OTHER)
     dask.worker()
-    process = commands.start(*slow(60, "late"), *executor(dask), SLOW="0.02")
+    process = commands.start(*slow(60, "late"), *executor(dask), SLOW="0.01")
     until(lambda: parts(commands, "late"), "a stored part")
     dask.worker("--preload", str(preload), "--no-nanny")
     done = ended(process)
@@ -186,7 +186,7 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
     (task,) = plan.tasks(grid(depths=(2,), widths=(8,), batch=20), 1)
-    place = program.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a")
+    place = program.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
     returned = program._work(task, False, program._program(), place, 0)
     assert returned.statistics
     assert not (tmp_path / "study").exists()

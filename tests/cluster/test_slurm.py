@@ -47,7 +47,7 @@ def limited(slurm, tmp_path_factory):
     commands = Commands(tmp_path_factory.mktemp("limited"), slurm.environment)
     arguments = slow(40, "limited")
     limits = ("executor.max_jobs=1", "executor.walltime=1", "executor.requeues=0")
-    done = commands(*arguments, *SUBMIT, *limits, SLOW="0.1")
+    done = commands(*arguments, *SUBMIT, *limits, SLOW="0.05")
     assert done.returncode == 0, done.stderr
     return commands, arguments
 
@@ -65,7 +65,7 @@ def test_a_grid_of_2000_cells_in_8_elements_equals_the_local_run(on_slurm, local
 
 def test_without_waiting_the_command_says_how_to_follow_and_the_same_command_follows(on_slurm, slurm):
     arguments = slow(8, "followed")
-    done = on_slurm(*arguments, *SUBMIT, "executor.max_jobs=2", SLOW="0.1")
+    done = on_slurm(*arguments, *SUBMIT, "executor.max_jobs=2", SLOW="0.04")
     assert done.returncode == 0, done.stderr
     job = job_of(on_slurm, "followed")
     assert (
@@ -91,7 +91,7 @@ def test_without_waiting_the_command_says_how_to_follow_and_the_same_command_fol
 
 def test_a_cancelled_element_and_a_killed_one_are_noticed_and_the_same_command_finishes(on_slurm, slurm):
     arguments = slow(24, "hurt")
-    process = on_slurm.start(*arguments, *WAIT, "executor.max_jobs=4", SLOW="0.05")
+    process = on_slurm.start(*arguments, *WAIT, "executor.max_jobs=4", SLOW="0.02")
     job = job_of(on_slurm, "hurt")
     until(lambda: begun(on_slurm, "hurt") >= {0, 1}, "two elements")
     slurm.ask("scancel", f"{job}_0")
@@ -115,7 +115,7 @@ def test_a_cancelled_element_and_a_killed_one_are_noticed_and_the_same_command_f
 
 def test_an_element_told_that_its_time_is_up_stores_what_it_has_and_goes_on_later(on_slurm, slurm):
     arguments = slow(10, "requeued")
-    process = on_slurm.start(*arguments, *WAIT, "executor.max_jobs=1", SLOW="0.05")
+    process = on_slurm.start(*arguments, *WAIT, "executor.max_jobs=1", SLOW="0.02")
     job = job_of(on_slurm, "requeued")
     until(lambda: stored(on_slurm, "requeued"), "a stored part")
     slurm.ask("scancel", "--signal=USR2", job)
@@ -125,7 +125,7 @@ def test_an_element_told_that_its_time_is_up_stores_what_it_has_and_goes_on_late
 
 
 def test_slurmctld_may_crash_and_restart(on_slurm, slurm):
-    process = on_slurm.start(*slow(12, "restarted"), *WAIT, "executor.max_jobs=2", SLOW="0.05")
+    process = on_slurm.start(*slow(12, "restarted"), *WAIT, "executor.max_jobs=2", SLOW="0.02")
     until(lambda: begun(on_slurm, "restarted"), "an element")
     slurm.stop_controller()
     time.sleep(3)

@@ -6,8 +6,8 @@ import time
 from pathlib import Path
 
 
-def slow(rng, fan_in, fan_out, path=None):
-    """Sleeps for SLOW seconds a layer, and notes which process it is in."""
+def slow(rng, fan_in, fan_out, number=0, path=None):
+    """Sleeps for SLOW seconds a layer, and notes which process it is in; number: makes cells differ."""
     if path:
         with Path(path).open("a", encoding="utf-8") as file:
             file.write(f"{os.getpid()}\n")

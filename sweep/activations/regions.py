@@ -1,0 +1,60 @@
+"""What can be known of an activation once, instead of of every entry: where it is flat, where linear."""
+
+import math
+from functools import lru_cache
+
+import numpy as np
+
+from sweep.activations.core import FLAT_SLOPE, Activation, Array
+
+_NEAR, _FAR = 2.0**-30, 2.0**30
+# Where f' is looked at: finely as far as tails curve, then coarsely to where nothing curves any more.
+_POINTS = np.concatenate([np.arange(64 * 128) / 128, np.geomspace(64, 1e6, 1000)])
+
+
+@lru_cache(maxsize=256)
+def flat_regions(act: Activation) -> tuple[tuple[float, float], ...] | None:
+    """The intervals of z on which abs(f'(z)) < FLAT_SLOPE, ends included; None where they can't be listed."""
+    if act.oscillates:
+        return None
+    z = np.concatenate([-_POINTS[:0:-1], _POINTS])
+    flat = _is_flat(act, z)
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    inner, outer = _bisected(act, z[changes], z[changes + 1], flat[changes])
+    # Of the two points that bracket a boundary, the flat one belongs to the region.
+    ends = [float(i if f else o) for i, o, f in zip(inner, outer, flat[changes], strict=True)]
+    if flat[0]:
+        ends.insert(0, -math.inf)
+    if flat[-1]:
+        ends.append(math.inf)
+    return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+
+@lru_cache(maxsize=256)
+def limits(act: Activation) -> tuple[bool, bool]:
+    """Whether f is f(c z) = c f(z) for every tiny z, and for every huge z, to float32's precision."""
+    near, nearer, far, farther = (_rays(act, scale) for scale in (_NEAR, _NEAR**6, _FAR, _FAR**6))
+    return _same(near, nearer), _same(far, farther)
+
+
+def _rays(act: Activation, scale: float) -> Array:
+    rays: Array = act.f(np.array([-scale, scale])) / scale
+    return rays
+
+
+def _same(one: Array, other: Array) -> bool:
+    return bool(np.abs(one - other).max() <= 1e-7 * np.abs(one).max())
+
+
+def _is_flat(act: Activation, z: Array) -> Array:
+    flat: Array = np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE
+    return flat
+
+
+def _bisected(act: Activation, left: Array, right: Array, left_is_flat: Array) -> tuple[Array, Array]:
+    """The brackets of boundaries, narrowed until float64 has nothing in between."""
+    for _ in range(64):
+        middle = (left + right) / 2
+        stays = _is_flat(act, middle) == left_is_flat
+        left, right = np.where(stays, middle, left), np.where(stays, right, middle)
+    return left, right

@@ -1,0 +1,65 @@
+"""Exact laws: which chains are one chain but for a factor.
+
+A positively homogeneous act without bias turns every positive scale of the weights into a scale
+of the signal: with W_l = s_l Z_l, h_l is s_1 … s_l times, delta_l is s_{l+1} … s_L times, and
+dL/dW_l is s_1 … s_L / s_l times what it is for W_l = Z_l. So all such schemes of one
+distribution are read off one chain, whose own scale keeps its signal near 1.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.activations import Activation
+from sweep.initializers import Distribution, Scheme
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Unit(Scheme):
+    """The scheme that keeps the second moment of a homogeneous activation: E[act(z)²] gain² = 1."""
+
+    distribution: Distribution
+    gain: float
+
+    @property
+    def base(self) -> Distribution:
+        return self.distribution
+
+    @property
+    def formula(self) -> str:
+        return f"std² = {self.gain:g}² / fan_in"
+
+    def weight_std(self, fan_in: int, fan_out: int) -> float:
+        return self.gain / math.sqrt(fan_in)
+
+
+def unit_of(scheme: Scheme, act: Activation, bias_std: float, widths: Sequence[int]) -> Unit | None:
+    """The scheme of the one chain that this one is read off; None where no law holds."""
+    if not act.homogeneous or bias_std or scheme.base is None or type(scheme).fit is not Scheme.fit:
+        return None
+    fans = set(pairwise(widths))
+    if any(scheme.weight_mean(*f) != 0 or not 0 < scheme.weight_std(*f) < math.inf for f in fans):
+        return None
+    positive, negative = (float(value) for value in act.f(np.array([1.0, -1.0])))
+    second_moment = (positive**2 + negative**2) / 2  # E[act(z)²], z ~ N(0, 1)
+    return Unit(scheme.base, 1 / math.sqrt(second_moment)) if second_moment else None
+
+
+def log2_factors(scheme: Scheme, unit: Unit, widths: Sequence[int]) -> Array:
+    """log2 of how much larger the scheme's weights are than the unit's: (layers,), from layer 1."""
+    fans = list(pairwise(widths))
+    return np.array([math.log2(scheme.weight_std(*f)) - math.log2(unit.weight_std(*f)) for f in fans])
+
+
+def scaled(values: Array, log2: Array | float) -> Array:
+    """values · 2^log2, with no step on the way that float64 could not hold."""
+    whole = np.floor(log2)
+    product: Array = np.ldexp(values * np.exp2(log2 - whole), np.asarray(whole, np.int64))
+    return product

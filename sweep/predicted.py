@@ -1,0 +1,52 @@
+"""Theory beside the measurements: the predicted statistics of a cell, once per distinct spec."""
+
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.activations import Activation
+from sweep.cell import Cell
+from sweep.errors import SweepError
+from sweep.initializers import Scheme
+from sweep.theory.signal import layers_of, prediction
+
+Array = NDArray[np.float64]
+
+# What theory predicts of a layer; the column is theory_… in both tables.
+PREDICTED = ("mean", "std", "rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
+
+
+def predicted(cell: Cell) -> dict[str, Array]:
+    """PREDICTED by name, each (depth + 1,), by layer; NaN throughout where the theory does not apply.
+
+    It applies to random weights of zero mean and known variance, whatever their distribution.
+    """
+    return _of_spec(
+        cell.scheme, cell.activation, cell.widths or cell.width, cell.depth, cell.bias_std, cell.batch
+    )
+
+
+@lru_cache(maxsize=4096)
+def _of_spec(
+    scheme: Scheme, act: Activation, width: int | tuple[int, ...], depth: int, bias_std: float, batch: int
+) -> dict[str, Array]:
+    widths = (width,) * (depth + 1) if isinstance(width, int) else width
+    fans = list(pairwise(widths))
+    if not scheme.known_std or any(scheme.weight_mean(*fan) for fan in fans):
+        return _nothing(depth)
+    layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
+    try:
+        found = prediction(act, layers, bias_std, batch).statistics
+    except (
+        SweepError,
+        FloatingPointError,
+        OverflowError,
+    ):  # a user's function that is not defined everywhere
+        return _nothing(depth)
+    return {name: found[name] for name in PREDICTED}
+
+
+def _nothing(depth: int) -> dict[str, Array]:
+    return dict.fromkeys(PREDICTED, np.full(depth + 1, np.nan))

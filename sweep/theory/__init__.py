@@ -1,0 +1,26 @@
+"""Mean-field theory of signal propagation: what the widest network would do, layer by layer.
+
+v is the variance of a pre-activation, q = rms² the second moment of an activation. A layer maps
+
+    v_l = sigma_w² q_{l-1} + sigma_b²,   q_l = E[act(z)²],   z ~ N(0, v_l),
+
+with sigma_w² = fan_in · Var W. An act is a name, an activation, or a function z -> h, everywhere.
+Sources: Poole et al. 2016; Schoenholz et al. 2017; Hayou et al. 2019.
+"""
+
+from sweep.theory.fixed import FixedPoint, critical_sigma_w, fixed_point
+from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
+from sweep.theory.signal import predict
+from sweep.theory.width import finite_width
+
+__all__ = [
+    "PRESERVED",
+    "FixedPoint",
+    "Moments",
+    "critical_sigma_w",
+    "finite_width",
+    "fixed_point",
+    "gain",
+    "gaussian_moments",
+    "predict",
+]

@@ -1,0 +1,139 @@
+"""Two inputs at once: E over correlated pre-activations (u1, u2), the map that `sample_cosine` follows.
+
+Cholesky form: u = m + s Y with m = √(v|c|) X shared by both inputs and s = √(v(1 - |c|)) of their
+own, so that E[f(u1) f(u2)] = E_X[g(m) g(±m)], g(m) = E_Y[f(m + s Y)], ± the sign of c. The inner
+mean knows where f bends; the outer one sees g, which is f smoothed at the scale s.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.theory.moments import Gaussian, Means
+
+Array = NDArray[Any]
+
+_NODES = 16
+_REACH = 8.5  # φ(8.5) = 8e-17
+_PANEL = 1.7
+_X, _WEIGHTS = np.polynomial.legendre.leggauss(_NODES)
+_BASE = np.linspace(-_REACH, _REACH, round(2 * _REACH / _PANEL) + 1)
+_ROUNDING = 1e-14
+_CHUNK = 200_000  # evaluations of the activation at a time
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pre-activations of one variance and correlation c, seen through an activation.
+
+    cosine: E[f(u1) f(u2)] / E[f²], the sample_cosine. slopes: E[f'(u1) f'(u2)]. squares:
+    Cov(f²(u1), f²(u2)) / E[f²]²: how far the second moments of two inputs vary together.
+    """
+
+    cosine: float
+    slopes: float
+    squares: float
+
+
+@lru_cache(maxsize=100_000)
+def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
+    """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1]."""
+    if means_of.act.homogeneous:
+        return _homogeneous(means_of, c)
+    means = means_of.at(scale)
+    if means.rms == 0:
+        return Pair(math.nan, means.slope_rms**2, math.nan)
+    shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
+    x, weight = _outer_nodes(means.structure, np.array(means_of.act.kinks), shared, own)
+    g = _smoothed(means_of, means, shared * x, own)
+    other = g if c >= 0 else g[:, ::-1]  # x lies symmetrically about 0
+    product, slopes, squares = ((g * other) @ weight).tolist()
+    return Pair(_or_zero(product), slopes, _or_zero(squares - 1))
+
+
+def _or_zero(value: float) -> float:
+    """Exactly 0 where it is nothing but rounding: an odd activation keeps what is orthogonal so."""
+    return 0.0 if abs(value) < _ROUNDING else value
+
+
+def _outer_nodes(structure: Array, kinks: Array, shared: float, own: float) -> tuple[Array, Array]:
+    """x and the weights of E over X ~ N(0, 1), fine enough for f smoothed at the scale `own`."""
+    if shared == 0:
+        return np.zeros(1), np.ones(1)
+    points = structure
+    if len(kinks) and own < 2:  # they still show: panels that shrink towards them
+        steps = own * 2.0 ** np.arange(0, math.ceil(math.log2(2 / max(own, 1e-12))))
+        points = np.concatenate([points, np.add.outer(kinks, np.concatenate([-steps, steps])).ravel()])
+    points = points / shared
+    points = np.concatenate([points, -points])
+    edges = np.union1d(_BASE, points[np.abs(points) < _REACH])
+    half = np.diff(edges) / 2
+    kept = half > 1e-15
+    edges, half = edges[:-1][kept], half[kept]
+    x = edges[:, None] + half[:, None] * (1 + _X)
+    weight = half[:, None] * _WEIGHTS * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return x.ravel(), weight.ravel()
+
+
+def _smoothed(means_of: Gaussian, means: Means, m: Array, own: float) -> Array:
+    """(3, m): E_Y of f/rms, f' and f²/rms² at z = m + own · Y."""
+    if own == 0:
+        return _seen(means_of, means, m)
+    out = np.empty((3, len(m)))
+    per_row = _NODES * (len(_BASE) + len(means.structure))
+    rows = max(1, _CHUNK // per_row)
+    for start in range(0, len(m), rows):
+        some = m[start : start + rows]
+        points = (means.structure[None, :] - some[:, None]) / own
+        base = np.broadcast_to(_BASE, (len(some), len(_BASE)))
+        edges = np.sort(np.concatenate([base, points.clip(-_REACH, _REACH)], axis=1), axis=1)
+        half = np.diff(edges, axis=1) / 2
+        row, panel = np.nonzero(half > 1e-15)
+        half = half[row, panel][:, None]
+        y = edges[row, panel][:, None] + half * (1 + _X)
+        weight = half * _WEIGHTS * np.exp(-y * y / 2) / math.sqrt(2 * math.pi)
+        values = _seen(means_of, means, some[row][:, None] + own * y)  # (3, panels, nodes)
+        integrals = (values * weight).sum(axis=-1)
+        first = np.searchsorted(row, np.arange(len(some)))
+        out[:, start : start + rows] = np.add.reduceat(integrals, first, axis=1)
+    return out
+
+
+def _seen(means_of: Gaussian, means: Means, z: Array) -> Array:
+    act = means_of.act
+    with np.errstate(all="ignore"):
+        h = np.asarray(act.f(z), dtype=np.float64)
+        slope = np.asarray(act.derivative(z, h), dtype=np.float64)
+        h = h / means.rms
+    return np.stack([h, slope, h * h])
+
+
+def _homogeneous(means_of: Gaussian, c: float) -> Pair:
+    """a max(z, 0) + b min(z, 0), which every homogeneous activation is: arc-cosine kernels.
+
+    Source: Cho and Saul 2009, the kernels of degree 0, 1 and 2. With θ the angle between the inputs,
+    E[u1⁺ⁿ u2⁺ⁿ] = J_n(θ) / 2π, and of one positive and one negative part the same at π - θ.
+    """
+    ones = np.array([-1.0, 1.0])
+    b, a = means_of.act.derivative(ones, means_of.act.f(ones)).tolist()
+    theta = math.acos(max(-1.0, min(1.0, c)))
+    j0, j1, j2 = _arc_cosine(theta)
+    k0, k1, k2 = _arc_cosine(math.pi - theta)
+    q = (a * a + b * b) / 2
+    if q == 0:
+        return Pair(math.nan, 0.0, math.nan)
+    # Both positive, both negative; one positive and one negative: f's signs multiply, u's moduli do.
+    product = ((a * a + b * b) * j1 - 2 * a * b * k1) / (2 * math.pi)
+    slopes = ((a * a + b * b) * j0 + 2 * a * b * k0) / (2 * math.pi)
+    squares = ((a**4 + b**4) * j2 + 2 * a * a * b * b * k2) / (2 * math.pi)
+    return Pair(_or_zero(product / q), slopes, _or_zero(squares / (q * q) - 1))
+
+
+def _arc_cosine(theta: float) -> tuple[float, float, float]:
+    """J_0, J_1 and J_2 of Cho and Saul 2009."""
+    sine, cosine, rest = math.sin(theta), math.cos(theta), math.pi - theta
+    return rest, sine + rest * cosine, 3 * sine * cosine + rest * (1 + 2 * cosine * cosine)

@@ -1,0 +1,183 @@
+"""Where the maps settle: fixed points, how fast they are reached, and the edge of chaos."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sweep import check
+from sweep.errors import RequestError
+from sweep.theory.correlation import pair
+from sweep.theory.moments import Act, Gaussian, gaussian
+
+_STEP = 1.25  # in scale, while looking for a fixed point
+_NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanished or diverged
+_LIMIT = 1e-15  # a scale at which every activation is its two slopes at 0
+_ROUNDING = 1e-14
+_CRITICAL = 1e-12  # chi1 this close to 1 is 1
+
+
+@dataclass(frozen=True)
+class FixedPoint:
+    """Where signals settle: pre-activation variance v and correlation c, with their depth scales.
+
+    chi1 = sigma_w² E[act'²] at v: the factor of E[δ²] per layer. slope = dV/dv: below 1 in size the
+    variance returns to v. xi_q, xi_c: layers in which v and c come e-fold closer; inf where critical.
+    """
+
+    v: float
+    c: float
+    chi1: float
+    slope: float
+    xi_q: float
+    xi_c: float
+
+
+def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0) -> FixedPoint:
+    """Where inputs of second moment q0 settle: Poole et al. 2016 (v, c, chi1), Schoenholz et al. 2017 (xi).
+
+    v is followed in the direction in which the variance map V(v) = sigma_w² E[act²] + sigma_b² moves
+    it; c is the stable fixed point of the correlation map there, 1 where chi1 <= 1. Where v diverges:
+    v = inf, chi1 its limit, the rest NaN. Raises RequestError where a value breaks its rule.
+    """
+    sigma_w = check.real("sigma_w", sigma_w, 0.0)
+    sigma_b = check.real("sigma_b", sigma_b, 0.0)
+    q0 = check.real("q0", q0, 0.0, strictly=True)
+    means_of = gaussian(act)
+    scale = settled(means_of, sigma_w, sigma_b, math.hypot(sigma_w * math.sqrt(q0), sigma_b))
+    if scale == math.inf:
+        return FixedPoint(math.inf, math.nan, _limit_of_chi1(means_of, sigma_w), math.nan, math.nan, math.nan)
+    at = means_of.at(scale or _LIMIT)
+    chi1 = (sigma_w * at.slope_rms) ** 2
+    share = (sigma_w * at.rms / (scale or _LIMIT)) ** 2
+    slope = share * at.elasticity
+    c = _settled_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + _CRITICAL else 1.0
+    slopes = chi1 if c == 1 else sigma_w**2 * pair(means_of, scale, c).slopes
+    return FixedPoint(scale**2, c, chi1, slope, _depth_scale(slope), _depth_scale(slopes))
+
+
+def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
+    """The edge of chaos: sigma_w at which chi1 = 1 at a stable fixed point of the variance map.
+
+    At sigma_b = 0 that is where it exists the limit v -> 0, as for tanh (1) and ReLU (√2).
+    Raises RequestError, and says why, where there is none. Poole et al. 2016; Hayou et al. 2019.
+    """
+    sigma_b = check.real("sigma_b", sigma_b, 0.0)
+    means_of = gaussian(act)
+    limit, repels = None, False
+    if sigma_b == 0:
+        limit, repels = _critical_limit(means_of)
+        if limit is not None and not repels:
+            return limit
+    unstable: list[tuple[float, float]] = []
+    if not means_of.act.homogeneous:
+        for scale in _crossings(lambda s: _excess(means_of, s) - sigma_b**2 / s**2):
+            at = means_of.at(scale)
+            slope = (at.rms / (scale * at.slope_rms)) ** 2 * at.elasticity
+            if slope < 1:
+                return 1 / at.slope_rms
+            unstable.append((scale**2, slope))
+    raise RequestError(_why_not(means_of, sigma_b, unstable, repels))
+
+
+def settled(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
+    """The scale sqrt(v) at which the variance map, started at `scale`, comes to rest; 0 or inf too."""
+
+    def growth(s: float) -> float:
+        mapped = math.hypot(sigma_w * means_of.at(s).rms, sigma_b)
+        return math.log(mapped / s) if mapped else -math.inf
+
+    if scale == 0:
+        return 0.0
+    first = growth(scale)
+    if abs(first) < _ROUNDING:
+        return scale
+    factor = _STEP if first > 0 else 1 / _STEP
+    near, end = scale, _INFINITE * max(1.0, scale) if first > 0 else _NOTHING * min(1.0, scale)
+    while (near < end) == (first > 0):
+        far = near * factor
+        if growth(far) * first < 0 and abs(growth(far)) > _ROUNDING:
+            return _root(growth, near, far)
+        near = far
+    return math.inf if first > 0 else 0.0
+
+
+def _root(function: Callable[[float], float], a: float, b: float) -> float:
+    from scipy.optimize import brentq  # noqa: PLC0415
+
+    if not math.isfinite(function(b)):  # nothing comes through at all
+        return b
+    root = brentq(lambda t: function(math.exp(t)), math.log(a), math.log(b), xtol=1e-15, rtol=1e-15)
+    return math.exp(root)
+
+
+def _settled_correlation(means_of: Gaussian, scale: float, share: float) -> float:
+    """The fixed point below 1 of C(c) = share · cosine(c) + 1 - share, which is convex."""
+    from scipy.optimize import brentq  # noqa: PLC0415
+
+    def pull(c: float) -> float:
+        mapped = share * pair(means_of, scale, c).cosine + (1 - share)
+        return (mapped - c) / (1 - c)  # without the root at 1
+
+    if pull(0.0) <= _ROUNDING:
+        return 0.0
+    for exponent in (-1, -2, -3, -4, -5, -6, -7):
+        if pull(1 - 10.0**exponent) < 0:
+            return float(brentq(pull, 0.0, 1 - 10.0**exponent, xtol=1e-14))
+    return 1.0
+
+
+def _depth_scale(slope: float) -> float:
+    """-1 / ln(slope): 0 for a map that forgets at once, inf for one that does not."""
+    if abs(slope) >= 1 - _CRITICAL:
+        return math.inf
+    return -1 / math.log(abs(slope)) if slope else 0.0
+
+
+def _limit_of_chi1(means_of: Gaussian, sigma_w: float) -> float:
+    near, far = ((sigma_w * means_of.at(scale).slope_rms) ** 2 for scale in (1e9, _INFINITE))
+    return far if far < 2 * near else math.inf
+
+
+def _excess(means_of: Gaussian, scale: float) -> float:
+    """(v - E[act²] / E[act'²]) / v: sigma_b² / v of the network with chi1 = 1 at its fixed point v."""
+    at = means_of.at(scale)
+    excess = 1 - (at.rms / (scale * at.slope_rms)) ** 2 if at.slope_rms else -math.inf
+    return 0.0 if abs(excess) < _ROUNDING else excess
+
+
+def _critical_limit(means_of: Gaussian) -> tuple[float | None, bool]:
+    """sigma_w with chi1 = 1 as v -> 0 without bias, and whether v = 0 repels there; None: v stays above 0."""
+    ratio = means_of.at(_LIMIT).rms / _LIMIT
+    if not 0 < ratio < 1e6 or abs(_excess(means_of, _LIMIT)) > 1e-6:
+        return None, False
+    return 1 / ratio, any(means_of.at(s).rms / s > ratio * (1 + 1e-10) for s in (1e-3, 1e-2))
+
+
+def _crossings(function: Callable[[float], float]) -> Iterator[float]:
+    """The scales at which `function` changes its sign, from small to large."""
+    scale, before = 1e-6, function(1e-6)
+    while scale < 1e6:
+        further = scale * _STEP
+        after = function(further)
+        if (
+            before
+            and after
+            and (before > 0) != (after > 0)
+            and math.isfinite(before)
+            and math.isfinite(after)
+        ):
+            yield _root(function, scale, further)
+        scale, before = further, after
+
+
+def _why_not(means_of: Gaussian, sigma_b: float, unstable: list[tuple[float, float]], repels: bool) -> str:
+    act = means_of.act
+    line = f"act {act.formula or act.name} has no edge of chaos at sigma_b={sigma_b:g}: "
+    if unstable:
+        v, slope = unstable[0]
+        return line + f"where chi1 = 1 the variance's fixed point v = {v:.4g} repels (dV/dv = {slope:.4g})"
+    if repels:
+        return line + "where chi1 = 1 the variance's fixed point v = 0 repels"
+    if act.homogeneous and sigma_b:
+        return line + "chi1 = 1 at every v or none, and there the biases make v grow without bound"
+    return line + "at no fixed point of the variance is chi1 = 1"

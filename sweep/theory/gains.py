@@ -1,0 +1,50 @@
+"""Moments at a variance, and the gains that follow from them, each named for what it preserves."""
+
+import math
+from dataclasses import dataclass
+
+from sweep import check
+from sweep.errors import RequestError
+from sweep.theory.moments import Act, gaussian
+
+PRESERVED = ("second_moment", "variance", "backward")
+
+
+@dataclass(frozen=True)
+class Moments:
+    """E[act], E[act²] and E[act'²] at z ~ N(0, variance)."""
+
+    mean: float
+    second: float
+    slope_second: float
+
+
+def gaussian_moments(act: Act, variance: float = 1.0) -> Moments:
+    """The moments of an activation at z ~ N(0, variance), to about 1e-14 relative.
+
+    Raises RequestError for a variance that is not above 0, and where a moment does not exist.
+    """
+    variance = check.real("variance", variance, 0.0, strictly=True)
+    means = gaussian(act).at(math.sqrt(variance))
+    return Moments(means.mean, means.rms**2, means.slope_rms**2)
+
+
+def gain(act: Act, preserves: str = "second_moment", variance: float = 1.0) -> float:
+    """The sigma_w at which a layer without bias preserves something of z ~ N(0, variance).
+
+    'second_moment': E[z²] = v from layer to layer, sqrt(v / E[act²]); at v = 1 it is torch's gain
+    of an activation, as for ReLU √2. 'variance': Var act(z) times gain² is v, sqrt(v / Var[act]).
+    'backward': E[δ²], 1 / sqrt(E[act'²]), where chi1 = 1. Raises RequestError where there is none.
+    """
+    check.option("preserves", preserves, PRESERVED)
+    variance = check.real("variance", variance, 0.0, strictly=True)
+    scale = math.sqrt(variance)
+    means = gaussian(act).at(scale)
+    numerator, size = {
+        "second_moment": (scale, means.rms),
+        "variance": (scale, means.std),
+        "backward": (1.0, means.slope_rms),
+    }[preserves]
+    if size == 0:
+        raise RequestError(f"no gain preserves the {preserves} of {act}: it is 0 whatever the weights")
+    return numerator / size

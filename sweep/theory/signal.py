@@ -1,0 +1,156 @@
+"""The maps layer by layer: what theory predicts of every statistic that has a prediction."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep import check
+from sweep.errors import RequestError
+from sweep.theory.correlation import Pair, pair
+from sweep.theory.moments import Act, Gaussian, gaussian
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = NDArray[Any]
+
+COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
+_SETTLED = 4e-16  # a relative change that is rounding
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a network: sigma_in² = fan_in · Var W, sigma_out² = fan_out · Var W."""
+
+    sigma_in: float
+    sigma_out: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Statistics by name, each (depth + 1,), NaN where there is none; layer 0 is the input.
+
+    pairs: what two inputs do at every layer from 1 on. elasticity: d log q_l / d log q_{l-1}.
+    """
+
+    statistics: dict[str, Array]
+    pairs: tuple[Pair, ...]
+    elasticity: Array
+
+
+def layers_of(weight_stds: Sequence[float], widths: Sequence[int]) -> tuple[Layer, ...]:
+    """The layers of a network with these weights: sqrt(Var W) by layer, and its widths, input first."""
+    return tuple(
+        Layer(std * math.sqrt(fan_in), std * math.sqrt(fan_out))
+        for std, (fan_in, fan_out) in zip(weight_stds, pairwise(widths), strict=True)
+    )
+
+
+def prediction(
+    act: Act, layers: Sequence[Layer], sigma_b: float, batch: int, q0: float = 1.0, c0: float = 0.0
+) -> Prediction:
+    """The maps, from inputs of second moment q0 and cosine c0. Raises RequestError where they end."""
+    means_of = gaussian(act)
+    depth = len(layers)
+    columns = {name: np.full(depth + 1, math.nan) for name in COLUMNS}
+    rms, cosine = math.sqrt(q0), c0
+    _set(columns, 0, rms=rms, mean=0.0, std=rms, sample_cosine=cosine)
+    pairs: list[Pair] = []
+    elasticity = np.full(depth + 1, math.nan)
+    slopes = np.full(depth + 1, math.nan)
+    scale_before = math.nan
+    for number, layer in enumerate(layers, start=1):
+        signal = layer.sigma_in * rms
+        scale = math.hypot(signal, sigma_b)
+        if abs(scale - scale_before) <= _SETTLED * scale:
+            scale = scale_before
+        scale_before = scale
+        if not 0 < scale < math.inf:
+            break  # beyond what a number holds, or nothing at all
+        share = (signal / scale) ** 2
+        correlation = min(1.0, max(-1.0, share * cosine + (1 - share)))
+        if 1 - abs(correlation) < _SETTLED:
+            correlation = math.copysign(1.0, correlation)
+        means = means_of.at(scale)
+        together = _pair(means_of, scale, correlation)
+        elasticity[number] = share * means.elasticity
+        slopes[number] = means.slope_rms
+        rms, cosine = means.rms, together.cosine
+        pairs.append(together)
+        _set(
+            columns, number, rms=rms, mean=means.mean, std=means.std, pre_rms=scale,
+            sample_cosine=cosine, flat=means_of.flat(scale),
+        )  # fmt: skip
+    _send_back(columns, layers, slopes, batch)
+    return Prediction(columns, tuple(pairs), elasticity)
+
+
+def _pair(means_of: Gaussian, scale: float, correlation: float) -> Pair:
+    if correlation == 1:
+        means = means_of.at(scale)
+        return Pair(1.0, means.slope_rms**2, pair(means_of, scale, 1.0).squares)
+    return pair(means_of, scale, correlation)
+
+
+def _set(columns: dict[str, Array], layer: int, **values: float) -> None:
+    for name, value in values.items():
+        columns[name][layer] = value
+
+
+def _send_back(columns: dict[str, Array], layers: Sequence[Layer], slopes: Array, batch: int) -> None:
+    """delta_rms from the last layer's 1 down, and grad_rms; independent of the forward signal's size."""
+    delta, rms = columns["delta_rms"], columns["rms"]
+    delta[-1] = 1.0
+    with np.errstate(all="ignore"):
+        for number in range(len(layers), 0, -1):
+            passed = slopes[number] * delta[number]
+            delta[number - 1] = layers[number - 1].sigma_out * passed
+            columns["grad_rms"][number] = math.sqrt(batch) * rms[number - 1] * passed
+
+
+def predict(
+    act: Act,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    depth: int = 10,
+    q0: float = 1.0,
+    c0: float = 0.0,
+    *,
+    widths: Sequence[int] | None = None,
+    batch: int = 1000,
+) -> "pd.DataFrame":
+    """What mean-field theory predicts of every layer: a row per layer 0 .. depth.
+
+    sigma_w² = fan_in · Var W at every layer; sigma_b: the biases' std. q0 = E[h_0²], c0: cosine of
+    two inputs. widths: (w_0 .. w_L) of a tapered network, which replaces depth: there gradients see
+    fan_out · Var W. batch: how many inputs dL/dW sums over. Columns: layer, rms, mean, std, pre_rms,
+    sample_cosine, flat, delta_rms, grad_rms. Raises RequestError where a value breaks its rule.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
+    if widths is None:
+        widths = (1,) * (check.whole("depth", depth, 1) + 1)
+    else:
+        widths = tuple(check.whole("widths", width, 1) for width in widths)
+        if len(widths) < 2:
+            raise RequestError(f"widths={list(widths)}: list the input's width and that of every layer")
+    weight_stds = [sigma_w / math.sqrt(fan_in) for fan_in in widths[:-1]]
+    found = prediction(act, layers_of(weight_stds, widths), sigma_b, batch, q0, c0)
+    return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
+
+
+def inputs_checked(
+    sigma_w: float, sigma_b: float, q0: float, c0: float, batch: int
+) -> tuple[float, float, float, float, int]:
+    """The arguments that every map takes, once each keeps its rule; RequestError otherwise."""
+    sigma_w, sigma_b = check.real("sigma_w", sigma_w, 0.0), check.real("sigma_b", sigma_b, 0.0)
+    q0, c0 = check.real("q0", q0, 0.0, strictly=True), check.real("c0", c0)
+    if abs(c0) > 1:
+        raise RequestError(f"c0={c0:g}: c0 is the cosine of two inputs, a number from -1 to 1")
+    return sigma_w, sigma_b, q0, c0, check.whole("batch", batch, 1)

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+
+from sweep import plan, tables
+from sweep.execute import run_task
+from sweep.predicted import PREDICTED, predicted
+from sweep.theory import predict
+from tests.test_cell import cell
+
+
+def half(rng, fan_in, fan_out):
+    """A user's own init, whose variance nobody knows beforehand."""
+    return np.full((fan_in, fan_out), 0.5)
+
+
+def rows_of(one):
+    (task,) = plan.tasks([one], 1)
+    cells, layers = tables.tables(run_task(task, False), "run")
+    return cells.to_pylist()[0], layers.to_pandas()
+
+
+def test_the_tables_hold_what_theory_predicts():
+    row, layers = rows_of(cell(act={"name": "gelu"}, width=16, depth=4, batch=8, bias_std=0.3))
+    expected = predict("gelu", 1.0, 0.3, 4, batch=8)
+    for name in PREDICTED:
+        np.testing.assert_allclose(layers[f"theory_{name}"], expected[name], rtol=1e-13)
+        assert row[f"theory_{name}"] == layers[f"theory_{name}"].iloc[-1]
+
+
+def test_a_tapered_network_is_predicted_by_its_own_fans():
+    one = cell(init={"name": "glorot_normal"}, widths=[64, 32, 8])
+    found = predicted(one)
+    v1 = 64 * 2 / (64 + 32)
+    v2 = 32 * 2 / (32 + 8) * found["rms"][1] ** 2
+    expected = [predict("tanh", v**0.5, depth=1)["rms"].iloc[-1] for v in (v1, v2)]
+    np.testing.assert_allclose(found["rms"][1:], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "init",
+    [
+        {"name": "zeros"},
+        {"name": "constant"},
+        {"name": "identity"},
+        {"name": "lsuv"},
+        {"name": "uniform", "low": 0.0, "high": 1.0},
+        {"name": "custom", "function": "tests.test_predicted.half"},
+    ],
+    ids=lambda init: init["name"],
+)
+def test_theory_is_silent_where_it_does_not_apply(init):
+    assert all(np.isnan(values).all() for values in predicted(cell(init=init)).values())
+
+
+def test_a_spec_is_predicted_once_whatever_the_seed():
+    one, other = predicted(cell(seed=1)), predicted(cell(seed=2))
+    assert all(one[name] is other[name] for name in PREDICTED)
+
+
+def test_a_failed_cell_has_no_prediction_beside_its_error():
+    row, _ = rows_of(cell(act={"name": "custom", "function": "math.gamma"}, width=4, depth=1, batch=2))
+    assert row["status"] == "failed"
+    assert row["theory_rms"] is None
