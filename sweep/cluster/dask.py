@@ -10,6 +10,7 @@ import logging
 import queue
 import threading
 import time
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -180,10 +181,16 @@ class _Driver:
             except queue.Empty:
                 self._watch()
                 continue
-            if future.status == "cancelled":
+            task, _ = self._flying[future.key]
+            try:
+                error, outcome = _bounded(partial(_outcome, future), self._settings.timeout)
+            except TimeoutError:  # its worker died with the result in hand: it is computed again
+                self._watch()
+                future.add_done_callback(self._ended.put)
+                continue
+            if future.status == "cancelled" or isinstance(error, (OSError, CancelledError)):
                 raise self._lost("the Dask scheduler is gone")
-            task, _ = self._flying.pop(future.key)
-            error, outcome = _bounded(partial(_outcome, future), self._settings.timeout)
+            del self._flying[future.key]
             if isinstance(error, KilledWorker):
                 return task, "its worker died each time (out of memory, or killed by the cell's own code)"
             if error is not None:
@@ -246,8 +253,10 @@ def _work(
 
 
 def _outcome(future: "Future") -> tuple[BaseException | None, Result | _Refused | None]:
-    error = future.exception()
-    return error, None if error else future.result()
+    try:
+        return None, future.result()
+    except BaseException as error:
+        return error, None
 
 
 def _split(task: Task) -> list[Task]:

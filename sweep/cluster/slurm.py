@@ -201,7 +201,9 @@ def follow(
         took = time.monotonic() - began
         answers = {job.id: squeue.elements(job.id) for job in jobs}
         for job, answer in answers.items():
-            known[job] |= answer or {}
+            if answer is not None:  # what the queue has forgotten has ended, however it ended
+                ended = {number: one for number, one in known[job].items() if not one.alive}
+                known[job] = ended | dict(answer)
         silent = None in answers.values()
         if stored or not silent:
             heard = time.monotonic()
@@ -250,7 +252,7 @@ def _lost(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]
     parts = []
     for job in jobs:
         begun = sum(element.started(job.folder, number).exists() for number in range(job.count))
-        ends = squeue.described(known[job.id]) or "its end was not seen"
+        ends = squeue.described(known[job.id]) or "no longer in the queue"
         parts.append(f"job {job.id}: {ends}")
         if not begun:
             parts.append(

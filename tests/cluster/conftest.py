@@ -18,8 +18,8 @@ def slow(cells, study, *arguments):
     """A grid whose cells take 40 times the environment's SLOW, in tasks of a few cells."""
     return (
         "-m", "grid=smoke", "init=custom", "init.function=tests.cluster.users.slow", *arguments, "act=tanh",
-        f"init.kwargs.number=range(0,{cells})", "depth=40", "width=512", "batch=200", "seed=0", "report=false",
-        f"study={study}",
+        f"init.kwargs.number=range(0,{cells})", "depth=40", "width=512", "batch=200", "seed=0",
+        "report=false", f"study={study}",
     )  # fmt: skip
 
 

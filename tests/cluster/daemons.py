@@ -60,6 +60,11 @@ class Daemon:
     def printed(self):
         return self._log.read_text(encoding="utf-8", errors="replace")
 
+    def end(self):
+        """As an administrator stops a service."""
+        os.kill(self.pid, signal.SIGTERM)
+        self.process.wait(timeout=DEADLINE)
+
     def kill(self):
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
@@ -222,7 +227,7 @@ class Slurm:
         until(lambda: "UP" in self.ask("scontrol", "ping"), "slurmctld")
 
     def stop_controller(self):
-        self._daemons["slurmctld"].kill()
+        self._daemons["slurmctld"].end()
 
     def ask(self, *command):
         """What a command of Slurm prints; empty where it fails."""

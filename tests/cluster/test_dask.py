@@ -48,7 +48,7 @@ def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselv
 
 def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands, tmp_path):
     dask.worker()
-    arguments = slow(20, "killed", f"init.kwargs.path={tmp_path}/pids")
+    arguments = slow(15, "killed", f"init.kwargs.path={tmp_path}/pids")
     process = commands.start(*arguments, *executor(dask))
     first = until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split(), "a cell")[
         0
@@ -58,9 +58,9 @@ def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask
     os.kill(int(first), signal.SIGKILL)
     done = ended(process)
     assert done.returncode == 0, done.stderr
-    assert len(commands.table("killed")) == 20
+    assert len(commands.table("killed")) == 15
     assert len(set((tmp_path / "pids").read_text().split())) >= 2
-    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 20
+    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 15
 
 
 def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
@@ -77,7 +77,7 @@ def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
 
 
 def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two, commands):
-    arguments = slow(24, "lost")
+    arguments = slow(15, "lost")
     process = commands.start(*arguments, *executor(two, "executor.timeout=5"))
     until(lambda: parts(commands, "lost"), "a stored part")
     two.scheduler.kill()
@@ -91,12 +91,12 @@ def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two
     done = commands(*arguments, *executor(two))
     assert done.returncode == 0, done.stderr
     assert int(re.search(r"(\d+) stored already", done.stderr)[1]) >= kept, "a worker still stores its last"
-    assert len(commands.table("lost")) == 24
+    assert len(commands.table("lost")) == 15
 
 
 def test_the_last_worker_leaving_is_a_clear_error(dask, commands):
     worker = dask.worker()
-    process = commands.start(*slow(24, "left"), *executor(dask, "executor.timeout=3"))
+    process = commands.start(*slow(15, "left"), *executor(dask, "executor.timeout=3"))
     until(lambda: parts(commands, "left"), "a stored part")
     worker.kill()
     done = ended(process)

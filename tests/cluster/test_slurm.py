@@ -124,7 +124,7 @@ def test_an_element_told_that_its_time_is_up_stores_what_it_has_and_goes_on_late
     assert len(on_slurm.table("requeued")) == 10
 
 
-def test_slurmctld_may_crash_and_restart(on_slurm, slurm):
+def test_slurmctld_may_restart(on_slurm, slurm):
     process = on_slurm.start(*slow(12, "restarted"), *WAIT, "executor.max_jobs=2", SLOW="0.02")
     until(lambda: begun(on_slurm, "restarted"), "an element")
     slurm.stop_controller()
