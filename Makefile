@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN = .venv/bin
 GRID ?= init=xavier,kaiming act=tanh,relu
 
-.PHONY: sweep test check bench figures clean
+.PHONY: sweep test check torture bench figures clean
 
 sweep: .venv/run
 	$(BIN)/python -m sweep -m $(GRID)
@@ -15,6 +15,10 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+torture: .venv/dev
+	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.fuzz
 
 bench: .venv/run
 	$(BIN)/python benchmarks/bench.py

@@ -4,6 +4,8 @@
     cells = sweep.load("outputs/standard")                    # one row per cell
     layers = sweep.load("outputs/standard", table="layers")   # one row per cell and layer
     sweep.propagate(init="xavier", act="tanh", depth=10, width=500, seed=0)
+    sweep.recommend("gelu", depth=50, width=512)
+    sweep.theory.gain("gelu")
 
 Everything is imported when it is first asked for, so that `import sweep` costs nothing.
 """
@@ -12,20 +14,22 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sweep import activations, initializers, theory
+    from sweep import activations, initializers, plot, theory
     from sweep.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.interactive import propagate
     from sweep.results import load
+    from sweep.trial import recommend
 
 _HOMES = {
     "load": "sweep.results",
     "propagate": "sweep.interactive",
+    "recommend": "sweep.trial",
     "RequestError": "sweep.errors",
     "StoreError": "sweep.errors",
     "SweepError": "sweep.errors",
     "UserCodeError": "sweep.errors",
 }
-_MODULES = ("activations", "initializers", "theory")
+_MODULES = ("activations", "initializers", "plot", "theory")
 
 __all__ = [
     "RequestError",
@@ -35,7 +39,9 @@ __all__ = [
     "activations",
     "initializers",
     "load",
+    "plot",
     "propagate",
+    "recommend",
     "theory",
 ]
 

@@ -29,7 +29,7 @@ def _main(arguments: Sequence[str]) -> int:
     parser = get_args_parser()
     parser.prog = "sweep"
     parser.error = _refuse  # type: ignore[method-assign]
-    parsed = parser.parse_args(list(arguments))
+    parsed = parser.parse_intermixed_args(list(arguments))  # flags may stand between overrides
     if parsed.multirun and (parsed.cfg or parsed.info):
         raise RequestError("--cfg and --info show one composed config: leave -m away")
     if not parsed.shell_completion:
@@ -43,6 +43,8 @@ def _main(arguments: Sequence[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, instead of printing several lines and leaving with 1
     try:
         run()
+    except SystemExit as ended:  # Hydra's way to hand on a status
+        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     except MissingConfigException as error:
         group, _, option = (error.missing_cfg_file or "").partition("/")
         if error.options:  # Hydra's list leaves out the folders: init=torch/…
@@ -50,6 +52,8 @@ def _main(arguments: Sequence[str]) -> int:
         raise RequestError(_one_line(error)) from error
     except (HydraException, OmegaConfBaseException) as error:
         raise RequestError(_one_line(error)) from error
+    finally:
+        os.environ.pop("HYDRA_FULL_ERROR", None)
     return 0
 
 

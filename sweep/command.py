@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
+from sweep import interrupts
 from sweep.errors import RequestError, SweepError
 
 if TYPE_CHECKING:
@@ -50,7 +51,8 @@ def show(
 def guarded(command: Callable[[], int]) -> int:
     """The command's exit status; a wrong request ends in one line and status 2."""
     try:
-        return command()
+        with interrupts.raised():
+            return command()
     except SweepError as error:
         print(f"sweep: {error}", file=sys.stderr)
         return 2
@@ -60,3 +62,6 @@ def guarded(command: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         print("sweep: interrupted", file=sys.stderr)
         return 130
+    except interrupts.Terminated:
+        print("sweep: terminated", file=sys.stderr)
+        return 143

@@ -16,6 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from sweep import kernel
 from sweep.cell import Cell
+from sweep.errors import Failure
 from sweep.layer import HISTOGRAM_BINS
 from sweep.plan import Stack, Task, chains_of
 
@@ -36,7 +37,7 @@ class Result:
 
     cells: list[Cell]
     estimate: float
-    errors: list[str | None]
+    errors: list[Failure | None]
     seconds: Array
     statistics: dict[str, Array]
     histogram: Array | None
@@ -58,10 +59,14 @@ def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:
     try:
         return _run_stack(Stack((cell,), stack.profile[: cell.depth + 1], 0.0, 0), histogram)
     except Exception as error:
-        nothing = {name: np.empty(0) for name in STATISTICS}
-        message = f"{type(error).__name__}: {error}"
-        counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
-        return Result([cell], 0.0, [message], np.zeros(1), nothing, counts)
+        return failed(cell, Failure.of(error), histogram)
+
+
+def failed(cell: Cell, failure: Failure, histogram: bool) -> Result:
+    """The result of a cell that could not be computed."""
+    nothing = {name: np.empty(0) for name in STATISTICS}
+    counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
+    return Result([cell], 0.0, [failure], np.zeros(1), nothing, counts)
 
 
 def _run_stack(stack: Stack, histogram: bool) -> Result:

@@ -1,6 +1,8 @@
 """The few exceptions a user can meet, each one clear line."""
 
+import traceback
 from collections.abc import Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import groupby
 
@@ -23,6 +25,30 @@ class StoreError(SweepError):
 
 class ClusterError(SweepError):
     """The machines that compute were lost midway: what is stored is kept (exit status 1)."""
+
+
+_TRACEBACK_LINES = 12
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell failed: an error's type and message, and the tail of its traceback."""
+
+    type: str
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """The failure that `error` stands for."""
+        root = error
+        while root.__cause__ is not None:  # what a user's own function raised says more than our words for it
+            root = root.__cause__
+        lines = "".join(traceback.format_exception(root, chain=False)).splitlines()
+        return cls(type(error).__name__, str(error), "\n".join(lines[-_TRACEBACK_LINES:]))
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
 
 
 def suggestion(value: object, options: Iterable[str]) -> str:

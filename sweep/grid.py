@@ -6,7 +6,7 @@ config, once per option. A cell then costs microseconds.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -25,11 +25,16 @@ from sweep.keys import AXES, GROUPS
 Axes = dict[str, list[Any]]
 
 
-def expand(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> list[Cell]:
+def expand(
+    loader: ConfigLoader,
+    config: DictConfig,
+    arguments: Sequence[str],
+    named: Callable[[int], None] = lambda count: None,
+) -> list[Cell]:
     """The distinct cells of a grid, in the order of its axes.
 
     config: composed from the defaults and the overrides that are no axes.
-    arguments: the command line's overrides.
+    arguments: the command line's overrides. named: told how many cells the axes name, doubles included.
     """
     parser = OverridesParser.create(config_loader=loader)
     overrides = [o for o in parser.parse_overrides(list(arguments)) if not o.is_hydra_override()]
@@ -39,12 +44,15 @@ def expand(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -
         str(o.input_line) for o in overrides if not o.is_sweep_override() and o.key_or_group not in GROUPS
     ]
     cells: dict[str, Cell] = {}
+    count = 0
     bases = list(_compositions(loader, config, fixed, groups))
     _check_taken(bases, axes)
     for base in bases:
         for values in _spanned(base, axes):
             one = Cell.of(values)
             cells.setdefault(one.id, one)
+            count += 1
+    named(count)
     return list(cells.values())
 
 
@@ -86,6 +94,8 @@ def _values(loader: ConfigLoader, override: Override) -> list[Any]:
         values = [_unquoted(value) for value in override.sweep_iterator()]
     else:
         values = [override.value()]
+    if key in GROUPS and not all(isinstance(value, str) for value in values):
+        raise RequestError(f"{override.input_line}: {key} is chosen by name, as in {key}=…")
     if not values:
         raise RequestError(f"{override.input_line}: the axis is empty; give {key} at least one value")
     return values

@@ -10,65 +10,23 @@ Several seeds cross a layer together.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep import draws, laws, layer
-from sweep.activations import Activation
-from sweep.initializers import Scheme
-from sweep.layer import Affine, Signal
+from sweep.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Run, blank, runs_of
+from sweep.layer import Affine
 from sweep.statistics import moments_of
+
+__all__ = ["BACKWARD", "FORWARD", "KERNEL_VERSION", "Chain", "ChainStatistics", "propagate"]
 
 Array = NDArray[Any]
 # observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
 Observer = Callable[[str, int, int, int, Array], None]
 
 KERNEL_VERSION = "1"  # part of every cell's identity: a change of numbers is a change of version
-
-FORWARD = ("mean", "std", "rms", "pre_rms", "flat", "dead", "sample_cosine", "neuron_corr")
-BACKWARD = ("delta_std", "delta_rms", "grad_std", "grad_rms")
-_SCALED = ("mean", "std", "rms", "pre_rms")  # what of h scales with the weights
-
-
-@dataclass(frozen=True)
-class Chain:
-    """One kind of network in a stack.
-
-    depth: how far it is pushed. backward: the depths from which a gradient is sent back.
-    """
-
-    scheme: Scheme
-    act: Activation
-    bias_std: float
-    depth: int
-    backward: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class ChainStatistics:
-    """What was measured of one chain; NaN where a statistic is not defined.
-
-    forward: name -> (seeds, depth + 1), by layer. backward: depth -> name -> (seeds, depth + 1).
-    histogram: (seeds, depth + 1, 30) counts of h by layer, or None.
-    """
-
-    forward: dict[str, Array]
-    backward: dict[int, dict[str, Array]]
-    histogram: Array | None
-
-    def of_seed(self, index: int) -> "ChainStatistics":
-        """Those of one seed: the same arrays without their first axis."""
-        return ChainStatistics(
-            {name: values[index] for name, values in self.forward.items()},
-            {
-                depth: {name: values[index] for name, values in columns.items()}
-                for depth, columns in self.backward.items()
-            },
-            None if self.histogram is None else self.histogram[index],
-        )
 
 
 def propagate(
@@ -93,65 +51,6 @@ def propagate(
     return stack.statistics
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A chain that is read off a run. log2: how much larger its weights are, by layer from 1."""
-
-    chain: Chain
-    index: int  # in the order the chains were given
-    statistics: ChainStatistics
-    log2: Array
-
-
-@dataclass
-class _Run:
-    """A chain on its way. Exponents and affines by layer, of every network."""
-
-    scheme: Scheme
-    act: Activation
-    bias_std: float
-    members: list[_Member]
-    signal: Signal
-    exponents: list[Array]
-    affines: list[Affine] = field(default_factory=list)
-    tape: list[tuple[Array, Array]] = field(default_factory=list)  # (h below, act'(z)) by layer
-    forgotten: Array | None = None  # memory to be written again: new memory would cost page faults
-
-    @property
-    def depth(self) -> int:
-        return max(member.chain.depth for member in self.members)
-
-    @property
-    def backward(self) -> list[int]:
-        """The depths from which gradients are sent back, deepest first."""
-        return sorted({depth for member in self.members for depth in member.chain.backward}, reverse=True)
-
-    def spare(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """An array to write the next h to."""
-        spare, self.forgotten = self.forgotten, None
-        return spare if spare is not None and spare.shape == shape else np.empty(shape, dtype)
-
-    def record(self, number: int, measured: layer.Measured) -> None:
-        for member in self.members:
-            if number <= member.chain.depth:
-                factor = np.full(1, member.log2[:number].sum())
-                for name, values in measured.items():
-                    own = laws.scaled(values, factor) if name in _SCALED and factor[0] else values
-                    member.statistics.forward[name][:, number] = own
-
-    def record_gradients(self, kind: str, number: int, std: Array, rms: Array, exponents: Array) -> None:
-        """std, rms, exponents: (gradients, seeds), the deepest start first."""
-        for member in self.members:
-            for i, depth in enumerate(self.backward[: len(std)]):
-                if depth in member.chain.backward:
-                    log2 = member.log2[number:depth].sum()
-                    if kind == "grad":
-                        log2 += member.log2[: number - 1].sum()
-                    columns = member.statistics.backward[depth]
-                    columns[f"{kind}_std"][:, number] = laws.scaled(std[i], exponents[i] + log2)
-                    columns[f"{kind}_rms"][:, number] = laws.scaled(rms[i], exponents[i] + log2)
-
-
 class _Stack:
     """The chains of one call."""
 
@@ -168,10 +67,10 @@ class _Stack:
         self.widths, self.seeds, self.batch, self.dtype = widths, seeds, batch, dtype
         self.observe = observe
         self.base = chains[0].scheme.base
-        self.statistics = [_blank(chain, len(seeds), histogram) for chain in chains]
+        self.statistics = [blank(chain, len(seeds), histogram) for chain in chains]
         x = np.stack([draws.inputs(seed, batch, widths[0]) for seed in seeds]).astype(dtype, copy=False)
         signal, measured = layer.measure_inputs(x)
-        self.runs: list[_Run] = _runs(chains, self.statistics, widths, signal)
+        self.runs: list[Run] = runs_of(chains, self.statistics, widths, signal)
         for run in self.runs:
             run.record(0, measured)
             self._show(run, 0)
@@ -196,7 +95,7 @@ class _Stack:
             del self._units[number]
             self._first = None
 
-    def _forward(self, run: _Run, number: int) -> None:
+    def _forward(self, run: Run, number: int) -> None:
         fan_in, fan_out = self.widths[number - 1], self.widths[number]
         below, unit = run.signal, self._unit(number)
         if number == 1 and len(self.runs) > 1 and self._first is None and unit is not None:
@@ -230,7 +129,7 @@ class _Stack:
             run.tape.append((below.mantissa, slope))
         self._show(run, number)
 
-    def _backward(self, run: _Run) -> None:
+    def _backward(self, run: Run) -> None:
         """Send the gradients of every depth back through the layers of `run`, which are forgotten."""
         delta = np.empty((0, len(self.seeds), self.batch, self.widths[run.backward[0]]), self.dtype)
         exponents = np.empty((0, len(self.seeds)), np.int64)  # dL/dh = delta · 2^exponent
@@ -256,7 +155,7 @@ class _Stack:
             run.record_gradients("delta", number - 1, std, rms, exponents)
             exponents, _ = layer.recentre(delta, exponents, rms)
 
-    def _started(self, run: _Run, number: int, delta: Array, exponents: Array) -> tuple[Array, Array]:
+    def _started(self, run: Run, number: int, delta: Array, exponents: Array) -> tuple[Array, Array]:
         """The gradients with G added to them: the one that starts at this layer."""
         upstream = self._upstream(self.widths[number])
         grown = np.concatenate([delta, upstream[None]])
@@ -305,14 +204,14 @@ class _Stack:
             self._units[number] = unit
         return self._units[number]
 
-    def _bias(self, run: _Run, number: int) -> Array | None:
+    def _bias(self, run: Run, number: int) -> Array | None:
         if not run.bias_std:
             return None
         fans = self.widths[number - 1], self.widths[number]
         drawn = [draws.biases(seed, self.base, number, *fans) for seed in self.seeds]
         return run.bias_std * np.stack(drawn).astype(np.float64)
 
-    def _show(self, run: _Run, number: int) -> None:
+    def _show(self, run: Run, number: int) -> None:
         for member in run.members:
             if number > member.chain.depth:
                 continue
@@ -324,7 +223,7 @@ class _Stack:
                 h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
                 self.observe("h", member.index, member.chain.depth, number, h)
 
-    def _show_gradients(self, run: _Run, number: int, weight_gradient: Array, exponents: Array) -> None:
+    def _show_gradients(self, run: Run, number: int, weight_gradient: Array, exponents: Array) -> None:
         if self.observe is None:
             return
         for member in run.members:
@@ -333,36 +232,6 @@ class _Stack:
                     log2 = member.log2[: number - 1].sum() + member.log2[number:depth].sum()
                     values = laws.scaled(weight_gradient[i, 0], float(exponents[i, 0]) + log2)
                     self.observe("dW", member.index, depth, number, values)
-
-
-def _runs(
-    chains: Sequence[Chain], statistics: Sequence[ChainStatistics], widths: Sequence[int], signal: Signal
-) -> list[_Run]:
-    """The chains, those that one law covers as members of one run."""
-    runs: dict[Any, _Run] = {}
-    for index, chain in enumerate(chains):
-        own_widths = widths[: chain.depth + 1]
-        unit = laws.unit_of(chain.scheme, chain.act, chain.bias_std, own_widths)
-        if unit is None:
-            log2 = np.zeros(chain.depth)
-            key: Any = index
-        else:
-            log2 = laws.log2_factors(chain.scheme, unit, own_widths)
-            key = unit, chain.act
-        member = _Member(chain, index, statistics[index], log2)
-        if key not in runs:
-            scheme = chain.scheme if unit is None else unit
-            runs[key] = _Run(scheme, chain.act, chain.bias_std, [], signal, [signal.exponent])
-        runs[key].members.append(member)
-    return list(runs.values())
-
-
-def _blank(chain: Chain, seeds: int, histogram: bool) -> ChainStatistics:
-    return ChainStatistics(
-        {name: np.full((seeds, chain.depth + 1), np.nan) for name in FORWARD},
-        {depth: {name: np.full((seeds, depth + 1), np.nan) for name in BACKWARD} for depth in chain.backward},
-        np.zeros((seeds, chain.depth + 1, layer.HISTOGRAM_BINS), np.int64) if histogram else None,
-    )
 
 
 def _weight_gradient(below: Array, delta: Array) -> Array:

@@ -5,7 +5,19 @@ CELL_KEYS = ("depth", "width", "widths", "seed", "bias_std", "batch", "dtype", "
 AXES = (*GROUPS, *CELL_KEYS)
 
 RUN_GROUPS = ("grid", "executor")
-RUN_KEYS = ("study", "root", "n_jobs", "shard", "fail_fast", "report", "histogram", "verdict")
+RUN_KEYS = (
+    "study",
+    "root",
+    "n_jobs",
+    "shard",
+    "dry_run",
+    "retry_failed",
+    "overwrite",
+    "fail_fast",
+    "report",
+    "histogram",
+    "verdict",
+)
 VERDICT_PARTS = (
     "symmetric",
     "exploding",

@@ -43,6 +43,7 @@ class Stack:
     profile: tuple[int, ...]
     seconds: float
     bytes: int
+    flops: int = 0
 
 
 @dataclass(frozen=True)
@@ -196,7 +197,7 @@ def _stack(cells: list[Cell]) -> Stack:
         + len(cells) * _SECONDS_PER_CELL
     )
     size = itemsize * seeds * ((weights if kept else widest * widest) + held + kept)
-    return Stack(tuple(cells), profile, seconds, size)
+    return Stack(tuple(cells), profile, seconds, size, seeds * flops)
 
 
 def _sums(profile: Sequence[int], depth: int) -> tuple[int, int]:

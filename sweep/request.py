@@ -24,7 +24,9 @@ def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str])
     """Run the grid that `arguments` and the preset span; returns the exit status."""
     own = grid.without_hydra(config)
     options = Options.of(cell.plain(own), default_study=config.grid.name)
-    return run(grid.expand(loader, config, arguments), options, _record(own, arguments))
+    named: list[int] = []
+    cells = grid.expand(loader, config, arguments, named.append)
+    return run(cells, options, _record(own, arguments), duplicates=sum(named) - len(cells))
 
 
 def _command() -> str:

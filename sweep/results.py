@@ -8,34 +8,45 @@ from typing import TYPE_CHECKING, Any
 from sweep import activations, check
 from sweep.errors import SweepError
 from sweep.store import Study
-from sweep.verdict import JUDGED, Thresholds, flat_share_of, verdict
+from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 def load(
-    path: str | Path, table: str = "cells", thresholds: Thresholds | Mapping[str, Any] | None = None
+    path: str | Path,
+    table: str = "cells",
+    thresholds: Thresholds | Mapping[str, Any] | None = None,
+    versions: str = "newest",
 ) -> "pd.DataFrame":
     """The results of a study, each cell (or each cell and layer) once.
 
-    path: the study's folder, as in 'outputs/standard'. table: 'cells' (a row per cell, with the
+    path: the study's folder or URL, as in 'outputs/standard'. table: 'cells' (a row per cell, with the
     last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
     `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
+    versions: 'newest' has each experiment once, by the newest kernel that computed it; 'all' has the
+    older results too.
     Raises StoreError where there is no study, RequestError for an unknown table or threshold.
     """
     check.option("table", table, ("cells", "layers"))
+    check.option("versions", versions, ("newest", "all"))
     wanted = Thresholds.of(thresholds)
-    study = Study(Path(path))
+    study = Study(path)
     study.check_readable()
-    frame: pd.DataFrame = study.read(table).to_pandas()
+    frame: pd.DataFrame = study.read(table, versions=versions).to_pandas()
     return _judged(frame, study, wanted) if table == "cells" else frame
 
 
 def thresholds(path: str | Path) -> Thresholds:
     """Those of the study's newest run; the defaults where none is recorded."""
-    records = sorted(Path(path).glob("runs/*/verdict.json"))
-    return Thresholds.of(json.loads(records[-1].read_text()) if records else None)
+    place = Study(path).place
+    for name in sorted(place.folders("runs"), reverse=True):
+        try:
+            return Thresholds.of(json.loads(place.read(f"runs/{name}/verdict.json")))
+        except FileNotFoundError:
+            continue
+    return DEFAULT
 
 
 def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
@@ -46,7 +57,8 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     if not other.any():
         return cells
     again = cells[other]
-    layers: pd.DataFrame = study.read("layers").select(["cell_id", "layer", *JUDGED]).to_pandas()
+    stored = study.read("layers", versions="all").select(["cell_id", "layer", *JUDGED])
+    layers: pd.DataFrame = stored.to_pandas()
     layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values("layer")
     by_cell = dict(iter(layers.groupby("cell_id", sort=False)))
     shares = {spec: _flat_share(*spec) for spec in set(zip(again["act"], again["act_params"], strict=True))}

@@ -1,9 +1,7 @@
-"""The study on disk: one Parquet schema, atomic parts, and what is stored already.
+"""The study: what is stored already, adding to it, reading it with every cell once, and tidying it.
 
-A part is written whole under a name that begins with a dot, which readers skip, and renamed.
-Its layers come first; the cells part of the same name is the commit, so a layers part without
-one never counts. Nothing here ever locks: a writer adds parts under names of its own, and tidying
-removes only rows that win nowhere, so that any number of writers may share a study.
+Nothing here ever locks: a writer adds parts under names of its own, and removes only rows that win
+nowhere, so that any number of writers may share a study (see `parts`).
 """
 
 import contextlib
@@ -11,146 +9,223 @@ import errno
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
 
+from sweep import parts, places
 from sweep.errors import StoreError
-from sweep.provenance import provenance
-from sweep.tables import CELLS, LAYERS, SCHEMA_VERSION
+from sweep.parts import RANK
+from sweep.tables import SCHEMA_VERSION
 
 _MARKER = "study.json"
-# A layers part this old whose cells part never came belongs to a writer that died in between.
+_STAMP = "%Y%m%dT%H%M%S"
+# Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
 _ORPHAN_SECONDS = 3600.0
 _FOLDERS = ("cells", "layers", "runs")
-_MAKING = (*_FOLDERS, _MARKER)  # what is there while a study is made
-_READ_ATTEMPTS = 10
-_SCHEMAS = {"cells": CELLS, "layers": LAYERS}
+_MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made
+_ATTEMPTS = 20
+_TIDYINGS = 5
 
 
 class Study:
-    """One growing data set of results, in the folder `path`."""
+    """One growing data set of results, in a folder or under the URL of an object store."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: str | Path) -> None:
+        self.place = places.place(path)
+        self.remote = places.is_url(path)
+        self.path: Any = self.place.root if self.remote else Path(self.place.root)
+        self.writer = _name(datetime.now(UTC))
+        self._rewrites = 0
 
     def check(self) -> None:
         """Raise StoreError if the folder is no study, or one of a newer program; writes nothing."""
-        if not self.path.exists():
-            blocked = next((p for p in self.path.parents if p.exists() and not p.is_dir()), None)
+        if not self.remote:
+            self._check_folder(Path(self.place.root))
+        if self.exists():
+            self.check_readable()
+
+    def _check_folder(self, path: Path) -> None:
+        if not path.exists():
+            blocked = next((p for p in path.parents if p.exists() and not p.is_dir()), None)
             if blocked:
-                raise StoreError(f"cannot write to {self.path}: {blocked} is a file; choose another root=…")
-            parent = next(p for p in self.path.absolute().parents if p.exists())
+                raise StoreError(f"cannot write to {path}: {blocked} is a file; choose another root=…")
+            parent = next(p for p in path.absolute().parents if p.exists())
             if not os.access(parent, os.W_OK | os.X_OK):
-                raise StoreError(
-                    f"cannot write to {self.path}: {parent} is not writable; choose another root=…"
-                )
+                raise StoreError(f"cannot write to {path}: {parent} is not writable; choose another root=…")
             return
-        if not self.path.is_dir():
-            raise StoreError(f"{self.path} is a file, not a study; choose another study=… or root=…")
-        marker = self.path / _MARKER
-        if not marker.exists():
-            # Another writer may be making this study at this moment.
-            names = (path.name for path in sorted(self.path.iterdir()))
-            other = next((n for n in names if n not in _MAKING and not n.startswith(f".{_MARKER}")), None)
-            if other:
-                raise StoreError(
-                    f"{self.path} holds something else ('{other}'); choose another study=… or root=…"
-                )
+        if not path.is_dir():
+            raise StoreError(f"{path} is a file, not a study; choose another study=… or root=…")
+        if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+            raise StoreError(f"cannot write to {path}: it is not writable; choose another study=… or root=…")
+        if (path / _MARKER).exists():
             return
-        self.check_readable()
+        # Another writer may be making this study at this moment.
+        names = (entry.name for entry in sorted(path.iterdir()))
+        other = next((n for n in names if n not in _MAKING and not n.startswith(f".{_MARKER}")), None)
+        if other:
+            raise StoreError(f"{path} holds something else ('{other}'); choose another study=… or root=…")
 
     def check_readable(self) -> None:
         """Raise StoreError if there is no study here that this program can read."""
-        if not self.exists():
-            raise StoreError(f"{self.path} is no study (it has no {_MARKER}): make one with python -m sweep")
-        _check_marker(self.path / _MARKER)
+        try:
+            marker = self.place.read(_MARKER)
+        except (FileNotFoundError, NotADirectoryError):
+            raise StoreError(
+                f"{self.path} is no study (it has no {_MARKER}): make one with python -m sweep"
+            ) from None
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreError(f"cannot read {self.path}: {reason}; is this yours to read?") from error
+        self._check_marker(marker)
+
+    def _check_marker(self, marker: bytes) -> None:
+        try:
+            found: Mapping[str, Any] = json.loads(marker)
+            program, schema = found["program"], int(found["schema"])
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(
+                f"{self.path}/{_MARKER} cannot be read as the mark of a study; choose another study=…"
+            ) from None
+        if program != "sweep":
+            raise StoreError(f"{self.path} is a study of '{program}', not of sweep; choose another study=…")
+        if schema > SCHEMA_VERSION:
+            raise StoreError(
+                f"{self.path} has schema {schema}, newer than this program's {SCHEMA_VERSION}: "
+                "upgrade sweep or choose another study=…"
+            )
 
     def create(self) -> None:
         """Make the folders and the marker of a new study."""
-        with self._writing():
-            for folder in _FOLDERS:
-                (self.path / folder).mkdir(parents=True, exist_ok=True)
-                if not os.access(self.path / folder, os.W_OK | os.X_OK):
-                    raise PermissionError(errno.EACCES, f"{folder} is not writable")
-            marker = {"program": "sweep", "schema": SCHEMA_VERSION}
-            _write_whole(self.path / _MARKER, json.dumps(marker).encode())
+        with parts.writing(self.place.root):
+            if not self.remote:
+                for folder in _FOLDERS:
+                    (self.path / folder).mkdir(parents=True, exist_ok=True)
+                    if not os.access(self.path / folder, os.W_OK | os.X_OK):
+                        raise PermissionError(errno.EACCES, f"{folder} is not writable")
+            marker = json.dumps({"program": "sweep", "schema": SCHEMA_VERSION}).encode()
+            self.place.write(_MARKER, marker)
 
     def exists(self) -> bool:
         """Whether there is a study, and not merely a folder."""
-        return (self.path / _MARKER).exists()
+        try:
+            return _MARKER in self.place.files("")
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StoreError(f"cannot read {self.path}: {reason}; choose another root=…") from error
 
-    def statuses(self) -> dict[str, str]:
-        """cell_id -> 'ok' or 'failed', of every stored cell."""
-        if not self.exists():
-            return {}
-        table = self.read("cells", ["cell_id", "status"])
-        return dict(zip(table["cell_id"].to_pylist(), table["status"].to_pylist(), strict=True))
+    def outrank(self, run_id: str) -> None:
+        """See to it that what this writer writes wins over the results of the run `run_id`."""
+        if self.writer <= run_id:  # this machine's clock is behind the other's
+            then = datetime.strptime(run_id.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+            self.writer = _name(then + timedelta(seconds=1))
 
     def write(self, name: str, cells: pa.Table, layers: pa.Table) -> None:
         """Add one part; it is stored when this returns."""
-        with self._writing():
-            for folder, table in (("layers", layers), ("cells", cells)):
-                self._write_part(folder, name, table)
+        with parts.writing(self.place.root):
+            parts.write(self.place, name, cells, layers)
 
-    @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            reason = f"{error.strerror}; what is stored is safe"
-            raise StoreError(f"cannot write to {self.path}: {reason}; choose another root=…") from error
+    def statuses(self) -> dict[str, str]:
+        """cell_id -> 'ok' or 'failed', of every stored cell."""
+        return Stored(self).statuses
 
     def newest(self) -> float:
         """When the last part was written, in seconds of the epoch; 0 if none was."""
-        return max(
-            (path.stat().st_mtime for path in (self.path / "cells").glob("[!._]*.parquet")), default=0.0
-        )
+        return max((self._modified(f"cells/{name}") for name in parts.names(self.place)), default=0.0)
 
-    def read(self, table: str, columns: list[str] | None = None) -> pa.Table:
-        """'cells' or 'layers', each cell once: a stored result wins over a failure.
+    def read(self, table: str, columns: list[str] | None = None, versions: str = "newest") -> pa.Table:
+        """'cells' or 'layers', each cell once: a result wins over a failure, a later one over an earlier.
 
-        Raises StoreError, naming the part, where one cannot be read.
+        versions: 'newest' leaves out a cell where a newer kernel's result of the same experiment is
+        stored; 'all' has both. Raises DamagedError, naming the part, where one cannot be read.
         """
-        for _ in range(_READ_ATTEMPTS - 1):
-            with contextlib.suppress(FileNotFoundError):  # another writer has tidied meanwhile
-                return self._read(table, columns)
-        try:
-            return self._read(table, columns)
-        except FileNotFoundError as error:
-            raise StoreError(
-                f"{self.path} misses a part ({_one_line(error)}): restore it, or remove its cells part"
-            ) from error
 
-    def _read(self, table: str, columns: list[str] | None) -> pa.Table:
-        wanted = None if columns is None else [*columns, *({"cell_id", "status"} - set(columns))]
-        cells = self._rows("cells", wanted if table == "cells" else ["cell_id", "status"])
-        keep, unique = _winners(cells)
-        if table == "cells":
-            return (cells if unique else cells.take(keep)).drop_columns(["part"])
-        layers = self._rows("layers", None)
-        if not unique:
-            layers = layers.filter(pc.is_in(_place(layers), value_set=_place(cells.take(keep))))
-        return layers.drop_columns(["part"])
+        def attempt() -> pa.Table:
+            chosen = parts.names(self.place)
+            wanted = None if columns is None else [*columns, *_missing(columns, RANK)]
+            cells = parts.read(self.place, "cells", chosen, wanted if table == "cells" else list(RANK))
+            keep, unique = parts.winners(cells)
+            rows = cells if unique else cells.take(keep)
+            old = self._outdated(chosen) if versions == "newest" else None
+            if table == "layers":
+                wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id",))]
+                layers = parts.read(self.place, "layers", chosen, wanted)
+                if not unique:
+                    layers = layers.filter(pc.is_in(_place(layers), value_set=_place(rows)))
+                rows = layers
+            if old is not None and len(old):
+                rows = rows.filter(pc.invert(pc.is_in(rows["cell_id"], value_set=old)))
+            return rows.drop_columns(["part"])
 
-    def tidy(self) -> None:
-        """Remove superseded rows and orphaned parts, so that plain readers see each cell once."""
-        for name in self._orphans():
-            (self.path / "layers" / name).unlink(missing_ok=True)
-        if not self.exists():
-            return
+        return self._settled(attempt)
+
+    def _settled(self, attempt: Callable[[], Any]) -> Any:
+        """What `attempt` reads, once no other writer tidies a part away while it does."""
+        for number in range(_ATTEMPTS):
+            try:
+                return attempt()
+            except FileNotFoundError as error:
+                missing = error
+                time.sleep(0.01 * number)
+        reason = " ".join(str(missing).split())
+        raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
+
+    def _outdated(self, chosen: set[str]) -> pa.Array:
+        """The ids of cells of which a newer kernel version's result is stored."""
+        kernels = parts.read(self.place, "cells", chosen, ["cell_id", "kernel_version"])
+        if pc.count_distinct(kernels["kernel_version"]).as_py() < 2:
+            return pa.array([], pa.string())
+        columns = [*RANK, *SPEC, "kernel_version"]
+        rows = parts.read(self.place, "cells", chosen, columns).drop_columns(["part"]).to_pylist()
+        rank = {
+            row["cell_id"]: (row["status"] == "ok", _version(row["kernel_version"]))
+            for row in sorted(rows, key=lambda row: bool(row["status"] == "ok"))
+        }
+        best: dict[tuple[Any, ...], str] = {}
+        for row in rows:
+            spec, cell_id = tuple(str(row[name]) for name in SPEC), row["cell_id"]
+            if rank[cell_id] > rank[best.setdefault(spec, cell_id)]:
+                best[spec] = cell_id
+        newest = set(best.values())
+        return pa.array([cell_id for cell_id in rank if cell_id not in newest], pa.string())
+
+    def set_aside(self, names: Mapping[str, str]) -> None:
+        """Move damaged parts to the folder `quarantine`; their cells count as not stored."""
+        with parts.writing(self.place.root):
+            for name in names:
+                for folder in ("cells", "layers"):  # the commit first
+                    self.place.move(f"{folder}/{name}", f"quarantine/{folder}/{name}")
+
+    def copied(self, path: Path) -> None:
+        """Write this study's rows as a study of one part in the folder `path`."""
+        other = Study(path)
+        other.create()
+        other.write(f"{other.writer}-000000.parquet", self.read("cells"), self.read("layers"))
+
+    def tidy(self, dead: Callable[[str], bool | None] = lambda writer: None) -> None:
+        """Remove superseded rows, and what dead writers left, so that plain readers see each cell once.
+
+        dead: whether the writer of that name has ended; None where nobody knows.
+        """
+        with parts.writing(self.place.root):
+            self._remove_leftovers(dead)
+            for _ in range(_TIDYINGS):  # another writer that tidies too may leave copies of the same rows
+                if not self.exists() or not self._remove_superseded():
+                    return
+
+    def _remove_superseded(self) -> bool:
         try:
-            cells = self._rows("cells", ["cell_id", "status"])
+            cells = parts.read(self.place, "cells", parts.names(self.place), list(RANK))
         except FileNotFoundError:  # another writer is at it
-            return
-        keep, unique = _winners(cells)
+            return True
+        keep, unique = parts.winners(cells)
         if unique:
-            return
+            return False
         kept = set(keep.to_pylist())
         doomed: dict[str, list[str]] = {}
         for row, (cell_id, part) in enumerate(
@@ -159,116 +234,131 @@ class Study:
             if row not in kept:
                 doomed.setdefault(part, []).append(cell_id)
         for part, ids in doomed.items():
-            self._remove(part, pa.array(ids))
+            with contextlib.suppress(FileNotFoundError):  # another writer was quicker
+                self.replace([part], without=pa.array(ids))
+        return True
 
-    def _remove(self, part: str, ids: pa.Array) -> None:
-        # A crash half-way leaves rows that their winners, in other parts, still supersede.
-        remaining = {}
-        for folder in ("cells", "layers"):
-            try:
-                table = pq.read_table(self.path / folder / part, schema=_SCHEMAS[folder])
-            except FileNotFoundError:  # another writer was quicker
-                return
-            remaining[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], ids)))
-        if remaining["cells"].num_rows:
-            self.write(part, remaining["cells"], remaining["layers"])
-        else:
-            for folder in ("cells", "layers"):  # the commit first
-                (self.path / folder / part).unlink(missing_ok=True)
+    def replace(self, sources: list[str], without: pa.Array | None = None) -> str | None:
+        """Put the rows of some parts into one new part, less the cells of `without`; returns its name.
 
-    def _parts(self, folder: str) -> set[str]:
-        return {path.name for path in (self.path / folder).glob("[!._]*.parquet")}
+        A crash half-way leaves rows twice, of which one wins.
+        """
+        tables = {folder: parts.read(self.place, folder, sources) for folder in ("cells", "layers")}
+        keep, unique = parts.winners(tables["cells"])
+        if not unique:
+            tables["cells"] = tables["cells"].take(keep)
+            kept = pc.is_in(_place(tables["layers"]), value_set=_place(tables["cells"]))
+            tables["layers"] = tables["layers"].filter(kept)
+        if without is not None:
+            for folder, table in tables.items():
+                tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))
+        name: str | None = None
+        if tables["cells"].num_rows:
+            name = parts.rewritten(self.writer, self._rewrites, sources)
+            self._rewrites += 1
+            cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
+            parts.write(self.place, name, cells, layers)
+        for source in sources:
+            parts.remove(self.place, source)
+        return name
 
-    def _orphans(self) -> Iterator[str]:
-        for name in self._parts("layers") - self._parts("cells"):
-            with contextlib.suppress(FileNotFoundError):
-                age = time.time() - (self.path / "layers" / name).stat().st_mtime
-                if age > _ORPHAN_SECONDS:
-                    yield name
+    def compact(self, rows: int) -> None:
+        """Put small parts together, into parts of about so many rows of layers each."""
+        with parts.writing(self.place.root):
+            sizes = self._settled(lambda: parts.sizes(self.place, parts.names(self.place)))
+            group: list[str] = []
+            for name in [name for name in sorted(sizes) if sizes[name] < rows / 2] + [""]:
+                if group and (not name or sum(sizes[one] for one in group) + sizes[name] > rows):
+                    if len(group) > 1:
+                        with contextlib.suppress(FileNotFoundError):  # somebody tidies: next time
+                            self.replace(group)
+                    group = []
+                group.append(name)
 
-    def _rows(self, folder: str, columns: list[str] | None) -> pa.Table:
-        """Every row of the committed parts, with the name of its part."""
-        schema = _SCHEMAS[folder]
-        paths = [str(self.path / folder / name) for name in sorted(self._parts("cells"))]
-        names = schema.names if columns is None else columns
-        dataset = ds.dataset(paths, schema=schema, format="parquet")
-        batches = []
+    def _remove_leftovers(self, dead: Callable[[str], bool | None]) -> None:
+        for folder in ("layers", "cells"):
+            found = self.place.files(folder)
+            committed = parts.names(self.place) if folder == "layers" else set(found)
+            abandoned = [
+                name
+                for name in found
+                if (name.startswith(".") or name not in committed)
+                and self._abandoned(f"{folder}/{name}", dead(parts.writer_of(name)))
+            ]
+            # Once its writer has ended, what is not committed will never be.
+            committed = parts.names(self.place) if abandoned else committed
+            for name in abandoned:
+                if name not in committed:
+                    self.place.remove(f"{folder}/{name}")
+
+    def _abandoned(self, path: str, dead: bool | None) -> bool:
+        if dead is not None:
+            return dead
+        modified = self._modified(path)
+        return modified > 0 and time.time() - modified > _ORPHAN_SECONDS
+
+    def _modified(self, path: str) -> float:
         try:
-            for tagged in dataset.scanner(columns=names).scan_batches():
-                batch, part = tagged.record_batch, Path(tagged.fragment.path).name
-                batches.append(batch.append_column("part", pa.array([part] * len(batch), pa.string())))
-        except pa.ArrowInvalid as error:
-            reason = _one_line(error)
-            raise StoreError(
-                f"{self.path} has a part that cannot be read ({reason}): move it away"
-            ) from error
-        empty = pa.schema([schema.field(name) for name in names]).append(pa.field("part", pa.string()))
-        return pa.Table.from_batches(batches, empty)
+            return self.place.modified(path)
+        except FileNotFoundError:
+            return 0.0
 
-    def _write_part(self, folder: str, name: str, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        table = table.cast(_SCHEMAS[folder]).replace_schema_metadata(_metadata())
-        pq.write_table(table, sink, compression="zstd")
-        _write_whole(self.path / folder / name, sink.getvalue())
+
+class Stored:
+    """What is stored of a study, kept up to date while others write to it.
+
+    statuses: cell_id -> 'ok' or 'failed'. newest_run: the latest run_id of them, '' if there is none.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.statuses: dict[str, str] = {}
+        self.newest_run = ""
+        self._seen: set[str] = set()
+        if study.exists():
+            study._settled(self.refresh)
+
+    def refresh(self) -> None:
+        """Take in the parts that are new; FileNotFoundError where one is tidied away at this moment."""
+        place = self.study.place
+        new = parts.names(place) - self._seen
+        rows = parts.read(place, "cells", new, ["cell_id", "status", "run_id"])
+        self._seen |= new
+        self.newest_run = max(self.newest_run, pc.max(rows["run_id"]).as_py() or "")
+        for cell_id, status in zip(rows["cell_id"].to_pylist(), rows["status"].to_pylist(), strict=True):
+            if self.statuses.get(cell_id) != "ok":
+                self.statuses[cell_id] = status
+
+
+# What makes two rows the same experiment, whatever kernel computed it.
+SPEC = (
+    "init",
+    "init_params",
+    "act",
+    "act_params",
+    "depth",
+    "width",
+    "widths",
+    "seed",
+    "bias_std",
+    "batch",
+    "dtype",
+    "backward",
+)
+
+
+def _name(moment: datetime) -> str:
+    """The name of what a writer writes: sortable by time, and like no other."""
+    return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"
+
+
+def _version(kernel_version: str) -> tuple[int, str]:
+    return (int(kernel_version), "") if kernel_version.isdecimal() else (0, kernel_version)
+
+
+def _missing(columns: list[str], needed: tuple[str, ...]) -> Iterator[str]:
+    return (name for name in needed if name not in columns)
 
 
 def _place(rows: pa.Table) -> pa.Array:
     return pc.binary_join_element_wise(rows["cell_id"], rows["part"], "/").combine_chunks()
-
-
-def _winners(cells: pa.Table) -> tuple[pa.Array, bool]:
-    """Row numbers that count, one per cell, and whether that is all of them.
-
-    The first of the results, else the last of the failures, by the name of the part. However
-    many parts a writer has seen, none ever removes the row that wins over all of them.
-    """
-    if pc.count_distinct(cells["cell_id"]).as_py() == cells.num_rows:
-        return pa.array(range(0)), True
-    ids, parts = cells["cell_id"].to_pylist(), cells["part"].to_pylist()
-    ok = [status == "ok" for status in cells["status"].to_pylist()]
-    best: dict[str, int] = {}
-    for row, cell_id in enumerate(ids):
-        rival = best.setdefault(cell_id, row)
-        wins = ok[row] > ok[rival] or (
-            ok[row] == ok[rival] and (parts[row] < parts[rival] if ok[row] else parts[row] > parts[rival])
-        )
-        if wins:
-            best[cell_id] = row
-    return pa.array(sorted(best.values())), False
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-def _check_marker(marker: Path) -> None:
-    try:
-        found: Mapping[str, Any] = json.loads(marker.read_text())
-        program, schema = found["program"], int(found["schema"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise StoreError(f"{marker} cannot be read as the mark of a study; choose another study=…") from None
-    if program != "sweep":
-        raise StoreError(f"{marker.parent} is a study of '{program}', not of sweep; choose another study=…")
-    if schema > SCHEMA_VERSION:
-        raise StoreError(
-            f"{marker.parent} has schema {schema}, newer than this program's {SCHEMA_VERSION}: "
-            "upgrade sweep or choose another study=…"
-        )
-
-
-def _metadata() -> dict[str, str]:
-    return {"schema": str(SCHEMA_VERSION)} | provenance()
-
-
-def _write_whole(path: Path, content: Any) -> None:
-    """Write under a hidden name, then rename: a reader sees all of it or nothing."""
-    hidden = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with hidden.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        hidden.replace(path)
-    except BaseException:
-        hidden.unlink(missing_ok=True)
-        raise

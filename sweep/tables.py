@@ -18,7 +18,7 @@ from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
 
-SCHEMA_VERSION = 2  # 2: theory
+SCHEMA_VERSION = 2  # 2: theory, and what a failure was
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
 _KEYS = (
@@ -52,7 +52,9 @@ CELLS = pa.schema(
         ("verdict_layer", _whole),
         ("verdict_thresholds", _text),  # those that differ from the defaults, as JSON; else null
         ("status", _text),
-        ("error", _text),
+        ("error", _text),  # its type and message
+        ("error_type", _text),
+        ("traceback", _text),  # its tail
         ("seconds", _real),
         ("kernel_version", _text),
         ("run_id", _text),
@@ -129,7 +131,9 @@ def _cells(
         "init_params": [cell.init_params for cell in cells],
         "act_params": [cell.act_params for cell in cells],
         "status": np.where(ok, "ok", "failed"),
-        "error": result.errors,
+        "error": [None if error is None else str(error) for error in result.errors],
+        "error_type": [None if error is None else error.type for error in result.errors],
+        "traceback": [None if error is None else error.traceback or None for error in result.errors],
         "seconds": result.seconds,
     }
 

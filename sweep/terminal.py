@@ -1,25 +1,33 @@
 """What the terminal shows: progress, the layer table of a cell, the table of a grid."""
 
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from sweep.answer import Fate, answers, counts
 from sweep.cell import Cell
 from sweep.command import show
-from sweep.summary import DepthTable, by_depth, described, number
+from sweep.errors import Failure
+from sweep.estimate import Counts, Expected, duration, si
+from sweep.labels import described, labelled, number, profile
+from sweep.measures import MEASURES
+from sweep.summary import DepthTable, by_depth, condensed
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
 _MOST_DEPTHS = 6
+_MOST_NAMED = 4  # survivors by name
 
 
 def say(line: str) -> None:
@@ -93,10 +101,21 @@ def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
         table.add_column(name, justify="right")
     for row in layers.sort_values("layer").itertuples():
         table.add_row(str(row.layer), *(number(getattr(row, name)) for name in columns))
-    show(table, title, _LAYER_CAPTION)
+    show(table, title, "\n".join([*_profiles(layers), _LAYER_CAPTION]))
+
+
+def _profiles(layers: "pd.DataFrame") -> Iterator[str]:
+    """The signal forward and the gradient backward at a glance, from the input to the last layer."""
+    layers = layers.sort_values("layer")
+    for label, name, arrow in (("rms of h    ", "rms", "→"), ("rms of dL/dh", "delta_rms", "←")):
+        values = layers[name].to_numpy(float)
+        if not np.isnan(values).all():
+            ends = f"{number(values[0], 3)} {arrow} {number(values[-1], 3)}"
+            yield f"{label}  {profile(values.tolist(), _MOST_BLOCKS)}  {ends}"
 
 
 _LAYER_CAPTION = "flat: share of units that pass no gradient; delta, grad: std of dL/dh and dL/dW"
+_MOST_BLOCKS = 40  # of a profile: a deeper network's is thinned
 
 
 # What a narrow terminal is shown: (most depths, with spreads over the seeds). The names stay.
@@ -108,6 +127,30 @@ def show_grid(cells: "pd.DataFrame") -> None:
     summary = by_depth(cells, _MOST_DEPTHS)
     tables = [_grid_table(by_depth(cells, depths, spreads)) for depths, spreads in _NARROWER]
     show(_grid_table(summary), summary.title, summary.caption, narrower=tables)
+    _show_answer(cells)
+
+
+def _show_answer(cells: "pd.DataFrame") -> None:
+    """Who survives and who dies first, by act; then what becomes of all networks."""
+    rows = condensed(labelled(cells), [MEASURES["verdict_layer"]])
+    table = Table()
+    for name in ("act", "survives", "dies first"):
+        table.add_column(name, overflow="fold")
+    for answer in answers(rows):
+        lost = sorted(answer.casualties + answer.limited, key=lambda fate: (fate.depth or 0, fate.since or 0))
+        table.add_row(
+            escape(answer.act),
+            escape(
+                ", ".join(f"{fate.init} to depth {fate.depth}" for fate in answer.survivors[:_MOST_NAMED])
+            ),
+            escape(_death(lost[0])) if lost else "",
+        )
+    show(table, "What survives, by activation", counts(rows))
+
+
+def _death(fate: Fate) -> str:
+    since = f" from layer {fate.since}" if fate.since else ""
+    return f"{fate.init}: {fate.word}{since}"
 
 
 def _grid_table(summary: DepthTable) -> Table:
@@ -121,10 +164,38 @@ def _grid_table(summary: DepthTable) -> Table:
     return table
 
 
-def show_failures(failures: Mapping[str, str]) -> None:
-    """Failed cells by cause, on stderr."""
-    causes: dict[str, int] = {}
-    for error in failures.values():
-        causes[error] = causes.get(error, 0) + 1
-    for error, count in sorted(causes.items(), key=lambda item: -item[1]):
-        say(f"{count} failed: {error}")
+def show_plan(study: str, counts: Counts, expected: Expected) -> None:
+    """What a run would do, on stdout."""
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for name, value in (
+        ("cells", f"{counts.cells:,}"),
+        ("named more than once", f"{counts.duplicates:,}"),
+        ("stored already", f"{counts.stored:,}"),
+        ("failed earlier", f"{counts.failed:,}"),
+        ("to compute", f"{counts.missing:,}"),
+        ("tasks", f"{expected.tasks:,}"),
+        ("workers", f"{expected.workers:,}"),
+        ("work", f"{si(expected.flops)}FLOP"),
+        ("to write", f"{si(expected.bytes)}B"),
+        ("peak memory, at most", f"{si(expected.memory)}B"),
+        ("time to compute", duration(expected.seconds)),
+    ):
+        table.add_row(name, value)
+    caption = "nothing was computed for keeps, nothing was written; leave dry_run=true away to run it"
+    show(table, f"study {study}: what would run", caption)
+
+
+def show_failures(failures: Mapping[str, Failure]) -> None:
+    """Failed cells by cause, on stderr: an error's type and message, whatever numbers are in it."""
+    causes: dict[str, list[Failure]] = {}
+    for failure in failures.values():
+        causes.setdefault(re.sub(r"\d+", "#", str(failure)), []).append(failure)
+    for same in sorted(causes.values(), key=len, reverse=True):
+        others = len({str(failure) for failure in same}) > 1
+        line = " ".join(str(same[0]).split())
+        at = re.findall(r'File "(.*)", line (\d+)', same[0].traceback)
+        where = f" [{at[-1][0].rpartition('/')[2]}:{at[-1][1]}]" if at else ""
+        say(f"{len(same):,} failed: {line}{' (and alike, with other numbers)' if others else ''}{where}")
+    say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")

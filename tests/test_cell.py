@@ -1,8 +1,10 @@
+import json
+import os
 import subprocess
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweep.cell import Cell
@@ -121,3 +123,48 @@ def test_a_bad_value_gets_one_clear_line(values, message):
         cell(**values)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+SPECS = st.fixed_dictionaries(
+    {
+        "init": st.one_of(
+            st.sampled_from([{"name": name} for name in ("xavier", "torch/eye", "zeros", "lsuv")]),
+            st.floats(1e-300, 1e300).map(lambda std: {"name": "normal", "std": std}),
+            st.fixed_dictionaries(
+                {
+                    "name": st.just("variance_scaling"),
+                    "scale": st.floats(1e-3, 1e3),
+                    "mode": st.sampled_from(["fan_in", "fan_out", "fan_avg"]),
+                }
+            ),
+        ),
+        "act": st.floats(0, 0.5).map(lambda slope: {"negative_slope": slope, "name": "leaky_relu"}),
+        "depth": st.integers(1, 2**63 - 1),
+        "width": st.integers(1, 2**63 - 1),
+        "widths": st.none() | st.lists(st.integers(1, 9), min_size=2, max_size=5),
+        "seed": st.integers(0, 2**63 - 1),
+        "bias_std": st.floats(0, 1e300),
+        "batch": st.integers(2, 10**6),
+        "dtype": st.sampled_from(["float32", "float64"]),
+        "backward": st.booleans(),
+    }
+)
+IDS = "import json, sys; from sweep.cell import Cell; print(*(Cell.of(s).id for s in json.load(sys.stdin)))"
+
+
+@settings(deadline=None, max_examples=2, suppress_health_check=list(HealthCheck))
+@given(st.lists(SPECS, min_size=30, max_size=60))
+def test_any_spec_through_json_has_one_identity_in_every_process_and_key_order(specs):
+    expected = [Cell.of(spec).id for spec in specs]
+    shuffled = [{key: spec[key] for key in sorted(spec, reverse=True)} for spec in specs]
+    shuffled = [spec | {"init": dict(reversed(spec["init"].items()))} for spec in shuffled]
+    for seed, given_specs in (("1", specs), ("2", shuffled)):
+        done = subprocess.run(
+            [sys.executable, "-c", IDS],
+            input=json.dumps(given_specs),
+            env=os.environ | {"PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.split() == expected

@@ -270,7 +270,7 @@ def test_a_narrow_terminal_keeps_the_names(sweep_command):
     for columns in (120, 60, 40):
         done = sweep_command(*arguments, COLUMNS=str(columns))
         table = [line for line in done.stdout.splitlines() if line.startswith("│")]
-        assert sum("small_normal" in line for line in table) == 2
+        assert sum("small_normal" in line for line in table) >= 2
         assert all(len(line) <= columns for line in table)
 
 

@@ -8,10 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "errors", "check", "keys", "command", "user_code", "normal", "initializers", "activations", "theory",
-    "draws", "statistics", "layer", "laws", "kernel", "cell", "interactive", "overrides", "grid", "plan",
-    "shards", "compute", "execute", "predicted", "verdict", "provenance", "tables", "store", "results",
-    "summary", "report", "terminal", "cluster", "run", "request", "__main__",
+    "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
+    "activations", "theory", "draws", "statistics", "layer", "laws", "chain", "kernel", "cell", "interactive",
+    "overrides", "grid", "plan", "shards", "pieces", "compute", "pool", "execute", "estimate", "predicted",
+    "verdict", "provenance", "tables", "places", "parts", "store", "results", "labels", "measures",
+    "summary", "answer", "advice", "trial", "report", "plot", "terminal", "runs", "cluster", "drive", "run",
+    "request", "recommend", "__main__", "status", "compact", "verify",
 )  # fmt: skip
 
 

@@ -6,12 +6,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import sweep
-from sweep import plan, summary, tables
+from sweep import labels, plan, summary, tables
 from sweep.execute import run_task
-from sweep.report import curves, draw, heatmap, histograms, style
+from sweep.measures import measure
+from sweep.report import colours, curves, draw, heatmap, histograms, layout, style
 from sweep.store import Study
 from tests.test_cell import cell
 
+STANDARD = ("std", "verdict", "layers", "gradients", "theory")
 INITS = ("zeros", "small_normal", "big_normal", "xavier", "kaiming")
 
 
@@ -37,6 +39,22 @@ def grid(inits=INITS, acts=("tanh", "relu"), depths=(2, 8), widths=(16, 300), se
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory):
     return stored(tmp_path_factory.mktemp("grid") / "study", grid(), histogram=True)
+
+
+def heatmaps(cells, value="std", pages=100, **axes):
+    return heatmap.figures(cells, measure(value), layout.chosen(cells, **axes), pages)
+
+
+def panel_of(cells, value="std", axes=None, **chosen):
+    """The panel at the chosen row and col, and what its figure shares."""
+    arrangement = layout.chosen(cells, **(axes or {}))
+    one = measure(value)
+    frame = layout.arranged(cells, arrangement, [one]).rename(columns=lambda name: name.partition(":")[0])
+    for role, wanted in chosen.items():
+        frame = frame[frame[role] == wanted]
+    word = value == "verdict"
+    scale = colours.verdict_scale() if word else colours.scale_of(one, frame["value"])
+    return frame, heatmap.Picture(one, arrangement, scale, "")
 
 
 def shown(ax):
@@ -65,7 +83,7 @@ def overlaps(figure):
 
 def test_over_seeds_is_the_geometric_mean(frames):
     cells, _ = frames
-    rows = summary.over_seeds(cells).set_index([*summary.PANEL, "depth", "width"])
+    rows = summary.over_seeds(cells).set_index([*labels.PANEL, "depth", "width"])
     own = cells.query("init == 'xavier' and act == 'relu' and depth == 8 and width == 16")["std"]
     row = rows.loc[("xavier", "relu", "", 8, 16)]
     assert row["value"] == pytest.approx(np.exp(np.log(own).mean()))
@@ -75,7 +93,7 @@ def test_over_seeds_is_the_geometric_mean(frames):
 
 
 def test_what_became_of_the_signal_is_marked(frames):
-    rows = summary.over_seeds(frames[0]).set_index([*summary.PANEL, "depth", "width"])["mark"]
+    rows = summary.over_seeds(frames[0]).set_index([*labels.PANEL, "depth", "width"])["mark"]
     assert rows["small_normal", "tanh", "", 8, 300] == summary.VANISHED
     assert rows["big_normal", "relu", "", 8, 300] == summary.EXPLODED
     assert rows["big_normal", "tanh", "", 8, 300] == summary.SATURATED
@@ -96,29 +114,24 @@ def test_nothing_is_averaged_over_an_axis_unseen(tmp_path):
 
 
 def test_a_panel_shows_depth_down_and_width_across(frames):
-    rows = summary.over_seeds(frames[0])
-    panel = rows[(rows["init_label"] == "xavier") & (rows["act_label"] == "tanh")].sort_values(
-        ["depth", "width"]
-    )
-    colours, texts = heatmap.grids(panel, "depth", "width")
-    assert list(colours.index) == [2, 8]
-    assert list(colours.columns) == [16, 300]
+    panel, picture = panel_of(frames[0], row="xavier", col="tanh")
+    places, texts = heatmap.grids(panel, picture)
+    assert list(places.index) == [2, 8]
+    assert list(places.columns) == [16, 300]
     value = panel.query("depth == 8 and width == 300")["value"].item()
-    assert colours.loc[8, 300] == pytest.approx(np.log10(value))
-    assert texts.loc[8, 300] == summary.number(value, 3)
+    assert places.loc[8, 300] == pytest.approx(np.log10(value))
+    assert texts.loc[8, 300] == labels.number(value, 3)
 
 
 def test_one_exploded_cell_does_not_eat_the_colour_scale(frames):
-    rows = summary.over_seeds(frames[0])
-    panel = rows[(rows["init_label"] == "big_normal") & (rows["act_label"] == "relu")]
-    colours, texts = heatmap.grids(panel, "depth", "width")
-    assert colours.to_numpy().max() == heatmap._DECADES
+    places, texts = heatmap.grids(*panel_of(frames[0], row="big_normal", col="relu"))
+    assert places.to_numpy().max() == colours.DECADES
     assert summary.MARKS[summary.EXPLODED] in texts.loc[8, 300]
 
 
 def test_heatmap_has_a_panel_per_init_and_act(frames):
     with style.applied():
-        (figure,) = heatmap.figures(frames[0]).values()
+        (figure,) = heatmaps(frames[0]).values()
         titles = {ax.get_title(loc="left") for ax in figure.axes} - {""}
         assert titles == {f"{init} × {act}" for init in INITS for act in ("tanh", "relu")}
         assert overlaps(figure) == []
@@ -127,7 +140,7 @@ def test_heatmap_has_a_panel_per_init_and_act(frames):
 def test_one_depth_and_width_make_one_overview(tmp_path):
     cells, _ = stored(tmp_path / "study", grid(depths=(3,), widths=(16,)))
     with style.applied():
-        (figure,) = heatmap.figures(cells).values()
+        (figure,) = heatmaps(cells).values()
         labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
         assert labels == ["zeros", "small_normal", "big_normal", "xavier", "kaiming"]
         assert len(shown(figure.axes[0])) == 10
@@ -144,7 +157,8 @@ def test_many_panels_are_paged(tmp_path):
     ]
     frame, layers = stored(tmp_path / "study", cells)
     with style.applied():
-        figures = heatmap.figures(frame)
+        assert list(heatmaps(frame)) == ["std"]  # one depth: init down, width across
+        figures = heatmaps(frame, rows="init", cols="act", x="width", y="depth")
         assert list(figures) == ["std-1", "std-2", "std-3"]
         assert all(isinstance(figure, Figure) for figure in figures.values())
         assert "left out" in curves.figures(frame, layers)["layers"]._supxlabel.get_text()
@@ -180,9 +194,12 @@ def test_the_picture_of_one_cell(tmp_path, values):
     with style.applied():
         figure = histograms.picture(cells.iloc[0], layers)
         assert overlaps(figure) == []
-        strip = figure.axes[-1]
-        titles = [text for text in shown(strip) if text.startswith("layer")]
-        assert len(titles) == min(10, cells["depth"].iloc[0])
+        depth = cells["depth"].iloc[0]
+        if depth > 10:  # a ridge: a histogram for every layer shown, the deepest at the bottom
+            assert len(figure.axes[-1].patches) == 25
+            assert figure.axes[-1].get_yticklabels()[-1].get_text() == str(depth)
+        else:
+            assert len([text for text in shown(figure.axes[-1]) if text.startswith("layer")]) == depth
 
 
 def test_draw_writes_png_and_svg_and_removes_what_is_stale(tmp_path, frames):
@@ -194,12 +211,7 @@ def test_draw_writes_png_and_svg_and_removes_what_is_stale(tmp_path, frames):
     assert (
         {f.name for f in files}
         == {f.name for f in report.iterdir()}
-        == {
-            "std.png",
-            "std.svg",
-            "layers.png",
-            "layers.svg",
-        }
+        == {"index.html"} | {f"{name}.{kind}" for name in STANDARD for kind in ("png", "svg")}
     )
     assert "<text" in (report / "std.svg").read_text(encoding="utf-8")
 
@@ -233,7 +245,7 @@ def test_the_terminal_table_is_at_the_greatest_width(frames):
     ],
 )
 def test_numbers_are_short(value, text):
-    assert summary.number(value) == text
+    assert labels.number(value) == text
 
 
 def test_frames_are_not_changed(frames):
@@ -256,9 +268,9 @@ def test_backward_is_an_axis_and_close_values_are_told_apart(tmp_path):
 def test_a_parameter_that_is_not_the_default_is_shown(tmp_path):
     cells = [cell(init={"name": "normal", "std": 0.5}, act={"name": "leaky_relu", "negative_slope": 0.2},
                   depth=2, width=8, batch=16, seed=s) for s in (0, 1)]  # fmt: skip
-    (label,) = set(summary.labelled(stored(tmp_path / "a", cells)[0])["init_label"])
+    (label,) = set(labels.labelled(stored(tmp_path / "a", cells)[0])["init_label"])
     assert label == "normal std=0.5"
-    assert summary.described("torch/normal", '{"mean":0.0,"std":1.0}') == "torch/normal mean=0 std=1"
+    assert labels.described("torch/normal", '{"mean":0.0,"std":1.0}') == "torch/normal mean=0 std=1"
 
 
 def test_failed_cells_are_marked_where_they_stand(frames):
@@ -271,7 +283,7 @@ def test_failed_cells_are_marked_where_they_stand(frames):
     )
     cells.loc[failed, "status"] = "failed"
     with style.applied():
-        (figure,) = heatmap.figures(cells).values()
+        (figure,) = heatmaps(cells).values()
         (ax,) = [ax for ax in figure.axes if ax.get_title(loc="left") == "xavier × tanh"]
         assert summary.MARKS[summary.FAILED] in shown(ax)
         assert "failed" in figure._supxlabel.get_text()

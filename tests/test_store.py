@@ -1,16 +1,22 @@
 import json
+import math
 import os
 import time
+import uuid
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import sweep
-from sweep import compute, plan, store, tables
-from sweep.errors import StoreError
-from sweep.store import Study
+from sweep import cell as cell_module
+from sweep import compute, parts, places, plan, store, tables
+from sweep.errors import Failure, StoreError
+from sweep.parts import DamagedError
+from sweep.store import Stored, Study
 from tests.test_cell import cell
 from tests.test_plan import grid
 
@@ -29,16 +35,13 @@ def study(tmp_path):
     return made
 
 
-def write(study, name, cells, **options):
-    study.write(f"{name}.parquet", *tables.tables(result_of(cells, **options), "run"))
+def write(study, name, cells, run="run", **options):
+    study.write(f"{name}.parquet", *tables.tables(result_of(cells, **options), run))
 
 
-def fail(study, name, one, error):
-    result = result_of([one])
-    failed = compute.Result(
-        [one], 0.0, [error], np.zeros(1), {k: np.empty(0) for k in result.statistics}, None
-    )
-    study.write(f"{name}.parquet", *tables.tables(failed, "run"))
+def fail(study, name, one, error, run="run"):
+    failed = compute.failed(one, Failure(*error.split(": "), "Traceback"), histogram=False)
+    study.write(f"{name}.parquet", *tables.tables(failed, run))
 
 
 def test_plain_pandas_reads_a_study_as_it_is(study):
@@ -128,7 +131,7 @@ def test_a_write_that_fails_leaves_nothing_behind(study, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store.os, "fsync", full)
+    monkeypatch.setattr(places.os, "fsync", full)
     with pytest.raises(StoreError, match="No space left on device; what is stored is safe"):
         write(study, "a", CELLS[:1])
     assert not list((study.path / "layers").iterdir())
@@ -196,3 +199,139 @@ def test_a_study_that_another_writer_is_just_making_is_no_stranger(tmp_path):
 def test_an_unknown_table_is_refused(study):
     with pytest.raises(sweep.RequestError, match="did you mean 'layers'"):
         sweep.load(study.path, "layer")
+
+
+def test_an_overwriting_run_wins_as_a_whole_and_a_failure_never_hides_a_result(study):
+    write(study, "a", CELLS[:2], run="20260101T000000-aaaaaaaa")
+    write(study, "b", CELLS[:1], run="20260102T000000-aaaaaaaa")
+    fail(study, "c", CELLS[1], "MemoryError: later", run="20260103T000000-aaaaaaaa")
+    cells = sweep.load(study.path).set_index("cell_id")
+    assert cells.loc[CELLS[0].id, "run_id"] == "20260102T000000-aaaaaaaa"
+    assert cells.loc[CELLS[1].id, "status"] == "ok"
+    study.outrank("20991231T235959-ffffffff")
+    assert study.writer > "20991231T235959-ffffffff"
+
+
+def test_a_newer_kernels_result_hides_the_older_one_unless_all_are_asked_for(study, monkeypatch):
+    write(study, "a", CELLS[:3])
+    for module in (tables, cell_module):
+        monkeypatch.setattr(module, "KERNEL_VERSION", "10")
+    newer = [cell_module.Cell(**{name: getattr(one, name) for name in store.SPEC}) for one in CELLS[:2]]
+    write(study, "b", newer)
+    assert {one.id for one in newer}.isdisjoint(one.id for one in CELLS)
+    expected = {newer[0].id, newer[1].id, CELLS[2].id}
+    assert set(sweep.load(study.path)["cell_id"]) == expected
+    assert set(sweep.load(study.path, "layers")["cell_id"]) == expected
+    for table in ("cells", "layers"):
+        assert len(sweep.load(study.path, table, versions="all")["cell_id"].unique()) == 5
+    assert len(study.statuses()) == 5
+
+
+def damage(path, how):
+    content = bytearray(path.read_bytes())
+    if how == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif how == "flipped":
+        content[len(content) // 3] ^= 0xFF
+        path.write_bytes(content)
+    else:
+        path.unlink()
+
+
+@pytest.mark.parametrize("how", ["truncated", "flipped", "gone"])
+@pytest.mark.parametrize("folder", ["cells", "layers"])
+def test_a_damaged_part_is_named_and_set_aside_and_its_cells_are_missing(study, folder, how):
+    write(study, "good", CELLS[:2])
+    write(study, "bad", CELLS[2:6])
+    damage(study.path / folder / "bad.parquet", how)
+    if (folder, how) == ("cells", "gone"):  # never committed
+        assert len(sweep.load(study.path)) == len(sweep.load(study.path, "layers")["cell_id"].unique()) == 2
+        return
+    with pytest.raises(DamagedError, match=r"bad\.parquet") as error:
+        [sweep.load(study.path, table) for table in ("cells", "layers")]
+    assert set(error.value.parts) == {"bad.parquet"}
+    assert set(parts.corrupted(study.place, parts.names(study.place))) == {"bad.parquet"}
+    study.set_aside(error.value.parts)
+    assert set(study.statuses()) == {one.id for one in CELLS[:2]}
+    kept = list((study.path / "quarantine").rglob("bad.parquet"))
+    assert len(kept) == (1 if how == "gone" else 2)
+
+
+def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study):
+    for number in range(4):
+        write(study, f"part-{number}", CELLS[2 * number : 2 * number + 3])
+    before = sweep.load(study.path).sort_values("cell_id", ignore_index=True)
+    one, other = Study(study.path), Study(study.path)
+    names = sorted(parts.names(study.place))
+    # The other has read what the first then puts elsewhere: both copies are there, and count once.
+    content = {f: parts.read(study.place, f, names[:2]).drop_columns(["part"]) for f in ("cells", "layers")}
+    one.compact(10**6)
+    assert len(parts.names(study.place)) == 1
+    name = parts.rewritten(other.writer, 0, names[:2])
+    parts.write(other.place, name, content["cells"], content["layers"])
+    pd.testing.assert_frame_equal(sweep.load(study.path).sort_values("cell_id", ignore_index=True), before)
+    other.tidy()
+    assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(before["cell_id"])
+    assert not pd.read_parquet(study.path / "layers")[["cell_id", "layer"]].duplicated().any()
+    assert parts.level(parts.rewritten("run", 1, [name])) == 2
+
+
+def test_what_others_store_is_noticed_part_by_part(study):
+    write(study, "a", CELLS[:2])
+    stored = Stored(study)
+    fail(study, "b", CELLS[2], "MemoryError: now")
+    write(study, "c", CELLS[3:4])
+    stored.refresh()
+    assert {CELLS[0].id: "ok", CELLS[2].id: "failed", CELLS[3].id: "ok"}.items() <= stored.statuses.items()
+
+
+REALS = st.one_of(
+    st.none(),
+    st.floats(allow_nan=False, allow_subnormal=True),
+    st.sampled_from([0.0, -0.0, math.inf, -math.inf, 5e-324, -2.2e-308, 1.7976931348623157e308]),
+)
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(st.sampled_from(compute.STATISTICS), st.lists(REALS, min_size=3, max_size=3)))
+def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
+    study = Study(tmp_path / str(uuid.uuid4()))
+    study.create()
+    one = cell(depth=2, width=4)
+    values = {name: columns.get(name, [None] * 3) for name in compute.STATISTICS}
+    statistics = {k: np.array([math.nan if x is None else x for x in v]) for k, v in values.items()}
+    result = compute.Result([one], 0.0, [None], np.zeros(1), statistics, None)
+    with np.errstate(over="ignore"):  # an input's rms near the largest number is no network's
+        made = tables.tables(result, "run")
+    study.write("a.parquet", *made)
+    back = study.read("layers").sort_by("layer")
+    for name, expected in values.items():
+        found = back[name].to_pylist()
+        assert [str(x) for x in found] == [str(x) for x in expected]  # str tells -0.0 from 0.0
+    study.replace(["a.parquet"])
+    assert study.read("cells").to_pylist() == made[0].to_pylist()
+
+
+def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know(study):
+    write(study, "a", CELLS[:1])
+    path = study.path / "cells" / "a.parquet"
+    old = pq.read_table(path).drop_columns(["error_type", "traceback"])
+    pq.write_table(old.replace_schema_metadata({"schema": "1"}), path)
+    assert sweep.load(study.path)["error_type"].isna().all()
+    study.tidy()
+
+
+@pytest.mark.parametrize("folder", ["cells", "layers"])
+def test_any_flipped_bit_is_found_or_changes_nothing(study, folder):
+    write(study, "a", CELLS[:3])
+    before = {table: study.read(table) for table in ("cells", "layers")}
+    assert parts.corrupted(study.place, ["a.parquet"]) == {}
+    path = study.path / folder / "a.parquet"
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for place in rng.integers(8 * len(good), size=60):
+        flipped = bytearray(good)
+        flipped[place // 8] ^= 1 << (place % 8)
+        path.write_bytes(flipped)
+        if not parts.corrupted(study.place, ["a.parquet"]):
+            assert all(study.read(table).equals(rows) for table, rows in before.items()), place

@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import logging
 import queue
+import signal
 import threading
 import time
 from collections import deque
@@ -18,16 +19,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
-from sweep import plan
-from sweep.cell import Cell
+from sweep import compute, interrupts, plan
 from sweep.cluster.settings import Dask
-from sweep.compute import STATISTICS, Result, run_task
-from sweep.errors import ClusterError, RequestError
-from sweep.execute import _interrupts_held as interrupts_held
+from sweep.compute import Result, run_task
+from sweep.errors import ClusterError, Failure, RequestError
 from sweep.kernel import KERNEL_VERSION
-from sweep.layer import HISTOGRAM_BINS
 from sweep.plan import Task
 from sweep.provenance import provenance
 from sweep.verdict import Thresholds
@@ -55,6 +51,11 @@ class Place:
     mark: Path
     part: str
     thresholds: Thresholds
+
+    @classmethod
+    def of(cls, study: Path, run: str, thresholds: Thresholds) -> "Place":
+        """The place of a run, whose folder in the study nobody else makes."""
+        return cls(study.absolute(), study.absolute() / "runs" / run, run, thresholds)
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,10 @@ class _Driver:
         for suspect in suspects:  # each alone in the cluster: who dies now dies of this cell
             self._send(suspect)
             task, outcome = self._next()
-            yield outcome if isinstance(outcome, Result) else _failed(task.cells[0], outcome, self._histogram)
+            if isinstance(outcome, str):
+                failure = Failure("KilledWorker", outcome, "")
+                outcome = compute.failed(task.cells[0], failure, self._histogram)
+            yield outcome
 
     def _send(self, task: Task) -> None:
         number = next(self._numbers)
@@ -269,10 +273,14 @@ def _split(task: Task) -> list[Task]:
     ]
 
 
-def _failed(cell: Cell, message: str, histogram: bool) -> Result:
-    nothing = {name: np.empty(0) for name in STATISTICS}
-    counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
-    return Result([cell], 0.0, [f"KilledWorker: {message}"], np.zeros(1), nothing, counts)
+@contextlib.contextmanager
+def _unseen_by_children() -> Iterator[None]:
+    """Processes started in the block never see Ctrl-C; the command ends them, by other signals."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager
@@ -285,7 +293,7 @@ def _client(settings: Dask, workers: int) -> "Iterator[Client]":
     with contextlib.ExitStack() as stack:
         stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # we say it, in one line
         if settings.local:
-            with interrupts_held():
+            with interrupts.held(), _unseen_by_children():
                 where = LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,

@@ -4,15 +4,17 @@ It is pickled on the login node and called on the compute node by submitit, whic
 the queue again when its time is up; what is stored decides what it then has to do.
 """
 
+import os
 import pickle
 import signal
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sweep import interrupts
 from sweep.cell import Cell
 
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit
@@ -32,40 +34,28 @@ class Element:
         started(self.folder, number).write_text(f"{socket.gethostname()}\n", encoding="utf-8")
         record = {"command.txt": f"share {number} of {self.folder.parent.name}\n"}
         requeue: Any = signal.getsignal(_TIME_IS_UP)
-        with _stopped_by(_TIME_IS_UP, signal.SIGTERM) as stops:
-            status = self.run(load(self.folder, number), self.options, record)
-        if _TIME_IS_UP in stops and status not in (0, 1):
+        told: list[int] = []
+
+        def stop(signum: int, _: FrameType | None) -> None:
+            told.append(signum)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        signal.signal(_TIME_IS_UP, stop)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # submitit ignores it
+        try:
+            with interrupts.raised():
+                status = self.run(load(self.folder, number), self.options, record)
+        except interrupts.Terminated:
+            status = 143
+        if told and status == 143:
             requeue(_TIME_IS_UP, None)  # leaves this process, or raises if it was done too often
-        return 143 if stops and status not in (0, 1) else status
+        return status
 
     def checkpoint(self, number: int) -> Any:
         """What submitit puts into the queue again: the same, for what is stored is never computed again."""
         from submitit.helpers import DelayedSubmission  # noqa: PLC0415
 
         return DelayedSubmission(self, number)
-
-
-class _stopped_by:
-    """While it lasts, the signals stop the run as Ctrl-C does: with what is done stored."""
-
-    def __init__(self, *signals: signal.Signals) -> None:
-        self._signals = signals
-        self._before: Mapping[signal.Signals, Any] = {}
-        self._seen: set[signal.Signals] = set()
-
-    def __enter__(self) -> set[signal.Signals]:
-        self._before = {one: signal.signal(one, self._stop) for one in self._signals}
-        return self._seen
-
-    def __exit__(self, *_: object) -> None:
-        for one, handler in self._before.items():
-            signal.signal(one, handler)
-
-    def _stop(self, number: int, _: FrameType | None) -> None:
-        first = not self._seen
-        self._seen.add(signal.Signals(number))
-        if first:
-            raise KeyboardInterrupt
 
 
 def save(folder: Path, number: int, cells: Sequence[Cell]) -> None:

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep import shards
+from sweep import interrupts, runs, shards, terminal
 from sweep.cell import Cell
 from sweep.cluster import element, squeue
 from sweep.cluster.settings import Slurm
-from sweep.errors import RequestError
+from sweep.errors import Failure, RequestError
 from sweep.store import Study
 
 _JOB = "job.json"
@@ -71,25 +71,46 @@ def run(
     study: Study,
     cells: Sequence[Cell],
     settings: Slurm,
-    name: str,
-    command: str,
+    record: Mapping[str, str],
     local: Callable[..., int],
     options: Any,
+    failures: dict[str, Failure],
 ) -> int | None:
     """Submit what is not at work already, and follow it; the exit status, or None when all is stored.
 
-    name: of this run. command: what the user typed, to finish what is left. local, options: the local
-    run of a share.
+    record: what is written down about the run, file name -> text. local, options: the local run of a
+    share. failures: where failed cells go.
     """
-    from sweep import terminal  # noqa: PLC0415
-
     at_work = running(study)
-    jobs, busy = list(at_work), set().union(*at_work.values())
+    made = runs.Run(study, record)
+    status: int | None = 1
+    try:
+        status = _run(study, cells, settings, made, record["command.txt"].strip(), local, options, at_work)
+    finally:
+        made.close(status or 0, status is None)
+    if status is None:
+        study.tidy(runs.dead(study))
+        failures |= _failures(study, cells)
+    return status
+
+
+def _run(
+    study: Study,
+    cells: Sequence[Cell],
+    settings: Slurm,
+    made: runs.Run,
+    command: str,
+    local: Callable[..., int],
+    options: Any,
+    at_work: Mapping[Job, set[str]],
+) -> int | None:
+    jobs = list(at_work)
+    busy = {cell_id for ids in at_work.values() for cell_id in ids}
     for earlier in jobs:
         terminal.say(f"job {earlier.id} of an earlier command is still at work on this study")
     fresh = [cell for cell in cells if cell.id not in busy]
     if fresh:
-        folder = study.path.absolute() / "runs" / name / "slurm"
+        folder = study.path.absolute() / "runs" / made.name / "slurm"
         job = submit(fresh, settings, folder, study.path.name, local, options)
         jobs.append(job)
         terminal.say(
@@ -98,6 +119,7 @@ def run(
             f"{len(fresh):,} cells (logs: {folder})"
         )
     numbers = ",".join(job.id for job in jobs)
+    made.log.info("Slurm jobs: %s", numbers)
     hints = f"follow: squeue -j {numbers}; cancel: scancel {numbers.replace(',', ' ')}; result: {command}"
     if not (sys.stderr.isatty() if settings.wait is None else settings.wait):
         terminal.say(hints)
@@ -106,15 +128,29 @@ def run(
     try:
         with terminal.progress(len(cells), each * len(cells)) as progress:
             said = follow(jobs, study, cells, lambda more: progress.advance(more, more * each))
-    except KeyboardInterrupt:
-        terminal.say(f"interrupted: the job goes on; {hints}")
-        return 130
+    except (KeyboardInterrupt, interrupts.Terminated) as stopped:
+        word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
+        terminal.say(f"{word}: the job goes on; {hints}")
+        return status
     if said is None:
         return None
-    makers = study.statuses()
-    left = sum(makers.get(cell.id) != "ok" for cell in cells)
+    statuses = study.statuses()
+    left = sum(statuses.get(cell.id) != "ok" for cell in cells)
+    made.log.info("%s; %d cells are left", said, left)
     terminal.say(f"sweep: {said}; {len(cells) - left} cells are stored, {left} are left; finish: {command}")
     return 1
+
+
+def _failures(study: Study, cells: Sequence[Cell]) -> dict[str, Failure]:
+    columns = ["cell_id", "status", "error", "error_type", "traceback"]
+    wanted = {cell.id for cell in cells}
+    return {
+        row["cell_id"]: Failure(
+            row["error_type"], row["error"].removeprefix(f"{row['error_type']}: "), row["traceback"] or ""
+        )
+        for row in study.read("cells", columns).to_pylist()
+        if row["status"] == "failed" and row["cell_id"] in wanted
+    }
 
 
 def running(study: Study) -> dict[Job, set[str]]:

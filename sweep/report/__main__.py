@@ -3,19 +3,43 @@
 import sys
 
 from sweep.command import Parser, guarded
+from sweep.report import KINDS, draw
 
 
 def main() -> int:
     """Parse the command line, draw, and name the files."""
     parser = Parser(prog="python -m sweep.report", description=__doc__)
     parser.add_argument("study", help="the study's folder, as in outputs/standard")
-    arguments = parser.parse_args()
-
-    from sweep.report import draw  # noqa: PLC0415
-
-    for path in draw(arguments.study):
+    parser.add_argument(
+        "--value",
+        default="std",
+        metavar="NAME,…",
+        help="statistics of the heatmaps, as in rms,delta_std_first",
+    )
+    parser.add_argument(
+        "--only", default=",".join(KINDS), metavar="KIND,…", help=f"some of {', '.join(KINDS)}"
+    )
+    for role, where in (
+        ("rows", "down the figure, a panel each"),
+        ("cols", "across the figure, a panel each"),
+        ("x", "across each panel"),
+        ("y", "down each panel"),
+    ):
+        parser.add_argument(f"--{role}", metavar="AXIS", help=f"what varies {where}: init, depth, init.std …")
+    given = parser.parse_args()
+    files = draw(
+        given.study,
+        values=_listed(given.value),
+        only=_listed(given.only),
+        axes={"rows": given.rows, "cols": given.cols, "x": given.x, "y": given.y},
+    )
+    for path in files:
         print(path)
     return 0
+
+
+def _listed(text: str) -> list[str]:
+    return list(dict.fromkeys(part.strip() for part in text.split(",")))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
-"""Heatmaps of the final std: a panel per init × act, depth down, width across."""
+"""Heatmaps of any statistic of the last layer, on any four axes, and of the verdicts."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -7,154 +9,237 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
-from sweep.report import style
-from sweep.summary import (
-    EXPLODED,
-    FAILED,
-    MARKS,
-    PANEL,
-    SATURATED,
-    SYMMETRIC,
-    VANISHED,
-    acts,
-    common,
-    counted,
-    number,
-    over_seeds,
-)
-from sweep.verdict import DEFAULT
+from sweep.labels import common, counted, number, spread
+from sweep.measures import LETTERS, SHARE, WORD, Measure
+from sweep.report import layout, style
+from sweep.report.colours import Scale, scale_of, verdict_scale
+from sweep.report.layout import Layout
+from sweep.summary import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
+from sweep.verdict import WORDS
 
-_DECADES = 2  # the colour's reach on either side of 1
 _ROWS_PER_PAGE = 6
 _COLUMNS_PER_PAGE = 6
-_ROWS_PER_OVERVIEW = 24
+_OVERVIEW_ROWS = 24  # of a panel whose rows are inits
+_MOST_VALUES = 40  # along an axis of a panel: more are thinned, and the caption says so
+_MOST_TEXTS = (12, 24)  # across and down: a panel with more shows colours alone
 _MEANING = {
-    VANISHED: f"vanished: rms below {DEFAULT.vanishing:g} of the input's",
-    EXPLODED: f"exploded: rms above {DEFAULT.exploding:g} × the input's",
+    VANISHED: "vanished",
+    EXPLODED: "exploded",
     SATURATED: "saturated: most units pass no gradient",
     SYMMETRIC: "symmetric: all neurons do the same thing",
     FAILED: "failed",
 }
+_UNDEFINED = "·"
 
 
-def figures(cells: pd.DataFrame) -> dict[str, Figure]:
-    """Heatmaps by file name, over several pages where there are many panels."""
-    frame = over_seeds(cells)
-    single = (
-        frame.groupby(list(PANEL)).size().max() == 1
-        and frame[["depth", "width"]].drop_duplicates().shape[0] == 1
-    )
-    caption = f"geometric mean over {counted(frame['seeds'])}, {common(cells)}"
-    if single:
-        caption += f", depth {frame['depth'].iloc[0]}, width {frame['width'].iloc[0]}"
-        frame = frame.assign(row=(frame["init_label"] + " " + frame["setting"]).str.strip())
-        names = list(dict.fromkeys(frame["row"]))
-        shares = [names[r : r + _ROWS_PER_OVERVIEW] for r in range(0, len(names), _ROWS_PER_OVERVIEW)]
-        return _numbered([_overview(frame[frame["row"].isin(share)], caption) for share in shares])
-    rows = list(dict.fromkeys(zip(frame["init_label"], frame["setting"], strict=True)))
-    columns = acts(frame)
-    pages = [
-        (rows[r : r + _ROWS_PER_PAGE], columns[c : c + _COLUMNS_PER_PAGE])
-        for r in range(0, len(rows), _ROWS_PER_PAGE)
-        for c in range(0, len(columns), _COLUMNS_PER_PAGE)
-    ]
-    return _numbered([_page(frame, *page, caption) for page in pages])
+@dataclass(frozen=True)
+class Picture:
+    """What every panel of a figure shares."""
+
+    measure: Measure
+    layout: Layout
+    scale: Scale
+    caption: str
 
 
-def _numbered(pages: list[Figure]) -> dict[str, Figure]:
-    """'std', or 'std-1', 'std-2' …"""
-    if len(pages) == 1:
-        return {"std": pages[0]}
-    return {f"std-{place}": page for place, page in enumerate(pages, start=1)}
+def figures(
+    cells: pd.DataFrame, measure: Measure, arrangement: Layout, most_pages: int = 100
+) -> dict[str, Figure]:
+    """Heatmaps by file name, over several pages where there are many panels.
+
+    most_pages: panels beyond are left out, and the last page says how many.
+    """
+    frame = layout.arranged(cells, arrangement, [measure])
+    frame = frame.rename(columns=lambda name: name.partition(":")[0])
+    frame, thinned = _thinned(frame)
+    seeds = f"{_averaged(measure)} {counted(frame['seeds'])}"
+    fixed = [f"{n} {cells[n].iloc[0]}" for n in ("depth", "width") if cells[n].nunique() == 1]
+    caption = ", ".join([seeds, common(cells), *fixed]) + thinned
+    scale = verdict_scale() if measure.scale == WORD else scale_of(measure, frame["value"])
+    picture = Picture(measure, arrangement, scale, caption)
+    shares = _pages(frame, arrangement)
+    pages = [_page(page, picture) for page in shares[:most_pages]]
+    left_out = sum(page.groupby(["row", "rest", "col"]).ngroups for page in shares[most_pages:])
+    if left_out:
+        note = f"{left_out} more panels are left out here: choose the axes with --rows, --cols, --x and --y"
+        pages[-1] = _page(shares[most_pages - 1], replace(picture, caption=f"{caption}; {note}"))
+    name = measure.name
+    return {name: pages[0]} if len(pages) == 1 else {f"{name}-{n}": page for n, page in enumerate(pages, 1)}
 
 
-def grids(panel: pd.DataFrame, index: str, columns: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a heatmap shows of a panel: log10 of the value (NaN where marked or missing), and its texts."""
-    values = panel.pivot_table(index=index, columns=columns, values="value", sort=False, dropna=False)
-    marks = panel.pivot(index=index, columns=columns, values="mark").reindex_like(values).fillna("")
-    with np.errstate(all="ignore"):
-        logs = np.log10(values.to_numpy()).clip(-_DECADES, _DECADES)
-    colours = pd.DataFrame(logs, values.index, values.columns).mask(marks == FAILED)
-    texts = values.map(lambda value: number(value, 3)) + marks.map(
-        lambda mark: f"\n{MARKS[mark]}" if mark else ""
-    )
-    return colours, texts.mask(values.isna() & (marks == ""), "").mask(marks == FAILED, MARKS[FAILED])
+def _averaged(measure: Measure) -> str:
+    if measure.scale == WORD:
+        return "the most frequent of"
+    return "geometric mean over" if measure.geometric else "mean over"
 
 
-def _page(frame: pd.DataFrame, rows: list[tuple[str, str]], columns: list[str], caption: str) -> Figure:
-    by_row = frame.groupby(["init_label", "setting"])["depth"].nunique()
-    heights = [0.46 * max(2, int(by_row[row])) + 0.5 for row in rows]
-    by_column = frame.groupby("act_label")["width"].nunique()
-    widths = [0.62 * max(3, int(by_column[column])) + 0.5 for column in columns]
-    figure = Figure(figsize=(sum(widths) + 1.3, sum(heights) + 1.2), layout="constrained")
-    axes = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=heights, width_ratios=widths)
-    for r, (init, setting) in enumerate(rows):
-        for c, act in enumerate(columns):
+def _thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """At most so many numbers along an axis, evenly spread, and the note that says so."""
+    note = ""
+    for role in ("x", "y"):
+        values = sorted(v for v in frame[role].unique() if not isinstance(v, str))
+        if len(values) > _MOST_VALUES:
+            frame = frame[frame[role].isin(spread(values, _MOST_VALUES))]
+            note += f"; {_MOST_VALUES} of {len(values)} values shown {'across' if role == 'x' else 'down'}"
+    return frame, note
+
+
+def _pages(frame: pd.DataFrame, arrangement: Layout) -> list[pd.DataFrame]:
+    """The rows of `frame` that share a page."""
+    rows = list(dict.fromkeys(zip(frame["rest"], frame["row"], strict=True)))
+    order = {value: place for place, value in enumerate(layout.ordered(frame["row"], arrangement.rows))}
+    rows.sort(key=lambda row: order[row[1]])
+    columns = layout.ordered(frame["col"], arrangement.cols)
+    down = layout.ordered(frame["y"], arrangement.y)
+    pages = []
+    for r in range(0, len(rows), _ROWS_PER_PAGE):
+        here = frame[
+            [row in rows[r : r + _ROWS_PER_PAGE] for row in zip(frame["rest"], frame["row"], strict=True)]
+        ]
+        for c in range(0, len(columns), _COLUMNS_PER_PAGE):
+            there = here[here["col"].isin(columns[c : c + _COLUMNS_PER_PAGE])]
+            if arrangement.y not in ("init", "act"):
+                pages.append(there)
+                continue
+            for d in range(0, len(down), _OVERVIEW_ROWS):
+                pages.append(there[there["y"].isin(down[d : d + _OVERVIEW_ROWS])])
+    return [page for page in pages if not page.empty]
+
+
+def _page(frame: pd.DataFrame, picture: Picture) -> Figure:
+    own = picture.layout
+    rows = list(dict.fromkeys(zip(frame["row"], frame["rest"], strict=True)))
+    order = {value: place for place, value in enumerate(layout.ordered(frame["row"], own.rows))}
+    rows.sort(key=lambda row: order[row[0]])
+    columns = layout.ordered(frame["col"], own.cols)
+    by_row = frame.groupby(["row", "rest"])["y"].nunique()
+    tall = [_extent(int(by_row[row]), 0.46, 0.1, _MOST_TEXTS[1]) + 0.5 for row in rows]
+    by_column = frame.groupby("col")["x"].nunique()
+    wide = [_extent(int(by_column[column]), 0.62, 0.14, _MOST_TEXTS[0]) + 0.5 for column in columns]
+    margin = 0.9 + 0.075 * _longest(frame["y"], own.y)
+    figure = Figure(figsize=(max(sum(wide) + margin, 4.2), sum(tall) + 1.3), layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=tall, width_ratios=wide)
+    for r, (row, rest) in enumerate(rows):
+        here = frame[(frame["row"] == row) & (frame["rest"] == rest)]
+        for c, column in enumerate(columns):
             ax = axes[r, c]
-            panel = frame[
-                (frame["init_label"] == init) & (frame["setting"] == setting) & (frame["act_label"] == act)
-            ]
+            panel = here[here["col"] == column]
             if panel.empty:
                 ax.set_axis_off()
                 continue
-            panel = panel.sort_values(["depth", "width"])
-            _draw(ax, *grids(panel, "depth", "width"))
-            title = f"{init} × {act}" + (f"\n{setting}" if setting else "")
-            ax.set_title(title)
-            ax.set_ylabel("depth" if c == 0 else "")
-            ax.set_xlabel("width" if r == len(rows) - 1 else "")
-    return _finished(figure, axes, frame, caption)
+            draw(ax, panel, picture)
+            names = [layout.titled(own.rows, row), layout.titled(own.cols, column)]
+            title = style.clipped(" × ".join(filter(None, names)), max(16, int(11 * wide[c])))
+            ax.set_title("\n".join(filter(None, [title, rest])), fontsize=9)
+            ax.set_ylabel(own.y if c == 0 and own.y not in ("init", "act") else "")
+            ax.set_xlabel(own.x if r == len(rows) - 1 and own.x not in ("init", "act") else "")
+    return _finished(figure, axes, frame, picture)
 
 
-def _overview(frame: pd.DataFrame, caption: str) -> Figure:
-    """All panels at the one depth and width there is: init down, act across."""
-    rows, columns = frame["row"].nunique(), frame["act_label"].nunique()
-    figure = Figure(figsize=(1.0 * columns + 3.4, 0.5 * rows + 1.6), layout="constrained")
-    ax = figure.subplots()
-    _draw(ax, *grids(frame, "row", "act_label"))
-    ax.set(xlabel="", ylabel="", title="")
-    return _finished(figure, np.array([[ax]]), frame, caption)
+def _extent(count: int, each: float, small: float, most: int) -> float:
+    return each * max(2, count) if count <= most else max(small * count, 2.4)
 
 
-def _draw(ax: Axes, colours: pd.DataFrame, texts: pd.DataFrame) -> None:
+def _longest(values: "pd.Series[Any]", axis: str) -> int:
+    return max(len(style.clipped(layout.shown(v))) for v in values) if axis in ("init", "act") else 6
+
+
+def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """What a heatmap shows of a panel: places on the colour scale (NaN where there is none), and texts.
+
+    panel: rows of `arranged`, each x and y once.
+    """
+    measure, own = picture.measure, picture.layout
+    down, across = layout.ordered(panel["y"], own.y), layout.ordered(panel["x"], own.x)
+
+    def spread_out(name: str) -> pd.DataFrame:
+        wide = panel.pivot(index="y", columns="x", values=name)
+        return wide.reindex(index=down, columns=across)
+
+    marks, seeds = spread_out("mark"), spread_out("seeds")
+    if measure.scale == WORD:
+        words = spread_out("value")
+        colours = words.map(lambda word: WORDS.index(word) if isinstance(word, str) else np.nan)
+        texts = words.map(lambda word: LETTERS[word] if isinstance(word, str) else "")
+        agree = spread_out("agree")
+        shares = (agree * seeds).map("{:.0f}".format) + "/" + seeds.map("{:.0f}".format)
+        return colours.astype(float), texts.where(~(agree < 1), texts + "\n" + shares)
+    values = spread_out("value").astype(float)
+    missing, failed = seeds.isna(), (seeds == 0)
+    colours = picture.scale.positions(values).mask(failed | missing)
+    digits = 2 if measure.scale == SHARE else 3
+    texts = values.map(lambda value: number(value, digits))
+    texts += marks.map(lambda mark: f"\n{MARKS[mark]}" if isinstance(mark, str) and mark else "")
+    return colours, texts.mask(failed, MARKS[FAILED]).mask(missing, "")
+
+
+def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
+    """One panel on given axes."""
+    colours, texts = grids(panel, picture)
+    across, down = len(colours.columns), len(colours.index)
+    written = across <= _MOST_TEXTS[0] and down <= _MOST_TEXTS[1]
     sns.heatmap(
         colours,
         ax=ax,
-        cmap=style.log_std_colours(),
-        norm=_norm(),
-        annot=texts,
+        cmap=picture.scale.colours,
+        norm=picture.scale.norm,
+        annot=texts if written else None,
         fmt="",
-        annot_kws={"size": 7, "linespacing": 0.9},
+        annot_kws={"size": 7, "linespacing": 0.9, "parse_math": False},
         cbar=False,
-        linewidths=0.8,
+        linewidths=0.8 if written else 0,
         linecolor="white",
+        xticklabels=False,
+        yticklabels=False,
     )
-    for y, x in np.argwhere(colours.isna().to_numpy()):  # seaborn leaves these without their text
-        ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), ha="center", va="center", fontsize=9)
+    if written:
+        for y, x in np.argwhere(colours.isna().to_numpy()):  # seaborn leaves these without their text
+            ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), ha="center", va="center", fontsize=9)
+    _ticks(ax, "x", [style.clipped(layout.shown(v), 12) for v in colours.columns], 12)
+    _ticks(ax, "y", [style.clipped(layout.shown(v)) for v in colours.index], 24)
     ax.set_facecolor("#eceff1")
     ax.tick_params(length=0)
-    ax.set_yticklabels(ax.get_yticklabels(), rotation=0)
+    ax.set(xlabel="", ylabel="")
 
 
-def _finished(figure: Figure, axes: Any, frame: pd.DataFrame, caption: str) -> Figure:
-    style.headline(figure, "Does the signal survive? std of the last layer")
-    bar = figure.colorbar(
-        ScalarMappable(_norm(), style.log_std_colours()),
-        ax=axes,
-        fraction=0.03,
-        pad=0.02,
-        aspect=24,
-        extend="both",
+def _ticks(ax: Axes, which: str, texts: Sequence[str], most: int) -> None:
+    places = spread(range(len(texts)), most)
+    set_ticks, set_labels = getattr(ax, f"set_{which}ticks"), getattr(ax, f"set_{which}ticklabels")
+    set_ticks([place + 0.5 for place in places])
+    long = which == "x" and max(len(text) for text in texts) > 6
+    set_labels(
+        [texts[place] for place in places],
+        rotation=35 if long else 0,
+        ha="right" if long or which == "y" else "center",
     )
-    bar.set_ticks([-2, -1, 0, 1, 2], labels=["0.01", "0.1", "1", "10", "100"])
-    bar.outline.set_visible(False)
-    used = [f"{MARKS[name]} {_MEANING[name]}" for name in _MEANING if (frame["mark"] == name).any()]
-    style.caption(figure, *used, caption)
+
+
+def _finished(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) -> Figure:
+    measure, scale = picture.measure, picture.scale
+    question = "What becomes of the signal?" if measure.scale == WORD else "Does the signal survive?"
+    style.headline(figure, f"{question} {measure.title[0].upper() + measure.title[1:]}")
+    lines = []
+    if measure.scale == WORD:
+        found = [word for word in WORDS if (frame["value"] == word).any()]
+        lines.append("   ".join(f"{LETTERS[word]} {word}" for word in found))
+        lines.append("a count below a letter: so many of the seeds agree") if (
+            frame["agree"] < 1
+        ).any() else None
+    else:
+        bar = figure.colorbar(
+            ScalarMappable(scale.norm, scale.colours),
+            ax=axes,
+            fraction=0.03,
+            pad=0.02,
+            aspect=24,
+            extend=scale.extend,
+        )
+        bar.set_ticks(scale.ticks, labels=scale.texts)
+        bar.outline.set_visible(False)
+        used = [f"{MARKS[name]} {_MEANING[name]}" for name in _MEANING if (frame["mark"] == name).any()]
+        used += [f"{_UNDEFINED} not defined"] if (frame["value"].isna() & (frame["seeds"] > 0)).any() else []
+        lines.append("   ".join(used)) if used else None
+    style.caption(figure, *lines, picture.caption)
     return figure
-
-
-def _norm() -> TwoSlopeNorm:
-    return TwoSlopeNorm(0.0, -_DECADES, _DECADES)

@@ -2,16 +2,23 @@
 
 import os
 import re
+import textwrap
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from sweep.errors import StoreError
+from sweep.measures import MEASURES
+from sweep.provenance import provenance
 
 INK = "#22303c"
 FAINT = "#8a97a3"
@@ -36,39 +43,74 @@ _RC: dict[Any, Any] = {
     "ytick.labelsize": 8,
     "figure.facecolor": "white",
     "savefig.facecolor": "white",
+    "text.parse_math": False,  # a scheme may be called a_b$c$
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "sweep",  # the same figure is the same file
 }
 
 
 # The figures of a whole study by name: a page that the study no longer fills is removed.
-_OURS = re.compile(r"(std(-\d+)?|layers|histograms)\.(png|svg)")
+_OURS = re.compile(
+    r"({})(-\d+)?\.(png|svg)".format(
+        "|".join([*MEASURES, "layers", "histograms", "gradients", "theory", "phase"])
+    )
+)
 
 
 def headline(figure: Figure, text: str) -> None:
     """The figure's title: what it is about, at the top left."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=12, weight="bold")
+    figure.suptitle(_wrapped(figure, text, 9.5), x=0.01, ha="left", fontsize=12, weight="bold")
 
 
 def caption(figure: Figure, *lines: str) -> None:
-    """What a reader must know to trust the figure, below it."""
-    figure.supxlabel("\n".join(lines), x=0.01, ha="left", fontsize=7.5, color=INK)
+    """What a reader must know to trust the figure, below it; ends with the program's version."""
+    signed = [*lines[:-1], f"{lines[-1]}; sweep {provenance()['version']}"]
+    text = "\n".join(_wrapped(figure, line, 16.0) for line in signed)
+    figure.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color=INK)
+
+
+def _wrapped(figure: Figure, text: str, per_inch: float) -> str:
+    return textwrap.fill(text, max(30, int(per_inch * figure.get_figwidth())), break_long_words=False)
+
+
+def clipped(label: str, most: int = 34) -> str:
+    """A label that fits, its middle left out where it is longer: the end tells schemes apart."""
+    return label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - most // 2 + 1 :]}"
+
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def decade(value: float) -> str:
+    """A power of ten as text: '0.01', '1', '10⁻⁶'."""
+    exponent = round(float(np.log10(value)))
+    return f"{10.0**exponent:g}" if -2 <= exponent <= 2 else f"10{str(exponent).translate(_SUPERSCRIPTS)}"
+
+
+def logarithmic(ax: Axes, which: str = "y") -> None:
+    """A logarithmic axis with plain text at whole decades."""
+    (ax.set_yscale if which == "y" else ax.set_xscale)("log")
+    axis = ax.yaxis if which == "y" else ax.xaxis
+    axis.set_major_locator(LogLocator(base=10, numticks=7))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: decade(value)))
+
+
+def verbatim(ax: Axes) -> Axes:
+    """No text of these axes is read as mathematics: a scheme may be called a_b$c$."""
+    for text in ax.findobj(Text):
+        assert isinstance(text, Text)
+        text.set_parse_math(False)
+    return ax
 
 
 @contextmanager
 def applied() -> Iterator[None]:
     """Draw in this style within the block."""
-    with mpl.rc_context(_RC):
+    with mpl.rc_context(_RC), warnings.catch_warnings():
+        # A function may be called in any script; what the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
         yield
-
-
-def log_std_colours() -> Colormap:
-    """Paper where the std is 1; towards ink-blue where it shrinks, towards ochre where it grows.
-
-    The low end is far darker than the high end, so that they differ in greyscale too.
-    """
-    stops = ["#0b1f3a", "#27598b", "#8fb8d6", "#fbfaf5", "#f0c987", "#d98c3f", "#b8621b"]
-    return LinearSegmentedColormap.from_list("log_std", stops)
 
 
 def saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Path]:

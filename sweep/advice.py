@@ -1,0 +1,274 @@
+"""Which weights for an activation: candidates, their order, and the reasons. Pure: nothing is run here."""
+
+import contextlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from sweep import activations, theory
+from sweep.activations import Activation
+from sweep.errors import RequestError
+from sweep.theory.moments import Act, gaussian
+from sweep.theory.signal import layers_of, prediction
+from sweep.theory.width import strayed
+from sweep.verdict import DEFAULT, Thresholds, flat_share_of
+
+DEEPEST = 1000  # how far theory is followed
+_EQUAL = 1e-6  # sigma_w this close are one
+_DECIMALS = 6  # of abs(log chi1): below lies rounding
+
+# sigma_w of the schemes people know by name, at layers that do not change their width.
+_NAMED: Mapping[float, tuple[str, ...]] = {
+    1.0: ("xavier", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform"),
+    math.sqrt(2): ("kaiming", "he_normal", "he_uniform"),
+    1 / math.sqrt(3): ("torch/linear_default",),
+}
+_DERIVED = "keeps E[z²] = 1: 1/√E[f²]"
+_PRESCRIBED = {"selu": "lecun_normal"}  # Klambauer et al. 2017: first among its equals
+
+
+@dataclass(frozen=True)
+class Survival:
+    """What is left at one depth: rms at the last layer over the input's, delta_std at layer 0; a verdict."""
+
+    forward: float
+    backward: float
+    verdict: str = ""
+
+    @property
+    def distance(self) -> float:
+        """How far the worse of the two is from 1, in e-folds."""
+        sizes = (self.forward, self.backward)
+        if not all(0 < size < math.inf for size in sizes):
+            return math.inf
+        return max(abs(math.log(size)) for size in sizes)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One sigma_w: its schemes, textbook names first; and what theory says where the signal settles.
+
+    v: the fixed point; slope = dV/dv there, below 1 where it attracts. depth: how deep it can be
+    trusted. predicted, measured: at the depth asked for; measured by scheme.
+    """
+
+    sigma_w: float
+    schemes: tuple[str, ...]
+    why: str
+    v: float
+    chi1: float
+    slope: float
+    depth: int
+    predicted: Survival
+    measured: Mapping[str, Survival] = field(default_factory=dict)
+
+    @property
+    def imbalance(self) -> float:
+        """abs(log chi1): by how many e-folds per layer a gradient changes its size."""
+        return abs(math.log(self.chi1)) if 0 < self.chi1 < math.inf else math.inf
+
+    @property
+    def fate(self) -> str:
+        """What becomes of the signal's variance near the fixed point."""
+        if self.v in (0, math.inf):
+            return "vanishes" if self.v == 0 else "grows"
+        if abs(self.slope - 1) < 1e-9:
+            return "stays"
+        return "repels" if self.slope > 1 else "settles"
+
+    @property
+    def survival(self) -> Survival:
+        """Measured where it was, of the first scheme that was; predicted elsewhere."""
+        return next((self.measured[name] for name in self.schemes if name in self.measured), self.predicted)
+
+
+def candidates(
+    act: Act, depth: int, width: int, others: Mapping[float, tuple[str, ...]] | None = None
+) -> list[Candidate]:
+    """Every sigma_w worth a look: the named schemes', the derived gain, the edge of chaos, and `others`.
+
+    Raises RequestError where the activation has no Gaussian moments.
+    """
+    activation = activations.resolved(act, {})
+    gain = theory.gain(activation)
+    first = _PRESCRIBED.get(activation.name, "")
+    wanted = [
+        (sigma_w, tuple(sorted(names, key=lambda name: name != first)), "")
+        for sigma_w, names in _NAMED.items()
+    ]
+    wanted.append((gain, ("lsuv",), _DERIVED))
+    edge = _edge(activation)
+    wanted += [(edge, (), "the edge of chaos: chi1 = 1")] if edge else []
+    wanted += [(sigma_w, names, "") for sigma_w, names in (others or {}).items()]
+    found: list[Candidate] = []
+    for sigma_w, names, why in wanted:
+        with contextlib.suppress(RequestError):  # its signal leaves what the activation has moments for
+            found = _merged(found, _candidate(activation, sigma_w, names, why, depth, width))
+    return [_with_general_names(candidate) for candidate in found]
+
+
+def ranked(found: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
+    """(rank, candidate), the best first: by abs(log chi1) where the signal settles, then by survival.
+
+    One whose signal grows without end settles nowhere, and comes last.
+    """
+
+    def key(candidate: Candidate) -> tuple[bool, float, float]:
+        lost = candidate.v == math.inf
+        return lost, round(candidate.imbalance, _DECIMALS), candidate.survival.distance
+
+    ordered = sorted(found, key=key)
+    return [(place, candidate) for place, candidate in enumerate(ordered, start=1)]
+
+
+def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds = DEFAULT) -> int:
+    """The greatest depth, up to DEEPEST, at which theory finds the network healthy.
+
+    Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside.
+    """
+    activation = activations.resolved(act, {})
+    share = flat_share_of(activation)
+    depth = 32
+    while True:
+        widths = (width,) * (depth + 1)
+        layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
+        found = prediction(activation, layers, 0.0, 1).statistics
+        shift, std = strayed(activation, layers, widths, 0.0, 100)
+        with np.errstate(all="ignore"):
+            rms = found["rms"] * np.exp(shift / 2)
+            delta = found["delta_rms"][0] / found["delta_rms"]  # at layer 0, of a network so deep
+            fine = rms * np.exp(-std) >= thresholds.vanishing
+            fine &= rms * np.exp(std) <= thresholds.exploding
+            fine &= ~(found["flat"] > share + thresholds.saturated * (1 - share))
+            fine &= ~(found["sample_cosine"] > thresholds.collapsed)
+            fine &= (delta >= thresholds.gradient_vanishing) & (delta <= thresholds.gradient_exploding)
+        broken = np.flatnonzero(~fine)
+        if len(broken) or depth >= DEEPEST:
+            return min(int(broken[0]) - 1 if len(broken) else depth, DEEPEST)
+        depth *= 2
+
+
+def derivation(act: Act) -> list[str]:
+    """The gains of an activation step by step, a line each."""
+    activation = activations.resolved(act, {})
+    moments, means = theory.gaussian_moments(activation), gaussian(activation).at(1.0)
+    gain = theory.gain(activation)
+    variance = moments.second - moments.mean**2
+    lines = [
+        f"f(z) = {activation.formula}, z ~ N(0, 1): "
+        f"E[f] = {moments.mean:.6g}, E[f²] = {moments.second:.6g}, E[f'²] = {moments.slope_second:.6g}",
+        f"forward:  sigma_w² E[f²] = 1    ->  sigma_w = 1/√{moments.second:.6g} = {gain:.6g}"
+        "   keeps the second moment: the gain",
+    ]
+    if variance > 0 and moments.mean:
+        lines.append(
+            f"forward:  sigma_w² Var[f] = 1   ->  sigma_w = 1/√{variance:.6g} = {variance**-0.5:.6g}"
+            "   keeps the variance, not the second moment"
+        )
+    if moments.slope_second > 0:
+        lines.append(
+            f"backward: sigma_w² E[f'²] = 1   ->  sigma_w = 1/√{moments.slope_second:.6g} = "
+            f"{moments.slope_second**-0.5:.6g}   keeps the gradient where v = 1"
+        )
+    slope = means.elasticity
+    lines.append(
+        f"both at once: with the gain chi1 = {gain:.6g}² · {moments.slope_second:.6g} = "
+        f"{gain**2 * moments.slope_second:.6g} per layer"
+    )
+    if abs(slope - 1) < 1e-9:
+        lines.append("stability: V'(1) = 1: every variance stays where it is")
+    elif slope < 1:
+        lines.append(f"stability: V'(1) = E[z f f'] / E[f²] = {slope:.4g} < 1: v = 1 attracts")
+    else:
+        lines.append(
+            f"caution: V'(1) = E[z f f'] / E[f²] = {slope:.4g} > 1: the fixed point v = 1 repels, e-fold in "
+            f"{1 / math.log(slope):.0f} layers"
+        )
+        lines.append(
+            "         give the first layer sigma_w = 1 (E[x²] = 1 already) and normalise what is deeper"
+        )
+    try:
+        lines.append(f"edge of chaos without bias: sigma_w = {theory.critical_sigma_w(activation):.6g}")
+    except RequestError as error:
+        lines.append(f"edge of chaos without bias: none ({str(error).partition(': ')[2]})")
+    return lines
+
+
+def paste(sigma_w: float) -> dict[str, str]:
+    """What to write for weights of Var W = sigma_w² / fan_in: in torch for `layer`, in Keras, in JAX."""
+    scale = float(f"{sigma_w**2:.10g}")
+    if abs(sigma_w - 1) < _EQUAL:
+        return {
+            "torch": 'torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")',
+            "keras": "keras.initializers.LecunNormal()",
+            "jax": "jax.nn.initializers.lecun_normal()",
+        }
+    if abs(sigma_w - math.sqrt(2)) < _EQUAL:
+        return {
+            "torch": 'torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")',
+            "keras": "keras.initializers.HeNormal()",
+            "jax": "jax.nn.initializers.he_normal()",
+        }
+    return {
+        "torch": f"torch.nn.init.normal_(layer.weight, std=({scale} / layer.in_features) ** 0.5)",
+        "keras": f'keras.initializers.VarianceScaling(scale={scale}, mode="fan_in", distribution="normal")',
+        "jax": f'jax.nn.initializers.variance_scaling({scale}, "fan_in", "normal")',
+    }
+
+
+def _candidate(
+    act: Activation, sigma_w: float, schemes: tuple[str, ...], why: str, depth: int, width: int
+) -> Candidate:
+    if why == _DERIVED:  # at the fixed point that it is derived for, be it that the signal leaves it
+        means = gaussian(act).at(1.0)
+        v, chi1, slope = 1.0, (sigma_w * means.slope_rms) ** 2, means.elasticity
+    else:
+        point = theory.fixed_point(act, sigma_w)
+        v, chi1, slope = point.v, point.chi1, point.slope
+    layers = layers_of([sigma_w / math.sqrt(width)] * depth, (width,) * (depth + 1))
+    found = prediction(act, layers, 0.0, 1).statistics
+    predicted = Survival(float(found["rms"][-1]), float(found["delta_rms"][0]))
+    trusted = trusted_depth(act, sigma_w, width)
+    return Candidate(sigma_w, schemes, why, v, chi1, slope, trusted, predicted)
+
+
+def _edge(act: Activation) -> float | None:
+    """The edge of chaos, if there is one without bias.
+
+    Where it is the limit of vanishing signals, an activation that keeps unit variance by itself with
+    sigma_w = 1 (Klambauer et al. 2017) has no need of it.
+    """
+    try:
+        sigma_w = theory.critical_sigma_w(act)
+    except RequestError:
+        return None
+    normalises = abs(theory.gain(act) - 1) < _EQUAL and gaussian(act).at(1.0).elasticity < 1
+    return None if normalises and theory.fixed_point(act, sigma_w).v == 0 else sigma_w
+
+
+def _merged(found: list[Candidate], new: Candidate) -> list[Candidate]:
+    """`found` with one more: to those of its sigma_w, the names that are known first."""
+    for place, old in enumerate(found):
+        if abs(old.sigma_w / new.sigma_w - 1) < _EQUAL:
+            names = tuple(dict.fromkeys((*old.schemes, *new.schemes)))
+            merged = replace(old, schemes=names, why="; ".join(filter(None, (old.why, new.why))))
+            return [*found[:place], merged, *found[place + 1 :]]
+    return [*found, new]
+
+
+def _with_general_names(candidate: Candidate) -> Candidate:
+    """Textbook names, then the general scheme where there is none, then orthogonal, then lsuv."""
+    named = [name for name in candidate.schemes if name != "lsuv"]
+    scale, gain = f"{candidate.sigma_w**2:.6g}", f"{candidate.sigma_w:.6g}"
+    named = named or [f"variance_scaling scale={scale}"]
+    lsuv = [name for name in candidate.schemes if name == "lsuv"]
+    return replace(candidate, schemes=(*named, f"orthogonal gain={gain}", *lsuv))
+
+
+def scheme_of(name: str) -> tuple[str, dict[str, Any]]:
+    """('variance_scaling', {'scale': 2.35}) of 'variance_scaling scale=2.35'."""
+    option, *given = name.split()
+    return option, {key: float(value) for key, value in (text.split("=") for text in given)}

@@ -1,0 +1,37 @@
+"""`python -m sweep.compact DIR`: many small parts to few, while others read and write."""
+
+import sys
+
+from sweep.command import Parser, guarded
+
+_ROWS = 2_000_000  # layers' rows of one part: about 200 MB in memory, and 100 MB on disk
+
+
+def main() -> int:
+    """Parse the command line, compact, and say what became of the parts."""
+    parser = Parser(prog="python -m sweep.compact", description=__doc__)
+    parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
+    arguments = parser.parse_args()
+
+    from sweep import interrupts, parts, runs  # noqa: PLC0415
+    from sweep.store import Study  # noqa: PLC0415
+
+    study = Study(arguments.study)
+    study.check_readable()
+    with interrupts.held():
+        run = runs.Run(study, {"command.txt": f"python -m sweep.compact {study.path}\n"})
+    status = 1
+    try:
+        study.tidy(runs.dead(study))
+        before = len(parts.names(study.place))
+        study.compact(_ROWS)
+        study.tidy(runs.dead(study))
+        print(f"{study.path}: {before:,} parts before, {len(parts.names(study.place)):,} now")
+        status = 0
+    finally:
+        run.close(status, complete=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

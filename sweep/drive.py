@@ -1,0 +1,171 @@
+"""Tasks to stored results, whatever happens meanwhile: failures, interrupts, other runs."""
+
+import contextlib
+import platform
+import random
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from sweep import estimate, execute, interrupts, pieces, plan, runs, tables, terminal
+from sweep.cluster import settings
+from sweep.compute import Result
+from sweep.errors import ClusterError, Failure, StoreError
+from sweep.parts import DamagedError
+from sweep.store import Stored, Study
+from sweep.verdict import Thresholds
+
+_TELLING_SECONDS = 1.0  # a run shorter than this teaches nothing about the next one
+_LOOK_SECONDS = 1.0  # between two looks at what other runs have stored
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be computed, by whom, where it goes, and where its verdicts begin.
+
+    stored: what is there already.
+    """
+
+    study: Study
+    stored: Stored
+    tasks: Sequence[plan.Task]
+    histogram: bool
+    executor: str | settings.Settings
+    n_jobs: int
+    thresholds: Thresholds
+
+
+def run(
+    job: Job,
+    record: Mapping[str, str],
+    counts: estimate.Counts,
+    expected: estimate.Expected,
+    failures: dict[str, Failure],
+    fail_fast: bool = False,
+    overwrite: bool = False,
+) -> int:
+    """Compute and store the job's cells, and leave the study tidy; returns the exit status.
+
+    record: what is written down about the run, file name -> text. failures: where failed cells go.
+    """
+    with interrupts.held():  # from here on the record is closed, whatever happens
+        made = runs.Run(job.study, record)
+    status, complete = 1, False
+    try:
+        made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
+        made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | estimate.machine())
+        others = runs.living(job.study)
+        if others:
+            # Whoever is at work here began with the longest tasks: two that go the same way would meet
+            # at every one of them.
+            made.log.info("other runs at work: %s", " ".join(others))
+            shuffled = random.Random(made.name).sample(job.tasks, len(job.tasks))
+            job = replace(job, tasks=shuffled)
+        status, complete = _compute(job, made, expected, failures, fail_fast, overwrite)
+    finally:
+        with interrupts.held():
+            made.close(status, complete)
+    with contextlib.suppress(DamagedError):  # it is named when it is read
+        job.study.tidy(runs.dead(job.study))
+    return status
+
+
+def _compute(
+    job: Job,
+    made: runs.Run,
+    expected: estimate.Expected,
+    failures: dict[str, Failure],
+    fail_fast: bool,
+    overwrite: bool,
+) -> tuple[int, bool]:
+    """The exit status, and whether every cell is stored."""
+    log = made.log
+    tasks, study = job.tasks, job.study
+    total = sum(len(task.cells) for task in tasks)
+    start, done = time.perf_counter(), 0
+    others = _Others(job.stored, not overwrite)
+    results = _results(job, made.name, others.left)
+    try:
+        with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
+            for number, result in enumerate(results):
+                with interrupts.held():
+                    if result.statistics:  # else its worker has stored it
+                        part = tables.tables(result, made.name, job.thresholds)
+                        study.write(f"{made.name}-{number:06d}.parquet", *part)
+                    done += len(result.cells)
+                progress.advance(len(result.cells), result.estimate)
+                failed = {
+                    cell.id: error for cell, error in zip(result.cells, result.errors, strict=True) if error
+                }
+                failures |= failed
+                log.info("%d of %d cells stored, %d failed", done, total, len(failures))
+                if failed and fail_fast:
+                    terminal.say(f"stopped at the first failure; {done} of {total} cells are stored")
+                    terminal.show_failures(failures)
+                    return 1, False
+    except (KeyboardInterrupt, interrupts.Terminated) as stopped:
+        word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
+        log.info(word)
+        left = total - done - others.count
+        terminal.say(f"{word}: {done} cells are stored, {left} are left; run the same command to go on")
+        return status, False
+    except ClusterError as error:
+        log.info("%s", error)
+        left = total - done - others.count
+        terminal.say(f"sweep: {error} ({done} cells are stored, {left} are left)")
+        return 1, False
+    seconds = time.perf_counter() - start
+    _say_how_far_off(made, expected, seconds, done, total)
+    line = (
+        f"{estimate.counted(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s), {len(failures)} failed"
+    )
+    if others.count:
+        line += f"; {estimate.counted(others.count)} stored by another run meanwhile"
+    terminal.say(line)
+    return 0, True
+
+
+def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None]) -> Iterator[Result]:
+    if isinstance(job.executor, settings.Dask):
+        from sweep.cluster import dask  # noqa: PLC0415
+
+        left = (task for task in map(wanted, job.tasks) if task is not None)
+        # Workers may store themselves what goes into a folder that they see.
+        place = None if job.study.remote else dask.Place.of(job.study.path, name, job.thresholds)
+        return dask.run(left, job.executor, execute.workers(job.n_jobs), job.histogram, place)
+    assert isinstance(job.executor, str)
+    return execute.run(job.tasks, job.executor, job.n_jobs, job.histogram, wanted)
+
+
+class _Others:
+    """What other runs have stored since this one started: nobody need compute it again."""
+
+    def __init__(self, stored: Stored, ask: bool) -> None:
+        self.count = 0
+        self._stored, self._ask = stored, ask
+        self._every = _LOOK_SECONDS * (5 if stored.study.remote else 1)
+        self._next = time.monotonic() + self._every
+
+    def left(self, task: plan.Task) -> plan.Task | None:
+        """What of a task is still to be computed."""
+        if not self._ask:
+            return task
+        if time.monotonic() >= self._next:
+            with contextlib.suppress(FileNotFoundError, StoreError):  # the next look sees it, or the end
+                self._stored.refresh()
+            self._next = time.monotonic() + self._every
+        statuses = self._stored.statuses
+        smaller = pieces.remaining(task, lambda cell: statuses.get(cell.id) != "ok")
+        self.count += len(task.cells) - (len(smaller.cells) if smaller else 0)
+        return smaller
+
+
+def _say_how_far_off(
+    made: runs.Run, expected: estimate.Expected, seconds: float, done: int, total: int
+) -> None:
+    off = seconds / expected.seconds if expected.seconds else 1.0
+    made.log.info("done in %.1f s, %.2f of the predicted %.1f s", seconds, off, expected.seconds)
+    took: dict[str, object] = {"seconds": seconds, "computed": done}
+    if done == total and seconds >= _TELLING_SECONDS:
+        took["factor"] = max(seconds - expected.overhead, 0.0) / expected.model_seconds
+    made.summarised(took)

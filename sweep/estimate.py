@@ -1,0 +1,175 @@
+"""What a run will cost: before it starts, and without starting it."""
+
+import heapq
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sweep import activations, execute, initializers, plan
+from sweep.cell import Cell
+from sweep.plan import Stack, Task
+
+# Measured on the standard grid; all but start-up scale with the tables that are written.
+_STARTUP_SECONDS = 1.0  # of worker processes: Python, NumPy and this program are imported
+_TASK_SECONDS = 0.02  # to store a part
+_WORKER_BYTES = 90_000_000  # an idle worker
+_DRIVER_BYTES = 180_000_000
+_CELL_BYTES, _LAYER_BYTES, _HISTOGRAM_BYTES = 350, 120, 70
+_PART_BYTES = 25_000  # a part's schema and indexes
+
+_CALIBRATION_SECONDS = 1.0
+_SAMPLES = 12
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Cells of a request: asked for, named more than once, stored, failed earlier, to be computed."""
+
+    cells: int
+    duplicates: int
+    stored: int
+    failed: int
+    missing: int
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What computing some tasks will take.
+
+    model_seconds: the plan's own estimate, as if its machine were this one; seconds: corrected, with
+    the overhead of workers and storage. bytes: written; memory: at most, of all processes together.
+    """
+
+    tasks: int
+    workers: int
+    flops: int
+    model_seconds: float
+    overhead: float
+    seconds: float
+    bytes: int
+    memory: int
+
+    def __str__(self) -> str:
+        tasks = "1 task" if self.tasks == 1 else f"{self.tasks:,} tasks"
+        return (
+            f"{tasks}, {duration(self.seconds)}, {si(self.flops)}FLOP, {si(self.bytes)}B to write, "
+            f"{si(self.memory)}B of memory"
+        )
+
+
+def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float) -> Expected:
+    """The cost of `tasks`; factor: this machine's time over that of the plan's model."""
+    if not tasks:
+        return Expected(0, workers, 0, 0.0, 0.0, 0.0, 0, 0)
+    used = min(workers, len(tasks))
+    model = _makespan([task.seconds for task in tasks], used)
+    stacks = [stack for task in tasks for stack in task.stacks]
+    processes = execute.needs_processes(tasks, used)
+    overhead = (_STARTUP_SECONDS if processes else 0.0) + _TASK_SECONDS * len(tasks)
+    rows = sum(cell.depth + 1 for stack in stacks for cell in stack.cells)
+    cells = sum(len(stack.cells) for stack in stacks)
+    written = cells * _CELL_BYTES + rows * (_LAYER_BYTES + histogram * _HISTOGRAM_BYTES)
+    largest = heapq.nlargest(used, (max(stack.bytes for stack in task.stacks) for task in tasks))
+    return Expected(
+        tasks=len(tasks),
+        workers=used,
+        flops=sum(stack.flops for stack in stacks),
+        model_seconds=model,
+        overhead=overhead,
+        seconds=factor * model + overhead,
+        bytes=written + len(tasks) * _PART_BYTES,
+        memory=_DRIVER_BYTES + sum(largest) + (_WORKER_BYTES * used if processes else 0),
+    )
+
+
+def calibrated(tasks: Sequence[Task], executor: str, n_jobs: int) -> float:
+    """This machine's time over the plan's, from about a second of the plan's own work on every worker.
+
+    A user's own functions are not run for it: xavier and tanh stand in for them.
+    """
+    workers = min(execute.workers(n_jobs), len(tasks))
+    sample = _sample(tasks, _CALIBRATION_SECONDS * workers)
+    # The first of the results find their code cold; they come first, and once more at the end.
+    warm = [min(sample, key=lambda task: task.seconds)] * workers
+    results = list(execute.run([*warm, *sample], executor, n_jobs, histogram=False))[workers:]
+    measured = sum(float(result.seconds.sum()) for result in results)
+    modelled = sum(result.estimate for result in results)
+    return measured / modelled if modelled else 1.0
+
+
+def machine() -> dict[str, str]:
+    """What a measured time is true for."""
+    return {"host": platform.node(), "cores": str(os.cpu_count())}
+
+
+def counted(cells: int) -> str:
+    """A number of cells as people say it."""
+    return "1 cell" if cells == 1 else f"{cells:,} cells"
+
+
+def duration(seconds: float) -> str:
+    """A time as people say it."""
+    if seconds < 1:
+        return "less than a second"
+    if seconds < 120:
+        return f"about {seconds:.0f} s"
+    minutes, hours = seconds / 60, seconds / 3600
+    return f"about {minutes:.0f} min" if minutes < 120 else f"about {hours:.1f} h"
+
+
+def _makespan(seconds: Sequence[float], workers: int) -> float:
+    """When the last worker ends, each taking the next task as soon as it is free."""
+    free = [0.0] * workers
+    for one in seconds:
+        heapq.heapreplace(free, free[0] + one)
+    return max(free)
+
+
+def _sample(tasks: Sequence[Task], seconds: float) -> list[Task]:
+    """Tasks of so many seconds in all, like those given: stacks from everywhere, cut down."""
+    stacks = sorted((stack for task in tasks for stack in task.stacks), key=lambda stack: stack.seconds)
+    total = sum(stack.seconds for stack in stacks)
+    each = min(seconds, total) / _SAMPLES
+    chosen: dict[int, Stack] = {}
+    passed, number = 0.0, 0
+    for place, stack in enumerate(stacks):  # one at each of so many equal steps of the whole time
+        passed += stack.seconds
+        while passed >= (number + 0.5) * total / _SAMPLES and number < _SAMPLES:
+            chosen[place] = stack
+            number += 1
+    cut = [_cut(stack, each) for stack in chosen.values()]
+    return [task for cells in cut for task in plan.tasks(cells, 1)]
+
+
+def _cut(stack: Stack, seconds: float) -> list[Cell]:
+    """Cells like those of a stack, but of about so many seconds."""
+    cells: list[Cell] = list(stack.cells)
+    share = stack.seconds
+    chains = plan.chains_of(cells)
+    if share > seconds:  # fewer chains first: the depth is more telling
+        count = max(1, int(len(chains) * seconds / share))
+        cells = [cell for chain in chains[:count] for cell in chain]
+        share *= count / len(chains)
+    if share > seconds:
+        deepest = max(cells, key=lambda cell: cell.depth)
+        depth = max(1, int(deepest.depth * seconds / share))
+        widths = None if deepest.widths is None else deepest.widths[: depth + 1]
+        cells = [replace(deepest, depth=depth, widths=widths, width=deepest.profile[depth])]
+    return [_harmless(cell) for cell in cells]
+
+
+def _harmless(cell: Cell) -> Cell:
+    if cell.init == initializers.CUSTOM:
+        cell = replace(cell, init="xavier", init_params="{}")
+    return replace(cell, act="tanh", act_params="{}") if cell.act == activations.CUSTOM else cell
+
+
+def si(number: float) -> str:
+    """A number in thousands, millions …: '1.2 M'."""
+    prefixes = ["", "k", "M", "G", "T", "P"]
+    while number >= 1000 and len(prefixes) > 1:
+        number /= 1000
+        prefixes.pop(0)
+    prefix = prefixes[0]
+    return f"{number:.0f} {prefix}" if number >= 10 or not prefix else f"{number:.1f} {prefix}"

@@ -1,0 +1,208 @@
+"""Names for what a study's cells differ in: short, and telling any two of them apart.
+
+A *panel* is one init, act and setting, where the setting names whatever else varies in the
+frame: bias_std, batch, dtype, tapered widths.
+"""
+
+import json
+import math
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweep import activations, initializers
+from sweep.activations import ACTIVATIONS
+from sweep.initializers import SCHEMES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PANEL = ("init_label", "act_label", "setting")
+SETTINGS = ("widths", "bias_std", "batch", "dtype", "backward", "kernel_version")
+_NO_AXIS = ("function", "source", "derivative")  # a user's own is told apart by its label
+
+
+def labelled(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":
+    """`cells` with the columns of PANEL added, in the registries' order of schemes and acts.
+
+    apart: what is an axis of its own, 'batch' or 'init.std', hence no part of a label; a
+    parameter's column is added, None where a scheme has no such parameter.
+    """
+    frame = cells.copy()
+    for group in ("act", "init"):
+        frame = frame.sort_values(f"{group}_params", key=_numeric_order, kind="stable")
+    frame = frame.sort_values(["init", "act"], key=_registry_order, kind="stable")
+    frame["widths"] = [w if w is None or isinstance(w, str) else _listed(w) for w in frame["widths"]]
+    for group in ("init", "act"):
+        frame[f"{group}_label"] = _named(frame, group, apart)
+    for name in apart:
+        group, _, parameter = name.partition(".")
+        if parameter:
+            frame[name] = [_flat(text).get(parameter) for text in frame[f"{group}_params"]]
+    varying = [name for name in SETTINGS if name not in apart and frame[name].nunique(dropna=False) > 1]
+    frame["setting"] = [
+        " ".join(
+            f"{name}={short(value)}" for name, value in zip(varying, row, strict=True) if value is not None
+        )
+        for row in zip(*(frame[name] for name in varying), strict=True)
+    ] or ""
+    return frame
+
+
+def _listed(widths: Iterable[int]) -> str:
+    return f"[{','.join(map(str, widths))}]"
+
+
+def _registry_order(names: "pd.Series[str]") -> "pd.Series[int]":
+    known = list(SCHEMES) if names.name == "init" else list(ACTIVATIONS)
+    return names.map(lambda name: known.index(name) if name in known else len(known))
+
+
+def acts(frame: "pd.DataFrame") -> list[str]:
+    """The distinct `act_label`s of a frame, in the registry's order."""
+    known = list(ACTIVATIONS)
+    labels = dict.fromkeys(frame["act_label"])
+    ranks = {
+        label: known.index(name) if (name := label.split()[0]) in known else len(known) for label in labels
+    }
+    return sorted(labels, key=ranks.__getitem__)
+
+
+def _numeric_order(parameters: "pd.Series[str]") -> "pd.Series[int]":
+    """std=0.01 before std=0.1 before std=10, whatever their texts."""
+
+    def key(text: str) -> list[tuple[bool, Any]]:
+        values = json.loads(text).values()
+        return [(False, v) if isinstance(v, (int, float)) else (True, json.dumps(v)) for v in values]
+
+    ranks = {text: rank for rank, text in enumerate(sorted(parameters.unique(), key=key))}
+    return parameters.map(ranks)
+
+
+def parameters(cells: "pd.DataFrame") -> list[str]:
+    """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
+    found = []
+    for group in ("init", "act"):
+        texts = dict.fromkeys(cells[f"{group}_params"])
+        names = dict.fromkeys(name for text in texts for name in _flat(text) if name not in _NO_AXIS)
+        found += [
+            f"{group}.{name}"
+            for name in names
+            if len({repr(_flat(text)[name]) for text in texts if name in _flat(text)}) > 1
+        ]
+    return found
+
+
+def _flat(text: str) -> dict[str, Any]:
+    """The parameters in a column's text, a user's keywords among them."""
+    values: dict[str, Any] = json.loads(text)
+    own: dict[str, Any] = values.pop("kwargs", {})
+    return own | values
+
+
+def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[str]:
+    """'normal std=0.1': the name, and those parameters that vary in the frame or are not the default.
+
+    A user's own goes by its function's name, and by its source where that was edited.
+    """
+    pairs = list(zip(frame[group], frame[f"{group}_params"], strict=True))
+    seen: dict[tuple[str, str], set[str]] = {}
+    flat = {}
+    for name, text in dict.fromkeys(pairs):
+        parameters = json.loads(text)
+        title, values = parameters.pop("function", name), parameters.pop("kwargs", {}) | parameters
+        flat[name, text] = name, title, values
+        for key, value in values.items():
+            seen.setdefault((title, key), set()).add(repr(value))
+    labels = {}
+    for pair, (name, title, values) in flat.items():
+        usual = _defaults(group, name) | {"source": values.get("source")}
+        shown = [
+            f"{key}={short(value)}"
+            for key, value in values.items()
+            if f"{group}.{key}" not in apart and (len(seen[title, key]) > 1 or usual.get(key) != value)
+        ]
+        labels[pair] = " ".join([title, *shown])
+    return [labels[pair] for pair in pairs]
+
+
+@lru_cache(maxsize=256)
+def _defaults(group: str, name: str) -> dict[str, Any]:
+    if name == initializers.CUSTOM:
+        return {}
+    if group == "init":
+        return initializers.parameters_of(name, initializers.get(name))
+    return activations.parameters_of(name, activations.get(name))
+
+
+def described(name: str, parameters: str) -> str:
+    """An init or act with all of its parameters: 'normal std=0.1'; a user's own by its function's name."""
+    values = json.loads(parameters)
+    values.pop("source", None)
+    shown = values.pop("kwargs", {}) | {key: value for key, value in values.items() if value is not None}
+    return " ".join([shown.pop("function", name), *(f"{key}={short(value)}" for key, value in shown.items())])
+
+
+def short(value: object) -> str:
+    """A value in as few characters as tell it from any other."""
+    if isinstance(value, float):
+        return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
+    return str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
+
+
+def common(cells: "pd.DataFrame") -> str:
+    """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
+    frame = labelled(cells)
+    shared = [
+        name for name in ("widths", "bias_std", "batch", "dtype") if frame[name].nunique(dropna=False) == 1
+    ]
+    values = {name: frame[name].iloc[0] for name in shared}
+    return ", ".join(f"{name} {short(value)}" for name, value in values.items() if value is not None)
+
+
+def counted(seeds: "pd.Series[int]") -> str:
+    """'5 seeds', '1 to 5 seeds'."""
+    seeds = seeds[seeds > 0] if (seeds > 0).any() else seeds
+    least, most = int(seeds.min()), int(seeds.max())
+    return f"{most} seed{'s' if most != 1 else ''}" if least == most else f"{least} to {most} seeds"
+
+
+def spread(values: Sequence[int], most: int) -> list[int]:
+    """At most `most` of the values, evenly spread, the first and the last among them."""
+    if len(values) <= most:
+        return list(values)
+    return [values[round(i)] for i in np.linspace(0, len(values) - 1, most)]
+
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+_LEAST_DECADES = 1.0  # over which a profile rises from the lowest block to the highest
+
+
+def profile(values: Sequence[float], most: int) -> str:
+    """A sparkline of positive values on a logarithmic scale; '·' where one is not defined, '!' not finite."""
+    shown = [values[i] for i in spread(range(len(values)), most)]
+    logs = [math.log10(value) if 0 < value < math.inf else math.nan for value in shown]
+    known = [log for log in logs if not math.isnan(log)]
+    low, high = (min(known), max(known)) if known else (0.0, 0.0)
+    margin = max(0.0, _LEAST_DECADES - (high - low)) / 2
+    low, high = low - margin, high + margin
+    signs = []
+    for value, log in zip(shown, logs, strict=True):
+        if math.isnan(log):
+            signs.append("▁" if value == 0 else "!" if math.isinf(value) else "·")
+        else:
+            signs.append(_BLOCKS[min(len(_BLOCKS) - 1, int((log - low) / (high - low) * len(_BLOCKS)))])
+    return "".join(signs)
+
+
+def number(value: float, digits: int = 4) -> str:
+    """A statistic in so many significant digits, fewer far out; '·' where it is not defined."""
+    if np.isnan(value):
+        return "·"
+    if value == 0 or np.isinf(value):
+        return f"{value:g}"
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:.{max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))}f}"
+    return f"{value:.{min(digits, 2) - 1}e}"

@@ -1,0 +1,261 @@
+"""The parts of a study: how one is written and read, which of them count, and which of their rows.
+
+A part is two files of one name, never changed once they are there: `layers/NAME`, written first, and
+`cells/NAME`, the commit, which says how many bytes of layers belong to it. Rows compete: of all
+rows of a cell one wins, by an order that depends on nothing but the rows and their parts' names, and a
+row is only ever removed by somebody who sees one that beats it. So the best row stays, whoever
+tidies, however stale his view.
+"""
+
+import contextlib
+import errno
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from sweep.errors import StoreError
+from sweep.places import Place
+from sweep.provenance import provenance
+from sweep.tables import CELLS, LAYERS, SCHEMA_VERSION
+
+SCHEMAS = {"cells": CELLS, "layers": LAYERS}
+RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name
+_LISTINGS = 10
+# What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
+_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError)
+_LAYERS_BYTES, _DIGEST = b"layers_bytes", b"digest"
+
+
+class DamagedError(StoreError):
+    """Parts that cannot be read: names -> why."""
+
+    def __init__(self, root: str, parts: dict[str, str]) -> None:
+        self.parts = parts
+        name, why = next(iter(parts.items()))
+        more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
+        super().__init__(
+            f"{root} has a part that cannot be read: {name} ({why}){more}; "
+            f"set aside what is damaged with: python -m sweep.verify {root}"
+        )
+
+
+def write(place: Place, name: str, cells: pa.Table, layers: pa.Table) -> None:
+    """Add one part; it is stored when this returns."""
+    cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
+    content = _serialised(layers, {})
+    commit = {_LAYERS_BYTES: str(len(content)).encode(), _DIGEST: _digest(cells, layers)}
+    place.write(f"layers/{name}", content)
+    place.write(f"cells/{name}", _serialised(cells, commit))
+
+
+def remove(place: Place, name: str) -> None:
+    """Remove a part, the commit first."""
+    place.remove(f"cells/{name}")
+    place.remove(f"layers/{name}")
+
+
+def names(place: Place, folder: str = "cells") -> set[str]:
+    """The names of the parts in 'cells' (those that count) or 'layers'."""
+    before = _names(place, folder)
+    for _ in range(_LISTINGS):
+        # A listing is not made in one moment: it may miss both a part and what has just replaced it.
+        after = _names(place, folder)
+        if after == before:
+            break
+        before = after
+    return before
+
+
+def _names(place: Place, folder: str) -> set[str]:
+    return {name for name in place.files(folder) if name.endswith(".parquet") and name[0] not in "._"}
+
+
+def read(place: Place, folder: str, parts: Iterable[str], columns: list[str] | None = None) -> pa.Table:
+    """The rows of some parts, with the name of each row's part as the last column, `part`.
+
+    Raises FileNotFoundError where a part is not there any more, DamagedError where one cannot be
+    read, or its layers are not those that it was committed with.
+    """
+    chosen = sorted(parts)
+    try:
+        return _scanned(place, folder, chosen, columns)
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        broken = damaged(place, chosen, folder)
+        if not broken:
+            gone = sorted(set(chosen) - names(place))
+            if gone:
+                raise FileNotFoundError(errno.ENOENT, "tidied away meanwhile", gone[0]) from error
+            # It was not the parts: the disk, or the network.
+            raise StoreError(f"cannot read {place.root}: {_one_line(error)}") from error
+        raise DamagedError(place.root, broken) from error
+
+
+def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
+    """Name -> rows of layers, of some parts; FileNotFoundError where one is gone."""
+    found = {}
+    for name in chosen:
+        path = place.full(f"layers/{name}")
+        found[name] = int(pq.read_metadata(path, filesystem=place.filesystem).num_rows)
+    return found
+
+
+def corrupted(place: Place, parts: Iterable[str]) -> dict[str, str]:
+    """Which of the parts are damaged in any bit that matters, and why: `damaged`, and their digests."""
+    found = damaged(place, parts, "cells", "layers")
+    for name in sorted(set(parts) - set(found)):
+        try:
+            cells, layers = (
+                pq.read_table(place.full(f"{folder}/{name}"), filesystem=place.filesystem, partitioning=None)
+                for folder in ("cells", "layers")
+            )
+            expected = (cells.schema.metadata or {}).get(_DIGEST)
+            if expected is not None and expected != _digest(cells, layers):
+                found[name] = "its rows are not those that were written"
+        except FileNotFoundError:  # tidied away meanwhile
+            continue
+        except _UNREADABLE as error:
+            found[name] = _one_line(error)
+    return found
+
+
+def damaged(place: Place, parts: Iterable[str], *folders: str) -> dict[str, str]:
+    """Which of the parts cannot be read in full, and why; one that is gone meanwhile is not damaged."""
+    found: dict[str, str] = {}
+    for name in sorted(parts):
+        for folder in folders:
+            try:
+                table = _scanned(place, folder, [name], None)
+                table.validate(full=True)
+            except FileNotFoundError:
+                if folder == "layers" and name in names(place):
+                    found[name] = "its layers are gone"
+            except _UNREADABLE as error:
+                found[name] = _one_line(error)
+    return found
+
+
+def _scanned(place: Place, folder: str, chosen: list[str], columns: list[str] | None) -> pa.Table:
+    schema = SCHEMAS[folder]
+    fields = schema.names if columns is None else columns
+    empty = pa.schema([schema.field(name) for name in fields]).append(pa.field("part", pa.string()))
+    if not chosen:
+        return empty.empty_table()
+    paths = [place.full(f"{folder}/{name}") for name in chosen]
+    dataset = ds.dataset(paths, schema=schema, format=_format(), filesystem=place.filesystem)
+    sizes = place.files("layers") if folder == "cells" else {}
+    batches, seen = [], set()
+    for tagged in dataset.scanner(columns=fields).scan_batches():
+        batch, name = tagged.record_batch, PurePosixPath(tagged.fragment.path).name
+        batches.append(batch.append_column("part", pa.array([name] * len(batch), pa.string())))
+        if folder == "cells" and name not in seen:
+            seen.add(name)
+            _check_layers(name, tagged.fragment, sizes)
+    return pa.Table.from_batches(batches, empty)
+
+
+def _check_layers(name: str, fragment: ds.ParquetFileFragment, sizes: dict[str, int]) -> None:
+    expected = (fragment.metadata.metadata or {}).get(_LAYERS_BYTES)
+    found = sizes.get(name)
+    if expected is not None and found != int(expected):
+        raise pa.ArrowInvalid("its layers are gone" if found is None else "its layers are cut short")
+
+
+def _format() -> ds.ParquetFileFormat:
+    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
+    return ds.ParquetFileFormat(default_fragment_scan_options=checked)
+
+
+def _serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    metadata = {"schema": str(SCHEMA_VERSION)} | provenance()
+    encoded = {key.encode(): value.encode() for key, value in metadata.items()}
+    table = table.replace_schema_metadata(encoded | more)
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
+
+
+def _digest(*tables: pa.Table) -> bytes:
+    """A hash of every value of some tables, whatever the layout in memory or in a file."""
+    digest = hashlib.blake2b(digest_size=16)
+    for table in tables:
+        for name in sorted(table.column_names):
+            column = table[name].combine_chunks()
+            digest.update(f"{name} {len(column)} ".encode())
+            digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
+            if pa.types.is_list(column.type):
+                digest.update(_bytes(pc.fill_null(pc.list_value_length(column), 0)))
+                column = pc.list_flatten(column)
+            digest.update(_bytes(column))
+    return digest.hexdigest().encode()
+
+
+def _bytes(column: pa.Array) -> bytes:
+    column = column.drop_null()
+    if pa.types.is_string(column.type):
+        lengths = pc.binary_length(column).to_numpy(zero_copy_only=False)
+        return bytes(lengths.tobytes()) + "".join(column.to_pylist()).encode()
+    values: bytes = column.to_numpy(zero_copy_only=False).tobytes()
+    return values
+
+
+def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
+    """Row numbers that count, one per cell, and whether that is all of them.
+
+    cells: with the columns of RANK and `part`. A result wins over a failure; then the later run; then the
+    part that was rewritten more often, whose rows are copies; then the name of the part.
+    """
+    if pc.count_distinct(cells["cell_id"]).as_py() == cells.num_rows:
+        return pa.array(range(0)), True
+    ids = cells["cell_id"].to_pylist()
+    ranks = list(
+        zip(
+            (status == "ok" for status in cells["status"].to_pylist()),
+            cells["run_id"].to_pylist(),
+            map(level, cells["part"].to_pylist()),
+            cells["part"].to_pylist(),
+            strict=True,
+        )
+    )
+    best: dict[str, int] = {}
+    for row, cell_id in enumerate(ids):
+        if ranks[row] > ranks[best.setdefault(cell_id, row)]:
+            best[cell_id] = row
+    return pa.array(sorted(best.values())), False
+
+
+def level(part: str) -> int:
+    """How often the rows of a part have been copied: 'RUN-000012.2.parquet' is a copy of copies."""
+    middle = part.removesuffix(".parquet").rpartition(".")[2]
+    return int(middle) if middle.isdecimal() and "." in part.removesuffix(".parquet") else 0
+
+
+def rewritten(writer: str, number: int, sources: Iterable[str]) -> str:
+    """The name of a part that holds copies of rows of `sources`, and ranks before all of them."""
+    return f"{writer}-{number:06d}.{1 + max(map(level, sources), default=0)}.parquet"
+
+
+def writer_of(part: str) -> str:
+    """The name of the run that wrote a part, or that was writing it: 'RUN-000012.parquet' -> RUN."""
+    return part.lstrip(".").partition(".")[0].rpartition("-")[0]
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+@contextlib.contextmanager
+def writing(root: str) -> Iterator[None]:
+    """What goes wrong while writing to `root`, as one clear line."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{error.strerror or _one_line(error)}; what is stored is safe"
+        raise StoreError(f"cannot write to {root}: {reason}; choose another root=…") from error

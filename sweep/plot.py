@@ -1,0 +1,157 @@
+"""One plot at a time, on axes of yours: every function takes `ax=` and returns the Axes.
+
+    cells, layers = sweep.load(study), sweep.load(study, table="layers")
+    sweep.plot.heatmap(cells[cells["init"].eq("xavier") & cells["act"].eq("tanh")], "rms")
+    sweep.plot.curves(layers, cells=cells[cells["act"].eq("relu")])
+
+Seeds are averaged over, nothing else: a frame in which more varies than a plot can show is refused.
+"""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from matplotlib import pyplot
+
+from sweep.errors import RequestError
+from sweep.measures import MEASURES, WORD, Measure, measure
+from sweep.report import curves as _curves
+from sweep.report import gradients as _gradients
+from sweep.report import heatmap as _heatmap
+from sweep.report import histograms as _histograms
+from sweep.report import layout, style
+from sweep.report import theory as _theory
+from sweep.report.colours import scale_of, verdict_scale
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def heatmap(
+    cells: pd.DataFrame,
+    value: str = "std",
+    x: str | None = None,
+    y: str | None = None,
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """A statistic of the last layer over two axes, width across and depth down unless named otherwise.
+
+    value: a statistic of `cells`, or 'verdict'. x, y: init, act, depth, width, or any other axis.
+    Raises RequestError where a third axis varies, and for an unknown statistic or axis.
+    """
+    one = measure(value, cells.columns)
+    given = layout.chosen(cells, x=x, y=y)
+    own = layout.Layout(None, None, given.x, given.y)
+    frame = layout.arranged(cells, own, [one]).rename(columns=lambda name: name.partition(":")[0])
+    others = [text for text in dict.fromkeys(frame["rest"]) if text]
+    if len(others) > 1:
+        raise _too_much(others)
+    scale = verdict_scale() if one.scale == WORD else scale_of(one, frame["value"])
+    ax = ax or pyplot.gca()
+    _heatmap.draw(ax, frame, _heatmap.Picture(one, own, scale, ""))
+    ax.set(xlabel=own.x, ylabel=own.y, title=one.title)
+    return style.verbatim(ax)
+
+
+def verdicts(
+    cells: pd.DataFrame, x: str | None = None, y: str | None = None, ax: "Axes | None" = None
+) -> "Axes":
+    """The verdicts over two axes, a letter each."""
+    return heatmap(cells, "verdict", x, y, ax)
+
+
+def curves(
+    layers: pd.DataFrame,
+    value: str = "std",
+    cells: pd.DataFrame | None = None,
+    label: str = "",
+    ax: "Axes | None" = None,
+) -> "Axes":
+    """A statistic layer by layer, with the seeds' spread as a band and theory as a thin line.
+
+    layers: one network's, as from `sweep.propagate`; or the table of a study, with its `cells`: a
+    line per init, act and setting, each at its greatest depth and width.
+    """
+    one = measure(value)
+    if not one.by_layer:
+        raise RequestError(f"value={value}: it is no statistic of a layer; see the columns of table='layers'")
+    ax = ax or pyplot.gca()
+    if cells is None:
+        found = _alone(layers, one, label or value)
+    else:
+        found = _curves.by_layer(cells[cells["status"] == "ok"], layers, [one])
+        if found["act_label"].nunique() > 1:
+            found["line"] = found["init_label"] + " × " + found["act_label"] + " " + found["setting"]
+            found["line"] = found["line"].str.strip()
+    lines = list(dict.fromkeys(found["line"]))
+    if len(lines) > len(style.LINES):
+        raise RequestError(
+            f"{len(lines)} lines are too many to tell apart: choose at most {len(style.LINES)}"
+        )
+    first = len(ax.get_legend_handles_labels()[0])
+    _curves.draw(ax, found, one, lines, first)
+    if one.geometric:
+        _logarithmic(ax)
+    ax.set(xlabel="layer", ylabel=value)
+    ax.legend(frameon=False, fontsize=8)
+    return style.verbatim(ax)
+
+
+def _alone(layers: pd.DataFrame, one: Measure, label: str) -> pd.DataFrame:
+    if layers["layer"].duplicated().any():
+        raise RequestError("layers: several networks are in this frame; give cells= to tell them apart")
+    found = layers.sort_values("layer").assign(line=label)
+    return found.assign(**{f"{one.name}_low": found[one.name], f"{one.name}_high": found[one.name]})
+
+
+def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
+    """The signal forward and the gradient backward of one init × act, at its greatest depth and width."""
+    found = _curves.by_layer(cells[cells["status"] == "ok"], layers, [MEASURES["rms"], MEASURES["delta_rms"]])
+    networks = list(dict.fromkeys(found["line"] + " × " + found["act_label"]))
+    if len(networks) > 1:
+        raise _too_much(networks)
+    ax = ax or pyplot.gca()
+    _gradients.draw(ax, found)
+    _logarithmic(ax)
+    ax.set(xlabel="layer", ylabel="rms", title=networks[0])
+    ax.legend(frameon=False, fontsize=8)
+    return style.verbatim(ax)
+
+
+def histograms(layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
+    """The histograms of h of one cell, the first layer at the top; layers: its rows of table='layers'."""
+    if layers["layer"].duplicated().any():
+        raise RequestError("layers: several cells are in this frame; choose one, by its cell_id")
+    if "histogram" not in layers or not layers["histogram"].notna().any():
+        raise RequestError("layers: no histogram is stored here; run the cell with histogram=true")
+    ax = ax or pyplot.gca()
+    _histograms.ridge(ax, layers.sort_values("layer"))
+    return style.verbatim(ax)
+
+
+def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: "Axes | None" = None) -> "Axes":
+    """Measured against predicted of the last layer, a sign per act, and the identity line."""
+    options = [name for name in MEASURES if f"theory_{name}" in layers]
+    if value not in options:
+        raise RequestError(f"value={value}: theory predicts {', '.join(options)}")
+    found = _theory.points(cells, layers, value, None)
+    if found.empty:
+        raise RequestError(f"value={value}: theory predicts nothing for these cells")
+    ax = ax or pyplot.gca()
+    acts = list(dict.fromkeys(found["act_label"]))
+    _theory.draw(ax, found, acts[: len(style.LINES)])
+    ax.set_title(value)
+    ax.legend(frameon=False, fontsize=8)
+    return style.verbatim(ax)
+
+
+def _logarithmic(ax: "Axes") -> None:
+    """A logarithmic y-axis of two decades or more: noise fills the axis otherwise, and looks like a trend."""
+    style.logarithmic(ax)
+    low, high = ax.get_ylim()
+    if high < 100 * low:
+        ax.set_ylim(min(low, 0.1), max(high, 10.0))
+
+
+def _too_much(varying: list[str]) -> RequestError:
+    named = ", ".join(varying[:3]) + (" …" if len(varying) > 3 else "")
+    return RequestError(f"more varies in this frame than one plot shows ({named}): choose one of them first")

@@ -1,0 +1,88 @@
+"""What a report draws of a study, from the stored tables to the files."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sweep import check, results
+from sweep.errors import StoreError
+from sweep.measures import MEASURES, Measure, measure
+from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, style, theory
+from sweep.report.layout import Layout
+
+_PAGES = 6  # of heatmaps that nobody asked for by name: the page shows all cells anyway
+_ALL_PAGES = 100
+
+
+def drawn(
+    path: Path,
+    cell_id: str | None,
+    values: Sequence[str],
+    only: Sequence[str],
+    axes: Mapping[str, str | None],
+) -> list[Path]:
+    """The files of `sweep.report.draw`."""
+    for kind in only:
+        check.option("only", kind, KINDS)
+    thresholds = results.thresholds(path)
+    cells = results.load(path, thresholds=thresholds)
+    measures = [measure(value, cells.columns) for value in values]
+    cells = cells[cells["cell_id"] == cell_id] if cell_id else cells
+    if cells.empty:
+        raise StoreError(f"{path} has no results to draw: run python -m sweep study={path.name} first")
+    arrangement = layout.chosen(cells, **axes)
+    ok = cells[cells["status"] == "ok"]
+    layers = results.load(path, "layers")
+    layers = layers[layers["cell_id"].isin(ok["cell_id"])]
+    whole = set(only) == set(KINDS)
+    plain = whole and not any(axes.values()) and list(values) == ["std"]
+    with style.applied():
+        figures: dict[str, Figure] = {}
+        if len(cells) == len(ok) == 1 and plain:
+            one = ok.iloc[0]
+            name = f"cell-{one['init']}-{one['act']}-{one['cell_id'][:8]}"
+            figures[name] = histograms.picture(one, layers)
+        else:
+            drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
+            for kind in only:
+                figures |= drawings[kind]() if kind in drawings else {}
+        files = style.saved(figures, path / "report", alone=whole and cell_id is None)
+    if "page" in only and cell_id is None:
+        files.append(page.write(path, cells, layers, thresholds, _drawn_names(path / "report")))
+    return files
+
+
+def _drawn_names(folder: Path) -> list[str]:
+    """The figures there are, whenever they were drawn."""
+    return sorted(file.stem for file in folder.glob("[!.]*.svg"))
+
+
+def _drawings(
+    cells: pd.DataFrame,
+    ok: pd.DataFrame,
+    layers: pd.DataFrame,
+    arrangement: Layout,
+    measures: Sequence[Measure],
+    pages: int,
+) -> dict[str, Callable[[], dict[str, Figure]]]:
+    """What draws each kind; all but the maps need a cell that was computed."""
+
+    def heatmaps() -> dict[str, Figure]:
+        figures: dict[str, Figure] = {}
+        for one in measures:
+            figures |= heatmap.figures(cells, one, arrangement, pages)
+        return figures
+
+    def of_layers(figures: Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure]]) -> dict[str, Figure]:
+        return {} if ok.empty else figures(ok, layers)
+
+    return {
+        "heatmap": heatmaps,
+        "verdict": lambda: heatmap.figures(cells, MEASURES["verdict"], arrangement, pages),
+        "layers": lambda: of_layers(curves.figures),
+        "gradients": lambda: of_layers(gradients.figures),
+        "histograms": lambda: of_layers(histograms.figures),
+        "theory": lambda: of_layers(theory.figures),
+    }

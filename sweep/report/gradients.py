@@ -1,0 +1,88 @@
+"""Gradient flow: the signal forward and the gradient backward on one logarithmic axis."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from sweep.labels import acts, common, counted
+from sweep.measures import THEORY, measure
+from sweep.report import style
+from sweep.report.curves import band, by_layer
+
+FORWARD, BACKWARD = "rms", "delta_rms"
+_LABELS = {FORWARD: "forward:\nrms of h →", BACKWARD: "backward:\nrms of dL/dh ←"}
+_LOOKS = {FORWARD: (style.LINES[0], "-"), BACKWARD: (style.LINES[1], "--")}
+_REACH = 1e-6, 1e6  # what lies beyond leaves the frame
+_ROWS_PER_PAGE, _COLUMNS_PER_PAGE = 7, 6
+
+
+def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 4) -> dict[str, Figure]:
+    """A panel per init × act at its greatest depth and width; nothing if no gradient was measured."""
+    curves = by_layer(cells, layers, [measure(FORWARD), measure(BACKWARD)])
+    if not curves[BACKWARD].notna().any():
+        return {}
+    rows, columns = list(dict.fromkeys(curves["line"])), acts(curves)
+    pages = [
+        (rows[r : r + _ROWS_PER_PAGE], columns[c : c + _COLUMNS_PER_PAGE])
+        for r in range(0, len(rows), _ROWS_PER_PAGE)
+        for c in range(0, len(columns), _COLUMNS_PER_PAGE)
+    ]
+    left_out = sum(len(r) * len(c) for r, c in pages[most_pages:])
+    note = f"{counted(curves['seeds'])} (line: geometric mean, band: all), {common(cells)}"
+    note += f", {_greatest(curves)}"
+    note += f"; {left_out} more panels left out" if left_out else ""
+    drawn = [_page(curves, *page, note) for page in pages[:most_pages]]
+    if len(drawn) == 1:
+        return {"gradients": drawn[0]}
+    return {f"gradients-{place}": page for place, page in enumerate(drawn, start=1)}
+
+
+def _greatest(curves: pd.DataFrame) -> str:
+    sizes = [(name, curves[name].unique()) for name in ("depth", "width")]
+    return ", ".join(
+        f"{name} {values[0]}" if len(values) == 1 else f"each at its greatest {name}"
+        for name, values in sizes
+    )
+
+
+def _page(curves: pd.DataFrame, rows: list[str], columns: list[str], note: str) -> Figure:
+    here = curves[curves["line"].isin(rows) & curves["act_label"].isin(columns)]
+    figure = Figure(figsize=(2.5 * len(columns) + 2.9, 1.55 * len(rows) + 1.3), layout="constrained")
+    axes = figure.subplots(len(rows), len(columns), squeeze=False, sharey=True)
+    for r, line in enumerate(rows):
+        for c, act in enumerate(columns):
+            panel = here[(here["line"] == line) & (here["act_label"] == act)]
+            ax = axes[r, c]
+            if panel.empty:
+                ax.set_axis_off()
+                continue
+            draw(ax, panel)
+            ax.set_title(style.clipped(f"{line} × {act}"), fontsize=9)
+            ax.set_xlabel("layer" if r == len(rows) - 1 else "")
+    style.logarithmic(axes[0, 0])
+    values = here[[f"{name}_{end}" for name in (FORWARD, BACKWARD) for end in ("low", "high")]]
+    positive = values.where(values > 0)
+    low, high = positive.min().min(), positive.max().max()
+    axes[0, 0].set_ylim(max(_REACH[0], min(0.1, low / 2)), min(_REACH[1], max(10.0, 2 * high)))
+    found = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
+    figure.legend(
+        found.values(), found.keys(), loc="outside right upper", frameon=False, fontsize=8, handlelength=3
+    )
+    style.headline(figure, "Does a gradient get through?")
+    predicted = any(
+        f"{THEORY}{n}" in here and here[f"{THEORY}{n}"].notna().any() for n in (FORWARD, BACKWARD)
+    )
+    reading = "both lines level: the network can learn; a steep line: the signal dies or explodes on that way"
+    style.caption(figure, reading + ("; thin black: theory" if predicted else ""), note)
+    return figure
+
+
+def draw(ax: Axes, panel: pd.DataFrame) -> None:
+    """The two curves of one init × act; panel: its rows of `by_layer`."""
+    panel = panel.sort_values("layer")
+    for name, (colour, dashes) in _LOOKS.items():
+        if panel[name].notna().any():
+            band(ax, panel, name, colour, dashes, _LABELS[name])
+    ax.axhline(1, color=style.FAINT, lw=0.6, zorder=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], nbins=6))

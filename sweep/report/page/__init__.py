@@ -1,0 +1,92 @@
+"""`index.html`: one file that explains a study, opens from disk and asks the network for nothing.
+
+Vega-Lite draws, because its marks are SVG: they carry labels for screen readers, take the focus,
+follow the page's colours in the dark and print sharply; and its script is under 1 MB.
+"""
+
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+from sweep.answer import answers, counts
+from sweep.errors import StoreError
+from sweep.report.page import facts
+from sweep.report.page.data import as_script, networks, payload
+from sweep.verdict import Thresholds
+
+_HERE = Path(__file__).parent
+_VEGA_LITE = "6.4"
+
+
+def write(
+    study: Path, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
+) -> Path:
+    """Write the page of a study beside its figures; returns its path.
+
+    thresholds: those of the verdicts in `cells`. figures: their names, which the page links to.
+    Raises StoreError where the folder cannot be written to.
+    """
+    file = study / "report" / "index.html"
+    text = html(study, cells, layers, thresholds, figures)
+    hidden = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        hidden.write_text(text, encoding="utf-8")
+        hidden.replace(file)
+    except OSError as error:
+        raise StoreError(f"cannot write the page to {file.parent}: {error.strerror}") from error
+    return file
+
+
+def html(
+    study: Path, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
+) -> str:
+    """The page's text; every name in it is shown as it is, whatever signs it holds."""
+    rows = networks(cells)
+    environment = Environment(
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    template = environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
+    failed = int((cells["status"] != "ok").sum())
+    return template.render(
+        study=study.name,
+        folder=str(study),
+        summary=counts(rows),
+        scope=facts.scope(cells),
+        answers=answers(rows),
+        advice={},
+        failures=facts.failures(cells),
+        failed=f"{failed:,}",
+        total=f"{len(cells):,}",
+        rules=facts.rules(thresholds),
+        facts=facts.provenance_of(study, cells),
+        figures=list(figures),
+        style=_own("page.css"),
+        library=Markup(_library()),
+        data=Markup(as_script(payload(rows, cells, layers))),
+        charts=_own("charts.js"),
+        script=_own("page.js"),
+    )
+
+
+def _own(name: str) -> Markup:
+    """A file of ours, which is to stand in the page as it is."""
+    return Markup((_HERE / name).read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def _library() -> str:
+    """Vega, Vega-Lite and Vega-Embed in one script."""
+    import vl_convert  # noqa: PLC0415  its start takes a second
+
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
+    return script.replace("</script", "<\\/script")

@@ -1,0 +1,80 @@
+"""What a reader must know to trust the page: the rules of the verdicts, and where the numbers come from."""
+
+import platform
+from collections import Counter
+from pathlib import Path
+
+import pandas as pd
+
+from sweep.labels import described
+from sweep.measures import LETTERS
+from sweep.provenance import provenance
+from sweep.verdict import WORDS, Thresholds
+
+_MOST_COMMANDS = 6
+_MOST_FAILURES = 20
+
+
+def rules(thresholds: Thresholds) -> list[dict[str, str]]:
+    """The rule of every verdict, with the thresholds in force, in the order in which they are tried."""
+    meanings = thresholds.meanings
+    return [{"letter": LETTERS[word], "word": word, "rule": meanings[word]} for word in WORDS]
+
+
+def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
+    """The errors of the failed cells, the most frequent first, each with a cell that met it."""
+    failed = cells[cells["status"] != "ok"]
+    counts = Counter(failed["error"].fillna("no message"))
+    found = []
+    for error, count in counts.most_common(_MOST_FAILURES):
+        one = failed[failed["error"].fillna("no message") == error].iloc[0]
+        init, act = (described(one[group], one[f"{group}_params"]) for group in ("init", "act"))
+        example = f"{init} × {act}, depth {one['depth']}, width {one['width']}, seed {one['seed']}"
+        found.append({"count": f"{count:,}", "error": error, "example": example})
+    return found
+
+
+def provenance_of(study: Path, cells: pd.DataFrame) -> list[tuple[str, str]]:
+    """Command, program, commit, libraries, machine and time, as far as the study's runs tell."""
+    facts = [("command", command) for command in _commands(study)]
+    own = provenance()
+    facts.append(
+        ("program", f"sweep {own['version']}" + (f", commit {own['commit']}" if "commit" in own else ""))
+    )
+    libraries = [
+        f"{name} {text}" for name, text in own.items() if name not in ("program", "version", "commit")
+    ]
+    facts.append(("libraries", ", ".join(libraries)))
+    facts.append(("kernel version", ", ".join(sorted(map(str, cells["kernel_version"].unique())))))
+    facts.append(("machine", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"))
+    times = sorted(run for run in cells["run_id"].dropna().unique() if len(run) >= 15)
+    if times:
+        first, last = _time(times[0]), _time(times[-1])
+        facts.append(("computed", first if first == last else f"{first} to {last}"))
+    facts.append(("computing time", f"{cells['seconds'].sum():,.1f} s of one core for {len(cells):,} cells"))
+    return facts
+
+
+def _commands(study: Path) -> list[str]:
+    """The commands that made the study, each once, the last of them where there are many."""
+    files = sorted((study / "runs").glob("*/command.txt"))
+    commands = list(dict.fromkeys(file.read_text(encoding="utf-8").strip() for file in files))
+    return commands[-_MOST_COMMANDS:]
+
+
+def _time(run: str) -> str:
+    """'20260131T235959-…' as people read it."""
+    return f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]} UTC"
+
+
+def scope(cells: pd.DataFrame) -> str:
+    """How large the study is: '640 cells: 4 inits × 2 acts × 4 depths × 4 widths × 5 seeds'."""
+    counts = {
+        "init": cells.groupby(["init", "init_params"]).ngroups,
+        "act": cells.groupby(["act", "act_params"]).ngroups,
+    } | {name: cells[name].nunique() for name in ("depth", "width", "seed")}
+    sizes = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items()]
+    batches = ", ".join(str(batch) for batch in sorted(cells["batch"].unique()))
+    total = f"{len(cells):,} cell{'s' if len(cells) > 1 else ''}"
+    averaged = "Every network is averaged over its seeds, and over nothing else."
+    return f"{total}: {' × '.join(sizes)}; batch {batches}. {averaged}"

@@ -1,0 +1,102 @@
+"""Measured against predicted: every init × act a point, the identity a line."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sweep.labels import acts, common, counted, labelled
+from sweep.measures import MEASURES, THEORY
+from sweep.report import style
+from sweep.report.curves import spread_names
+from sweep.summary import condensed
+
+# The statistic, the layer that says most about it (None: the last), and where that is.
+_SHOWN: tuple[tuple[str, int | None, str], ...] = (
+    ("std", None, "std of the last layer"),
+    ("rms", None, "rms of the last layer"),
+    ("delta_rms", 0, "rms of dL/dh at the input"),
+    ("grad_rms", 1, "rms of dL/dW at layer 1"),
+    ("sample_cosine", None, "sample_cosine of the last layer"),
+    ("flat", None, "flat of the last layer"),
+)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_REACH = 1e-12, 1e12  # beyond, both have long vanished or exploded
+
+
+def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
+    """One panel per statistic that has a prediction; nothing where there is none."""
+    found = {title: points(cells, layers, name, at) for name, at, title in _SHOWN}
+    found = {title: rows for title, rows in found.items() if not rows.empty}
+    if not found:
+        return {}
+    columns = min(3, len(found))
+    rows = -(-len(found) // columns)
+    figure = Figure(figsize=(2.9 * columns + 1.5, 2.8 * rows + 0.9), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    every = pd.concat(found.values())
+    shown = spread_names(acts(every), len(_MARKERS))
+    for ax, (title, own) in zip(axes, found.items(), strict=False):
+        draw(ax, own, shown)
+        ax.set_title(title, fontsize=9)
+    for ax in axes[len(found) :]:
+        ax.set_axis_off()
+    handles, names = axes[0].get_legend_handles_labels()
+    figure.legend(
+        handles, [style.clipped(n) for n in names], loc="outside right upper", frameon=False, fontsize=8
+    )
+    style.headline(figure, "Measured against predicted")
+    note = f"a point per init, act, depth and width: mean over {counted(every['seeds'])}; line: identity"
+    left_out = every["act_label"].nunique() - len(shown)
+    note += f"; {left_out} more acts left out" if left_out else ""
+    style.caption(figure, note, common(cells))
+    return {"theory": figure}
+
+
+def points(cells: pd.DataFrame, layers: pd.DataFrame, name: str, at: int | None) -> pd.DataFrame:
+    """Measured (`y`) and predicted (`x`) of one statistic, over the seeds, by panel, depth and width.
+
+    at: the layer, None for the last. What is not finite, or far beyond vanished or exploded, is left out.
+    """
+    one, column = MEASURES[name], f"{THEORY}{name}"
+    frame = labelled(cells[cells["status"] == "ok"])
+    if column not in layers:
+        return pd.DataFrame()
+    place = layers["layer"] == (layers["depth"] if at is None else at)
+    here = layers.loc[place, ["cell_id", name, column]]
+    frame = frame.drop(columns=[name, column], errors="ignore").merge(here, on="cell_id")
+    rows = condensed(frame, [one]).rename(columns={f"theory:{name}": "x", f"value:{name}": "y"})
+    both = rows[["x", "y"]].astype(float)
+    low, high = _REACH if one.geometric else (-np.inf, np.inf)
+    fine = both[(both > low) & (both < high)].notna().all(axis=1)
+    return rows[fine].assign(geometric=one.geometric)
+
+
+def draw(ax: Axes, own: pd.DataFrame, shown: Sequence[str]) -> None:
+    """The rows of `points` and the identity line, a sign per act."""
+    for i, act in enumerate(shown):
+        there = own[own["act_label"] == act]
+        ax.plot(
+            there["x"],
+            there["y"],
+            ls="",
+            marker=_MARKERS[i % len(_MARKERS)],
+            ms=4,
+            mfc="none",
+            mew=1.0,
+            color=style.LINES[i % len(style.LINES)],
+            label=act,
+        )
+    values = own[["x", "y"]].to_numpy(float)
+    if own["geometric"].iloc[0]:
+        style.logarithmic(ax, "x")
+        style.logarithmic(ax, "y")
+        low = min(values.min() / 2, 10.0 ** np.floor(np.log10(values.min())))
+        high = max(values.max() * 2, 10.0 ** np.ceil(np.log10(values.max())))
+    else:
+        low, high = min(0.0, values.min()) - 0.05, max(1.0, values.max()) + 0.05
+    ax.plot([low, high], [low, high], color=style.FAINT, lw=0.8, zorder=0)
+    ax.set(xlim=(low, high), ylim=(low, high), xlabel="predicted", ylabel="measured")
+    ax.set_box_aspect(1)

@@ -1,0 +1,223 @@
+"""What is written down about a run: its command, config, plan, prediction and log; and whether it lives.
+
+runs/<run>/command.txt, config.yaml, overrides.yaml
+runs/<run>/summary.json    what was planned and predicted, and in the end what became of it
+runs/<run>/plan.parquet    the cells it was to compute, until all of them are stored
+runs/<run>/log.txt
+runs/<run>/alive           locked while the run lives, where the file system has locks
+"""
+
+import contextlib
+import io
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import median
+from typing import IO, Any
+
+from sweep import estimate
+from sweep.plan import Task
+from sweep.store import Study
+
+_LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
+_LESSONS = 9  # runs to learn from
+PLAN_COLUMNS = ("init", "act", "depth", "width", "seed")
+
+
+class Run:
+    """The record of one run, open while it runs."""
+
+    def __init__(self, study: Study, files: Mapping[str, str]) -> None:
+        self.study = study
+        self.name = study.writer
+        self._lock = _locked(study, self.name)
+        for name, text in files.items():
+            self._put(name, text.encode())
+        self.log = _logger(study, self.name)
+        self._summary: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
+
+    def planned(self, tasks: Sequence[Task], summary: Mapping[str, Any]) -> None:
+        """Write down which cells are to be computed, and what is expected of it."""
+        import pyarrow as pa  # noqa: PLC0415
+        import pyarrow.parquet as pq  # noqa: PLC0415
+
+        rows = [
+            (cell, stack.seconds / len(stack.cells))
+            for task in tasks
+            for stack in task.stacks
+            for cell in stack.cells
+        ]
+        columns: dict[str, Any] = {"cell_id": [cell.id for cell, _ in rows]}
+        columns |= {name: [getattr(cell, name) for cell, _ in rows] for name in PLAN_COLUMNS}
+        columns["seconds"] = [seconds for _, seconds in rows]
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table(columns), sink, compression="zstd")
+        self._put("plan.parquet", sink.getvalue())
+        self.summarised(summary)
+
+    def summarised(self, summary: Mapping[str, Any]) -> None:
+        """Add to summary.json."""
+        self._summary |= summary
+        self._put("summary.json", json.dumps(self._summary, indent=1).encode())
+
+    def close(self, status: int, complete: bool) -> None:
+        """The run has ended; complete: every cell that it was to compute is stored."""
+        self.summarised({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
+        if complete:
+            self.study.place.remove(f"runs/{self.name}/plan.parquet")
+        for handler in list(self.log.handlers):
+            handler.close()
+            self.log.removeHandler(handler)
+        if self._lock is not None:
+            self._lock.close()
+
+    def _put(self, name: str, content: Any) -> None:
+        self.study.place.write(f"runs/{self.name}/{name}", content)
+
+
+def names(study: Study) -> list[str]:
+    """The runs that this study has seen, the first one first."""
+    return sorted(study.place.folders("runs"))
+
+
+def summary(study: Study, name: str) -> dict[str, Any]:
+    """What was written down about a run; empty where nothing was."""
+    try:
+        found = json.loads(study.place.read(f"runs/{name}/summary.json"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def command(study: Study, name: str) -> str:
+    """The command that was typed."""
+    try:
+        return study.place.read(f"runs/{name}/command.txt").decode().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def unfinished(study: Study, name: str) -> list[dict[str, Any]]:
+    """The cells that a run was to compute, if it has not stored all of them, with their axes and seconds."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.parquet as pq  # noqa: PLC0415
+
+    try:
+        content = study.place.read(f"runs/{name}/plan.parquet")
+    except FileNotFoundError:
+        return []
+    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content)).to_pylist()
+    return rows
+
+
+def learned(study: Study) -> float:
+    """What runs on this machine have taken over what their plan said: the middle of the last few."""
+    here = estimate.machine()
+    factors = []
+    for name in reversed(names(study)[-_LESSONS:]):
+        found = summary(study, name)
+        if found.get("factor") and here.items() <= found.items():
+            factors.append(float(found["factor"]))
+    return median(factors) if factors else 1.0
+
+
+def dead(study: Study) -> Callable[[str], bool | None]:
+    """Whether a run of this study has ended: its lock says so; None where there is none to ask."""
+    known: dict[str, bool | None] = {study.writer: True}  # who asks is about to end
+
+    def ask(name: str) -> bool | None:
+        if name not in known:
+            known[name] = _is_dead(study, name)
+        return known[name]
+
+    return ask
+
+
+def living(study: Study) -> list[str]:
+    """The other runs that are at work on this study now, as far as their locks say."""
+    others = [name for name in names(study) if name != study.writer]
+    return [name for name in others if _is_dead(study, name) is False]
+
+
+def _is_dead(study: Study, name: str) -> bool | None:
+    if study.remote or not name:
+        return None
+    fcntl = _fcntl()
+    try:
+        with (study.path / "runs" / name / "alive").open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+    except (OSError, AttributeError):  # no such file, no such locks
+        return None
+
+
+def _locked(study: Study, name: str) -> IO[bytes] | None:
+    if study.remote:
+        return None
+    folder = study.path / "runs" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    fcntl = _fcntl()
+    if fcntl is None:
+        return None
+    # Locked before it has its name: nobody ever finds it free while this run lives.
+    hidden = folder / ".alive"
+    file = hidden.open("wb")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # a file system without locks
+        file.close()
+        hidden.unlink()
+        return None
+    hidden.rename(folder / "alive")
+    locked: IO[bytes] = file
+    return locked
+
+
+def _fcntl() -> Any:
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:  # not POSIX
+        return None
+    return fcntl
+
+
+def _logger(study: Study, name: str) -> logging.Logger:
+    log = logging.getLogger(f"sweep.{name}")
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    handler: logging.Handler
+    if study.remote:
+        handler = _PutHandler(lambda text: study.place.write(f"runs/{name}/log.txt", text))
+    else:
+        handler = logging.FileHandler(study.path / "runs" / name / "log.txt")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.addHandler(handler)
+    return log
+
+
+class _PutHandler(logging.StreamHandler[io.StringIO]):
+    """A log in an object store, where nothing can be appended to: all of it again, now and then."""
+
+    def __init__(self, put: Callable[[bytes], None]) -> None:
+        super().__init__(io.StringIO())
+        self._upload = put
+        self._next = 0.0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        super().emit(record)
+        if time.monotonic() >= self._next:
+            self._send()
+
+    def close(self) -> None:
+        self._send()
+        super().close()
+
+    def _send(self) -> None:
+        self._next = time.monotonic() + _LOG_SECONDS
+        with contextlib.suppress(OSError):  # a log is no reason to lose a run
+            self._upload(self.stream.getvalue().encode())

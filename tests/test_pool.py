@@ -1,0 +1,116 @@
+"""Workers that die: what each test runs in is a process of its own, killed for real."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweep import execute, plan
+from tests.test_cell import cell
+
+DEADLINE = 60.0
+
+
+def user_scheme(rng, fan_in, fan_out, deadly=0, how="exit", path=""):
+    """A user's scheme that takes its process down at one width; it notes whom it takes."""
+    if path:
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{os.getpid()} {fan_in}\n")
+    if fan_in == deadly and how == "exit":
+        os._exit(7)
+    if fan_in == deadly and how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fan_in == deadly and how == "leave":
+        sys.exit(3)
+    return rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+
+
+def own(**keywords):
+    return {"name": "custom", "function": "tests.test_pool.user_scheme", "kwargs": keywords}
+
+
+def outcomes(tasks, n_jobs=2, wanted=lambda task: task):
+    """[(cell, error or None)] of everything that comes back."""
+    results = execute.run(tasks, "local", n_jobs, False, wanted)
+    return [pair for r in results for pair in zip(r.cells, r.errors, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [("exit", "WorkerDied: .*EXIT\\(7\\)"), ("kill", "WorkerDied: .*SIGKILL"), ("leave", "SystemExit: 3")],
+)
+def test_a_cell_that_takes_its_worker_down_fails_alone(how, says):
+    cells = [
+        cell(init=own(deadly=11, how=how), act={"name": act}, depth=depth, width=width, batch=5)
+        for width in range(4, 14)
+        for act in ("tanh", "relu")
+        for depth in (2, 3)
+    ]
+    found = outcomes(plan.tasks(cells, 2))
+    assert Counter(one for one, _ in found) == Counter(cells)
+    failed = {one: str(error) for one, error in found if error}
+    assert set(failed) == {one for one in cells if one.width == 11}
+    for error in failed.values():
+        assert re.search(says, error)
+
+
+def test_a_users_function_never_runs_in_the_driver_however_short_the_run(tmp_path):
+    ((_, error),) = outcomes(plan.tasks([cell(init=own(path=str(tmp_path / "p")), depth=1, width=4)], 1), 1)
+    assert error is None
+    assert {int(line.split()[0]) for line in (tmp_path / "p").read_text().splitlines()}.isdisjoint(
+        {os.getpid()}
+    )
+
+
+def test_a_task_is_asked_for_once_more_before_it_is_handed_out():
+    cells = [cell(init=own(), depth=1, width=width, batch=5) for width in range(4, 10)]
+    tasks = plan.tasks(cells, 2)
+    assert outcomes(tasks, wanted=lambda task: None) == []
+
+
+DRIVER = """
+import sys
+from sweep import execute, plan
+from tests.test_cell import cell
+init = {"name": "custom", "function": "tests.test_pool.endless", "kwargs": {"path": sys.argv[1]}}
+cells = [cell(init=init, depth=1, width=4, seed=seed) for seed in range(2)]
+list(execute.run(plan.tasks(cells, 2), "local", 2, False))
+"""
+
+
+def endless(rng, fan_in, fan_out, path):
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"{os.getpid()}\n")
+    while True:
+        time.sleep(0.1)
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to look processes up in")
+def test_workers_end_when_their_driver_is_killed(tmp_path):
+    notes = tmp_path / "workers"
+    root = Path(__file__).parents[1]
+    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(notes)], cwd=root, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + DEADLINE
+    while not (notes.exists() and notes.read_text().endswith("\n")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    driver.kill()
+    driver.wait()
+    workers = [int(line) for line in notes.read_text().split()]
+    assert workers
+    while any(map(alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not any(map(alive, workers))

@@ -1,0 +1,196 @@
+"""A study in an object store: moto's server, which speaks S3 over loopback."""
+
+import http.client
+import http.server
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pandas as pd
+import pytest
+
+import sweep
+from sweep import runs
+from sweep.errors import StoreError
+from sweep.store import Study
+from tests.test_store import CELLS, fail, write
+
+pytest.importorskip("s3fs", reason="the extra s3 is not installed")
+boto3 = pytest.importorskip("boto3", reason="moto's server is not installed")
+pytest.importorskip("moto.server", reason="moto's server is not installed")
+
+DEADLINE = 120.0
+GRID = ("-m", "grid=smoke", "init=xavier,kaiming", "act=tanh", "depth=2", "seed=0", "batch=20")
+SECRET = "not-to-be-written-down"
+
+
+@pytest.fixture(scope="module")
+def endpoint():
+    """The address of an S3 server of our own."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + DEADLINE
+    try:
+        while server.poll() is None and time.monotonic() < deadline:
+            with socket.socket() as asking:
+                if asking.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        yield url
+    finally:
+        server.kill()
+        server.wait()
+
+
+@pytest.fixture
+def bucket(endpoint, monkeypatch, request):
+    """The URL of an empty bucket; credentials by the environment, as AWS's own tools take them."""
+    for key, value in {
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(key, value)
+    name = f"bucket-{abs(hash(request.node.name))}"
+    boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket=name)
+    return f"s3://{name}"
+
+
+def objects(bucket, endpoint):
+    client = boto3.client("s3", endpoint_url=endpoint)
+    listed = client.list_objects_v2(Bucket=bucket.removeprefix("s3://")).get("Contents", [])
+    return {
+        one["Key"]: client.get_object(Bucket=bucket.removeprefix("s3://"), Key=one["Key"])["Body"].read()
+        for one in listed
+    }
+
+
+def test_a_grid_in_a_bucket_is_stored_resumed_reported_and_read_like_any_other(
+    sweep_command, bucket, endpoint, tmp_path
+):
+    first = sweep_command(*GRID, f"root={bucket}/deep")
+    assert first.returncode == 0, first.stderr
+    assert f"table: {bucket}/deep/smoke/cells" in first.stderr
+    again = sweep_command(*GRID, f"root={bucket}/deep")
+    assert "all stored already: nothing to compute" in again.stderr, again.stderr
+    cells = sweep.load(f"{bucket}/deep/smoke")
+    assert len(cells) == len(pd.read_parquet(f"{bucket}/deep/smoke/cells")) == 4
+    assert len(sweep.load(f"{bucket}/deep/smoke", "layers")) == 4 * 3
+    kept = objects(bucket, endpoint)
+    assert "deep/smoke/report/std.png" in kept
+    assert any(key.endswith("log.txt") and b"4 of 4 cells stored" in kept[key] for key in kept)
+    assert not any(SECRET.encode() in content for content in kept.values())
+    assert list(tmp_path.iterdir()) == []
+    for module, says in (("sweep.status", "4"), ("sweep.compact", "now"), ("sweep.verify", "4 of 4 cells")):
+        done = sweep_command(f"{bucket}/deep/smoke", module=module)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert says in done.stdout
+
+
+def test_parts_in_a_bucket_keep_every_promise_of_the_store(bucket):
+    study = Study(f"{bucket}/grid")
+    study.check()
+    with pytest.raises(StoreError, match="is no study"):
+        sweep.load(study.path)
+    study.create()
+    fail(study, "a-0", CELLS[0], "MemoryError: no room")
+    write(study, "b-0", CELLS[:3])
+    write(study, "c-0", CELLS[2:5])
+    assert len(sweep.load(study.path)) == 5
+    study.tidy(runs.dead(study))
+    study.compact(10**6)
+    assert sorted(pd.read_parquet(f"{study.path}/cells")["cell_id"]) == sorted(one.id for one in CELLS[:5])
+    write(study, "d-0", CELLS[5:6])
+    study.place.remove("cells/d-0.parquet")  # as if killed between the two PUTs
+    assert len(sweep.load(study.path, "layers")["cell_id"].unique()) == 5
+    (part,) = study.place.files("cells")
+    study.place.write(f"cells/{part}", study.place.read(f"cells/{part}")[:-20])
+    with pytest.raises(StoreError, match=part):
+        sweep.load(study.path)
+
+
+class Refusing(http.server.BaseHTTPRequestHandler):
+    """Hands every request on to the server, but refuses to store what belongs into `cells`."""
+
+    protocol_version = "HTTP/1.1"  # which knows what to answer to Expect: 100-continue
+
+    def log_message(self, *arguments):
+        pass
+
+    def do_GET(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.command == "PUT" and "/cells/" in self.path:
+            self.answer(403, {}, b"<Error><Code>AccessDenied</Code><Message>Over quota</Message></Error>")
+            return
+        there = http.client.HTTPConnection(self.server.behind)
+        there.request(self.command, self.path, body, dict(self.headers))
+        found = there.getresponse()
+        kept = {k: v for k, v in found.getheaders() if k.lower() not in ("transfer-encoding", "connection")}
+        self.answer(found.status, kept, found.read())
+        there.close()
+
+    do_PUT = do_HEAD = do_POST = do_DELETE = do_GET
+
+    def answer(self, status, headers, body):
+        self.send_response(status)
+        for key, value in ({"Content-Length": str(len(body))} | headers).items():
+            self.send_header(key, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+def test_a_put_that_is_refused_is_one_line_and_loses_nothing(sweep_command, bucket, endpoint):
+    assert sweep_command(*GRID, f"root={bucket}", "report=false").returncode == 0
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as proxy:
+        proxy.behind = endpoint.removeprefix("http://")
+        serving = threading.Thread(target=proxy.serve_forever, daemon=True)
+        serving.start()
+        through = f"http://127.0.0.1:{proxy.server_port}"
+        done = sweep_command(*GRID[:-2], "seed=0,1", "batch=20", f"root={bucket}", AWS_ENDPOINT_URL=through)
+        proxy.shutdown()
+        serving.join()
+    assert done.returncode == 2, done.stderr
+    summary, error = done.stderr.splitlines()
+    assert "8 cells, 4 stored already, 4 to compute" in summary
+    assert f"cannot write to {bucket}/smoke" in error
+    assert "what is stored is safe" in error
+    assert len(sweep.load(f"{bucket}/smoke")) == 4
+    assert len(sweep.load(f"{bucket}/smoke", "layers")["cell_id"].unique()) == 4
+    again = sweep_command(*GRID[:-2], "seed=0,1", "batch=20", f"root={bucket}", "report=false")
+    assert again.returncode == 0, again.stderr
+    assert len(sweep.load(f"{bucket}/smoke")) == 8
+
+
+def test_a_bucket_that_is_not_there_is_one_line(sweep_command, bucket):
+    done = sweep_command("depth=1", "width=4", "batch=5", f"root={bucket}-nowhere")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) <= 2, done.stderr  # the summary, and what is wrong
+    assert "cannot write to" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_driver_killed_while_it_stores_is_resumed(bucket, tmp_path):
+    command = [sys.executable, "-m", "sweep", "-m", "report=false", f"root={bucket}", "study=big"]
+    started = [*command, "depth=5,10"]
+    driver = subprocess.Popen(started, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    study, deadline = Study(f"{bucket}/big"), time.monotonic() + DEADLINE
+    while not study.place.files("cells") and driver.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(driver.pid, signal.SIGKILL)
+    driver.wait()
+    stored = sweep.load(study.path)
+    assert len(stored) > 0
+    rest = [*command, "depth=5", "width=64", "seed=0"]
+    done = subprocess.run(rest, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert set(stored["cell_id"]) <= set(sweep.load(study.path)["cell_id"])

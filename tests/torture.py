@@ -1,0 +1,231 @@
+"""Kill -9 at random moments, again and again: nothing may be lost, nothing counted twice.
+
+    make torture, or python tests/torture.py --kills 200 --seed 0
+
+Each round is one study. The same command is started over and over, and the driver, a worker or all
+of its processes are killed with SIGKILL at a random moment, until the command ends well by itself;
+then the study must equal the undisturbed one, cell for cell. Meanwhile another process reads it
+over and over.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import sweep
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE = 180.0
+SCHEME = """
+import time
+import numpy as np
+
+def slow(rng, fan_in, fan_out, seconds):
+    time.sleep(seconds)
+    return rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+"""
+# A task for every stack, so that there is always something stored, and something to lose.
+DRIVER = """
+from sweep import plan
+plan._TASK_SECONDS = (0.0, 0.0)
+from sweep.__main__ import main
+main()
+"""
+READER = """
+import json, sys, time
+import sweep
+path, found, loads, last = sys.argv[1], set(), 0, 0.0
+while True:
+    try:
+        cells, layers = sweep.load(path), sweep.load(path, "layers")
+    except sweep.StoreError as error:
+        if "is no study" in str(error) and not found:  # it is not there yet
+            time.sleep(0.02)
+            continue
+        raise
+    assert not cells["cell_id"].duplicated().any(), "a cell twice"
+    assert not layers.duplicated(["cell_id", "layer"]).any(), "a layer twice"
+    ids = set(cells["cell_id"])
+    assert found <= ids, "a cell is gone"
+    done = cells[cells["status"] == "ok"]
+    # `layers` was read later: whatever was stored is there, and whole.
+    counts = layers["cell_id"].value_counts().reindex(done["cell_id"], fill_value=0).to_numpy()
+    assert (counts == done["depth"].to_numpy() + 1).all(), "a cell without its layers"
+    found, loads = ids, loads + 1
+    print(loads, flush=True)
+    time.sleep(0.02)
+"""
+# What may differ between two runs of the same cell.
+OWN = ["seconds", "run_id"]
+
+
+@dataclass
+class Tally:
+    """What was done."""
+
+    kills: dict[str, int] = field(default_factory=lambda: dict.fromkeys(("driver", "worker", "both"), 0))
+    starts: int = 0
+    rounds: int = 0
+    loads: int = 0
+
+    @property
+    def killed(self) -> int:
+        return sum(self.kills.values())
+
+
+def arguments(seeds: int, seconds: float) -> list[str]:
+    """A grid that needs worker processes, and time rather than this machine's cores."""
+    return [
+        *(
+            "-m",
+            "grid=smoke",
+            "study=victim",
+            "report=false",
+            "n_jobs=2",
+            "init=custom",
+            "init.function=mine.slow",
+        ),
+        *(f"init.kwargs.seconds={seconds}", "depth=2,3", "width=8,12", f"seed=range(0,{seeds})", "batch=20"),
+    ]
+
+
+def start(folder: Path, command: list[str]) -> subprocess.Popen[bytes]:
+    log = (folder / "stderr.txt").open("ab")
+    with log:
+        return subprocess.Popen(
+            [sys.executable, "-c", DRIVER, *command],
+            cwd=folder,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
+
+
+def session(leader: int) -> list[int]:
+    """The living processes of a session, its leader left out."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except OSError:
+                continue
+            if int(fields[3]) == leader and fields[0] != "Z" and int(entry.name) != leader:
+                found.append(int(entry.name))
+    return found
+
+
+def strike(process: subprocess.Popen[bytes], target: str, rng: random.Random) -> bool:
+    """Kill the driver, one of its processes, or all of them; whether there was one to kill."""
+    others = session(process.pid)
+    if process.poll() is not None or (target == "worker" and not others):
+        return False
+    victims = {"driver": [process.pid], "both": [*others, process.pid]}.get(target) or [rng.choice(others)]
+    for pid in victims:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+    return True
+
+
+def frames(study: Path) -> dict[str, pd.DataFrame]:
+    keys = {"cells": ["cell_id"], "layers": ["cell_id", "layer"]}
+    return {
+        table: sweep.load(study, table).drop(columns=OWN, errors="ignore").sort_values(key, ignore_index=True)
+        for table, key in keys.items()
+    }
+
+
+def check_equal(study: Path, reference: dict[str, pd.DataFrame]) -> None:
+    """That the study holds what the undisturbed one does, for plain pandas too, and nothing else."""
+    for table, frame in frames(study).items():
+        # What is stacked with what differs after a kill, and so does the last bit.
+        pd.testing.assert_frame_equal(frame, reference[table], rtol=1e-5, atol=1e-6)
+        assert len(pd.read_parquet(study / table)) == len(frame), f"superseded rows are left in {table}"
+    left = [path.name for folder in ("cells", "layers") for path in (study / folder).glob(".*")]
+    assert not left, f"leftovers: {left}"
+
+
+def run_to_its_end(folder: Path, command: list[str], target: str, delay: float, tally: Tally, rng) -> bool:
+    """Start the command and strike; whether it ended well."""
+    process = start(folder, command)
+    tally.starts += 1
+    time.sleep(delay)
+    if target and strike(process, target, rng):
+        tally.kills[target] += 1
+    status = process.wait(timeout=DEADLINE)
+    deadline = time.monotonic() + DEADLINE
+    while session(process.pid) and time.monotonic() < deadline:  # workers follow their driver
+        time.sleep(0.02)
+    assert not session(process.pid), "a worker outlives its driver"
+    assert status in (0, -signal.SIGKILL), (status, (folder / "stderr.txt").read_text()[-2000:])
+    return status == 0
+
+
+def torture(kills: int, seed: int, seeds: int = 12, seconds: float = 0.03, latest: float = 3.0) -> Tally:
+    """Kill so many times; AssertionError where anything was lost."""
+    rng, tally, command = random.Random(seed), Tally(), arguments(seeds, seconds)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        undisturbed = folder / "undisturbed"
+        undisturbed.mkdir()
+        (undisturbed / "mine.py").write_text(SCHEME)
+        assert run_to_its_end(undisturbed, command, "", 0.0, Tally(), rng)
+        reference = frames(undisturbed / "outputs" / "victim")
+        assert (reference["cells"]["status"] == "ok").all()
+        while tally.killed < kills:
+            tally.rounds += 1
+            place = folder / f"round{tally.rounds}"
+            place.mkdir()
+            (place / "mine.py").write_text(SCHEME)
+            study = place / "outputs" / "victim"
+            with (place / "reader.txt").open("w+") as said:
+                reader = subprocess.Popen(
+                    [sys.executable, "-c", READER, str(study)],
+                    stdout=said, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(ROOT)},
+                )  # fmt: skip
+                try:
+                    while True:
+                        target = rng.choice(list(tally.kills)) if tally.killed < kills else ""
+                        if run_to_its_end(place, command, target, rng.uniform(0.2, latest), tally, rng):
+                            break
+                    assert reader.poll() is None, (place / "reader.txt").read_text()[-2000:]
+                finally:
+                    reader.kill()
+                    reader.wait()
+            tally.loads += len((place / "reader.txt").read_text().splitlines())
+            check_equal(study, reference)
+    return tally
+
+
+def main() -> None:
+    """Torture, and say in one line how it went."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    began = time.monotonic()
+    tally = torture(given.kills, given.seed)
+    how = ", ".join(f"{count} {target}" for target, count in tally.kills.items())
+    done = f"{tally.starts} starts of {tally.rounds} studies, {tally.loads} reads meanwhile"
+    print(
+        f"torture: {tally.killed} kill -9 ({how}) in {done}, {time.monotonic() - began:.0f} s: "
+        "every study equals the undisturbed one, cell for cell"
+    )
+
+
+if __name__ == "__main__":
+    np.seterr(all="raise")
+    main()
