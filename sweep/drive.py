@@ -4,11 +4,13 @@ import contextlib
 import platform
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sweep import estimate, execute, interrupts, parts, pieces, plan, runs, tables, terminal
-from sweep.errors import Failure, StoreError
+from sweep.cluster import settings
+from sweep.compute import Result
+from sweep.errors import ClusterError, Failure, StoreError
 from sweep.parts import DamagedError
 from sweep.store import Stored, Study
 from sweep.verdict import Thresholds
@@ -28,7 +30,7 @@ class Job:
     stored: Stored
     tasks: Sequence[plan.Task]
     histogram: bool
-    executor: str
+    executor: str | settings.Settings
     n_jobs: int
     thresholds: Thresholds
 
@@ -84,13 +86,14 @@ def _compute(
     total = sum(len(task.cells) for task in tasks)
     start, done = time.perf_counter(), 0
     others = _Others(job.stored, not overwrite)
-    results = execute.run(tasks, job.executor, job.n_jobs, job.histogram, others.left)
+    results = _results(job, made.name, others.left)
     try:
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
             for number, result in enumerate(results):
                 with interrupts.held():
-                    rows = tables.tables(result, made.name, job.thresholds)
-                    study.write(f"{made.name}-{number:06d}.parquet", *rows)
+                    if result.statistics:  # else its worker has stored it
+                        part = tables.tables(result, made.name, job.thresholds)
+                        study.write(f"{made.name}-{number:06d}.parquet", *part)
                     done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {
@@ -108,6 +111,11 @@ def _compute(
         left = total - done - others.count
         terminal.say(f"{word}: {done} cells are stored, {left} are left; run the same command to go on")
         return status, False
+    except ClusterError as error:
+        log.info("%s", error)
+        left = total - done - others.count
+        terminal.say(f"sweep: {error} ({done} cells are stored, {left} are left)")
+        return 1, False
     seconds = time.perf_counter() - start
     _say_how_far_off(made, expected, seconds, done, total)
     line = (
@@ -117,6 +125,18 @@ def _compute(
         line += f"; {estimate.counted(others.count)} stored by another run meanwhile"
     terminal.say(line)
     return 0, True
+
+
+def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None]) -> Iterator[Result]:
+    if isinstance(job.executor, settings.Dask):
+        from sweep.cluster import dask  # noqa: PLC0415
+
+        left = (task for task in map(wanted, job.tasks) if task is not None)
+        # Workers may store themselves what goes into a folder that they see.
+        place = None if job.study.remote else dask.Place.of(job.study.path, name, job.thresholds)
+        return dask.run(left, job.executor, execute.workers(job.n_jobs), job.histogram, place)
+    assert isinstance(job.executor, str)
+    return execute.run(job.tasks, job.executor, job.n_jobs, job.histogram, wanted)
 
 
 class _Others:

@@ -23,6 +23,10 @@ class StoreError(SweepError):
     """A study cannot be read or written as asked (exit status 2)."""
 
 
+class ClusterError(SweepError):
+    """The machines that compute were lost midway: what is stored is kept (exit status 1)."""
+
+
 _TRACEBACK_LINES = 12
 
 

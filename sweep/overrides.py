@@ -35,7 +35,7 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
 
     A scheme's or an activation's own parameter is not for Hydra to judge: with `multirun` it
     becomes an axis of one value, which waits for the scheme it belongs to; without, it is
-    added, and `Cell` says what the scheme takes.
+    added, and `Cell` says what the scheme takes. An executor's settings are added too.
     """
     seen: set[str] = set()
     handed_on = []
@@ -50,6 +50,8 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
             elif key.startswith(tuple(f"{group}." for group in GROUPS)):
                 value = argument.partition("=")[2]
                 argument = f"{key}=choice({value})" if multirun else f"++{key}={value}"  # noqa: PLW2901
+            elif key.startswith("executor."):  # its settings say which they are
+                argument = f"++{argument.lstrip('+')}"  # noqa: PLW2901
             seen.add(key)
         handed_on.append(argument)
     if "widths" in seen and seen & {"depth", "width"}:

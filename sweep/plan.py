@@ -145,7 +145,7 @@ def _within(cells: list[Cell], memory: int) -> list[Stack]:
     by_seed: dict[int, list[Cell]] = defaultdict(list)
     for cell in cells:
         by_seed[cell.seed].append(cell)
-    parts = list(by_seed.values()) if len(by_seed) > 1 else _runs_of(cells)
+    parts = list(by_seed.values()) if len(by_seed) > 1 else runs_of(cells)
     if len(parts) == 1:
         return [stack]
     half = len(parts) // 2
@@ -156,7 +156,7 @@ def _within(cells: list[Cell], memory: int) -> list[Stack]:
     ]
 
 
-def _runs_of(cells: Sequence[Cell]) -> list[list[Cell]]:
+def runs_of(cells: Sequence[Cell]) -> list[list[Cell]]:
     """The cells of one stack by what runs as one: a chain, or chains that one law covers."""
     runs: dict[Any, list[Cell]] = defaultdict(list)
     for chain in chains_of(cells):
@@ -172,7 +172,7 @@ def _stack(cells: list[Cell]) -> Stack:
     itemsize = 4 if deepest.dtype == "float32" else 8
     widest = max(profile)
     flops = entries = layers = kept = held = 0
-    for run in _runs_of(cells):
+    for run in runs_of(cells):
         depth = max(cell.depth for cell in run)
         back = sorted({cell.depth for cell in run if cell.backward})
         forward_products, forward_entries = _sums(profile, depth)

@@ -38,10 +38,17 @@ def _check_groups(values: Mapping[str, Any]) -> None:
         check.named(group, values[group])
 
 
+def _command() -> str:
+    """The command as it was typed: what Hydra was handed spells some of it differently."""
+    count = len(sys.argv) - 1
+    before, typed = sys.orig_argv[: -count or None], sys.orig_argv[len(sys.orig_argv) - count :]
+    known = len(before) > 1 and before[-1].endswith("sweep")  # else somebody else's process
+    return shlex.join(["python", "-m", "sweep", *(typed if known else sys.argv[1:])])
+
+
 def _record(config: DictConfig, arguments: Sequence[str]) -> dict[str, str]:
-    command = shlex.join(["python", "-m", "sweep", *sys.argv[1:]])
     return {
-        "command.txt": command + "\n",
+        "command.txt": _command() + "\n",
         "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
         "config.yaml": OmegaConf.to_yaml(config, resolve=True),
     }

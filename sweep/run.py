@@ -5,21 +5,23 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from sweep import check, estimate, execute, plan, verdict
+from sweep import check, estimate, execute, plan, shards, verdict
 from sweep.cell import Cell
+from sweep.cluster import settings
 from sweep.errors import Failure, RequestError, StoreError
 from sweep.places import is_url
+from sweep.shards import Shard
 from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
     from sweep.store import Stored, Study
 
-EXECUTORS = ("local", "serial")
+EXECUTORS = ("local", "serial", "dask", "slurm")
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
 
 _MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
@@ -32,7 +34,9 @@ class Options:
     study: str
     root: str = "outputs"
     executor: str = "local"
+    cluster: settings.Settings | None = None
     n_jobs: int = -1
+    shard: Shard | None = None
     dry_run: bool = False
     retry_failed: bool = True
     overwrite: bool = False
@@ -40,6 +44,7 @@ class Options:
     report: bool = True
     histogram: bool | None = None
     thresholds: Thresholds = verdict.DEFAULT
+    show: bool = True  # the table at the end; a share on a cluster's node shows none
 
     @classmethod
     def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
@@ -52,11 +57,14 @@ class Options:
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
         histogram = values["histogram"]
+        executor = check.option("executor", values["executor"]["name"], EXECUTORS)
         return cls(
             study=study,
             root=_root(values["root"]),
-            executor=check.option("executor", values["executor"]["name"], EXECUTORS),
+            executor=executor,
+            cluster=settings.of(executor, values["executor"]),
             n_jobs=n_jobs,
+            shard=None if values["shard"] is None else Shard.of(values["shard"]),
             dry_run=check.flag("dry_run", values["dry_run"]),
             retry_failed=check.flag("retry_failed", values["retry_failed"]),
             overwrite=check.flag("overwrite", values["overwrite"]),
@@ -108,11 +116,13 @@ def run(
 
     study = Study(options.path)
     study.check()
+    histogram = len(cells) <= _HISTOGRAM_CELLS if options.histogram is None else options.histogram
+    if options.shard:  # first the share, then what of it is missing: else a resumed share is another one
+        cells = shards.share(cells, options.shard)
     stored = _stored(study, options)
     missing = [cell for cell in cells if _is_missing(stored.statuses.get(cell.id), options)]
-    histogram = len(cells) <= _HISTOGRAM_CELLS if options.histogram is None else options.histogram
-    workers = execute.workers(options.n_jobs)
-    tasks = plan.tasks(missing, workers)
+    workers, memory = _capacity(options, bool(missing) and not options.dry_run)
+    tasks = plan.tasks(missing, workers, memory)
     found = Counter(stored.statuses.get(cell.id) for cell in cells)
     counts = estimate.Counts(len(cells), duplicates, found["ok"], found["failed"], len(missing))
     if options.dry_run:
@@ -127,10 +137,17 @@ def run(
         study.create()
         if options.overwrite:
             study.outrank(stored.newest_run)
-        job = drive.Job(study, stored, tasks, histogram, options.executor, options.n_jobs, options.thresholds)
+        executor = options.cluster or options.executor
+        job = drive.Job(study, stored, tasks, histogram, executor, options.n_jobs, options.thresholds)
         kept = dict(record) | {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
-        status = drive.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite)
-        if status:
+        if isinstance(options.cluster, settings.Slurm):
+            from sweep.cluster import slurm  # noqa: PLC0415
+
+            share = _share(options, options.cluster.cores, histogram)
+            ended = slurm.run(study, missing, options.cluster, kept, run, share, failures)
+            if ended is not None:
+                return ended
+        elif status := drive.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite):
             return status
     else:  # a run that was killed may have stored everything and tidied nothing
         with contextlib.suppress(StoreError):
@@ -140,7 +157,7 @@ def run(
         terminal.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")
     if failures:
         terminal.show_failures(failures)
-    if len(failures) + left < len(cells):
+    if options.show and len(failures) + left < len(cells):
         try:
             _show(study, cells, options, single)
         except DamagedError as error:
@@ -148,6 +165,43 @@ def run(
             terminal.say("run the same command again to compute what they held")
             return 1
     return 1 if failures or left else 0
+
+
+def _capacity(options: Options, needed: bool) -> tuple[int, int | None]:
+    """How many workers there are, and bytes for all of them; RequestError where a cluster has none."""
+    local = execute.workers(options.n_jobs)
+    if isinstance(options.cluster, settings.Dask) and needed:
+        from sweep.cluster import dask  # noqa: PLC0415
+
+        found = dask.check(options.cluster, local)
+        return (found.workers, found.memory) if found else (local, None)
+    if isinstance(options.cluster, settings.Slurm):
+        if is_url(options.root):
+            raise RequestError(
+                f"root={options.root}: executor=slurm keeps shares and logs beside the results: root must be "
+                "a folder that the nodes share; shard=k/n needs none"
+            )
+        if needed:
+            from sweep.cluster import slurm  # noqa: PLC0415
+
+            slurm.check(options.cluster)
+        return options.cluster.cores * options.cluster.max_jobs, None
+    return local, None
+
+
+def _share(options: Options, cores: int, histogram: bool) -> Options:
+    """The options of a share on a node: the same run, on that machine alone."""
+    return replace(
+        options,
+        root=str(Path(options.root.removeprefix("file://")).expanduser().absolute()),
+        executor="local",
+        cluster=None,
+        n_jobs=cores,
+        shard=None,
+        report=False,
+        histogram=histogram,
+        show=False,
+    )
 
 
 def _is_missing(status: str | None, options: Options) -> bool:
@@ -177,7 +231,8 @@ def _set_aside(study: "Study", damaged: Mapping[str, str]) -> None:
 
 
 def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expected) -> str:
-    line = f"study {options.path}: {estimate.counted(counts.cells)}"
+    share = f", share {options.shard}" if options.shard else ""
+    line = f"study {options.path}{share}: {estimate.counted(counts.cells)}"
     if counts.duplicates:
         line += f" ({counts.duplicates} named more than once)"
     if not counts.missing:
@@ -203,7 +258,9 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
         terminal.show_grid(frame)
         terminal.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
     cell_id = cells[0].id if single else None
-    if options.report and _outdated(study, cell_id):
+    if options.shard:
+        terminal.say(f"once all shares are done: python -m sweep.report {study.path}")
+    elif options.report and _outdated(study, cell_id):
         figures = _drawn(study, cell_id)
         terminal.say(f"figures: {', '.join(path for path in figures if path.endswith('.png'))}")
         for page in (path for path in figures if path.endswith(".html")):

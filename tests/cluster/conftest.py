@@ -1,0 +1,105 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+import sweep
+from tests.cluster.daemons import ROOT, Dask, Slurm
+
+# Cheap cells, and enough of them that a scheduler's part in it is seen.
+GRID = (
+    "-m", "grid=smoke", "init=xavier,kaiming", "act=tanh,relu", "depth=2", "width=8", "batch=20",
+    "seed=range(0,500)", "report=false",
+)  # fmt: skip
+
+
+def slow(cells, study, *arguments):
+    """A grid whose cells take 40 times the environment's SLOW, in tasks of a few cells."""
+    return (
+        "-m", "grid=smoke", "init=custom", "init.function=tests.cluster.users.slow", *arguments, "act=tanh",
+        f"init.kwargs.number=range(0,{cells})", "depth=40", "width=512", "batch=200", "seed=0",
+        "report=false", f"study={study}",
+    )  # fmt: skip
+
+
+class Commands:
+    """`python -m sweep …` in a folder of its own, as a user of a cluster types it."""
+
+    def __init__(self, folder, environment):
+        self.folder = folder
+        # Users' functions are found where the tests are, whatever the working directory.
+        self._environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+
+    def start(self, *arguments, **environment):
+        return subprocess.Popen(
+            [sys.executable, "-m", "sweep", *arguments],
+            cwd=self.folder,
+            env=self._environment | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def __call__(self, *arguments, timeout=240, **environment):
+        return ended(self.start(*arguments, **environment), timeout)
+
+    def table(self, study="smoke", root="outputs"):
+        """What is stored, cell by cell, but for what differs from run to run."""
+        cells = sweep.load(self.folder / root / study).set_index("cell_id").sort_index()
+        return cells.drop(columns=["seconds", "run_id"])
+
+
+def ended(process, timeout=240):
+    """The finished command; one that outlasts its deadline is killed, and fails the test."""
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert "Traceback" not in err, err
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+@pytest.fixture(scope="session")
+def local_table(tmp_path_factory):
+    """The grid as this machine alone computes it."""
+    commands = Commands(tmp_path_factory.mktemp("local"), {})
+    done = commands(*GRID)
+    assert done.returncode == 0, done.stderr
+    return commands.table()
+
+
+@pytest.fixture
+def commands(tmp_path):
+    return Commands(tmp_path, {})
+
+
+@pytest.fixture
+def dask(tmp_path_factory):
+    pytest.importorskip("distributed")
+    with Dask(tmp_path_factory.mktemp("dask")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    if missing := Slurm.missing():
+        pytest.skip(f"no Slurm here: {', '.join(missing)} not installed")
+    pytest.importorskip("submitit")
+    # The path of a socket is short: not in pytest's own folders.
+    with Slurm.in_a_folder() as running:
+        yield running
+    assert running.left_behind() == {}
+
+
+@pytest.fixture
+def on_slurm(slurm, tmp_path):
+    return Commands(tmp_path, slurm.environment)
+
+
+@pytest.fixture
+def without_slurm(tmp_path):
+    """A machine where Python is found and Slurm is not."""
+    (tmp_path / "bin").mkdir()
+    return Commands(tmp_path / "bin", {"PATH": str(tmp_path / "bin")})

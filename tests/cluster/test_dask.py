@@ -1,0 +1,230 @@
+"""A real Dask scheduler and workers on loopback. Every wait has an end; what never ends fails its test."""
+
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+
+import pandas as pd
+import pytest
+
+from sweep import plan, verdict
+from sweep.errors import RequestError
+from tests.cluster.conftest import GRID, ended, slow
+from tests.cluster.daemons import Dask, processes, until
+from tests.test_plan import grid
+
+pytest.importorskip("distributed")
+
+from sweep.cluster import dask as program
+
+
+def executor(dask, *more):
+    return ("executor=dask", f"executor.address={dask.address}", *more)
+
+
+def parts(commands, study):
+    return list((commands.folder / "outputs" / study / "cells").glob("[!.]*.parquet"))
+
+
+@pytest.fixture
+def two(dask):
+    dask.worker()
+    dask.worker()
+    return dask
+
+
+def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(
+    two, commands, local_table
+):
+    done = commands(*GRID, *executor(two))
+    assert done.returncode == 0, done.stderr
+    pd.testing.assert_frame_equal(commands.table(), local_table, rtol=1e-5, atol=1e-6)
+    assert all("-d" in path.stem for path in parts(commands, "smoke")), "the driver has stored nothing"
+    assert "all stored already: nothing to compute" in commands(*GRID, *executor(two)).stderr
+
+
+def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands, tmp_path):
+    dask.worker()
+    arguments = slow(15, "killed", f"init.kwargs.path={tmp_path}/pids")
+    process = commands.start(*arguments, *executor(dask))
+    first = until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split(), "a cell")[
+        0
+    ]
+    dask.worker()
+    until(lambda: parts(commands, "killed"), "a stored part")
+    os.kill(int(first), signal.SIGKILL)
+    done = ended(process)
+    assert done.returncode == 0, done.stderr
+    assert len(commands.table("killed")) == 15
+    assert len(set((tmp_path / "pids").read_text().split())) >= 2
+    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 15
+
+
+def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
+    poisoned = (
+        "-m", "grid=smoke", "init=custom,xavier", "init.function=tests.cluster.users.poison", "act=tanh",
+        "depth=1", "width=8,13", "batch=20", "report=false",
+    )  # fmt: skip
+    done = commands(*poisoned, "seed=0", *executor(two))
+    assert done.returncode == 1, done.stderr
+    assert re.search(r"1 failed: .*died", done.stderr)
+    table = commands.table()
+    assert table["status"].value_counts().to_dict() == {"ok": 3, "failed": 1}
+    assert table.loc[table["status"] == "failed", "width"].tolist() == [13]
+
+
+def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two, commands):
+    arguments = slow(15, "lost")
+    process = commands.start(*arguments, *executor(two, "executor.timeout=5"))
+    until(lambda: parts(commands, "lost"), "a stored part")
+    two.scheduler.kill()
+    lost = ended(process)
+    assert lost.returncode == 1
+    assert "the Dask scheduler is gone; what is stored is kept: run the same command to go on" in lost.stderr
+    kept = len(commands.table("lost"))
+    assert kept > 0
+    two.start_scheduler()
+    two.worker()
+    done = commands(*arguments, *executor(two))
+    assert done.returncode == 0, done.stderr
+    assert int(re.search(r"(\d+) stored already", done.stderr)[1]) >= kept, "a worker still stores its last"
+    assert len(commands.table("lost")) == 15
+
+
+def test_the_last_worker_leaving_is_a_clear_error(dask, commands):
+    worker = dask.worker()
+    process = commands.start(*slow(15, "left"), *executor(dask, "executor.timeout=3"))
+    until(lambda: parts(commands, "left"), "a stored part")
+    worker.kill()
+    done = ended(process)
+    assert done.returncode == 1
+    assert "the Dask scheduler has had no worker for 3 s" in done.stderr
+
+
+def test_without_an_address_workers_of_this_machine_do_it_and_leave_nothing_behind(commands):
+    arguments = (*GRID[:-2], "seed=range(0,5)", "report=false", "executor=dask", "n_jobs=2")
+    done = commands(*arguments, MARK="a-local-cluster")
+    assert done.returncode == 0, done.stderr
+    assert len(commands.table()) == 20
+    until(lambda: not processes("MARK=a-local-cluster"), "the workers' end")
+
+
+OTHER = "import sweep.kernel\nsweep.kernel.KERNEL_VERSION = 'other'\n"
+
+
+def test_a_worker_with_another_version_is_refused(dask, commands, tmp_path):
+    preload = tmp_path / "preload.py"
+    preload.write_text(OTHER)
+    dask.worker("--preload", str(preload), "--no-nanny")
+    done = commands(*GRID, *executor(dask))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "(kernel other), this is sweep" in done.stderr
+    assert not (commands.folder / "outputs").exists()
+
+
+def test_a_worker_with_another_version_that_joins_late_ends_the_run_clearly(dask, commands, tmp_path):
+    preload = tmp_path / "preload.py"
+    preload.write_text(OTHER)
+    dask.worker()
+    process = commands.start(*slow(60, "late"), *executor(dask), SLOW="0.01")
+    until(lambda: parts(commands, "late"), "a stored part")
+    dask.worker("--preload", str(preload), "--no-nanny")
+    done = ended(process)
+    assert done.returncode == 1, done.stderr
+    assert "(kernel other), this is sweep" in done.stderr
+
+
+def test_a_worker_without_this_program_is_refused(dask, commands, tmp_path):
+    preload = tmp_path / "preload.py"
+    preload.write_text("import sys\nsys.modules['sweep'] = None\n")
+    dask.worker("--preload", str(preload), "--no-nanny")
+    done = commands(*GRID, *executor(dask))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert re.search(r"the Dask worker tcp://\S+ has no sweep", done.stderr)
+
+
+def refused(commands, *arguments):
+    done = commands(*GRID, "executor=dask", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert list(commands.folder.iterdir()) == []
+    return done.stderr
+
+
+def test_an_address_nobody_answers_is_given_up(commands):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        said = refused(commands, f"executor.address={address}", "executor.timeout=2")
+        assert f"no Dask scheduler answers at {address}" in said
+    assert "no Dask scheduler answers" in refused(
+        commands, f"executor.address={address}", "executor.timeout=2"
+    )
+
+
+def test_a_scheduler_without_workers_is_given_up(dask, commands):
+    said = refused(commands, f"executor.address={dask.address}", "executor.timeout=2")
+    assert f"has no worker (waited 2 s): start some with 'dask worker {dask.address} --nthreads 1'" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["executor.address=localhost"], "executor.address=localhost: give a scheduler's address"),
+        (["executor.address=tcp://a:1", "executor.scheduler_file=f"], "give one of them"),
+        (["executor.scheduler_file=nowhere.json"], "no such file"),
+        (["executor.timeout=0"], "executor.timeout=0"),
+        (["executor.adress=tcp://a:1"], "did you mean 'address'?"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, arguments, message):
+    assert message in refused(commands, *arguments)
+
+
+def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
+    (task,) = plan.tasks(grid(depths=(2,), widths=(8,), batch=20), 1)
+    place = program.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
+    returned = program._work(task, False, program._program(), place, 0)
+    assert returned.statistics
+    assert not (tmp_path / "study").exists()
+    place.mark.mkdir(parents=True)
+    blocked = program._work(task, False, program._program(), place, 0)
+    assert blocked.statistics, "seen, but no study that can be written"
+    for folder in ("cells", "layers"):
+        (place.study / folder).mkdir()
+    for _ in range(2):  # whoever computes a task a second time writes the same part
+        stored = program._work(task, False, program._program(), place, 0)
+        assert isinstance(stored, program.Stored)
+        assert not stored.statistics
+    assert [path.name for path in (place.study / "cells").iterdir()] == ["a-d000000.parquet"]
+
+
+def test_waiting_for_what_never_answers_ends():
+    never = threading.Event()
+    with pytest.raises(TimeoutError, match="no answer within 0"):
+        program._bounded(never.wait, 0.0)
+    never.set()
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    settings = program.Dask(None, None, 1.0)
+    with pytest.raises(RequestError, match=r"pip install 'sweep\[dask\]'"):
+        program.check(settings, 2)
+
+
+def test_a_task_is_split_into_all_its_cells():
+    (task,) = plan.tasks(grid(depths=(2,), widths=(8,), seeds=range(30), batch=20), 1)
+    split = program._split(task)
+    assert len(split) > 8
+    assert {one for part in split for one in part.cells} == set(task.cells)
+
+
+def test_no_test_leaves_a_process_behind(tmp_path):
+    with Dask(tmp_path) as running:
+        running.worker()
+        until(lambda: processes(running.address, "dask_worker"), "a worker")
+    assert processes(running.address) == {}
