@@ -42,10 +42,10 @@ from sweep.__main__ import main
 main()
 """
 READER = """
-import json, sys, time
+import os, sys, time
 import sweep
-path, found, loads, last = sys.argv[1], set(), 0, 0.0
-while True:
+path, found, loads, parent = sys.argv[1], set(), 0, os.getppid()
+while os.getppid() == parent:
     try:
         cells, layers = sweep.load(path), sweep.load(path, "layers")
     except sweep.StoreError as error:
