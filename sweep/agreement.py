@@ -11,7 +11,6 @@ import numpy as np
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.errors import SweepError
 from sweep.theory.signal import layers_of
 from sweep.theory.width import strayed
 
@@ -61,7 +60,8 @@ def agreement(cells: "pd.DataFrame", most: int | None = None) -> Agreement:
 def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     """By row: log rms² of the last layer less its predicted mean, in predicted standard deviations.
 
-    NaN where theory does not apply, and where rms is 0 or not finite. The prediction is first order in
+    NaN where theory does not apply, where rms is 0 or not finite, and for users' own functions, which
+    workers alone may call. The prediction is first order in
     depth / width (`sweep.theory.finite_width`).
     """
     import pandas as pd  # noqa: PLC0415
@@ -72,7 +72,7 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
         logs = 2 * np.log(rms / theory)
     specs = zip(*(cells[name] for name in _SPEC), strict=True)
     for row, (init, init_params, act, act_params, depth, width, widths, bias_std, batch) in enumerate(specs):
-        if math.isfinite(logs[row]):
+        if math.isfinite(logs[row]) and act != activations.CUSTOM:
             tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
             profile = tapered or (int(width),) * (int(depth) + 1)
             shift, std = _strayed(init, init_params, act, act_params, profile, float(bias_std), int(batch))
@@ -91,12 +91,9 @@ def _strayed(
     batch: int,
 ) -> tuple[float, float]:
     """Mean and std over seeds of log rms² at the last layer, less the mean field's."""
-    try:
-        scheme = initializers.get(init, **json.loads(init_params))
-        layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
-        shift, std = strayed(_activation(act, act_params), layers, widths, bias_std, batch)
-    except SweepError:  # a user's function that is not here, or was edited since
-        return math.nan, math.nan
+    scheme = initializers.get(init, **json.loads(init_params))
+    layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
+    shift, std = strayed(_activation(act, act_params), layers, widths, bias_std, batch)
     return float(shift[-1]), float(std[-1])
 
 

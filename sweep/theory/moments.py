@@ -31,6 +31,7 @@ _SETTLED = 1e-10  # or when halving what is not resolved changes the whole by no
 _NOISY = 1e-3  # or by this at the very end: a function in float32, and its numerical derivative
 _MOST_HALVINGS = 48
 _MOST_PANELS = 10_000
+_MOST_KEPT = 20_000  # scales of one activation
 _ROUNDING = 1e-15
 _BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies beyond them
 
@@ -75,6 +76,8 @@ class Gaussian:
     def _at(self, scale: float) -> Means:
         found = self._means.get(scale)
         if found is None:
+            if len(self._means) >= _MOST_KEPT:
+                self._means.clear()
             found = self._means[scale] = _means(self.act, scale)
         return found
 
