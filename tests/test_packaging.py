@@ -52,3 +52,8 @@ def test_the_wheel_runs_a_grid_from_any_folder(unpacked, tmp_path):
         check=True,
     )
     assert asked.stdout.strip() == str(unpacked / "sweep" / "conf")
+
+
+def test_the_wheel_carries_the_pages_parts(unpacked):
+    page = unpacked / "sweep" / "report" / "page"
+    assert {path.suffix for path in page.iterdir()} >= {".html", ".css", ".js"}

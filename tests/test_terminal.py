@@ -1,0 +1,77 @@
+"""What a run says in the terminal, and what of it survives a pipe."""
+
+import math
+import re
+
+import pytest
+
+from sweep import answer, labels
+from sweep.measures import MEASURES
+from sweep.summary import condensed
+from tests.test_report import grid, stored
+
+
+@pytest.mark.parametrize(
+    ("values", "signs"),
+    [
+        ([1.0, 0.1, 0.01], "█▅▁"),
+        ([1.0, 1.0, 1.0], "▅▅▅"),  # level is level: noise is not stretched to the full height
+        ([1.0, 0.0, math.inf, math.nan], "▅▁!·"),
+        ([10.0**-k for k in range(100)], "█"),
+    ],
+)
+def test_a_profile_is_logarithmic_and_spans_a_decade_at_least(values, signs):
+    assert labels.profile(values, 40).startswith(signs)
+    assert len(labels.profile(values, 40)) == min(40, len(values))
+
+
+def test_the_answer_is_by_act_and_says_who_dies_first(tmp_path):
+    cells, _ = stored(tmp_path / "study", grid(("small_normal", "xavier", "kaiming"), widths=(60,)))
+    rows = condensed(labels.labelled(cells), [MEASURES["verdict_layer"]])
+    by_act = {one.act: one for one in answer.answers(rows)}
+    assert {fate.init for fate in by_act["tanh"].survivors} == {"xavier", "kaiming"}
+    (lost,) = by_act["tanh"].casualties
+    assert (lost.init, lost.word) == ("small_normal", "vanishing")
+    since = cells.query("init == 'small_normal' and act == 'tanh' and depth == 2")["verdict_layer"].median()
+    assert lost.since == since
+
+
+def test_a_run_ends_with_who_survives_and_a_cell_with_its_profile(sweep_command):
+    arguments = ("-m", "grid=smoke", "init=small_normal,xavier", "act=tanh", "depth=4", "seed=0", "batch=20")
+    done = sweep_command(*arguments, "report=false")
+    assert done.returncode == 0, done.stderr
+    assert "What survives, by activation" in done.stdout
+    assert re.search(r"small_normal: vanishing from layer \d", done.stdout)
+    assert "2 of 4 networks keep their signal and their gradient; 2 vanishing." in done.stdout
+    one = sweep_command("depth=4", "width=16", "batch=20", "report=false")
+    assert re.search(r"rms of h +[▁▂▃▄▅▆▇█]{5}  [\d.]+ → [\d.]+", one.stdout)
+    assert re.search(r"rms of dL/dh +[▁▂▃▄▅▆▇█]{5}  [\d.]+ ← [\d.]+", one.stdout)
+    assert "\x1b" not in done.stdout + one.stdout  # a pipe gets no colours
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--value", "rmss"], "unknown value 'rmss': did you mean 'rms'?"),
+        (["--x", "dept"], "unknown axis 'dept': did you mean 'depth'?"),
+        (["--x", "depth", "--y", "depth"], "named twice"),
+        (["--only", "heatmaps"], "unknown only 'heatmaps': did you mean 'heatmap'?"),
+        (["--nonsense"], "see python -m sweep.report --help"),
+    ],
+)
+def test_a_wrong_report_is_one_line_and_draws_nothing(arguments, message, sweep_command, tmp_path):
+    stored(tmp_path / "study", grid(("xavier",), ("tanh",), (2,), (16,), (0,)))
+    done = sweep_command("study", *arguments, module="sweep.report")
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, "")
+    assert message in done.stderr
+    assert not (tmp_path / "study" / "report").exists()
+
+
+def test_only_one_kind_is_drawn_where_one_is_asked_for(sweep_command, tmp_path):
+    stored(tmp_path / "study", grid(("xavier", "kaiming"), widths=(16,), seeds=(0,)))
+    asked = ("--only", "heatmap", "--value", "rms,flat", "--rows", "depth", "--x", "act", "--y", "init")
+    done = sweep_command("study", *asked, module="sweep.report")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in (tmp_path / "study" / "report").iterdir()} == {
+        f"{name}.{kind}" for name in ("rms", "flat") for kind in ("png", "svg")
+    }
