@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,10 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep import verdict
+from sweep.activations import CUSTOM
 from sweep.cell import Cell
-from sweep.compute import STATISTICS, Result
+from sweep.compute import STATISTICS, Own, Result
 from sweep.kernel import KERNEL_VERSION
-from sweep.predicted import PREDICTED, predicted
+from sweep.predicted import PREDICTED, Spec, nothing, predicted, spec_of
 from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
@@ -69,7 +70,7 @@ def tables(
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
     failed = np.array([error is not None for error in result.errors])
     sizes = np.where(failed, 0, [cell.depth + 1 for cell in result.cells])
-    keys, specs = _keys(result.cells), _Specs(result.cells)
+    keys, specs = _keys(result.cells), _Specs(result)
     return _cells(result, keys, specs, sizes, run_id, thresholds), _layers(result, keys, specs, sizes)
 
 
@@ -80,15 +81,12 @@ class _Specs:
     predictions of one spec after another, by layer; starts: where each begins.
     """
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        numbers: dict[Any, int] = {}
+    def __init__(self, result: Result) -> None:
+        numbers: dict[Spec, int] = {}
         self.examples: list[Cell] = []
         of_cell = []
-        for cell in cells:
-            key = (
-                cell.init, cell.init_params, cell.act, cell.act_params, cell.depth, cell.width, cell.widths,
-                cell.bias_std, cell.batch,
-            )  # fmt: skip
+        for cell in result.cells:
+            key = spec_of(cell)
             if key not in numbers:
                 numbers[key] = len(numbers)
                 self.examples.append(cell)
@@ -96,8 +94,20 @@ class _Specs:
         self.of_cell = np.array(of_cell)
         self.depths = np.array([cell.depth for cell in self.examples])
         self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
-        found = [predicted(cell) for cell in self.examples]
+        found = [_theory(cell, result.own) for cell in self.examples]
         self.theory = {name: np.concatenate([one[name] for one in found]) for name in PREDICTED}
+
+
+def _theory(cell: Cell, own: Mapping[Spec, Own]) -> dict[str, Array]:
+    """The predictions of a cell; those of a user's own activation were made where that may be called."""
+    if cell.act != CUSTOM:
+        return predicted(cell)
+    spec = spec_of(cell)
+    return own[spec].theory if spec in own else nothing(cell.depth)
+
+
+def _flat_share(cell: Cell, own: Mapping[Spec, Own]) -> float:
+    return own[spec_of(cell)].flat_share if cell.act == CUSTOM else flat_share_of(cell.activation)
 
 
 def _keys(cells: Sequence[Cell]) -> dict[str, pa.Array]:
@@ -155,7 +165,7 @@ def _cells(
     for places in _alike(cells, ok):
         rows = starts[places][:, None] + np.arange(sizes[places[0]])  # (cells, depth + 1)
         layers = {name: result.statistics[name][rows] for name in verdict.JUDGED}
-        share = flat_share_of(cells[places[0]].activation)
+        share = _flat_share(cells[places[0]], result.own)
         words[places], since[places] = verdict.verdicts(layers, share, thresholds)
         infinite = ~np.isfinite(layers["rms"])
         nonfinite[places] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)

@@ -9,11 +9,12 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
-    "activations", "theory", "draws", "statistics", "layer", "laws", "chain", "kernel", "cell", "interactive",
-    "overrides", "grid", "plan", "pieces", "compute", "pool", "execute", "estimate", "predicted",
-    "verdict", "provenance", "tables", "places", "parts", "store", "results", "agreement", "labels",
-    "measures", "summary", "answer", "advice", "trial", "report", "plot", "terminal", "runs", "drive", "run",
-    "request", "recommend", "__main__", "status", "compact", "verify",
+    "activations", "theory", "draws", "statistics", "layer", "laws", "chain", "kernel", "cell",
+    "interactive", "overrides", "grid", "plan", "predicted", "verdict", "pieces", "compute", "pool",
+    "execute", "estimate", "provenance", "tables", "places", "parts", "store", "results",
+    "agreement", "labels", "measures", "summary", "answer", "advice", "trial", "report", "plot",
+    "terminal", "runs", "drive", "run", "request", "recommend", "__main__", "status", "compact",
+    "verify",
 )  # fmt: skip
 
 
