@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from sweep import kernel
-from sweep.activations import CUSTOM
+from sweep.activations import CUSTOM, histogram_range
 from sweep.cell import Cell
 from sweep.errors import Failure
 from sweep.layer import HISTOGRAM_BINS
@@ -52,10 +52,12 @@ class Own:
     """What is asked of a user's own activation: here, for the driver never calls it.
 
     theory: its predictions by name. flat_share: its share of flat units at unit variance.
+    histogram_range: where its histograms begin and end.
     """
 
     theory: dict[str, Array]
     flat_share: float
+    histogram_range: tuple[float, float]
 
 
 def run_task(task: Task, histogram: bool) -> Result:
@@ -77,7 +79,10 @@ def _asked(cells: Sequence[Cell], errors: Sequence[Failure | None]) -> dict[Spec
         for cell, error in zip(cells, errors, strict=True)
         if error is None and cell.act == CUSTOM
     }
-    return {spec: Own(predicted(cell), flat_share_of(cell.activation)) for spec, cell in fine.items()}
+    return {
+        spec: Own(predicted(cell), flat_share_of(cell.activation), histogram_range(cell.activation))
+        for spec, cell in fine.items()
+    }
 
 
 def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:

@@ -1,5 +1,6 @@
 """One run from cells to report: plan, execute, store, draw."""
 
+import contextlib
 import json
 import tempfile
 from collections import Counter
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 
 from sweep import check, estimate, execute, plan, verdict
 from sweep.cell import Cell
-from sweep.errors import Failure, RequestError
+from sweep.errors import Failure, RequestError, StoreError
 from sweep.places import is_url
 from sweep.verdict import Thresholds
 
@@ -131,6 +132,9 @@ def run(
         status = drive.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite)
         if status:
             return status
+    else:  # a run that was killed may have stored everything and tidied nothing
+        with contextlib.suppress(StoreError):
+            study.tidy(runs.dead(study))
     left = 0 if options.retry_failed or options.overwrite else counts.failed
     if left:
         terminal.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")

@@ -12,7 +12,7 @@ from sweep.measures import MEASURES, Measure, measure
 from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, phase, style, theory
 from sweep.report.layout import Layout
 
-_PAGES = 6  # of heatmaps that nobody asked for by name: the page shows all cells anyway
+_PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway
 _ALL_PAGES = 100
 
 
