@@ -7,7 +7,7 @@ no other down.
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,10 +15,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from sweep import kernel
+from sweep.activations import CUSTOM, histogram_range
 from sweep.cell import Cell
 from sweep.errors import Failure
 from sweep.layer import HISTOGRAM_BINS
 from sweep.plan import Stack, Task, chains_of
+from sweep.predicted import Spec, predicted, spec_of
+from sweep.verdict import flat_share_of
 
 Array = NDArray[Any]
 
@@ -41,6 +44,20 @@ class Result:
     seconds: Array
     statistics: dict[str, Array]
     histogram: Array | None
+    own: dict[Spec, "Own"] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What is asked of a user's own activation: here, for the driver never calls it.
+
+    theory: its predictions by name. flat_share: its share of flat units at unit variance.
+    histogram_range: where its histograms begin and end.
+    """
+
+    theory: dict[str, Array]
+    flat_share: float
+    histogram_range: tuple[float, float]
 
 
 def run_task(task: Task, histogram: bool) -> Result:
@@ -52,7 +69,20 @@ def run_task(task: Task, histogram: bool) -> Result:
                 parts.append(_run_stack(stack, histogram))
             except Exception:
                 parts += [_run_cell(stack, cell, histogram) for cell in stack.cells]
-    return _joined(parts)
+        return _joined(parts)
+
+
+def _asked(cells: Sequence[Cell], errors: Sequence[Failure | None]) -> dict[Spec, Own]:
+    """Of every spec with a user's own activation, if it could be computed at all."""
+    fine = {
+        spec_of(cell): cell
+        for cell, error in zip(cells, errors, strict=True)
+        if error is None and cell.act == CUSTOM
+    }
+    return {
+        spec: Own(predicted(cell), flat_share_of(cell.activation), histogram_range(cell.activation))
+        for spec, cell in fine.items()
+    }
 
 
 def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:
@@ -115,11 +145,14 @@ def _chain(cells: Sequence[Cell]) -> kernel.Chain:
 
 def _joined(parts: Sequence[Result]) -> Result:
     histograms = [part.histogram for part in parts if part.histogram is not None]
+    cells = [cell for part in parts for cell in part.cells]
+    errors = [error for part in parts for error in part.errors]
     return Result(
-        [cell for part in parts for cell in part.cells],
+        cells,
         sum(part.estimate for part in parts),
-        [error for part in parts for error in part.errors],
+        errors,
         np.concatenate([part.seconds for part in parts]),
         {name: np.concatenate([part.statistics[name] for part in parts]) for name in STATISTICS},
         np.concatenate(histograms) if histograms else None,
+        _asked(cells, errors),
     )

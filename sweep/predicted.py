@@ -18,6 +18,17 @@ Array = NDArray[np.float64]
 PREDICTED = ("mean", "std", "rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 
 
+Spec = tuple[object, ...]
+
+
+def spec_of(cell: Cell) -> Spec:
+    """What cells that differ by their seed alone, or by how they are computed, have in common."""
+    return (
+        cell.init, cell.init_params, cell.act, cell.act_params, cell.depth, cell.width, cell.widths,
+        cell.bias_std, cell.batch,
+    )  # fmt: skip
+
+
 def predicted(cell: Cell) -> dict[str, Array]:
     """PREDICTED by name, each (depth + 1,), by layer; NaN throughout where the theory does not apply.
 
@@ -35,14 +46,15 @@ def _of_spec(
     widths = (width,) * (depth + 1) if isinstance(width, int) else width
     fans = list(pairwise(widths))
     if not scheme.known_std or any(scheme.weight_mean(*fan) for fan in fans):
-        return _nothing(depth)
+        return nothing(depth)
     layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
     try:
         found = prediction(act, layers, bias_std, batch).statistics
     except (SweepError, FloatingPointError, OverflowError):  # a user's function that is not defined there
-        return _nothing(depth)
+        return nothing(depth)
     return {name: found[name] for name in PREDICTED}
 
 
-def _nothing(depth: int) -> dict[str, Array]:
+def nothing(depth: int) -> dict[str, Array]:
+    """No prediction: NaN at every layer."""
     return dict.fromkeys(PREDICTED, np.full(depth + 1, np.nan))

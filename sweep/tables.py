@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep import verdict
-from sweep.activations import histogram_range
+from sweep.activations import CUSTOM, histogram_range
 from sweep.cell import Cell
-from sweep.compute import STATISTICS, Result
+from sweep.compute import STATISTICS, Own, Result
 from sweep.kernel import KERNEL_VERSION
-from sweep.predicted import PREDICTED, predicted
+from sweep.predicted import PREDICTED, Spec, nothing, predicted, spec_of
 from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
@@ -72,7 +72,7 @@ def tables(
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
     failed = np.array([error is not None for error in result.errors])
     sizes = np.where(failed, 0, [cell.depth + 1 for cell in result.cells])
-    keys, specs = _keys(result.cells), _Specs(result.cells)
+    keys, specs = _keys(result.cells), _Specs(result)
     return _cells(result, keys, specs, sizes, run_id, thresholds), _layers(result, keys, specs, sizes)
 
 
@@ -83,15 +83,12 @@ class _Specs:
     predictions of one spec after another, by layer; starts: where each begins.
     """
 
-    def __init__(self, cells: Sequence[Cell]) -> None:
-        numbers: dict[Any, int] = {}
+    def __init__(self, result: Result) -> None:
+        numbers: dict[Spec, int] = {}
         self.examples: list[Cell] = []
         of_cell = []
-        for cell in cells:
-            key = (
-                cell.init, cell.init_params, cell.act, cell.act_params, cell.depth, cell.width, cell.widths,
-                cell.bias_std, cell.batch,
-            )  # fmt: skip
+        for cell in result.cells:
+            key = spec_of(cell)
             if key not in numbers:
                 numbers[key] = len(numbers)
                 self.examples.append(cell)
@@ -99,8 +96,27 @@ class _Specs:
         self.of_cell = np.array(of_cell)
         self.depths = np.array([cell.depth for cell in self.examples])
         self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
-        found = [predicted(cell) for cell in self.examples]
+        found = [_theory(cell, result.own) for cell in self.examples]
         self.theory = {name: np.concatenate([one[name] for one in found]) for name in PREDICTED}
+
+
+def _theory(cell: Cell, own: Mapping[Spec, Own]) -> dict[str, Array]:
+    """The predictions of a cell; those of a user's own activation were made where that may be called."""
+    if cell.act != CUSTOM:
+        return predicted(cell)
+    spec = spec_of(cell)
+    return own[spec].theory if spec in own else nothing(cell.depth)
+
+
+def _flat_share(cell: Cell, own: Mapping[Spec, Own]) -> float:
+    return own[spec_of(cell)].flat_share if cell.act == CUSTOM else flat_share_of(cell.activation)
+
+
+def _range(cell: Cell, own: Mapping[Spec, Own]) -> tuple[float, float]:
+    if cell.act != CUSTOM:
+        return histogram_range(cell.activation)
+    spec = spec_of(cell)
+    return own[spec].histogram_range if spec in own else (math.nan, math.nan)
 
 
 def _keys(cells: Sequence[Cell]) -> dict[str, pa.Array]:
@@ -158,7 +174,7 @@ def _cells(
     for places in _alike(cells, ok):
         rows = starts[places][:, None] + np.arange(sizes[places[0]])  # (cells, depth + 1)
         layers = {name: result.statistics[name][rows] for name in verdict.JUDGED}
-        share = flat_share_of(cells[places[0]].activation)
+        share = _flat_share(cells[places[0]], result.own)
         words[places], since[places] = verdict.verdicts(layers, share, thresholds)
         infinite = ~np.isfinite(layers["rms"])
         nonfinite[places] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)
@@ -188,7 +204,7 @@ def _layers(result: Result, keys: dict[str, pa.Array], specs: _Specs, sizes: Arr
         bins = result.histogram.shape[1]
         offsets = pa.array(np.arange(len(owner) + 1) * bins, pa.int32())
         columns["histogram"] = pa.ListArray.from_arrays(offsets, pa.array(result.histogram.ravel()))
-        ranges = np.array([histogram_range(cell.activation) for cell in result.cells])[owner]
+        ranges = np.array([_range(cell, result.own) for cell in result.cells])[owner]
         columns |= {"histogram_low": ranges[:, 0], "histogram_high": ranges[:, 1]}
     return _table(columns, LAYERS)
 

@@ -1,6 +1,10 @@
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+import sweep
 from sweep import plan, tables
 from sweep.execute import run_task
 from sweep.predicted import PREDICTED, predicted
@@ -61,3 +65,29 @@ def test_a_failed_cell_has_no_prediction_beside_its_error():
     row, _ = rows_of(cell(act={"name": "custom", "function": "math.gamma"}, width=4, depth=1, batch=2))
     assert row["status"] == "failed"
     assert row["theory_rms"] is None
+
+
+DRIVER_DIES = """
+import os, numpy as np
+def act(z):
+    if os.environ.get("SWEEP_TEST_DRIVER") == str(os.getpid()):
+        os._exit(9)
+    return np.tanh(z)
+"""
+
+
+def test_a_users_activation_is_predicted_and_never_called_in_the_driver(tmp_path):
+    (tmp_path / "mine.py").write_text(DRIVER_DIES)
+    code = (
+        "import os, sys; os.environ['SWEEP_TEST_DRIVER'] = str(os.getpid());"
+        "sys.argv[1:] = ['-m', 'init=xavier', 'act=custom', 'act.function=mine.act', 'depth=2', 'width=8',"
+        "'seed=0,1', 'batch=10', 'report=false', 'study=s'];"
+        "from sweep.__main__ import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    cells = sweep.load(tmp_path / "outputs" / "s")
+    np.testing.assert_allclose(cells["theory_rms"], predict("tanh", 1.0, depth=2)["rms"].iloc[-1], rtol=1e-9)
+    assert set(cells["verdict"]) == {"healthy"}
