@@ -26,10 +26,12 @@ bench: .venv/run
 figures: .venv/run
 	$(BIN)/python -m sweep -m root=.figures
 	$(BIN)/python -m sweep -m grid=textbook root=.figures
+	$(BIN)/python -m sweep -m grid=phase root=.figures
 	$(BIN)/python -m sweep root=.figures
 	cp .figures/standard/report/std.png docs/standard-std.png
 	cp .figures/standard/report/layers.png docs/standard-layers.png
-	cp .figures/textbook/report/histograms.png docs/textbook-histograms.png
+	for name in histograms verdict gradients layers; do cp .figures/textbook/report/$$name.png docs/textbook-$$name.png; done
+	cp .figures/phase/report/phase.png docs/phase.png
 	cp .figures/single/report/cell-xavier-tanh-*.png docs/cell-xavier-tanh.png
 	rm -rf .figures
 

@@ -178,8 +178,10 @@ def jobs() -> dict[str, Callable[[], object]]:
 def theory() -> None:
     """The predictions of the standard grid, as if for the first time."""
     from sweep import predicted as module  # noqa: PLC0415
+    from sweep.theory import moments  # noqa: PLC0415
 
     module._of_spec.cache_clear()
+    moments._gaussian.cache_clear()
     for cell in cells(specs(INITS, DEPTHS, WIDTHS, range(5)), BATCH, True):
         predicted(cell)
 

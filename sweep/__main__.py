@@ -23,6 +23,7 @@ def _main(arguments: Sequence[str]) -> int:
     from hydra._internal.utils import get_args_parser  # noqa: PLC0415
     from hydra.errors import HydraException, MissingConfigException  # noqa: PLC0415
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+    from yaml import YAMLError  # noqa: PLC0415
 
     from sweep.overrides import checked  # noqa: PLC0415
 
@@ -50,7 +51,7 @@ def _main(arguments: Sequence[str]) -> int:
         if error.options:  # Hydra's list leaves out the folders: init=torch/…
             raise unknown(group, option, _options(group) or error.options) from error
         raise RequestError(_one_line(error)) from error
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise RequestError(_one_line(error)) from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR", None)

@@ -65,6 +65,10 @@ class Candidate:
     predicted: Survival
     measured: Mapping[str, Survival] = field(default_factory=dict)
 
+    def predicted_of(self, scheme: str) -> Survival:
+        """What theory says of one of the schemes: nothing of lsuv, which looks at the data."""
+        return Survival(math.nan, math.nan) if scheme == "lsuv" else self.predicted
+
     @property
     def imbalance(self) -> float:
         """abs(log chi1): by how many e-folds per layer a gradient changes its size."""
@@ -214,7 +218,8 @@ def paste(sigma_w: float) -> dict[str, str]:
         }
     return {
         "torch": f"torch.nn.init.normal_(layer.weight, std=({scale} / layer.in_features) ** 0.5)",
-        "keras": f'keras.initializers.VarianceScaling(scale={scale}, mode="fan_in", distribution="normal")',
+        "keras": f'keras.initializers.VarianceScaling(scale={scale}, mode="fan_in", '
+        'distribution="untruncated_normal")',
         "jax": f'jax.nn.initializers.variance_scaling({scale}, "fan_in", "normal")',
     }
 

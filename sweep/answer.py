@@ -10,7 +10,7 @@ from sweep.labels import SETTINGS, acts, short
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST_NAMED = 12  # schemes of one act by name; the table has them all
+_MOST_NAMED = 6  # schemes of one act by name; the table has them all
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """One value against one rule: the value in its canonical type, or one clear line."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 
 from sweep.errors import RequestError, suggestion, unknown
@@ -52,6 +52,13 @@ def option(name: str, value: object, options: Collection[str]) -> str:
     if not isinstance(value, str) or value not in options:
         raise unknown(name, _shown(value), options)
     return value
+
+
+def named(group: str, value: object) -> None:
+    """That an option of a config group is a mapping with a name, as every conf file is."""
+    name = value.get("name") if isinstance(value, Mapping) else None
+    if not isinstance(name, str) or not name:
+        raise RequestError(f"the conf file chosen by {group}=… has no name: it must have a line 'name: …'")
 
 
 def _shown(value: object) -> str:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sweep import estimate, execute, interrupts, pieces, plan, runs, tables, terminal
+from sweep import estimate, execute, interrupts, parts, pieces, plan, runs, tables, terminal
 from sweep.cluster import settings
 from sweep.compute import Result
 from sweep.errors import ClusterError, Failure, StoreError
@@ -48,12 +48,14 @@ def run(
 
     record: what is written down about the run, file name -> text. failures: where failed cells go.
     """
-    with interrupts.held():  # from here on the record is closed, whatever happens
+    root = job.study.place.root
+    with parts.writing(root), interrupts.held():  # from here on the record is closed, whatever happens
         made = runs.Run(job.study, record)
     status, complete = 1, False
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
-        made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | estimate.machine())
+        with parts.writing(root):
+            made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | estimate.machine())
         others = runs.living(job.study)
         if others:
             # Whoever is at work here began with the longest tasks: two that go the same way would meet
@@ -90,8 +92,8 @@ def _compute(
             for number, result in enumerate(results):
                 with interrupts.held():
                     if result.statistics:  # else its worker has stored it
-                        part = tables.tables(result, made.name, job.thresholds)
-                        study.write(f"{made.name}-{number:06d}.parquet", *part)
+                        rows = tables.tables(result, made.name, job.thresholds)
+                        study.write(f"{made.name}-{number:06d}.parquet", *rows)
                     done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {
@@ -168,4 +170,5 @@ def _say_how_far_off(
     took: dict[str, object] = {"seconds": seconds, "computed": done}
     if done == total and seconds >= _TELLING_SECONDS:
         took["factor"] = max(seconds - expected.overhead, 0.0) / expected.model_seconds
-    made.summarised(took)
+    with contextlib.suppress(OSError):  # the results are stored: that counts
+        made.summarised(took)

@@ -15,7 +15,7 @@ _STARTUP_SECONDS = 1.0  # of worker processes: Python, NumPy and this program ar
 _TASK_SECONDS = 0.02  # to store a part
 _WORKER_BYTES = 90_000_000  # an idle worker
 _DRIVER_BYTES = 180_000_000
-_CELL_BYTES, _LAYER_BYTES, _HISTOGRAM_BYTES = 350, 120, 70
+_CELL_BYTES, _LAYER_BYTES, _HISTOGRAM_BYTES = 150, 80, 70
 _PART_BYTES = 25_000  # a part's schema and indexes
 
 _CALIBRATION_SECONDS = 1.0

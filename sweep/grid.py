@@ -46,6 +46,9 @@ def expand(
     cells: dict[str, Cell] = {}
     count = 0
     bases = list(_compositions(loader, config, fixed, groups))
+    for base in bases:
+        for group in GROUPS:
+            check.named(group, base[group])
     _check_taken(bases, axes)
     for base in bases:
         for values in _spanned(base, axes):
@@ -60,6 +63,10 @@ def _axes(
     loader: ConfigLoader, config: DictConfig, parser: OverridesParser, overrides: Sequence[Override]
 ) -> Axes:
     named = {override.key_or_group: override for override in overrides}
+    if not OmegaConf.is_dict(config.grid.get("axes")):
+        raise RequestError(
+            f"grid={config.grid.name}: its conf file must have 'axes:' with a line for each axis"
+        )
     preset = {str(key): _preset_axis(parser, str(key), value) for key, value in config.grid.axes.items()}
     if "widths" in named:
         preset = {key: axis for key, axis in preset.items() if key not in ("depth", "width")}

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import draws, laws, layer
+from sweep.activations import histogram_range
 from sweep.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Run, blank, runs_of
 from sweep.layer import Affine
 from sweep.statistics import moments_of
@@ -217,8 +218,9 @@ class _Stack:
                 continue
             log2 = float(member.log2[:number].sum())
             if member.statistics.histogram is not None:
-                finite = run.signal.finite
-                member.statistics.histogram[finite, number] = layer.histogram(run.signal, log2)[finite]
+                finite, bounds = run.signal.finite, histogram_range(member.chain.act)
+                counts = layer.histogram(run.signal, bounds, log2)
+                member.statistics.histogram[finite, number] = counts[finite]
             if self.observe and run.signal.finite[0]:
                 h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
                 self.observe("h", member.index, member.chain.depth, number, h)

@@ -27,7 +27,6 @@ Product = Callable[[slice, slice], Array]
 Measured = dict[str, Array]  # name -> (networks,)
 
 HISTOGRAM_BINS = 30
-HISTOGRAM_RANGE = (-1.0, 1.0)  # what lies outside is counted in the end bins
 
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2, and is tall enough for BLAS
 ALL = slice(None)
@@ -192,9 +191,12 @@ def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array
     return exponent + shift, np.ldexp(rms, -shift)
 
 
-def histogram(signal: Signal, log2_factor: float = 0.0) -> Array:
-    """Counts of h · 2^log2_factor in the bins of HISTOGRAM_RANGE: (networks, 30) int64."""
-    low, high = HISTOGRAM_RANGE
+def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 0.0) -> Array:
+    """Counts of h · 2^log2_factor in equal bins between the bounds: (networks, 30) int64.
+
+    The end bins hold what lies outside. 0 is a bound of a bin.
+    """
+    low, high = bounds
     per_unit = HISTOGRAM_BINS / (high - low)
     whole = math.floor(log2_factor)
     factor = per_unit * 2.0 ** (log2_factor - whole)

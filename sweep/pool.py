@@ -21,6 +21,7 @@ from sweep.compute import Result
 from sweep.errors import Failure
 from sweep.plan import Task
 
+_STARTS = 5  # of a worker that dies before it takes a task
 _DEATHS = 2  # of a cell's workers, it being alone, before it has failed
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1"
@@ -112,9 +113,21 @@ class _Pool:
             if place == len(self.workers):
                 self.workers.append(_Worker(_executor()))
             worker = self.workers[place]
-            with interrupts.unseen_by_children():
-                future = worker.executor.submit(compute.run_task, task, self.histogram)
-            worker.tasks[future] = task
+            for attempt in range(_STARTS):
+                try:
+                    with interrupts.unseen_by_children():
+                        future = worker.executor.submit(compute.run_task, task, self.histogram)
+                except (OSError, RuntimeError):  # it has died while it was idle, or while it started
+                    if worker.tasks:
+                        self.waiting.appendleft(task)  # the task that it died of tells the rest
+                        return
+                    if attempt == _STARTS - 1:
+                        raise
+                    worker.executor.shutdown(wait=True, kill_workers=True)
+                    worker.executor = _executor()
+                else:
+                    worker.tasks[future] = task
+                    return
 
     def _ended(self, place: int) -> Iterator[Result]:
         worker = self.workers[place]

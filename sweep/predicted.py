@@ -39,11 +39,7 @@ def _of_spec(
     layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
     try:
         found = prediction(act, layers, bias_std, batch).statistics
-    except (
-        SweepError,
-        FloatingPointError,
-        OverflowError,
-    ):  # a user's function that is not defined everywhere
+    except (SweepError, FloatingPointError, OverflowError):  # a user's function that is not defined there
         return _nothing(depth)
     return {name: found[name] for name in PREDICTED}
 

@@ -90,15 +90,15 @@ def _show(found: "Recommendation") -> None:
         others = [name for name in one.schemes if name not in names]
         equals += [f"{' = '.join((names[0], *others))}"] if others else []
         for place, name in enumerate(names):
-            measured = one.measured.get(name)
+            measured, predicted = one.measured.get(name), one.predicted_of(name)
             table.add_row(
                 "" if place else str(rank),
                 name.partition(" gain=")[0],  # sigma_w says it
                 *([""] * 5 if place else _theory(one)),
                 number(measured.forward, 3) if measured else "",
-                number(one.predicted.forward, 3),
+                number(predicted.forward, 3),
                 number(measured.backward, 3) if measured else "",
-                number(one.predicted.backward, 3),
+                number(predicted.backward, 3),
                 measured.verdict if measured else "",
             )
     caption = (

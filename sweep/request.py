@@ -2,19 +2,22 @@
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from sweep import cell, grid
+from sweep import cell, check, grid
 from sweep.cell import Cell
+from sweep.keys import GROUPS, RUN_GROUPS
 from sweep.run import Options, run
 
 
 def run_one(config: DictConfig) -> int:
     """Run the single cell that `config` describes; returns the exit status."""
     values = cell.plain(config)
+    _check_groups(values)
     return run(
         [Cell.of(values)], Options.of(values, default_study="single"), _record(config, []), single=True
     )
@@ -23,10 +26,16 @@ def run_one(config: DictConfig) -> int:
 def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> int:
     """Run the grid that `arguments` and the preset span; returns the exit status."""
     own = grid.without_hydra(config)
+    _check_groups(cell.plain(own))
     options = Options.of(cell.plain(own), default_study=config.grid.name)
     named: list[int] = []
     cells = grid.expand(loader, config, arguments, named.append)
     return run(cells, options, _record(own, arguments), duplicates=sum(named) - len(cells))
+
+
+def _check_groups(values: Mapping[str, Any]) -> None:
+    for group in (*GROUPS, *RUN_GROUPS):
+        check.named(group, values[group])
 
 
 def _command() -> str:

@@ -1,5 +1,6 @@
 """One run from cells to report: plan, execute, store, draw."""
 
+import contextlib
 import json
 import tempfile
 from collections import Counter
@@ -12,7 +13,7 @@ from urllib.parse import urlsplit
 from sweep import check, estimate, execute, plan, shards, verdict
 from sweep.cell import Cell
 from sweep.cluster import settings
-from sweep.errors import Failure, RequestError
+from sweep.errors import Failure, RequestError, StoreError
 from sweep.places import is_url
 from sweep.shards import Shard
 from sweep.verdict import Thresholds
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 EXECUTORS = ("local", "serial", "dask", "slurm")
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
+
+_MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
 
 
 @dataclass(frozen=True)
@@ -146,6 +149,9 @@ def run(
                 return ended
         elif status := drive.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite):
             return status
+    else:  # a run that was killed may have stored everything and tidied nothing
+        with contextlib.suppress(StoreError):
+            study.tidy(runs.dead(study))
     left = 0 if options.retry_failed or options.overwrite else counts.failed
     if left:
         terminal.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")
@@ -240,6 +246,7 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
 
 def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool) -> None:
     from sweep import results, terminal  # noqa: PLC0415
+    from sweep.agreement import agreement  # noqa: PLC0415
 
     if len(cells) == 1:
         layers = results.load(study.path, "layers")
@@ -247,7 +254,9 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
     else:
         wanted = {cell.id for cell in cells}
         frame = results.load(study.path, thresholds=options.thresholds)
-        terminal.show_grid(frame[frame["cell_id"].isin(wanted)])
+        frame = frame[frame["cell_id"].isin(wanted)]
+        terminal.show_grid(frame)
+        terminal.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
     cell_id = cells[0].id if single else None
     if options.shard:
         terminal.say(f"once all shares are done: python -m sweep.report {study.path}")

@@ -11,6 +11,7 @@ import contextlib
 import io
 import json
 import logging
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -64,9 +65,10 @@ class Run:
 
     def close(self, status: int, complete: bool) -> None:
         """The run has ended; complete: every cell that it was to compute is stored."""
-        self.summarised({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
-        if complete:
-            self.study.place.remove(f"runs/{self.name}/plan.parquet")
+        with contextlib.suppress(OSError):  # a full disk: whoever sees it first has said so
+            self.summarised({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
+            if complete:
+                self.study.place.remove(f"runs/{self.name}/plan.parquet")
         for handler in list(self.log.handlers):
             handler.close()
             self.log.removeHandler(handler)
@@ -124,7 +126,10 @@ def learned(study: Study) -> float:
 
 
 def dead(study: Study) -> Callable[[str], bool | None]:
-    """Whether a run of this study has ended: its lock says so; None where there is none to ask."""
+    """Whether a run of this study has ended: its lock says so; None where there is none to ask.
+
+    The lock is the operating system's, which frees it however the run ends.
+    """
     known: dict[str, bool | None] = {study.writer: True}  # who asks is about to end
 
     def ask(name: str) -> bool | None:
@@ -151,7 +156,8 @@ def _is_dead(study: Study, name: str) -> bool | None:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
-            return True
+            # A lock that is free says little where another machine's locks are not seen.
+            return True if file.read() == platform.node().encode() else None
     except (OSError, AttributeError):  # no such file, no such locks
         return None
 
@@ -173,6 +179,8 @@ def _locked(study: Study, name: str) -> IO[bytes] | None:
         file.close()
         hidden.unlink()
         return None
+    file.write(platform.node().encode())
+    file.flush()
     hidden.rename(folder / "alive")
     locked: IO[bytes] = file
     return locked
@@ -194,10 +202,15 @@ def _logger(study: Study, name: str) -> logging.Logger:
     if study.remote:
         handler = _PutHandler(lambda text: study.place.write(f"runs/{name}/log.txt", text))
     else:
-        handler = logging.FileHandler(study.path / "runs" / name / "log.txt")
+        handler = _FileHandler(study.path / "runs" / name / "log.txt")
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     return log
+
+
+class _FileHandler(logging.FileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:
+        """A log is no reason to lose a run, nor a traceback: the disk is full, which is said elsewhere."""
 
 
 class _PutHandler(logging.StreamHandler[io.StringIO]):

@@ -227,15 +227,16 @@ class Study:
         if unique:
             return False
         kept = set(keep.to_pylist())
+        rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
+        winning = {rows[row] for row in kept}
         doomed: dict[str, list[str]] = {}
-        for row, (cell_id, part) in enumerate(
-            zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True)
-        ):
+        for row, (cell_id, part) in enumerate(rows):
             if row not in kept:
-                doomed.setdefault(part, []).append(cell_id)
+                # Where the same part has the winner too, it stays: `replace` keeps one of the two.
+                doomed.setdefault(part, []).extend([] if (cell_id, part) in winning else [cell_id])
         for part, ids in doomed.items():
             with contextlib.suppress(FileNotFoundError):  # another writer was quicker
-                self.replace([part], without=pa.array(ids))
+                self.replace([part], without=pa.array(ids, pa.string()))
         return True
 
     def replace(self, sources: list[str], without: pa.Array | None = None) -> str | None:

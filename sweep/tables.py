@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep import verdict
+from sweep.activations import histogram_range
 from sweep.cell import Cell
 from sweep.compute import STATISTICS, Result
 from sweep.kernel import KERNEL_VERSION
@@ -60,7 +61,9 @@ CELLS = pa.schema(
         ("run_id", _text),
     ]
 )
-LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, ("histogram", pa.list_(_whole))])
+# Counts in equal bins from low to high, the end bins holding what lies outside; null if not kept.
+_HISTOGRAM = (("histogram", pa.list_(_whole)), ("histogram_low", _real), ("histogram_high", _real))
+LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM])
 
 
 def tables(
@@ -180,11 +183,13 @@ def _layers(result: Result, keys: dict[str, pa.Array], specs: _Specs, sizes: Arr
     for name, values in specs.theory.items():
         columns[f"theory_{name}"] = _optional(values[specs.starts[specs.of_cell[owner]] + layer])
     if result.histogram is None:
-        columns["histogram"] = pa.nulls(len(owner), pa.list_(_whole))
+        columns |= {name: pa.nulls(len(owner), kind) for name, kind in _HISTOGRAM}
     else:
         bins = result.histogram.shape[1]
         offsets = pa.array(np.arange(len(owner) + 1) * bins, pa.int32())
         columns["histogram"] = pa.ListArray.from_arrays(offsets, pa.array(result.histogram.ravel()))
+        ranges = np.array([histogram_range(cell.activation) for cell in result.cells])[owner]
+        columns |= {"histogram_low": ranges[:, 0], "histogram_high": ranges[:, 1]}
     return _table(columns, LAYERS)
 
 

@@ -61,6 +61,7 @@ class Recommendation:
         for rank, one in self.ranking:
             for name in one.schemes:
                 measured = one.measured.get(name, Survival(math.nan, math.nan))
+                predicted = one.predicted_of(name)
                 rows.append(
                     {
                         "rank": rank,
@@ -70,9 +71,9 @@ class Recommendation:
                         "v": one.v,
                         "slope": one.slope,
                         "depth_trusted": one.depth,
-                        "theory_rms": one.predicted.forward,
+                        "theory_rms": predicted.forward,
                         "rms": measured.forward,
-                        "theory_delta_first": one.predicted.backward,
+                        "theory_delta_first": predicted.backward,
                         "delta_std_first": measured.backward,
                         "verdict": measured.verdict,
                         "why": one.why,
@@ -119,7 +120,7 @@ def recommend(
         found = _tried(activation, advice.candidates(activation, depth, width), depth, width, progress)
         source = f"measured: median of {SEEDS} seeds, batch {BATCH}"
     else:
-        stored = _stored(Path(study), activation, depth, width)
+        stored = _stored(study, activation, depth, width)
         others = {sigma_w: tuple(by_scheme) for sigma_w, by_scheme in stored.items()}
         found = [
             replace(one, measured=_of(stored, one.sigma_w))
@@ -188,7 +189,7 @@ def _middle(seeds: Sequence[tuple[float, float, str]]) -> Survival:
     return Survival(median(forward), median(backward), mode(words))
 
 
-def _stored(path: Path, act: Activation, depth: int, width: int) -> dict[float, dict[str, Survival]]:
+def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[float, dict[str, Survival]]:
     """What a study holds of an activation: sigma_w -> scheme -> what survived."""
     from sweep import results  # noqa: PLC0415
     from sweep.labels import described  # noqa: PLC0415

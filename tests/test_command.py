@@ -105,6 +105,31 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("group", "text", "arguments", "message"),
+    [
+        ("grid", "name: bad\naxes: 5", ["-m", "grid=bad"], "must have 'axes:'"),
+        ("grid", "name: [1]\naxes: {depth: 2}", ["-m", "grid=bad"], "must have a line 'name: …'"),
+        ("grid", "- 1", ["-m", "grid=bad"], "grid"),
+        ("init", "std: 3", ["init=bad"], "must have a line 'name: …'"),
+        ("init", "std: 3", ["-m", "init=bad,xavier"], "must have a line 'name: …'"),
+        ("init", "name: {", ["init=bad"], "while parsing"),
+        ("executor", "cores: 1", ["executor=bad"], "must have a line 'name: …'"),
+    ],
+)
+def test_a_conf_file_of_the_wrong_shape_is_one_line(tmp_path, group, text, arguments, message):
+    from tests.fuzz import status_of  # noqa: PLC0415
+
+    (tmp_path / "conf" / group).mkdir(parents=True)
+    (tmp_path / "conf" / group / "bad.yaml").write_text(text)
+    before = sys.argv[:]
+    status, said = status_of([f"--config-dir={tmp_path / 'conf'}", *arguments, f"root={tmp_path / 'out'}"])
+    sys.argv[:] = before
+    assert (status, len(said.splitlines())) == (2, 1), said
+    assert message in said
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_study_folder_that_holds_something_else_is_left_alone(sweep_command, tmp_path):
     (tmp_path / "outputs" / "single").mkdir(parents=True)
     (tmp_path / "outputs" / "single" / "thesis.tex").write_text("years of work")
@@ -239,13 +264,13 @@ def test_ctrl_c_while_workers_start_is_one_line_too(tmp_path):
 
 
 def test_two_runs_at_once_in_one_study_end_well(tmp_path):
-    commands = [[sys.executable, "-m", "sweep", "-m", *SMALL, "init=xavier,kaiming,normal"]] * 3
+    commands = [[sys.executable, "-m", "sweep", "-m", *SMALL, "init=xavier,kaiming,normal"]] * 2
     processes = [
         subprocess.Popen(c, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         for c in commands
     ]
     ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
-    assert [status for _, status in ended] == [0, 0, 0], ended
+    assert [status for _, status in ended] == [0, 0], ended
     cells = pd.read_parquet(tmp_path / "outputs" / "smoke" / "cells")
     assert len(cells["cell_id"].unique()) == 12
 
@@ -274,11 +299,12 @@ def test_a_narrow_terminal_keeps_the_names(sweep_command):
         assert all(len(line) <= columns for line in table)
 
 
-def test_a_write_error_is_one_line(sweep_command, tmp_path):
-    """No file may be larger than 4 kB: as on a full disk."""
+@pytest.mark.parametrize("limit", [100, 1500, 4096])
+def test_a_write_error_is_one_line(tmp_path, limit):
+    """No file may be larger than a few bytes: as on a full disk."""
     code = (
         "import resource, runpy, signal, sys; signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); sys.argv[1:] = ['-m', 'grid=smoke'];"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.argv[1:] = ['-m', 'grid=smoke'];"
         "runpy.run_module('sweep', run_name='__main__')"
     )
     done = subprocess.run(

@@ -131,9 +131,14 @@ def test_a_chain_in_a_stack_gives_the_numbers_it_gives_alone(dtype):
             assert_same(alone(one, 40, seed, 90, dtype), measured.of_seed(index), TOLERANCE[dtype])
 
 
+def rms_of(values):
+    return np.sqrt((values**2).mean())
+
+
 specs = st.fixed_dictionaries(
     {
-        "init": st.sampled_from(["zeros", "constant", "normal", "xavier", "kaiming", "variance_scaling"]),
+        # lsuv looks at the data, which the plain loop does not; tests/test_lsuv.py
+        "init": st.sampled_from(sorted(initializers.SCHEMES.keys() - {"lsuv"})),
         "act": st.sampled_from(sorted(activations.ACTIVATIONS)),
         "widths": st.lists(st.integers(1, 40), min_size=2, max_size=7),
         "bias_std": st.sampled_from([0.0, 0.3]),
@@ -144,7 +149,7 @@ specs = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(specs)
 def test_the_kernel_agrees_with_the_plain_loop(spec):
     widths, batch = spec["widths"], spec["batch"]
@@ -153,23 +158,41 @@ def test_the_kernel_agrees_with_the_plain_loop(spec):
     h, z, delta, gradients = reference.propagate(
         one.scheme, one.act, widths, spec["seed"], batch, spec["bias_std"]
     )
-    tolerance = TOLERANCE[spec["dtype"]]
     forward, backward = measured.forward, measured.backward[one.depth]
+    # How much a relative error of z grows on its way: rounding is all that the two loops differ by.
+    growth, blunt = [1.0], 1.0
+    for own_z, own_h in zip(z, h[1:], strict=True):
+        slope, size = rms_of(one.act.derivative(own_z, own_h)), rms_of(own_h)
+        growth.append(growth[-1] * max(1.0, rms_of(own_z) * slope / size if size else 1.0))
+        blunt *= max(1.0, 2e-4 / slope if slope else 1.0)  # 1 - h² has an absolute accuracy only
+    tolerances = TOLERANCE[spec["dtype"]] * np.array(growth)
     for layer, values in enumerate(h):
-        rms = np.sqrt((values**2).mean())
+        rms, tolerance = rms_of(values), tolerances[layer]
         # A std far below the rms is a difference of rounded numbers: hence the floor.
         floor = 10 * tolerance * rms
         assert forward["rms"][layer] == pytest.approx(rms, rel=tolerance)
         assert forward["mean"][layer] == pytest.approx(values.mean(), rel=tolerance, abs=floor)
         assert forward["std"][layer] == pytest.approx(values.std(), rel=tolerance, abs=floor)
     for layer, values in enumerate(z, start=1):
-        assert forward["pre_rms"][layer] == pytest.approx(np.sqrt((values**2).mean()), rel=tolerance)
+        assert forward["pre_rms"][layer] == pytest.approx(rms_of(values), rel=tolerances[layer])
     # A relu whose z is 0 up to rounding may switch sides; float32 against float64 then differs.
-    loose = 1e-3 if spec["dtype"] == "float32" else 1e-9
+    loose = (1e-3 if spec["dtype"] == "float32" else 1e-9) * growth[-1] * blunt
     for layer, values in enumerate(delta):
-        assert backward["delta_rms"][layer] == pytest.approx(np.sqrt((values**2).mean()), rel=loose)
+        assert backward["delta_rms"][layer] == pytest.approx(rms_of(values), rel=loose)
     for layer, values in enumerate(gradients, start=1):
-        assert backward["grad_rms"][layer] == pytest.approx(np.sqrt((values**2).mean()), rel=loose)
+        assert backward["grad_rms"][layer] == pytest.approx(rms_of(values), rel=loose)
+
+
+@pytest.mark.parametrize("act", sorted(activations.ACTIVATIONS))
+@pytest.mark.parametrize("init", ["xavier", "orthogonal", "torch/linear_default"])
+def test_float32_says_what_float64_says_where_nothing_is_chaotic(init, act):
+    narrow, wide = (alone(chain(init, act, depth=8), 60, batch=100, dtype=d) for d in ("float32", "float64"))
+    for name in ("std", "rms", "pre_rms"):
+        np.testing.assert_allclose(narrow.forward[name], wide.forward[name], rtol=1e-4, err_msg=name)
+    for name in BACKWARD:
+        # One relu of 48,000 that switches sides at 0 moves a gradient by 1e-3 at most.
+        rtol = 1e-4 if not activations.get(act).kinks else 1e-3
+        np.testing.assert_allclose(narrow.backward[8][name], wide.backward[8][name], rtol=rtol, err_msg=name)
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,25 @@ def test_a_task_is_asked_for_once_more_before_it_is_handed_out():
     assert outcomes(tasks, wanted=lambda task: None) == []
 
 
+def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
+    notes = tmp_path / "notes"
+    first, second = (cell(init=own(path=str(notes)), depth=1, width=width, batch=5) for width in (4, 5))
+    handed_out = []
+
+    def wanted(task):
+        if handed_out:
+            pid = int(notes.read_text().split()[0])
+            os.kill(pid, signal.SIGKILL)
+            deadline = time.monotonic() + DEADLINE
+            while alive(pid) and time.monotonic() < deadline:
+                time.sleep(0.02)
+        handed_out.append(task)
+        return task
+
+    tasks = [*plan.tasks([first], 1), *plan.tasks([second], 1)]
+    assert outcomes(tasks, 1, wanted) == [(first, None), (second, None)]
+
+
 DRIVER = """
 import sys
 from sweep import execute, plan

@@ -8,9 +8,10 @@ from matplotlib.text import Text
 import sweep
 from sweep import labels, plan, summary, tables
 from sweep.execute import run_task
-from sweep.measures import measure
-from sweep.report import colours, curves, draw, heatmap, histograms, layout, style
+from sweep.measures import LETTERS, MEASURES, measure
+from sweep.report import colours, curves, draw, gradients, heatmap, histograms, layout, style, theory
 from sweep.store import Study
+from sweep.verdict import WORDS
 from tests.test_cell import cell
 
 STANDARD = ("std", "verdict", "layers", "gradients", "theory")
@@ -79,6 +80,16 @@ def overlaps(figure):
         if one.overlaps(other)
     ]
     return pairs
+
+
+def cut_off(figure):
+    """Texts that reach beyond the edge of a figure that `overlaps` has drawn."""
+    renderer, (width, height) = figure.canvas.get_renderer(), figure.canvas.get_width_height()
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    ticks = {t for axis in axes for tick in axis.get_major_ticks() for t in (tick.label1, tick.label2)}
+    texts = [t for t in figure.findobj(Text) if t.get_visible() and t.get_text().strip() and t not in ticks]
+    boxes = {t.get_text(): t.get_window_extent(renderer) for t in texts}
+    return [n for n, b in boxes.items() if b.x0 < -1 or b.y0 < -1 or b.x1 > width + 1 or b.y1 > height + 1]
 
 
 def test_over_seeds_is_the_geometric_mean(frames):
@@ -309,3 +320,165 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "a" / "report").write_text("a file where the folder should be")
     with pytest.raises(sweep.StoreError, match="cannot write the figures"):
         draw(tmp_path / "a")
+
+
+def every_figure(cells, layers):
+    yield from heatmaps(cells).values()
+    yield from heatmaps(cells, "verdict").values()
+    for kind in (curves, gradients, histograms, theory):
+        yield from kind.figures(cells, layers).values()
+
+
+def many_inits(tmp_path):
+    stds = [0.001 * 2**k for k in range(9)]
+    cells = [
+        cell(init={"name": "normal", "std": std}, act={"name": act}, depth=d, width=w, batch=8)
+        for std in stds
+        for act in ("tanh", "leaky_relu", "softsign")
+        for d in (1, 2)
+        for w in (4, 8)
+    ]
+    return stored(tmp_path / "study", cells)
+
+
+@pytest.mark.parametrize("size", ["tiny", "usual", "large"])
+def test_no_label_is_cut_off_or_overlaps_another(size, tmp_path, frames):
+    if size == "tiny":
+        frames = stored(tmp_path / "study", grid(("xavier",), ("tanh",), (2,), (16,)), histogram=True)
+    elif size == "large":
+        frames = many_inits(tmp_path)
+    with style.applied():
+        for figure in every_figure(*frames):
+            assert overlaps(figure) == []
+            assert cut_off(figure) == []
+
+
+def test_any_statistic_can_be_shown_and_is_averaged_as_fits_it(frames):
+    own = frames[0].query("init == 'xavier' and act == 'relu' and depth == 8 and width == 300")
+    for value, middle in (("mean", own["mean"].mean()), ("grad_rms", np.exp(np.log(own["grad_rms"]).mean()))):
+        panel, picture = panel_of(frames[0], value, row="xavier", col="relu")
+        row = panel.query("x == 300 and y == 8").iloc[0]
+        assert row["value"] == pytest.approx(middle)
+        places, _ = heatmap.grids(panel, picture)
+        assert np.isfinite(places.to_numpy()).all()
+    with style.applied():
+        few = frames[0][frames[0]["init"].isin(["zeros", "xavier"])]
+        for value in MEASURES:
+            assert heatmaps(few, value)
+
+
+def test_any_axis_can_be_a_facet(frames, tmp_path):
+    panel, picture = panel_of(
+        frames[0], axes={"rows": "depth", "cols": "width", "x": "act", "y": "init"}, row=8, col=300
+    )
+    _, texts = heatmap.grids(panel, picture)
+    assert list(texts.index) == list(INITS)
+    assert list(texts.columns) == ["relu", "tanh"]
+    cells = [
+        cell(init={"name": "normal", "std": s}, depth=2, width=8, batch=b) for s in (1, 0.1) for b in (8, 16)
+    ]
+    batches, _ = stored(tmp_path / "a", cells)
+    panel, picture = panel_of(batches, axes={"x": "init.std", "y": "batch"})
+    places, _ = heatmap.grids(panel, picture)
+    assert (list(places.columns), list(places.index)) == ([0.1, 1.0], [8, 16])
+
+
+def test_what_is_no_axis_of_a_figure_gets_panels_of_its_own(frames):
+    panel, _ = panel_of(frames[0], axes={"rows": "act", "cols": "depth", "x": "width", "y": "init"})
+    assert set(panel["rest"]) == {""}
+    with style.applied():
+        figures = heatmaps(frames[0].assign(batch=[64, 128] * (len(frames[0]) // 2)), x="depth", y="width")
+        titles = {ax.get_title(loc="left") for figure in figures.values() for ax in figure.axes}
+    assert {"xavier × tanh\nbatch=64", "xavier × tanh\nbatch=128"} <= titles
+
+
+def test_a_long_axis_is_thinned_with_a_note_and_a_wrong_one_refused(frames):
+    long = frames[0].query("init == 'xavier' and act == 'tanh' and width == 16 and depth == 2").iloc[[0]]
+    long = long.loc[long.index.repeat(90)].assign(width=range(10, 100))
+    (figure,) = heatmaps(long, x="width", y="depth").values()
+    assert "40 of 90 values shown across" in figure._supxlabel.get_text()
+    with pytest.raises(sweep.RequestError, match="did you mean 'depth'"):
+        heatmaps(frames[0], x="dept")
+    with pytest.raises(sweep.RequestError, match="named twice"):
+        heatmaps(frames[0], x="depth", y="depth")
+
+
+def test_the_verdict_map_has_letters_and_says_how_many_seeds_agree(frames):
+    cells = frames[0].copy()
+    one = cells.query("init == 'xavier' and act == 'tanh' and depth == 8 and width == 300").index
+    cells.loc[one[0], "verdict"] = "saturated"
+    places, texts = heatmap.grids(*panel_of(cells, "verdict", row="xavier", col="tanh"))
+    assert texts.loc[2, 300] == "H"
+    assert texts.loc[8, 300] == "H\n2/3"
+    assert places.loc[8, 300] == WORDS.index("healthy")
+    assert set(LETTERS) == set(WORDS)
+    assert len(set(LETTERS.values())) == len(WORDS)
+
+
+def test_gradient_flow_is_forward_and_backward_by_layer(frames):
+    found = curves.by_layer(*frames, [MEASURES["rms"], MEASURES["delta_rms"]])
+    one = found[(found["line"] == "kaiming") & (found["act_label"] == "relu")].set_index("layer")
+    layers = frames[1].query(
+        "init == 'kaiming' and act == 'relu' and depth == 8 and width == 300 and layer == 3"
+    )
+    assert one.loc[3, "delta_rms"] == pytest.approx(np.exp(np.log(layers["delta_rms"]).mean()))
+    assert one.loc[3, "theory_delta_rms"] == pytest.approx(layers["theory_delta_rms"].mean())
+    without = frames[1].assign(delta_rms=np.nan)
+    assert gradients.figures(frames[0], without) == {}
+
+
+def test_measured_lies_beside_predicted(frames):
+    found = theory.points(*frames, "delta_rms", 0)
+    row = found.query("init_label == 'kaiming' and act_label == 'tanh' and depth == 8 and width == 300").iloc[
+        0
+    ]
+    own = frames[1].query(
+        "init == 'kaiming' and act == 'tanh' and depth == 8 and width == 300 and layer == 0"
+    )
+    assert row["y"] == pytest.approx(np.exp(np.log(own["delta_rms"]).mean()))
+    assert row["x"] == pytest.approx(own["theory_delta_rms"].iloc[0])
+    assert "zeros" not in set(found["init_label"])  # theory does not apply
+    assert theory.figures(frames[0], frames[1].drop(columns=[c for c in frames[1] if "theory" in c])) == {}
+
+
+@pytest.mark.parametrize("act", ["tanh", "relu", "sigmoid", "gelu"])
+def test_a_ridge_has_the_range_of_its_activation(act, tmp_path):
+    cells, layers = stored(
+        tmp_path / "a", [cell(act={"name": act}, depth=12, width=20, batch=20)], histogram=True
+    )
+    low, high = {"tanh": (-1, 1), "relu": (0, 4), "sigmoid": (0, 1), "gelu": (-1, 4)}[act]
+    assert set(layers["histogram_low"]) == {low}
+    assert {sum(counts) for counts in layers["histogram"]} == {20 * 20}
+    with style.applied():
+        ax = histograms.figures(cells, layers)["histograms"].axes[0]
+    assert ax.get_xlim() == (low, high)
+
+
+def test_a_study_whose_cells_all_failed_is_drawn(tmp_path, frames):
+    failed = frames[0].assign(status="failed", verdict="failed", error="boom")
+    with style.applied():
+        (figure,) = heatmaps(failed).values()
+        assert {text for ax in figure.axes for text in shown(ax)} == {summary.MARKS[summary.FAILED]}
+        (figure,) = heatmaps(failed, "verdict").values()
+        assert "× failed" in figure._supxlabel.get_text()
+
+
+def test_a_statistic_that_is_nowhere_defined_is_said_to_be(frames):
+    with style.applied():
+        (figure,) = heatmaps(frames[0].assign(delta_std_first=np.nan), "delta_std_first").values()
+    assert {text for ax in figure.axes for text in shown(ax)} == {"·"} | {
+        f"·\n{mark}" for mark in "▼▲■=" if mark in "".join(t for ax in figure.axes for t in shown(ax))
+    }
+    assert "not defined" in figure._supxlabel.get_text()
+
+
+def test_names_are_never_read_as_mathematics(frames):
+    cells = frames[0].query("act == 'tanh' and init in ['xavier', 'kaiming']").copy()
+    own = cells["init"] == "xavier"
+    cells.loc[own, "init_params"] = '{"function": "a_b$c$", "source": "s"}'
+    cells.loc[own, "init"] = "custom"
+    with style.applied():
+        (figure,) = heatmaps(cells).values()
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert "a_b$c$ × tanh" in titles
+    assert not any(text.get_parse_math() for text in figure.findobj(Text))

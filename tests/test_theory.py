@@ -118,14 +118,38 @@ def test_two_error_functions_correlate_by_the_arc_sine(c, scale):
 @settings(deadline=None, max_examples=15)
 @given(log_scale=st.floats(-2, 2), c=st.floats(-1, 1), d=st.floats(-1, 1))
 @pytest.mark.parametrize("name", ["gelu", "hardtanh", "softsign", "sigmoid", "leaky_relu"])
-def test_the_correlation_map_is_symmetric_bounded_and_keeps_equal_inputs_equal(name, log_scale, c, d):
+def test_the_correlation_map_is_bounded_monotone_and_keeps_equal_inputs_equal(name, log_scale, c, d):
     means, scale = gaussian(name), math.exp(log_scale)
     assert pair(means, scale, 1.0).cosine == pytest.approx(1, abs=1e-12)
-    low, high = sorted((pair(means, scale, c).cosine, pair(means, scale, d).cosine))
-    assert low >= -1 - 1e-12
-    assert high <= 1 + 1e-12
-    if min(c, d) >= 0 and c != d:  # a power series in c without negative terms: Daniely et al. 2016
-        assert (pair(means, scale, max(c, d)).cosine, pair(means, scale, min(c, d)).cosine) == (high, low)
+    c, d = sorted((c, d))
+    low, high = pair(means, scale, c).cosine, pair(means, scale, d).cosine
+    assert max(abs(low), abs(high)) <= 1 + 1e-12
+    if c >= 0:  # a power series in c without negative terms: Daniely et al. 2016
+        assert low <= high + 1e-12
+
+
+@pytest.mark.parametrize("name", ["tanh", "gelu", "silu", "mish", "sigmoid", "softplus", "sin", "erf"])
+def test_the_series_and_the_plane_of_nodes_agree(name, monkeypatch):
+    cases = [(scale, c) for scale in (1e-3, 0.3, 1.0, 2.0, 4.0) for c in CORRELATIONS]
+    series = [pair(gaussian(name), *case) for case in cases]
+    monkeypatch.setattr("sweep.theory.correlation._by_series", lambda *arguments: None)
+    pair.cache_clear()
+    for one, case in zip(series, cases, strict=True):
+        plane = pair(gaussian(name), *case)
+        assert (one.cosine, one.slopes, one.squares) == pytest.approx(
+            (plane.cosine, plane.slopes, plane.squares), rel=1e-9, abs=1e-10
+        )
+    pair.cache_clear()
+
+
+@settings(deadline=None, max_examples=15)
+@given(log_scale=st.floats(-2, 2), c=st.floats(0, 1))
+@pytest.mark.parametrize("name", ["tanh", "softsign", "hardtanh", "erf"])
+def test_an_odd_activation_keeps_opposite_inputs_opposite(name, log_scale, c):
+    one, other = (pair(gaussian(name), math.exp(log_scale), sign * c) for sign in (1, -1))
+    assert one.cosine == pytest.approx(-other.cosine, abs=1e-11)
+    assert one.slopes == pytest.approx(other.slopes, abs=1e-11)
+    assert pair(gaussian(name), math.exp(log_scale), 0.0).cosine == 0
 
 
 @settings(deadline=None, max_examples=20)

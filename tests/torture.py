@@ -83,20 +83,12 @@ class Tally:
         return sum(self.kills.values())
 
 
-def arguments(seeds: int, seconds: float) -> list[str]:
+def arguments(widths: int, seconds: float) -> list[str]:
     """A grid that needs worker processes, and time rather than this machine's cores."""
-    return [
-        *(
-            "-m",
-            "grid=smoke",
-            "study=victim",
-            "report=false",
-            "n_jobs=2",
-            "init=custom",
-            "init.function=mine.slow",
-        ),
-        *(f"init.kwargs.seconds={seconds}", "depth=2,3", "width=8,12", f"seed=range(0,{seeds})", "batch=20"),
-    ]
+    run = ("grid=smoke", "study=victim", "report=false", "n_jobs=2", "init=custom", "init.function=mine.slow")
+    # Cells of several widths share nothing: each is a task.
+    axes = ("depth=2,3", f"width=range(8,{8 + widths})", "seed=0", "batch=20")
+    return ["-m", *run, f"init.kwargs.seconds={seconds}", *axes]
 
 
 def start(folder: Path, command: list[str]) -> subprocess.Popen[bytes]:
@@ -174,9 +166,9 @@ def run_to_its_end(folder: Path, command: list[str], target: str, delay: float, 
     return status == 0
 
 
-def torture(kills: int, seed: int, seeds: int = 12, seconds: float = 0.03, latest: float = 3.0) -> Tally:
+def torture(kills: int, seed: int, widths: int = 24, seconds: float = 0.06, latest: float = 3.0) -> Tally:
     """Kill so many times; AssertionError where anything was lost."""
-    rng, tally, command = random.Random(seed), Tally(), arguments(seeds, seconds)
+    rng, tally, command = random.Random(seed), Tally(), arguments(widths, seconds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         undisturbed = folder / "undisturbed"

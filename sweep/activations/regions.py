@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from sweep.activations.core import FLAT_SLOPE, Activation, Array
+from sweep.errors import UserCodeError
 
 _NEAR, _FAR = 2.0**-30, 2.0**30
 # Where f' is looked at: finely as far as tails curve, then coarsely to where nothing curves any more.
@@ -35,6 +36,28 @@ def limits(act: Activation) -> tuple[bool, bool]:
     """Whether f is f(c z) = c f(z) for every tiny z, and for every huge z, to float32's precision."""
     near, nearer, far, farther = (_rays(act, scale) for scale in (_NEAR, _NEAR**6, _FAR, _FAR**6))
     return _same(near, nearer), _same(far, farther)
+
+
+@lru_cache(maxsize=256)
+def histogram_range(act: Activation) -> tuple[float, float]:
+    """The range that f takes on [-4, 4], rounded outward: tanh (-1, 1), sigmoid (0, 1), relu (0, 4).
+
+    Its ends are such that 0 is a bound of a bin when it is cut into 30.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            h = np.asarray(act.f(np.linspace(-4, 4, 1025)), dtype=np.float64)
+    except UserCodeError:  # a user's function that is not defined everywhere
+        return -1.0, 1.0
+    if not np.isfinite(h).all():
+        return -1.0, 1.0
+    low, high = _outward(-h.min()), _outward(h.max())
+    return (-low + 0.0, high) if low + high else (-1.0, 1.0)
+
+
+def _outward(reach: float) -> float:
+    """0, 1, 2 or 4: the least that `reach` does not exceed, but for a little above 4."""
+    return next((end for end in (0.0, 1.0, 2.0) if reach <= end), 4.0)
 
 
 def _rays(act: Activation, scale: float) -> Array:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
-KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "page")
+KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "page")
 
 
 def draw(

@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from sweep import check, results
 from sweep.errors import StoreError
 from sweep.measures import MEASURES, Measure, measure
-from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, style, theory
+from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, phase, style, theory
 from sweep.report.layout import Layout
 
-_PAGES = 6  # of heatmaps that nobody asked for by name: the page shows all cells anyway
+_PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway
 _ALL_PAGES = 100
 
 
@@ -85,4 +85,5 @@ def _drawings(
         "gradients": lambda: of_layers(gradients.figures),
         "histograms": lambda: of_layers(histograms.figures),
         "theory": lambda: of_layers(theory.figures),
+        "phase": lambda: of_layers(phase.figures),
     }

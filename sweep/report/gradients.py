@@ -17,7 +17,7 @@ _REACH = 1e-6, 1e6  # what lies beyond leaves the frame
 _ROWS_PER_PAGE, _COLUMNS_PER_PAGE = 7, 6
 
 
-def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 4) -> dict[str, Figure]:
+def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 2) -> dict[str, Figure]:
     """A panel per init × act at its greatest depth and width; nothing if no gradient was measured."""
     curves = by_layer(cells, layers, [measure(FORWARD), measure(BACKWARD)])
     if not curves[BACKWARD].notna().any():

@@ -185,6 +185,8 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
         ax=ax,
         cmap=picture.scale.colours,
         norm=picture.scale.norm,
+        vmin=picture.scale.ends[0],  # the norm's own: seaborn looks for them in panels that may hold none
+        vmax=picture.scale.ends[1],
         annot=texts if written else None,
         fmt="",
         annot_kws={"size": 7, "linespacing": 0.9, "parse_math": False},

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from sweep.labels import PANEL, common, described, labelled, number, spread
-from sweep.layer import HISTOGRAM_BINS, HISTOGRAM_RANGE
+from sweep.layer import HISTOGRAM_BINS
 from sweep.measures import THEORY
 from sweep.report import style
 from sweep.report.curves import largest
@@ -46,8 +46,10 @@ def picture(cell: "pd.Series[Any]", layers: pd.DataFrame) -> Figure:
     init, act = (described(cell[group], cell[f"{group}_params"]) for group in ("init", "act"))
     style.headline(figure, f"{init} × {act}: {sizes}")
     note = f"seed {cell['seed']}, batch {cell['batch']}"
+    if f"{THEORY}std" in layers and layers[f"{THEORY}std"].notna().any():
+        note += "; thin black: theory"
     if stored:
-        note += f"; {_bins()}; {'right of' if deep else 'below'} each: std"
+        note += f"; {_bins([layers])}; {'right of' if deep else 'below'} each: std"
     style.caption(figure, note)
     return figure
 
@@ -96,7 +98,9 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     shared = [name for name in ("depth", "width", "seed") if frame[name].nunique() == 1]
     sizes = [f"{name} {frame[name].iloc[0]}" for name in shared]
     where = "right of each" if deep else "below each"
-    style.caption(figure, ", ".join([*sizes, common(frame)]), f"{_bins()}; {where}: std")
+    style.caption(
+        figure, ", ".join([*sizes, common(frame)]), f"{_bins([own for _, own in panels])}; {where}: std"
+    )
     return {"histograms": figure}
 
 
@@ -125,10 +129,19 @@ def _ridges(panels: list[tuple[str, pd.DataFrame]]) -> Figure:
     return figure
 
 
-def _bins() -> str:
-    low, high = HISTOGRAM_RANGE
-    outside = "the end bins hold what lies outside; a bar far above the others is cut"
-    return f"{HISTOGRAM_BINS} bins on [{low:g}, {high:g}], {outside}"
+def _bins(panels: Sequence[pd.DataFrame]) -> str:
+    """What the histograms' axes are, for a caption."""
+    ranges = dict.fromkeys(_range(own) for own in panels)
+    where = ", ".join(f"[{low:g}, {high:g}]" for low, high in ranges)
+    return (
+        f"{HISTOGRAM_BINS} bins on {where}; the end bins hold what lies outside; a bar far above all is cut"
+    )
+
+
+def _range(layers: pd.DataFrame) -> tuple[float, float]:
+    """The range of the bins, which is the activation's."""
+    kept = layers[layers["histogram"].notna()]
+    return float(kept["histogram_low"].iloc[0]), float(kept["histogram_high"].iloc[0])
 
 
 def _stored(layers: pd.DataFrame) -> list[int]:
@@ -149,7 +162,7 @@ def ridge(ax: Axes, layers: pd.DataFrame) -> None:
     """The histograms of one network one above the other, the first layer at the top."""
     indexed = layers.set_index("layer")
     shown = spread(_stored(layers), _MOST_RIDGES)
-    edges = np.linspace(*HISTOGRAM_RANGE, HISTOGRAM_BINS + 1)
+    edges = np.linspace(*_range(layers), HISTOGRAM_BINS + 1)
     named = spread(shown, 9)
     for place, layer in enumerate(shown):
         counts = np.asarray(indexed["histogram"][layer], dtype=float)
@@ -158,13 +171,15 @@ def ridge(ax: Axes, layers: pd.DataFrame) -> None:
         patch.set(facecolor="#d3e4ee", edgecolor=style.LINES[0], linewidth=0.7)
         if layer in named:
             std = number(indexed["std"][layer], 2)
-            ax.text(edges[-1] * 1.05, -place, std, fontsize=7, va="center", ha="left")
+            ax.text(
+                edges[-1] + 0.03 * (edges[-1] - edges[0]), -place, std, fontsize=7, va="center", ha="left"
+            )
     places = [shown.index(layer) for layer in named]
     ax.set_yticks([-place for place in places], [str(layer) for layer in named])
     ax.set(
         xlim=(edges[0], edges[-1]), ylim=(-len(shown) + 0.5, _RIDGE_HEIGHT + 0.1), ylabel="layer", xlabel="h"
     )
-    ax.set_xticks([edges[0], (edges[0] + edges[-1]) / 2, edges[-1]])
+    ax.set_xticks(sorted({edges[0], 0.0, edges[-1]}))
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
 

@@ -79,10 +79,18 @@ def chosen(
 
 
 def _automatic(cells: pd.DataFrame) -> Layout:
-    """The layout that suits these cells: panels of depth and width where both vary."""
-    sizes = [axis for axis in ("depth", "width") if axis in _varying(cells)]
+    """The layout that suits these cells: panels of depth and width, or of whatever numbers vary instead."""
+    varying = _varying(cells)
+    sizes = [axis for axis in ("depth", "width") if axis in varying]
     if len(sizes) == 2:
         return Layout("init", "act", "width", "depth")
+    # Of one scheme the parameter that varies is a number to put on an axis, as are these settings.
+    alone = cells["init"].nunique() == 1
+    scales = [axis for axis in labels.parameters(cells) if alone and axis.startswith("init.")][:1]
+    settings = [name for name in ("bias_std", "batch") if cells[name].nunique() > 1]
+    numbers = [*scales, *sizes, *settings]
+    if len(numbers) >= 2:
+        return Layout(None if scales or "init" not in varying else "init", "act", numbers[0], numbers[-1])
     if len(sizes) == 1:
         return Layout(None, "act", sizes[0], "init")
     return Layout(None, None, "act", "init")

@@ -42,6 +42,8 @@ _RC: dict[Any, Any] = {
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "figure.facecolor": "white",
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "savefig.facecolor": "white",
     "text.parse_math": False,  # a scheme may be called a_b$c$
     "svg.fonttype": "none",  # text stays text
@@ -134,9 +136,8 @@ def _saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Pat
             file = folder / f"{plain}.{kind}"
             hidden = file.with_name(f".{file.name}.{os.getpid()}")
             metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(
-                hidden, format=kind, dpi=200, bbox_inches="tight", pad_inches=0.12, metadata=metadata
-            )
+            figure.savefig(hidden, format=kind, dpi=200, metadata=metadata)
+            figure.set_layout_engine("none")  # laid out once is enough
             hidden.replace(file)
             files.append(file)
     if alone:

@@ -7,6 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sweep.agreement import agreement
 from sweep.labels import acts, common, counted, labelled
 from sweep.measures import MEASURES, THEORY
 from sweep.report import style
@@ -23,6 +24,7 @@ _SHOWN: tuple[tuple[str, int | None, str], ...] = (
     ("flat", None, "flat of the last layer"),
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_MOST_JUDGED = 200  # specs whose spread is predicted
 _REACH = 1e-12, 1e12  # beyond, both have long vanished or exploded
 
 
@@ -51,7 +53,7 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     note = f"a point per init, act, depth and width: mean over {counted(every['seeds'])}; line: identity"
     left_out = every["act_label"].nunique() - len(shown)
     note += f"; {left_out} more acts left out" if left_out else ""
-    style.caption(figure, note, common(cells))
+    style.caption(figure, note, str(agreement(cells, _MOST_JUDGED)), common(cells))
     return {"theory": figure}
 
 

@@ -121,6 +121,8 @@ def _settled_correlation(means_of: Gaussian, scale: float, share: float) -> floa
     if pull(0.0) <= _ROUNDING:
         return 0.0
     for exponent in (-1, -2, -3, -4, -5, -6, -7):
+        if math.isnan(pull(1 - 10.0**exponent)):
+            return math.nan
         if pull(1 - 10.0**exponent) < 0:
             return float(brentq(pull, 0.0, 1 - 10.0**exponent, xtol=1e-14))
     return 1.0
@@ -128,6 +130,8 @@ def _settled_correlation(means_of: Gaussian, scale: float, share: float) -> floa
 
 def _depth_scale(slope: float) -> float:
     """-1 / ln(slope): 0 for a map that forgets at once, inf for one that does not."""
+    if math.isnan(slope):
+        return math.nan
     if abs(slope) >= 1 - _CRITICAL:
         return math.inf
     return -1 / math.log(abs(slope)) if slope else 0.0

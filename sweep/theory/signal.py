@@ -73,8 +73,8 @@ def prediction(
         if not 0 < scale < math.inf:
             break  # beyond what a number holds, or nothing at all
         share = (signal / scale) ** 2
-        correlation = min(1.0, max(-1.0, share * cosine + (1 - share)))
-        if 1 - abs(correlation) < _SETTLED:
+        correlation = share * cosine + (1 - share)
+        if abs(correlation) > 1 - _SETTLED:
             correlation = math.copysign(1.0, correlation)
         means = means_of.at(scale)
         together = _pair(means_of, scale, correlation)

@@ -16,6 +16,7 @@ from markupsafe import Markup
 from sweep.answer import answers, counts
 from sweep.errors import StoreError
 from sweep.report.page import facts
+from sweep.report.page.advised import advised
 from sweep.report.page.data import as_script, networks, payload
 from sweep.verdict import Thresholds
 
@@ -63,7 +64,7 @@ def html(
         summary=counts(rows),
         scope=facts.scope(cells),
         answers=answers(rows),
-        advice={},
+        advice=advised(cells),
         failures=facts.failures(cells),
         failed=f"{failed:,}",
         total=f"{len(cells):,}",

@@ -61,7 +61,7 @@ function seedsText(point) {
 
 function place(point, axes = AXES) {
   return axes.filter((axis) => STUDY.axes[axis].length > 1 || axis === "init" || axis === "act")
-    .map((axis) => axis === "init" || axis === "act" ? STUDY.axes[axis][STUDY.codes[axis][point]]
+    .map((axis) => axis === "init" || axis === "act" ? (axis === "init" ? STUDY.prefix : "") + STUDY.axes[axis][STUDY.codes[axis][point]]
       : `${axis} ${STUDY.axes[axis][STUDY.codes[axis][point]]}`).join(", ").replace(", ", " × ");
 }
 
@@ -127,7 +127,7 @@ function shown(state) {
 
 function titled(axis, point) {
   const text = STUDY.axes[axis][STUDY.codes[axis][point]];
-  return axis === "init" || axis === "act" ? text : `${axis} ${text}`;
+  return axis === "init" ? STUDY.prefix + text : axis === "act" ? text : `${axis} ${text}`;
 }
 
 function clip(text, most) {

@@ -47,10 +47,12 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
     apart = [name for name in SETTINGS if name in rows]
     columns = ["init_label", "act_label", *apart, "depth", "width"]
     axes = {_TITLES.get(column, column): _axis(rows[column]) for column in columns}
+    prefix, axes["init"] = _without_name(*axes["init"])
     measures = [one for one in MEASURES.values() if _defined(rows, one)]
     return {
         "axes": {name: values for name, (values, _) in axes.items()},
         "codes": {name: codes for name, (_, codes) in axes.items()},
+        "prefix": prefix,
         "seeds": rows["seeds"].tolist(),
         "failed": rows["failed"].tolist(),
         "verdict": [WORDS.index(word) for word in rows["verdict"]],
@@ -91,10 +93,20 @@ def _axis(values: "pd.Series[Any]") -> tuple[list[str], list[int]]:
     return [short(value) for value in distinct], [places[value] for value in filled]
 
 
+def _without_name(texts: list[str], codes: list[int]) -> tuple[str, tuple[list[str], list[int]]]:
+    """The name of the one scheme whose parameter varies, and the axis with the parameter alone."""
+    pairs = [text.split(" ") for text in texts]
+    if len(texts) < 3 or len({pair[0] for pair in pairs}) > 1 or any(len(pair) != 2 for pair in pairs):
+        return "", (texts, codes)
+    return f"{pairs[0][0]} ", ([pair[1] for pair in pairs], codes)
+
+
 def _layout(axes: Mapping[str, tuple[list[str], list[int]]]) -> dict[str, str]:
     size = {name: len(values) for name, (values, _) in axes.items()}
     if size["depth"] > 1 and size["width"] > 1 and size["init"] * size["act"] <= _MOST_PANELS:
         return {"rows": "init", "cols": "act", "x": "width", "y": "depth"}
+    if size.get("bias_std", 1) > 2 and size["init"] > 2 and size["act"] <= 6:
+        return {"rows": "", "cols": "act", "x": "init", "y": "bias_std"}
     one = "depth" if size["depth"] > 1 else "width"
     if size[one] > 1 and size["act"] <= 6:
         return {"rows": "", "cols": "act", "x": one, "y": "init"}

@@ -1,0 +1,102 @@
+"""Measured against predicted: how many cells lie where theory, with the spread of their width, has them."""
+
+import json
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sweep import activations, initializers
+from sweep.activations import Activation
+from sweep.theory.signal import layers_of
+from sweep.theory.width import strayed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SPREADS = 2.0  # standard deviations within which 95 % of normal deviations lie
+# Below this a spread is that of the measurement: float32 sums of entries rounded to 6e-8.
+_LEAST_SPREAD = 1e-5
+_SPEC = ("init", "init_params", "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Of `cells` cells with a prediction, `within` have the rms that theory gives their width."""
+
+    cells: int
+    within: int
+
+    @property
+    def share(self) -> float:
+        """within / cells; NaN where there is no cell."""
+        return self.within / self.cells if self.cells else math.nan
+
+    def __str__(self) -> str:
+        if not self.cells:
+            return "theory: nothing here that it applies to"
+        return (
+            f"theory: {100 * self.share:.0f} % of {self.cells} cells have the predicted rms, within "
+            f"{SPREADS:g} standard deviations over seeds at their width (95 % expected)"
+        )
+
+
+def agreement(cells: "pd.DataFrame", most: int | None = None) -> Agreement:
+    """How far a frame of cells, as `sweep.load` gives it, is what theory predicts.
+
+    most: look at so many specs at most, evenly spread over the frame.
+    """
+    if most is not None and len(cells):
+        keys = cells[list(_SPEC)].astype({"widths": str})
+        spec = keys.groupby(list(_SPEC), sort=False, dropna=False).ngroup().to_numpy()
+        cells = cells[np.isin(spec, np.linspace(0, spec.max(), most).round())]
+    distance = deviations(cells).dropna().abs()
+    return Agreement(len(distance), int((distance <= SPREADS).sum()))
+
+
+def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
+    """By row: log rms² of the last layer less its predicted mean, in predicted standard deviations.
+
+    NaN where theory does not apply, where rms is 0 or not finite, and for users' own functions, which
+    workers alone may call. The prediction is first order in
+    depth / width (`sweep.theory.finite_width`).
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    rms, theory = cells["rms"].to_numpy(float), cells["theory_rms"].to_numpy(float)
+    found = np.full(len(cells), math.nan)
+    with np.errstate(all="ignore"):
+        logs = 2 * np.log(rms / theory)
+    specs = zip(*(cells[name] for name in _SPEC), strict=True)
+    for row, (init, init_params, act, act_params, depth, width, widths, bias_std, batch) in enumerate(specs):
+        if math.isfinite(logs[row]) and act != activations.CUSTOM:
+            tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
+            profile = tapered or (int(width),) * (int(depth) + 1)
+            shift, std = _strayed(init, init_params, act, act_params, profile, float(bias_std), int(batch))
+            found[row] = (logs[row] - shift) / max(std, _LEAST_SPREAD)
+    return pd.Series(found, cells.index)
+
+
+@lru_cache(maxsize=4096)
+def _strayed(
+    init: str,
+    init_params: str,
+    act: str,
+    act_params: str,
+    widths: tuple[int, ...],
+    bias_std: float,
+    batch: int,
+) -> tuple[float, float]:
+    """Mean and std over seeds of log rms² at the last layer, less the mean field's."""
+    scheme = initializers.get(init, **json.loads(init_params))
+    layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
+    shift, std = strayed(_activation(act, act_params), layers, widths, bias_std, batch)
+    return float(shift[-1]), float(std[-1])
+
+
+@lru_cache(maxsize=256)
+def _activation(name: str, params: str) -> Activation:
+    return activations.get(name, **json.loads(params))

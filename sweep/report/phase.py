@@ -1,0 +1,177 @@
+"""Order and chaos: how alike inputs end up over sigma_w × sigma_b, and how deep a difference is felt.
+
+Deep inside either phase every network forgets within a few layers how its inputs differed; along the
+critical line chi1 = 1 it takes longest, and so deep it can be trained. Schoenholz et al. 2017.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from sweep import activations, theory
+from sweep.activations import Activation
+from sweep.errors import SweepError
+from sweep.labels import common, counted, spread
+from sweep.report import style
+
+_FEWEST = 3  # values of each axis that make a plane
+_ARRIVED = 0.1  # of the first distance to the fixed point
+_SEEN = 0.1  # a shorter way than this is lost in the noise of a finite width
+_FREE = ("scale", "std", "gain")  # parameters that move sigma_w
+_MOST_LINES = 4
+_COLOURS = LinearSegmentedColormap.from_list(
+    "cosine", ["#c8702a", "#f0c987", "#fbfaf5", "#8fb8d6", "#27598b"]
+)
+
+
+def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
+    """A figure per init and act whose cells span sigma_w × bias_std; none where there is no such plane."""
+    found = [_figure(plane, act, points(plane, layers, act)) for plane, act in planes(cells)]
+    if len(found) == 1:
+        return {"phase": found[0]}
+    return {f"phase-{place}": figure for place, figure in enumerate(found, start=1)}
+
+
+def planes(cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Activation]]:
+    """The cells of every sigma_w × bias_std plane at its greatest depth, width and batch, and its act."""
+    known = cells["act"] != activations.CUSTOM  # workers alone call users' own functions
+    flat = cells[known & cells["widths"].isna() & cells["sigma_w"].notna() & (cells["sigma_w"] > 0)]
+    fixed = [_fixed(text) for text in flat["init_params"]]
+    for key, plane in flat.groupby(["init", fixed, "act", "act_params"], sort=False):
+        _, _, act, params = map(str, key)
+        for name in ("depth", "width", "batch"):
+            plane = plane[plane[name] == plane[name].max()]  # noqa: PLW2901
+        if min(plane["sigma_w"].round(9).nunique(), plane["bias_std"].nunique()) >= _FEWEST:
+            yield plane, activations.get(act, **json.loads(params))
+
+
+def _fixed(init_params: str) -> str:
+    return json.dumps({key: value for key, value in json.loads(init_params).items() if key not in _FREE})
+
+
+def points(plane: pd.DataFrame, layers: pd.DataFrame, act: Activation) -> pd.DataFrame:
+    """One row per sigma_w and bias_std, the mean over seeds beside theory.
+
+    cosine: sample_cosine of the last layer. depth_c, depth_q: the first layer at which sample_cosine, and
+    log rms, are within a tenth of their first distance from the fixed point; inf where none is, NaN
+    where the way is too short to see. theory_c, theory_q: the depth scales xi_c and xi_q times ln 10.
+    """
+    by_cell = dict(iter(layers[layers["cell_id"].isin(plane["cell_id"])].groupby("cell_id", sort=False)))
+    rows = []
+    for key, seeds in plane.groupby([plane["sigma_w"].round(9), "bias_std"]):
+        sigma_w, sigma_b = float(str(key[0])), float(str(key[1]))
+        point = theory.fixed_point(act, sigma_w, sigma_b)
+        profiles = [by_cell[cell_id].sort_values("layer") for cell_id in seeds["cell_id"]]
+        cosine = np.mean([profile["sample_cosine"].to_numpy(float) for profile in profiles], axis=0)
+        with np.errstate(all="ignore"):
+            log_q = np.mean([2 * np.log(profile["rms"].to_numpy(float)) for profile in profiles], axis=0)
+        q = (point.v - sigma_b**2) / sigma_w**2
+        settled = (point.v * point.c - sigma_b**2) / (sigma_w**2 * q) if 0 < q < math.inf else math.nan
+        rows.append(
+            {
+                "sigma_w": sigma_w,
+                "sigma_b": sigma_b,
+                "seeds": seeds["seed"].nunique(),
+                "cosine": cosine[-1],
+                "chi1": point.chi1,
+                "depth_c": _arrival(cosine, settled),
+                "depth_q": _arrival(log_q, math.log(q) if 0 < q < math.inf else math.nan),
+                "theory_c": point.xi_c * math.log(1 / _ARRIVED),
+                "theory_q": point.xi_q * math.log(1 / _ARRIVED),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def critical_line(act: Activation, sigma_b: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> pd.DataFrame:
+    """sigma_w of the edge of chaos at every sigma_b that has one."""
+    rows = []
+    for value in sigma_b.tolist():
+        try:
+            rows.append((theory.critical_sigma_w(act, value), value))
+        except SweepError:
+            continue
+    return pd.DataFrame(rows, columns=["sigma_w", "sigma_b"])
+
+
+def _arrival(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", settled: float) -> float:
+    first = abs(values[0] - settled)
+    if not first >= _SEEN:
+        return math.nan
+    there = np.flatnonzero(np.abs(values - settled) <= _ARRIVED * first)
+    return float(there[0]) if len(there) else math.inf
+
+
+def _figure(plane: pd.DataFrame, act: Activation, rows: pd.DataFrame) -> Figure:
+    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
+    alike, reach, against = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
+    depth = int(plane["depth"].iloc[0])
+    _draw_plane(figure, alike, act, rows)
+    _draw_reach(reach, rows, depth)
+    _draw_against(against, rows, depth)
+    style.headline(figure, f"Order and chaos: {act.formula}")
+    style.caption(
+        figure,
+        f"a point per sigma_w and sigma_b: mean over {counted(rows['seeds'])}, depth {depth}, "
+        f"width {plane['width'].iloc[0]}, {common(plane)}",
+        "there: the first layer at which a tenth of the first distance to the fixed point is left; "
+        "theory: xi ln 10; ▲: not within this depth",
+    )
+    return figure
+
+
+def _draw_plane(figure: Figure, ax: Axes, act: Activation, rows: pd.DataFrame) -> None:
+    table = rows.pivot(index="sigma_b", columns="sigma_w", values="cosine")
+    x, y = table.columns.to_numpy(float), table.index.to_numpy(float)
+    mesh = ax.pcolormesh(x, y, table.to_numpy(), cmap=_COLOURS, vmin=0, vmax=1, shading="nearest")
+    x_limits, y_limits = ax.get_xlim(), ax.get_ylim()
+    line = critical_line(act, np.linspace(0, y_limits[1], 25))
+    if not line.empty:
+        ax.plot(line["sigma_w"], line["sigma_b"], color=style.INK, lw=2, label="chi1 = 1 (theory)")
+        ax.legend(loc="upper left", frameon=False, fontsize=8)
+    ax.set(xlim=x_limits, ylim=y_limits, xlabel="sigma_w", ylabel="sigma_b (bias_std)")
+    ax.set_title("how alike inputs end up")
+    bar = figure.colorbar(mesh, ax=ax, fraction=0.05, pad=0.02)
+    bar.set_label("sample_cosine of the last layer: 1 order, below chaos")
+
+
+def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
+    for place, sigma_b in enumerate(spread(sorted(rows["sigma_b"].unique()), _MOST_LINES)):
+        one = rows[(rows["sigma_b"] == sigma_b)].sort_values("sigma_w")
+        seen = one.dropna(subset="depth_c")
+        colour = style.LINES[place]
+        ax.plot(one["sigma_w"], one["theory_c"].clip(upper=10 * depth), color=colour, lw=1, ls="--")
+        ax.plot(
+            seen["sigma_w"], seen["depth_c"].clip(upper=depth), "o-", ms=3.5, color=colour, lw=1.4,
+            label=f"sigma_b {sigma_b:g}",
+        )  # fmt: skip
+    ax.axhline(depth, color=style.FAINT, lw=0.6)
+    ax.set(xlabel="sigma_w", ylabel="layers until cosines are there", ylim=(0.8, 2 * depth))
+    style.logarithmic(ax)
+    ax.set_title("trainable depth (dashed: xi_c ln 10)")
+    ax.legend(frameon=False, fontsize=7.5)
+
+
+def _draw_against(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
+    ends = [0.8, 2.0 * depth]
+    ax.plot(ends, ends, color=style.FAINT, lw=0.8, zorder=0)
+    for name, label, marker, colour in (
+        ("c", "sample_cosine, xi_c", "o", style.LINES[0]),
+        ("q", "rms, xi_q", "s", style.LINES[1]),
+    ):
+        seen = rows.dropna(subset=f"depth_{name}")
+        x, y = seen[f"theory_{name}"].clip(*ends), seen[f"depth_{name}"]
+        there = np.isfinite(y)
+        ax.scatter(x[there], y[there], s=14, marker=marker, color=colour, alpha=0.7, label=label, lw=0)
+        ax.scatter(x[~there], np.full((~there).sum(), float(depth)), s=22, marker="^", color=colour, lw=0)
+    ax.set(xlim=ends, ylim=ends, xlabel="predicted: xi ln 10", ylabel="measured layers")
+    style.logarithmic(ax, "x")
+    style.logarithmic(ax, "y")
+    ax.set_title("measured against predicted")
+    ax.legend(frameon=False, fontsize=7.5, loc="upper left")
