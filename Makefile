@@ -22,6 +22,8 @@ torture: .venv/dev
 
 bench: .venv/run
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dask]'
+	$(BIN)/python benchmarks/overhead.py
 
 figures: .venv/run
 	$(BIN)/python -m sweep -m root=.figures

@@ -92,8 +92,8 @@ def _compute(
             for number, result in enumerate(results):
                 with interrupts.held():
                     if result.statistics:  # else its worker has stored it
-                        part = tables.tables(result, made.name, job.thresholds)
-                        study.write(f"{made.name}-{number:06d}.parquet", *part)
+                        rows = tables.tables(result, made.name, job.thresholds)
+                        study.write(f"{made.name}-{number:06d}.parquet", *rows)
                     done += len(result.cells)
                 progress.advance(len(result.cells), result.estimate)
                 failed = {

@@ -191,10 +191,10 @@ def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_p
     assert returned.statistics
     assert not (tmp_path / "study").exists()
     place.mark.mkdir(parents=True)
+    (place.study / "layers").write_text("in the way")
     blocked = program._work(task, False, program._program(), place, 0)
     assert blocked.statistics, "seen, but no study that can be written"
-    for folder in ("cells", "layers"):
-        (place.study / folder).mkdir()
+    (place.study / "layers").unlink()
     for _ in range(2):  # whoever computes a task a second time writes the same part
         stored = program._work(task, False, program._program(), place, 0)
         assert isinstance(stored, program.Stored)
