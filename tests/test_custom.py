@@ -192,7 +192,7 @@ def test_the_readmes_own_scheme_and_activation_work_as_written(sweep_command, tm
     lines = [
         line.split()
         for line in README.splitlines()
-        if line.startswith("python -m sweep") and "my_ideas" in line
+        if line.startswith("python -m sweep ") and "my_ideas" in line
     ]
     assert len(lines) == 2
     for line in lines:
