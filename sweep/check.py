@@ -1,6 +1,7 @@
 """One value against one rule: the value in its canonical type, or one clear line."""
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 
@@ -38,6 +39,17 @@ def real(
     if not math.isfinite(number) or number < minimum or (strictly and number == minimum) or number >= below:
         raise RequestError(f"{name}={_shown(value)}: {name} must be {rule}")
     return number + 0.0  # -0.0 and 0.0 are one value, hence one cell
+
+
+_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+def memory(name: str, value: object) -> int:
+    """Bytes of a number with a unit, as in '4GB'."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]B)", str(value))
+    if not found or float(found[1]) == 0:
+        raise RequestError(f"{name}={_shown(value)}: give a number above 0 and a unit, as in {name}=4GB")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def flag(name: str, value: object) -> bool:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep import interrupts
@@ -23,7 +23,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def show(
-    table: "Table", title: str, caption: str, spare: Sequence[str] = (), narrower: Sequence["Table"] = ()
+    table: "Table", title: str, caption: str, spare: Sequence[str] = (), narrower: Iterable["Table"] = ()
 ) -> None:
     """A table on stdout, between a title and a caption of whole lines.
 
@@ -36,9 +36,12 @@ def show(
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPED_WIDTH
     unlimited = console.options.update_width(10 * _PIPED_WIDTH)
-    for other in narrower:
-        if console.measure(table, options=unlimited).minimum > console.width:
-            table = other
+    others = iter(narrower)  # made one by one, where they are needed
+    while console.measure(table, options=unlimited).minimum > console.width:
+        other = next(others, None)
+        if other is None:
+            break
+        table = other
     for header in spare:
         if console.measure(table, options=unlimited).minimum > console.width:
             table.columns = [column for column in table.columns if column.header != header]

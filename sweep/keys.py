@@ -9,6 +9,7 @@ RUN_KEYS = (
     "study",
     "root",
     "n_jobs",
+    "max_memory",
     "shard",
     "dry_run",
     "retry_failed",

@@ -36,6 +36,7 @@ class Options:
     executor: str = "local"
     cluster: settings.Settings | None = None
     n_jobs: int = -1
+    max_memory: int | None = None
     shard: Shard | None = None
     dry_run: bool = False
     retry_failed: bool = True
@@ -56,7 +57,7 @@ class Options:
         n_jobs = values["n_jobs"]
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
-        histogram = values["histogram"]
+        histogram, memory = values["histogram"], values["max_memory"]
         executor = check.option("executor", values["executor"]["name"], EXECUTORS)
         return cls(
             study=study,
@@ -64,6 +65,7 @@ class Options:
             executor=executor,
             cluster=settings.of(executor, values["executor"]),
             n_jobs=n_jobs,
+            max_memory=None if memory is None else check.memory("max_memory", memory),
             shard=None if values["shard"] is None else Shard.of(values["shard"]),
             dry_run=check.flag("dry_run", values["dry_run"]),
             retry_failed=check.flag("retry_failed", values["retry_failed"]),
@@ -122,7 +124,7 @@ def run(
     stored = _stored(study, options)
     missing = [cell for cell in cells if _is_missing(stored.statuses.get(cell.id), options)]
     workers, memory = _capacity(options, bool(missing) and not options.dry_run)
-    tasks = plan.tasks(missing, workers, memory)
+    tasks = plan.tasks(missing, workers, options.max_memory or memory)
     found = Counter(stored.statuses.get(cell.id) for cell in cells)
     counts = estimate.Counts(len(cells), duplicates, found["ok"], found["failed"], len(missing))
     if options.dry_run:

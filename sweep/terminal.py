@@ -125,7 +125,7 @@ _NARROWER = ((_MOST_DEPTHS, False), (3, False), (2, False), (1, False))
 def show_grid(cells: "pd.DataFrame") -> None:
     """Final std by init × act and depth, at the greatest width, on stdout."""
     summary = by_depth(cells, _MOST_DEPTHS)
-    tables = [_grid_table(by_depth(cells, depths, spreads)) for depths, spreads in _NARROWER]
+    tables = (_grid_table(by_depth(cells, depths, spreads)) for depths, spreads in _NARROWER)
     show(_grid_table(summary), summary.title, summary.caption, narrower=tables)
     _show_answer(cells)
 

@@ -70,7 +70,14 @@ def test_a_url_of_an_unknown_kind_is_refused():
 
 @pytest.mark.parametrize("root", ["s3://key:hunter2@bucket/p", "ftp://me@host/p"])
 def test_a_password_in_a_url_is_refused_and_not_repeated(root):
-    values = {"study": None, "n_jobs": 1, "histogram": None, "executor": {"name": "local"}, "root": root}
+    values = {
+        "study": None,
+        "n_jobs": 1,
+        "max_memory": None,
+        "histogram": None,
+        "executor": {"name": "local"},
+        "root": root,
+    }
     flags = dict.fromkeys(("dry_run", "retry_failed", "overwrite", "fail_fast", "report"), False)
     with pytest.raises(RequestError, match="no user or password in a URL") as error:
         Options.of(values | flags, default_study="x")
