@@ -21,8 +21,8 @@ torture: .venv/dev
 	$(BIN)/python -m tests.fuzz
 
 bench: .venv/run
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/bench.py
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dask]'
 	$(BIN)/python benchmarks/overhead.py
 
 figures: .venv/run
