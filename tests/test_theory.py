@@ -291,6 +291,11 @@ def test_two_functions_of_one_source_are_two_activations():
     assert gains == pytest.approx([1, 0.5, 0.25])
 
 
+@pytest.mark.parametrize("act", ["relu", "leaky_relu"])
+def test_half_the_units_are_flat_however_small_the_signal(act):
+    assert theory.predict(act, sigma_w=1e-3, depth=90)["flat"].iloc[1:].to_numpy() == pytest.approx(0.5)
+
+
 WIDTH, DEPTH, BATCH = 2000, 4, 64
 
 

@@ -243,5 +243,6 @@ def _flat_intervals(act: Activation, reach: float) -> list[tuple[float, float]]:
         middle = (low + high) / 2
         same = is_flat(middle) == before
         low, high = np.where(same, middle, low), np.where(same, high, middle)
+    high[np.abs(high) < _SCAN_STEP * 2.0**-50] = 0.0  # a kink at 0, where all of a tiny z lies
     edges = [*([-math.inf] if flat[0] else []), *high.tolist(), *([math.inf] if flat[-1] else [])]
     return list(zip(edges[::2], edges[1::2], strict=True))
