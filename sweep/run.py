@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -263,25 +262,13 @@ def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool)
     if options.shard:
         terminal.say(f"once all shares are done: python -m sweep.report {study.path}")
     elif options.report and _outdated(study, cell_id):
-        figures = _drawn(study, cell_id)
+        from sweep.report import drawn_where  # noqa: PLC0415
+
+        figures = drawn_where(study.path, cell_id)
         terminal.say(f"figures: {', '.join(path for path in figures if path.endswith('.png'))}")
         for page in (path for path in figures if path.endswith(".html")):
             terminal.say(f"page: {page}")
     terminal.say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
-
-
-def _drawn(study: "Study", cell_id: str | None) -> list[str]:
-    from sweep.report import draw  # noqa: PLC0415
-
-    if not study.remote:
-        return [str(path) for path in draw(study.path, cell_id)]
-    with tempfile.TemporaryDirectory() as folder:  # drawn here, from a copy, and taken there
-        copy = Path(folder) / study.path.rpartition("/")[2]
-        study.copied(copy)
-        figures = draw(copy, cell_id)
-        for path in figures:
-            study.place.write(f"report/{path.name}", path.read_bytes())
-        return [f"{study.path}/report/{path.name}" for path in figures]
 
 
 def _outdated(study: "Study", cell_id: str | None) -> bool:

@@ -227,6 +227,14 @@ def test_draw_writes_png_and_svg_and_removes_what_is_stale(tmp_path, frames):
     assert "<text" in (report / "std.svg").read_text(encoding="utf-8")
 
 
+def test_figures_asked_for_by_name_leave_the_others(tmp_path):
+    stored(tmp_path / "study", grid(("xavier",), ("tanh",), (2, 4), (16,)))
+    draw(tmp_path / "study")
+    draw(tmp_path / "study", values=["rms"])
+    kept = {path.name for path in (tmp_path / "study" / "report").iterdir()}
+    assert {"std.png", "rms.png"} <= kept
+
+
 def test_a_study_without_results_cannot_be_drawn(tmp_path):
     Study(tmp_path / "empty").create()
     with pytest.raises(sweep.StoreError, match="has no results to draw"):

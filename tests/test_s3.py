@@ -94,6 +94,10 @@ def test_a_grid_in_a_bucket_is_stored_resumed_reported_and_read_like_any_other(
         done = sweep_command(f"{bucket}/deep/smoke", module=module)
         assert (done.returncode, done.stderr) == (0, "")
         assert says in done.stdout
+    asked = ("--only", "heatmap", "--value", "rms")
+    drawn = sweep_command(f"{bucket}/deep/smoke", *asked, module="sweep.report")
+    assert (drawn.returncode, drawn.stdout.split()[0]) == (0, f"{bucket}/deep/smoke/report/rms.png")
+    assert "deep/smoke/report/rms.png" in objects(bucket, endpoint)
 
 
 def test_parts_in_a_bucket_keep_every_promise_of_the_store(bucket):

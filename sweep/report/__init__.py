@@ -1,7 +1,11 @@
 """The figures and the page of a study, drawn from what is stored."""
 
+import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
+
+from sweep.places import is_url
 
 KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "page")
 
@@ -25,3 +29,20 @@ def draw(
     from sweep.report.drawing import drawn  # noqa: PLC0415  matplotlib is not for --help
 
     return drawn(Path(study), cell_id, list(values), list(only), dict(axes or {}))
+
+
+def drawn_where(study: str | Path, cell_id: str | None = None, **wanted: Any) -> list[str]:
+    """Draw as `draw` does, a study in an object store too: from a copy, and the files taken there."""
+    if not is_url(str(study)):
+        return [str(path) for path in draw(study, cell_id, **wanted)]
+    from sweep.store import Study  # noqa: PLC0415
+
+    there = Study(str(study).rstrip("/"))
+    there.check_readable()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / str(there.path).rpartition("/")[2]
+        there.copied(copy)
+        files = draw(copy, cell_id, **wanted)
+        for path in files:
+            there.place.write(f"report/{path.name}", path.read_bytes())
+        return [f"{there.path}/report/{path.name}" for path in files]

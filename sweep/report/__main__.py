@@ -3,13 +3,13 @@
 import sys
 
 from sweep.command import Parser, guarded
-from sweep.report import KINDS, draw
+from sweep.report import KINDS, drawn_where
 
 
 def main() -> int:
     """Parse the command line, draw, and name the files."""
     parser = Parser(prog="python -m sweep.report", description=__doc__)
-    parser.add_argument("study", help="the study's folder, as in outputs/standard")
+    parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     parser.add_argument(
         "--value",
         default="std",
@@ -27,7 +27,7 @@ def main() -> int:
     ):
         parser.add_argument(f"--{role}", metavar="AXIS", help=f"what varies {where}: init, depth, init.std …")
     given = parser.parse_args()
-    files = draw(
+    files = drawn_where(
         given.study,
         values=_listed(given.value),
         only=_listed(given.only),

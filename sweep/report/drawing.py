@@ -48,7 +48,7 @@ def drawn(
             drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
             for kind in only:
                 figures |= drawings[kind]() if kind in drawings else {}
-        files = style.saved(figures, path / "report", alone=whole and cell_id is None)
+        files = style.saved(figures, path / "report", alone=plain and cell_id is None)
     if "page" in only and cell_id is None:
         files.append(page.write(path, cells, layers, thresholds, _drawn_names(path / "report")))
     return files
