@@ -1,6 +1,7 @@
 """What every command of this program does alike: one line for a wrong request, and an exit status."""
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -53,6 +54,9 @@ def show(
 
 def guarded(command: Callable[[], int]) -> int:
     """The command's exit status; a wrong request ends in one line and status 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a mark that an encoding lacks is no reason to fail
     try:
         with interrupts.raised():
             return command()

@@ -66,7 +66,7 @@ def run(
         status, complete = _compute(job, made, expected, failures, fail_fast, overwrite)
     finally:
         with interrupts.held():
-            made.close(status, complete)
+            made.close(status or (1 if failures else 0), complete)
     with contextlib.suppress(DamagedError):  # it is named when it is read
         job.study.tidy(runs.dead(job.study))
     return status

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from sweep.errors import RequestError
 
 # What to install for the schemes that most people have; fsspec itself says it for the others.
-_EXTRAS = {"s3": "s3", "s3a": "s3"}
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs"}
 
 
 class Place(Protocol):
@@ -151,10 +151,8 @@ class Remote:
             # Others write here too: what was listed a moment ago is not what is there now.
             self._filesystem, base = url_to_fs(self._url, use_listings_cache=False)
         except ImportError as error:
-            extra = _EXTRAS.get(scheme)
-            way_out = (
-                f"pip install 'sweep[{extra}]'" if extra else f"pip install fsspec, and for {scheme}: {error}"
-            )
+            package = _PACKAGES.get(scheme)
+            way_out = f"pip install {package or f'fsspec, and for {scheme}: {error}'}"
             raise RequestError(f"root={scheme}://…: needs more packages: {way_out}") from error
         except ValueError as error:
             raise RequestError(f"root={scheme}://…: {error}; give a folder, or s3://bucket/prefix") from error

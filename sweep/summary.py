@@ -124,6 +124,8 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     widths = cells["width"].nunique()
     where = f"width {frame['width'].iloc[0]}" if same_width else "each row's greatest width"
     where += f" (of {widths} widths)" if same_width and widths > 1 else ""
+    known = frame["depth"].nunique()
+    where += f" and {len(depths)} of {known} depths" if len(depths) < known else ""
     marks = [f"{MARKS[name]} {name}" for name in MARKS if (frame["mark"] == name).any()]
     return DepthTable(
         title=f"std of the last layer at {where}, geometric mean over {counted(frame['seeds'])}",

@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -140,12 +140,16 @@ def _show_answer(cells: "pd.DataFrame") -> None:
         lost = sorted(answer.casualties + answer.limited, key=lambda fate: (fate.depth or 0, fate.since or 0))
         table.add_row(
             escape(answer.act),
-            escape(
-                ", ".join(f"{fate.init} to depth {fate.depth}" for fate in answer.survivors[:_MOST_NAMED])
-            ),
+            escape(_survivors(answer.survivors)),
             escape(_death(lost[0])) if lost else "",
         )
     show(table, "What survives, by activation", counts(rows))
+
+
+def _survivors(fates: Sequence[Fate]) -> str:
+    named = [f"{fate.init} to depth {fate.depth}" for fate in fates[:_MOST_NAMED]]
+    more = len(fates) - len(named)
+    return ", ".join(named) + (f", and {more} more" if more else "")
 
 
 def _death(fate: Fate) -> str:

@@ -56,7 +56,7 @@ def test_a_study_is_the_same_wherever_it_is(folder):
 def test_a_url_whose_packages_are_missing_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "fsspec", None)
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
-    with pytest.raises(RequestError, match=r"needs more packages: pip install 'sweep\[s3\]'"):
+    with pytest.raises(RequestError, match=r"needs more packages: pip install s3fs"):
         places.place("s3://bucket/prefix")
 
 

@@ -96,7 +96,7 @@ def check(settings: Dask, workers: int) -> Capacity | None:
     try:
         import distributed  # noqa: F401, PLC0415
     except ImportError:
-        raise RequestError("executor=dask needs distributed: pip install 'sweep[dask]'") from None
+        raise RequestError("executor=dask needs distributed: pip install distributed") from None
     if settings.local:
         return None
     with _client(settings, workers) as client:

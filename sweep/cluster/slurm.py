@@ -46,7 +46,7 @@ def check(settings: Slurm) -> None:
     try:
         import submitit  # noqa: F401, PLC0415
     except ImportError:
-        raise RequestError("executor=slurm needs submitit: pip install 'sweep[slurm]'") from None
+        raise RequestError("executor=slurm needs submitit: pip install submitit") from None
     if not all(shutil.which(command) for command in ("sbatch", "squeue", "srun")):
         raise RequestError(
             "executor=slurm: there is no Slurm on this machine (no sbatch): run the command on a login node, "
@@ -64,7 +64,10 @@ def check(settings: Slurm) -> None:
     if done is None:
         raise RequestError("executor=slurm: Slurm does not answer here; try again, or use executor=local")
     if done.returncode:
-        raise RequestError(f"Slurm refuses the job: {_one_line(done.stderr)}")
+        raise RequestError(
+            f"Slurm refuses the job: {_one_line(done.stderr)}; without Slurm: executor=local, executor=dask, "
+            "or shard=k/n"
+        )
 
 
 def run(

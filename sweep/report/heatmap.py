@@ -23,6 +23,7 @@ _ROWS_PER_PAGE = 6
 _COLUMNS_PER_PAGE = 6
 _OVERVIEW_ROWS = 24  # of a panel whose rows are inits
 _MOST_VALUES = 40  # along an axis of a panel: more are thinned, and the caption says so
+_EVEN_LUMINANCE = 0.179  # black and white have the same contrast to it
 _MOST_TEXTS = (12, 24)  # across and down: a panel with more shows colours alone
 _MEANING = {
     VANISHED: "vanished",
@@ -197,6 +198,7 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
         yticklabels=False,
     )
     if written:
+        _write_legibly(ax)
         for y, x in np.argwhere(colours.isna().to_numpy()):  # seaborn leaves these without their text
             ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), ha="center", va="center", fontsize=9)
     _ticks(ax, "x", [style.clipped(layout.shown(v), 12) for v in colours.columns], 12)
@@ -204,6 +206,16 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
     ax.set_facecolor("#eceff1")
     ax.tick_params(length=0)
     ax.set(xlabel="", ylabel="")
+
+
+def _write_legibly(ax: Axes) -> None:
+    """Each number in whichever of black and white stands out more from its square."""
+    mesh = ax.collections[0]
+    shown = ~np.ma.getmaskarray(np.ma.asarray(mesh.get_array())).ravel()
+    for text, face in zip(ax.texts, np.asarray(mesh.get_facecolors())[shown], strict=True):
+        linear = np.where(face[:3] <= 0.04045, face[:3] / 12.92, ((face[:3] + 0.055) / 1.055) ** 2.4)
+        luminance = float(linear @ (0.2126, 0.7152, 0.0722))  # WCAG 2
+        text.set_color("black" if luminance > _EVEN_LUMINANCE else "white")
 
 
 def _ticks(ax: Axes, which: str, texts: Sequence[str], most: int) -> None:

@@ -212,7 +212,7 @@ def test_waiting_for_what_never_answers_ends():
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
     settings = program.Dask(None, None, 1.0)
-    with pytest.raises(RequestError, match=r"pip install 'sweep\[dask\]'"):
+    with pytest.raises(RequestError, match=r"pip install distributed"):
         program.check(settings, 2)
 
 

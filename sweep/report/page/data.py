@@ -171,8 +171,8 @@ def _split(values: "pd.Series[float]", split: "np.ndarray[Any, Any]") -> list[li
 
 
 def _numbers(values: "pd.Series[Any]") -> list[float]:
-    """Four significant digits, which is more than a picture shows."""
-    return [float(f"{value:.4g}") for value in values.astype(float)]
+    """Six significant digits: rounded again to the three that are shown, they are still the right ones."""
+    return [float(f"{value:.6g}") for value in values.astype(float)]
 
 
 def as_script(data: Mapping[str, Any]) -> str:
