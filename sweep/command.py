@@ -33,7 +33,14 @@ def show(
     """
     from rich.console import Console  # noqa: PLC0415
 
-    console = Console()
+    class _Console(Console):
+        def on_broken_pipe(
+            self,
+        ) -> None:  # whoever read the output has seen enough; what else is to do goes on
+            self.quiet = True
+            _unheard()
+
+    console = _Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPED_WIDTH
     unlimited = console.options.update_width(10 * _PIPED_WIDTH)
@@ -52,6 +59,10 @@ def show(
         console.print(caption, style="dim", highlight=False, markup=False)
 
 
+def _unheard() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def guarded(command: Callable[[], int]) -> int:
     """The command's exit status; a wrong request ends in one line and status 2."""
     for stream in (sys.stdout, sys.stderr):
@@ -60,15 +71,23 @@ def guarded(command: Callable[[], int]) -> int:
     try:
         with interrupts.raised():
             return command()
-    except SweepError as error:
-        print(f"sweep: {error}", file=sys.stderr)
-        return 2
     except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _unheard()
         return 141
+    except (SweepError, MemoryError, OSError) as error:
+        print(f"sweep: {_line(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("sweep: interrupted", file=sys.stderr)
         return 130
     except interrupts.Terminated:
         print("sweep: terminated", file=sys.stderr)
         return 143
+
+
+def _line(error: Exception) -> str:
+    if isinstance(error, MemoryError):
+        return f"this does not fit the machine's memory ({error}); ask for less"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
+    return str(error)

@@ -98,7 +98,10 @@ def _values(loader: ConfigLoader, override: Override) -> list[Any]:
     elif override.is_interval_sweep():
         raise RequestError(f"{key}: an interval has no end of values; name them, as in {key}=range(0,10,2)")
     elif override.is_sweep_override():
-        values = [_unquoted(value) for value in override.sweep_iterator()]
+        try:
+            values = [_unquoted(value) for value in override.sweep_iterator()]
+        except ValueError as error:  # range(0,2,0)
+            raise RequestError(f"{override.input_line}: {error}") from error
     else:
         values = [override.value()]
     if key in GROUPS and not all(isinstance(value, str) for value in values):

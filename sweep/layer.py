@@ -75,7 +75,7 @@ class Affine:
     def size(self, below: Signal) -> Array:
         """log2 of the rms that z may have, the bias apart; -inf where z is 0."""
         weights = np.hypot(self.std * math.sqrt(self.fan_in), self.mean * self.fan_in)
-        size: Array = below.exponent + np.log2(below.rms * weights)
+        size: Array = below.exponent + np.log2(below.rms) + np.log2(weights)
         return size
 
     def fitted(self, scheme: Scheme, below: Signal, product: Product) -> "Affine":

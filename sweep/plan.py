@@ -89,6 +89,12 @@ def tasks(cells: Iterable[Cell], workers: int, memory: int | None = None) -> lis
     return [Task(number, stacks) for number, stacks in enumerate(packed)]
 
 
+def fitting(tasks: Sequence[Task], workers: int, memory: int | None = None) -> int:
+    """How many workers may hold the largest of the stacks at the same time; at least 1."""
+    largest = max((stack.bytes for task in tasks for stack in task.stacks), default=1)
+    return max(1, min(workers, (machine_memory() // 2 if memory is None else memory) // largest))
+
+
 def machine_memory() -> int:
     """Bytes of this machine's memory, or of what its container may use."""
     size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -116,14 +116,13 @@ def run(
     from sweep.store import Study  # noqa: PLC0415
 
     study = Study(options.path)
-    study.check()
+    study.check(writes=not options.dry_run)
     histogram = len(cells) <= _HISTOGRAM_CELLS if options.histogram is None else options.histogram
     if options.shard:  # first the share, then what of it is missing: else a resumed share is another one
         cells = shards.share(cells, options.shard)
     stored = _stored(study, options)
     missing = [cell for cell in cells if _is_missing(stored.statuses.get(cell.id), options)]
-    workers, memory = _capacity(options, bool(missing) and not options.dry_run)
-    tasks = plan.tasks(missing, workers, options.max_memory or memory)
+    tasks, workers, options = _tasks(options, missing)
     found = Counter(stored.statuses.get(cell.id) for cell in cells)
     counts = estimate.Counts(len(cells), duplicates, found["ok"], found["failed"], len(missing))
     if options.dry_run:
@@ -166,6 +165,19 @@ def run(
             terminal.say("run the same command again to compute what they held")
             return 1
     return 1 if failures or left else 0
+
+
+def _tasks(options: Options, missing: Sequence[Cell]) -> tuple[list[plan.Task], int, Options]:
+    """The missing cells as tasks, for how many workers, and the options with as many."""
+    workers, memory = _capacity(options, bool(missing) and not options.dry_run)
+    memory = options.max_memory or memory
+    tasks = plan.tasks(missing, workers, memory)
+    if options.cluster:
+        return tasks, workers, options
+    if (fitting := plan.fitting(tasks, workers, memory)) < workers:
+        workers = fitting  # fewer, for what one network needs cannot be split
+        tasks = plan.tasks(missing, workers, memory)
+    return tasks, workers, replace(options, n_jobs=workers)
 
 
 def _capacity(options: Options, needed: bool) -> tuple[int, int | None]:
@@ -236,6 +248,8 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
     line = f"study {options.path}{share}: {estimate.counted(counts.cells)}"
     if counts.duplicates:
         line += f" ({counts.duplicates} named more than once)"
+    if not counts.cells:
+        return f"{line}: this share is empty, nothing to compute"
     if not counts.missing:
         return f"{line}, all stored already: nothing to compute"
     if counts.missing < counts.cells:

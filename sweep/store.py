@@ -43,9 +43,12 @@ class Study:
         self.writer = _name(datetime.now(UTC))
         self._rewrites = 0
 
-    def check(self) -> None:
-        """Raise StoreError if the folder is no study, or one of a newer program; writes nothing."""
-        if not self.remote:
+    def check(self, writes: bool = True) -> None:
+        """Raise StoreError if the folder is no study, or one of a newer program; writes nothing.
+
+        writes: whether it is going to be written to.
+        """
+        if not self.remote and writes:
             self._check_folder(Path(self.place.root))
         if self.exists():
             self.check_readable()

@@ -84,9 +84,12 @@ class _Lines:
         now = time.time()
         if now >= self._next:
             elapsed = now - self._start
-            left = elapsed * (self._seconds / self._seconds_done - 1)
             rate = self._cells_done / elapsed
-            say(f"{self._cells_done}/{self._cells} cells, {rate:,.1f} cells/s, {max(left, 0):.0f} s left")
+            line = f"{self._cells_done}/{self._cells} cells, {rate:,.1f} cells/s"
+            if self._seconds_done > 0:  # cells that failed count as no time
+                left = elapsed * (self._seconds / self._seconds_done - 1)
+                line += f", {max(left, 0):.0f} s left"
+            say(line)
             self._next = now + _PLAIN_SECONDS
 
 

@@ -89,6 +89,8 @@ def test_root_and_study_choose_the_place_and_nothing_else_is_written(sweep_comma
         (["root=/dev/null/x"], "is a file; choose another root="),
         (["study=../out"], "a study is a folder's name"),
         (["n_jobs=0"], "n_jobs=0"),
+        (["-m", "seed=range(0,2,0)"], "seed=range(0,2,0): range() arg 3 must not be zero"),
+        (["depth=999999999999", "width=4"], "does not fit the machine's memory"),
         (["max_memory=4"], "max_memory=4: give a number above 0 and a unit, as in max_memory=4GB"),
         (["report=maybe"], "true or false"),
         (["-m", "--cfg", "job"], "leave -m away"),

@@ -224,6 +224,12 @@ def test_what_float64_cannot_hold_is_inf_or_zero():
     assert down.forward["rms"][-1] == 0
 
 
+def test_weights_of_any_size_float64_holds_are_measured():
+    one = alone(chain("normal", "gelu", depth=3, std=1e300), 8, batch=10, dtype="float64")
+    assert 1e299 < one.forward["rms"][1] < 1e302
+    assert np.isinf(one.forward["rms"][2:]).all()
+
+
 def test_no_gradient_is_claimed_through_a_layer_that_diverged():
     square = activations.Activation("square", np.square, lambda z, h: 2 * z, oscillates=True)
     one = Chain(initializers.get("kaiming"), square, 0.1, 60, (3, 60))

@@ -88,6 +88,14 @@ def test_a_stack_too_large_for_the_memory_is_split_by_chains():
     assert all(part.bytes < whole.bytes for part in parts)
 
 
+def test_as_many_workers_as_the_largest_stacks_leave_memory_for():
+    tasks = plan.tasks(grid(widths=(64,)), workers=4)
+    largest = max(stack.bytes for task in tasks for stack in task.stacks)
+    assert plan.fitting(tasks, 4, 3 * largest) == 3
+    assert plan.fitting(tasks, 4, largest // 2) == 1, "what cannot be split is computed all the same"
+    assert plan.fitting([], 4, 1) == 1
+
+
 def test_the_longest_tasks_come_first():
     tasks = plan.tasks(grid(depths=(5, 50), widths=(64, 512)), workers=2)
     assert len(tasks) > 1

@@ -35,6 +35,8 @@ def main() -> int:
     )
     for path in files:
         print(path)
+    if not files:
+        print(f"nothing to draw of {given.only}: this study holds no results for it", file=sys.stderr)
     return 0
 
 

@@ -212,7 +212,7 @@ def _write_legibly(ax: Axes) -> None:
     """Each number in whichever of black and white stands out more from its square."""
     mesh = ax.collections[0]
     shown = ~np.ma.getmaskarray(np.ma.asarray(mesh.get_array())).ravel()
-    for text, face in zip(ax.texts, np.asarray(mesh.get_facecolors())[shown], strict=True):
+    for text, face in zip(ax.texts, np.asarray(mesh.get_facecolor())[shown], strict=True):
         linear = np.where(face[:3] <= 0.04045, face[:3] / 12.92, ((face[:3] + 0.055) / 1.055) ** 2.4)
         luminance = float(linear @ (0.2126, 0.7152, 0.0722))  # WCAG 2
         text.set_color("black" if luminance > _EVEN_LUMINANCE else "white")
