@@ -121,7 +121,7 @@ def _figure(plane: pd.DataFrame, act: Activation, rows: pd.DataFrame) -> Figure:
         f"a point per sigma_w and sigma_b: mean over {counted(rows['seeds'])}, depth {depth}, "
         f"width {plane['width'].iloc[0]}, {common(plane)}",
         "there: the first layer at which a tenth of the first distance to the fixed point is left; "
-        "theory: xi ln 10; ▲: not within this depth",
+        "theory: xi ln 10; ▲: not within this depth; without bias cosines start at 0 and stay there",
     )
     return figure
 
@@ -134,7 +134,7 @@ def _draw_plane(figure: Figure, ax: Axes, act: Activation, rows: pd.DataFrame) -
     line = critical_line(act, np.linspace(0, y_limits[1], 25))
     if not line.empty:
         ax.plot(line["sigma_w"], line["sigma_b"], color=style.INK, lw=2, label="chi1 = 1 (theory)")
-        ax.legend(loc="upper left", frameon=False, fontsize=8)
+        ax.legend(loc="upper left", facecolor="white", framealpha=0.9, edgecolor="none", fontsize=8)
     ax.set(xlim=x_limits, ylim=y_limits, xlabel="sigma_w", ylabel="sigma_b (bias_std)")
     ax.set_title("how alike inputs end up")
     bar = figure.colorbar(mesh, ax=ax, fraction=0.05, pad=0.02)
@@ -146,11 +146,14 @@ def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
         one = rows[(rows["sigma_b"] == sigma_b)].sort_values("sigma_w")
         seen = one.dropna(subset="depth_c")
         colour = style.LINES[place]
-        ax.plot(one["sigma_w"], one["theory_c"].clip(upper=10 * depth), color=colour, lw=1, ls="--")
-        ax.plot(
-            seen["sigma_w"], seen["depth_c"].clip(upper=depth), "o-", ms=3.5, color=colour, lw=1.4,
-            label=f"sigma_b {sigma_b:g}",
-        )  # fmt: skip
+        # Without bias the inputs' cosine of 0 stays where it is: nothing to see but the prediction.
+        labels = (
+            (f"sigma_b {sigma_b:g} (theory alone)", None) if seen.empty else (None, f"sigma_b {sigma_b:g}")
+        )
+        theory_c = one["theory_c"].clip(upper=10 * depth)
+        ax.plot(one["sigma_w"], theory_c, color=colour, lw=1, ls="--", label=labels[0])
+        measured = seen["depth_c"].clip(upper=depth)
+        ax.plot(seen["sigma_w"], measured, "o-", ms=3.5, color=colour, lw=1.4, label=labels[1])
     ax.axhline(depth, color=style.FAINT, lw=0.6)
     ax.set(xlabel="sigma_w", ylabel="layers until cosines are there", ylim=(0.8, 2 * depth))
     style.logarithmic(ax)
