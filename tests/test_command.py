@@ -200,7 +200,7 @@ def test_tab_completion_of_the_console_script(tmp_path):
 
 def interrupted(tmp_path, terminal):
     """Press Ctrl-C once cells are being stored; the exit status and what was printed."""
-    command = [sys.executable, "-m", "sweep", "-m", "depth=5,10", "report=false"]
+    command = [sys.executable, "-m", "sweep", "-m", "depth=10,50", "report=false"]
     ours, theirs = pty.openpty() if terminal else os.pipe()
     process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, start_new_session=True)
     os.close(theirs)
