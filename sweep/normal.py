@@ -1,6 +1,6 @@
 """Standard normal draws, float32: Box and Muller 1958, over whole arrays.
 
-Four times as fast as the generator's own ziggurat, which draws one number after another; beside
+Three times as fast as the generator's own ziggurat, which draws one number after another; beside
 a stacked product that difference is a tenth of the kernel's time.
 """
 
