@@ -33,6 +33,8 @@ def _main(arguments: Sequence[str]) -> int:
     parsed = parser.parse_intermixed_args(list(arguments))  # flags may stand between overrides
     if parsed.multirun and (parsed.cfg or parsed.info):
         raise RequestError("--cfg and --info show one composed config: leave -m away")
+    if parsed.resolve and not parsed.cfg and not parsed.help:
+        raise RequestError("--resolve belongs to --cfg: as in --cfg job --resolve")
     if not parsed.shell_completion:
         given = set(parsed.overrides)
         flags = [argument for argument in arguments if argument not in given]

@@ -93,6 +93,7 @@ def test_root_and_study_choose_the_place_and_nothing_else_is_written(sweep_comma
         (["depth=999999999999", "width=4"], "does not fit the machine's memory"),
         (["max_memory=4"], "max_memory=4: give a number above 0 and a unit, as in max_memory=4GB"),
         (["report=maybe"], "true or false"),
+        (["--resolve"], "--resolve belongs to --cfg"),
         (["-m", "--cfg", "job"], "leave -m away"),
         (["executor=slrm"], "unknown executor 'slrm'"),
     ],
