@@ -1,4 +1,4 @@
-"""The study: what is stored already, adding to it, reading it with every cell once, and tidying it.
+"""The study: adding to it, reading it with every cell once, and tidying it.
 
 Nothing here ever locks: a writer adds parts under names of its own, and removes only rows that win
 nowhere, so that any number of writers may share a study (see `parts`).
@@ -13,15 +13,18 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep import parts, places
+from sweep.cell import SPEC
 from sweep.errors import StoreError
 from sweep.parts import RANK
 from sweep.tables import SCHEMA_VERSION
+
+_T = TypeVar("_T")
 
 _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
@@ -133,10 +136,6 @@ class Study:
         with parts.writing(self.place.root):
             parts.write(self.place, name, cells, layers)
 
-    def statuses(self) -> dict[str, str]:
-        """cell_id -> 'ok' or 'failed', of every stored cell."""
-        return Stored(self).statuses
-
     def newest(self) -> float:
         """When the last part was written, in seconds of the epoch; 0 if none was."""
         return max((self._modified(f"cells/{name}") for name in parts.names(self.place)), default=0.0)
@@ -165,9 +164,9 @@ class Study:
                 rows = rows.filter(pc.invert(pc.is_in(rows["cell_id"], value_set=old)))
             return rows.drop_columns(["part"])
 
-        return self._settled(attempt)
+        return self.settled(attempt)
 
-    def _settled(self, attempt: Callable[[], Any]) -> Any:
+    def settled(self, attempt: Callable[[], _T]) -> _T:
         """What `attempt` reads, once no other writer tidies a part away while it does."""
         for number in range(_ATTEMPTS):
             try:
@@ -183,7 +182,7 @@ class Study:
         kernels = parts.read(self.place, "cells", chosen, ["cell_id", "kernel_version"])
         if pc.count_distinct(kernels["kernel_version"]).as_py() < 2:
             return pa.array([], pa.string())
-        columns = [*RANK, *SPEC, "kernel_version"]
+        columns = [*RANK, *EXPERIMENT, "kernel_version"]
         rows = parts.read(self.place, "cells", chosen, columns).drop_columns(["part"]).to_pylist()
         rank = {
             row["cell_id"]: (row["status"] == "ok", _version(row["kernel_version"]))
@@ -191,7 +190,7 @@ class Study:
         }
         best: dict[tuple[Any, ...], str] = {}
         for row in rows:
-            spec, cell_id = tuple(str(row[name]) for name in SPEC), row["cell_id"]
+            spec, cell_id = tuple(str(row[name]) for name in EXPERIMENT), row["cell_id"]
             if rank[cell_id] > rank[best.setdefault(spec, cell_id)]:
                 best[spec] = cell_id
         newest = set(best.values())
@@ -269,7 +268,7 @@ class Study:
     def compact(self, rows: int) -> None:
         """Put small parts together, into parts of about so many rows of layers each."""
         with parts.writing(self.place.root):
-            sizes = self._settled(lambda: parts.sizes(self.place, parts.names(self.place)))
+            sizes = self.settled(lambda: parts.sizes(self.place, parts.names(self.place)))
             group: list[str] = []
             for name in [name for name in sorted(sizes) if sizes[name] < rows / 2] + [""]:
                 if group and (not name or sum(sizes[one] for one in group) + sizes[name] > rows):
@@ -308,47 +307,8 @@ class Study:
             return 0.0
 
 
-class Stored:
-    """What is stored of a study, kept up to date while others write to it.
-
-    statuses: cell_id -> 'ok' or 'failed'. newest_run: the latest run_id of them, '' if there is none.
-    """
-
-    def __init__(self, study: Study) -> None:
-        self.study = study
-        self.statuses: dict[str, str] = {}
-        self.newest_run = ""
-        self._seen: set[str] = set()
-        if study.exists():
-            study._settled(self.refresh)
-
-    def refresh(self) -> None:
-        """Take in the parts that are new; FileNotFoundError where one is tidied away at this moment."""
-        place = self.study.place
-        new = parts.names(place) - self._seen
-        rows = parts.read(place, "cells", new, ["cell_id", "status", "run_id"])
-        self._seen |= new
-        self.newest_run = max(self.newest_run, pc.max(rows["run_id"]).as_py() or "")
-        for cell_id, status in zip(rows["cell_id"].to_pylist(), rows["status"].to_pylist(), strict=True):
-            if self.statuses.get(cell_id) != "ok":
-                self.statuses[cell_id] = status
-
-
 # What makes two rows the same experiment, whatever kernel computed it.
-SPEC = (
-    "init",
-    "init_params",
-    "act",
-    "act_params",
-    "depth",
-    "width",
-    "widths",
-    "seed",
-    "bias_std",
-    "batch",
-    "dtype",
-    "backward",
-)
+EXPERIMENT = (*SPEC, "seed")
 
 
 def _name(moment: datetime) -> str:

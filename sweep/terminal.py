@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from sweep.answer import Fate, answers, counts
 from sweep.cell import Cell
 from sweep.command import show
-from sweep.errors import Failure
+from sweep.errors import Failures
 from sweep.estimate import Counts, Expected, duration, si
 from sweep.labels import described, labelled, number, profile
 from sweep.measures import MEASURES
@@ -194,15 +194,11 @@ def show_plan(study: str, counts: Counts, expected: Expected) -> None:
     show(table, f"study {study}: what would run", caption)
 
 
-def show_failures(failures: Mapping[str, Failure]) -> None:
-    """Failed cells by cause, on stderr: an error's type and message, whatever numbers are in it."""
-    causes: dict[str, list[Failure]] = {}
-    for failure in failures.values():
-        causes.setdefault(re.sub(r"\d+", "#", str(failure)), []).append(failure)
-    for same in sorted(causes.values(), key=len, reverse=True):
-        others = len({str(failure) for failure in same}) > 1
-        line = " ".join(str(same[0]).split())
-        at = re.findall(r'File "(.*)", line (\d+)', same[0].traceback)
+def show_failures(failures: Failures) -> None:
+    """Failed cells by cause, the most frequent first, on stderr."""
+    for count, one, differ in sorted(failures.causes.values(), key=lambda cause: -cause[0]):
+        line = " ".join(str(one).split())
+        at = re.findall(r'File "(.*)", line (\d+)', one.traceback)
         where = f" [{at[-1][0].rpartition('/')[2]}:{at[-1][1]}]" if at else ""
-        say(f"{len(same):,} failed: {line}{' (and alike, with other numbers)' if others else ''}{where}")
+        say(f"{count:,} failed: {line}{' (and alike, with other numbers)' if differ else ''}{where}")
     say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")

@@ -6,13 +6,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import sweep
-from sweep import labels, plan, summary, tables
+from sweep import labels, summary, tables
 from sweep.execute import run_task
 from sweep.measures import LETTERS, MEASURES, measure
 from sweep.report import colours, curves, draw, gradients, heatmap, histograms, layout, style, theory
 from sweep.store import Study
 from sweep.verdict import WORDS
 from tests.test_cell import cell
+from tests.test_plan import packed
 
 STANDARD = ("std", "verdict", "layers", "gradients", "theory")
 INITS = ("zeros", "small_normal", "big_normal", "xavier", "kaiming")
@@ -21,7 +22,7 @@ INITS = ("zeros", "small_normal", "big_normal", "xavier", "kaiming")
 def stored(folder, cells, histogram=False):
     study = Study(folder)
     study.create()
-    for task in plan.tasks(cells, 1):
+    for task in packed(cells, 1):
         study.write(f"{task.number}.parquet", *tables.tables(run_task(task, histogram), "run"))
     return sweep.load(folder), sweep.load(folder, "layers")
 
