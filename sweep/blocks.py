@@ -101,4 +101,5 @@ def _blocks(specs: Sequence[Spec], seeds: Sequence[int], there: NDArray[np.bool_
         own = there[:, first[number]]
         if own.any():
             members = np.flatnonzero(kind == number).tolist()
-            yield Block(tuple(specs[i] for i in np.flatnonzero(own).tolist()), tuple(seeds[i] for i in members))
+            there_specs = tuple(specs[i] for i in np.flatnonzero(own).tolist())
+            yield Block(there_specs, tuple(seeds[i] for i in members))

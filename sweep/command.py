@@ -68,6 +68,8 @@ def guarded(command: Callable[[], int]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a mark that an encoding lacks is no reason to fail
+    # Arrow's own allocator keeps what a large table took; the system's gives it back, and is as quick here.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         with interrupts.raised():
             return command()

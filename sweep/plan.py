@@ -22,7 +22,7 @@ from sweep.laws import unit_of
 # nothing, short enough that a killed run loses little and both cores end together.
 _TASK_SECONDS = (0.5, 30.0)
 _TASKS_PER_WORKER = 16
-_TASK_ROWS = 400_000  # of `layers`: a result and its tables are held at once
+_TASK_ROWS = 1 << 15  # of `layers`: a result and its tables are held at once
 # A stack longer than this is split although its parts then draw the same weights again.
 _STACK_SECONDS = 5.0
 # Seeds cross a layer together while one signal of theirs has fewer entries: Python's own time for a

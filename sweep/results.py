@@ -1,17 +1,21 @@
 """What users read: the stored tables as pandas frames."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep import activations, check
-from sweep.errors import SweepError
+from sweep.blocks import Cells
+from sweep.errors import SweepError, unknown
+from sweep.parts import SCHEMAS
 from sweep.store import Study
+from sweep.stored import among
 from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdict
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 def load(
@@ -19,6 +23,7 @@ def load(
     table: str = "cells",
     thresholds: Thresholds | Mapping[str, Any] | None = None,
     versions: str = "newest",
+    columns: Sequence[str] | None = None,
 ) -> "pd.DataFrame":
     """The results of a study, each cell (or each cell and layer) once.
 
@@ -26,16 +31,48 @@ def load(
     last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
     `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
     versions: 'newest' has each experiment once, by the newest kernel that computed it; 'all' has the
-    older results too.
-    Raises StoreError where there is no study, RequestError for an unknown table or threshold.
+    older results too. columns: those that are wanted, where millions of rows are more than memory holds.
+    Raises StoreError where there is no study, RequestError for an unknown table, column or threshold.
     """
     check.option("table", table, ("cells", "layers"))
     check.option("versions", versions, ("newest", "all"))
     wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()
-    frame: pd.DataFrame = study.read(table, versions=versions).to_pandas()
-    return _judged(frame, study, wanted) if table == "cells" else frame
+    names = SCHEMAS[table].names if columns is None else list(columns)
+    for name in names:
+        if name not in SCHEMAS[table].names:
+            raise unknown(f"column of {table}", name, SCHEMAS[table].names)
+    if table == "layers":
+        frame: pd.DataFrame = study.read(table, names, versions).select(names).to_pandas()
+        return frame
+    return _frame(study, study.read(table, _needed(names), versions), names, wanted)
+
+
+def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresholds) -> "pd.DataFrame":
+    """These columns of the rows of these cells, with the verdicts of these thresholds."""
+    rows = study.read("cells", _needed(["cell_id", *columns]), repeated=_REPEATED.intersection(columns))
+    if rows.num_rows > len(cells):
+        rows = rows.filter(among(rows["cell_id"], cells))
+    return _frame(study, rows, columns, wanted)
+
+
+def _frame(study: Study, rows: "pa.Table", names: Sequence[str], wanted: Thresholds) -> "pd.DataFrame":
+    if _JUDGED_BY.isdisjoint(names):
+        plain: pd.DataFrame = rows.select(names).to_pandas()
+        return plain
+    return _judged(rows.select(_needed(names)).to_pandas(), study, wanted)[list(names)]
+
+
+_REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}
+_JUDGED_BY = {"verdict", "verdict_layer", "verdict_thresholds"}
+_TO_JUDGE = ("cell_id", "act", "act_params", "status", "verdict", "verdict_layer", "verdict_thresholds")
+
+
+def _needed(names: Sequence[str]) -> list[str]:
+    """The columns that are read where these are wanted."""
+    more = [] if _JUDGED_BY.isdisjoint(names) else [name for name in _TO_JUDGE if name not in names]
+    return [*names, *more]
 
 
 def thresholds(path: str | Path) -> Thresholds:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sweep import check, estimate, execute, plan, shards, verdict
 from sweep.blocks import Cells
+from sweep.cell import SPEC
 from sweep.cluster import settings
 from sweep.errors import Failures, RequestError, StoreError
 from sweep.places import is_url
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 EXECUTORS = ("local", "serial", "dask", "slurm")
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
 
+# What the tables at the end of a run are made of.
+_MEASURED = ("status", "std", "rms", "theory_std", "theory_rms", "verdict", "verdict_layer")
+_SHOWN = (*SPEC, "seed", "kernel_version", *_MEASURED)
 _MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
 
 
@@ -277,9 +281,7 @@ def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
         layers = results.load(study.path, "layers")
         terminal.show_layers(first, layers[layers["cell_id"] == first.id])
     else:
-        wanted = {cell.id for cell in cells}
-        frame = results.load(study.path, thresholds=options.thresholds)
-        frame = frame[frame["cell_id"].isin(wanted)]
+        frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
         terminal.show_grid(frame)
         terminal.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
     cell_id = first.id if single else None

@@ -10,7 +10,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from sweep import parts, places
 from sweep.cell import SPEC
 from sweep.errors import StoreError
-from sweep.parts import RANK
+from sweep.parts import RANK, SCHEMAS
 from sweep.tables import SCHEMA_VERSION
 
 _T = TypeVar("_T")
@@ -140,29 +140,39 @@ class Study:
         """When the last part was written, in seconds of the epoch; 0 if none was."""
         return max((self._modified(f"cells/{name}") for name in parts.names(self.place)), default=0.0)
 
-    def read(self, table: str, columns: list[str] | None = None, versions: str = "newest") -> pa.Table:
+    def read(
+        self,
+        table: str,
+        columns: list[str] | None = None,
+        versions: str = "newest",
+        repeated: Collection[str] = (),
+    ) -> pa.Table:
         """'cells' or 'layers', each cell once: a result wins over a failure, a later one over an earlier.
 
         versions: 'newest' leaves out a cell where a newer kernel's result of the same experiment is
-        stored; 'all' has both. Raises DamagedError, naming the part, where one cannot be read.
+        stored; 'all' has both. repeated: columns to have as dictionaries. Raises DamagedError, naming the
+        part, where one cannot be read.
         """
 
         def attempt() -> pa.Table:
             chosen = parts.names(self.place)
+            ranks = parts.ranks(self.place, chosen)
+            unique = parts.winners(ranks)[1]
+            old = self._outdated(chosen, ranks) if versions == "newest" else []
+            del ranks
+            if unique and not len(old):
+                return parts.read(self.place, table, chosen, columns, repeated).drop_columns(["part"])
             wanted = None if columns is None else [*columns, *_missing(columns, RANK)]
-            cells = parts.read(self.place, "cells", chosen, wanted if table == "cells" else list(RANK))
-            keep, unique = parts.winners(cells)
-            rows = cells if unique else cells.take(keep)
-            old = self._outdated(chosen) if versions == "newest" else None
+            wanted = wanted if table == "cells" else list(RANK)
+            cells = parts.read(self.place, "cells", chosen, wanted, repeated if table == "cells" else ())
+            rows = cells.take(parts.winners(cells)[0]) if not unique else cells
             if table == "layers":
                 wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id",))]
-                layers = parts.read(self.place, "layers", chosen, wanted)
-                if not unique:
-                    layers = layers.filter(pc.is_in(_place(layers), value_set=_place(rows)))
-                rows = layers
-            if old is not None and len(old):
+                layers = parts.read(self.place, "layers", chosen, wanted, repeated)
+                rows = layers.filter(pc.is_in(_place(layers), value_set=_place(rows)))
+            if len(old):
                 rows = rows.filter(pc.invert(pc.is_in(rows["cell_id"], value_set=old)))
-            return rows.drop_columns(["part"])
+            return rows.select(SCHEMAS[table].names if columns is None else columns)
 
         return self.settled(attempt)
 
@@ -177,10 +187,9 @@ class Study:
         reason = " ".join(str(missing).split())
         raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
 
-    def _outdated(self, chosen: set[str]) -> pa.Array:
+    def _outdated(self, chosen: set[str], ranks: pa.Table) -> pa.Array:
         """The ids of cells of which a newer kernel version's result is stored."""
-        kernels = parts.read(self.place, "cells", chosen, ["cell_id", "kernel_version"])
-        if pc.count_distinct(kernels["kernel_version"]).as_py() < 2:
+        if len(parts.distinct(ranks, "kernel_version")) < 2:
             return pa.array([], pa.string())
         columns = [*RANK, *EXPERIMENT, "kernel_version"]
         rows = parts.read(self.place, "cells", chosen, columns).drop_columns(["part"]).to_pylist()
@@ -222,12 +231,13 @@ class Study:
 
     def _remove_superseded(self) -> bool:
         try:
-            cells = parts.read(self.place, "cells", parts.names(self.place), list(RANK))
+            names = parts.names(self.place)
+            if parts.winners(parts.ranks(self.place, names))[1]:
+                return False
+            cells = parts.read(self.place, "cells", names, list(RANK))
         except FileNotFoundError:  # another writer is at it
             return True
-        keep, unique = parts.winners(cells)
-        if unique:
-            return False
+        keep, _ = parts.winners(cells)
         kept = set(keep.to_pylist())
         rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
         winning = {rows[row] for row in kept}
@@ -325,4 +335,4 @@ def _missing(columns: list[str], needed: tuple[str, ...]) -> Iterator[str]:
 
 
 def _place(rows: pa.Table) -> pa.Array:
-    return pc.binary_join_element_wise(rows["cell_id"], rows["part"], "/").combine_chunks()
+    return pc.binary_join_element_wise(rows["cell_id"], rows["part"].cast(pa.string()), "/").combine_chunks()

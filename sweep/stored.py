@@ -9,11 +9,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sweep import parts
-from sweep.blocks import Cells
-from sweep.cell import ID_BYTES
+from sweep.blocks import Block, Cells
 from sweep.store import Study
 
-_ID = pa.binary(ID_BYTES)
 _PARTS_AT_ONCE = 64
 
 
@@ -44,7 +42,7 @@ class Stored:
         start = 0
         for block in cells.blocks:
             place = slice(start, start + len(block))
-            ids = pa.FixedSizeBinaryArray.from_buffers(_ID, len(block), [None, pa.py_buffer(block.digests())])
+            ids = _ids_of(block)
             for status, stored in known.items():
                 found[place][pc.is_in(ids, value_set=stored).to_numpy(zero_copy_only=False)] = status
             start += len(block)
@@ -70,19 +68,27 @@ class Stored:
             self._seen.update(some)
 
     def _read(self, names: Iterable[str]) -> dict[Status, pa.Array]:
-        rows = parts.read(self.study.place, "cells", names, ["cell_id", "status", "run_id"])
-        self.newest_run = max(self.newest_run, pc.max(rows["run_id"]).as_py() or "")
+        rows = parts.ranks(self.study.place, names)
+        self.newest_run = max([self.newest_run, *parts.distinct(rows, "run_id")])
         ok = pc.equal(rows["status"], "ok")
         return {
-            status: _digests(rows["cell_id"].filter(mask))
+            status: rows["cell_id"].filter(mask).combine_chunks()
             for status, mask in ((Status.OK, ok), (Status.FAILED, pc.invert(ok)))
         }
 
 
-def _digests(ids: pa.ChunkedArray) -> pa.Array:
-    content = bytes.fromhex("".join(ids.to_pylist()))
-    return pa.FixedSizeBinaryArray.from_buffers(_ID, len(ids), [None, pa.py_buffer(content)])
+def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:
+    """Whether each cell_id is that of one of these cells."""
+    digests = parts.digests(ids.combine_chunks())
+    found = pa.nulls(len(ids), pa.bool_()).fill_null(False)
+    for block in cells.blocks:
+        found = pc.or_(found, pc.is_in(digests, value_set=_ids_of(block)))
+    return found
+
+
+def _ids_of(block: Block) -> pa.Array:
+    return pa.FixedSizeBinaryArray.from_buffers(parts.ID, len(block), [None, pa.py_buffer(block.digests())])
 
 
 def _together(ids: list[pa.Array]) -> pa.Array:
-    return pa.concat_arrays([pa.array([], _ID), *ids])
+    return pa.concat_arrays([pa.array([], parts.ID), *ids])
