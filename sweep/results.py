@@ -1,7 +1,7 @@
 """What users read: the stored tables as pandas frames."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,35 +44,44 @@ def load(
         if name not in SCHEMAS[table].names:
             raise unknown(f"column of {table}", name, SCHEMAS[table].names)
     if table == "layers":
-        frame: pd.DataFrame = study.read(table, names, versions).select(names).to_pandas()
+        frame: pd.DataFrame = study.read(table, names, versions).to_pandas()
         return frame
-    return _frame(study, study.read(table, _needed(names), versions), names, wanted)
+    return _frame(study, lambda needed: study.read(table, needed, versions), names, wanted)
 
 
 def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresholds) -> "pd.DataFrame":
     """These columns of the rows of these cells, with the verdicts of these thresholds."""
-    rows = study.read("cells", _needed(["cell_id", *columns]), repeated=_REPEATED.intersection(columns))
-    if rows.num_rows > len(cells):
-        rows = rows.filter(among(rows["cell_id"], cells))
-    return _frame(study, rows, columns, wanted)
+
+    def read(needed: list[str]) -> "pa.Table":
+        rows = study.read("cells", needed, repeated=_REPEATED.intersection(needed))
+        if rows.num_rows > len(cells):  # the study has others besides
+            rows = study.read("cells", [*needed, *{"cell_id"}.difference(needed)])
+            rows = rows.filter(among(rows["cell_id"], cells)).select(needed)
+        return rows
+
+    return _frame(study, read, columns, wanted)
 
 
-def _frame(study: Study, rows: "pa.Table", names: Sequence[str], wanted: Thresholds) -> "pd.DataFrame":
+def _frame(
+    study: Study, read: Callable[[list[str]], "pa.Table"], names: Sequence[str], wanted: Thresholds
+) -> "pd.DataFrame":
+    def made(more: Sequence[str]) -> "pd.DataFrame":
+        columns = [*names, *(name for name in more if name not in names)]
+        # Column by column, so that a million rows are not there twice.
+        frame: pd.DataFrame = read(columns).to_pandas(split_blocks=True, self_destruct=True)
+        return frame
+
     if _JUDGED_BY.isdisjoint(names):
-        plain: pd.DataFrame = rows.select(names).to_pandas()
-        return plain
-    return _judged(rows.select(_needed(names)).to_pandas(), study, wanted)[list(names)]
+        return made([])
+    cells = made(("status", "verdict_thresholds"))
+    if _otherwise(cells, wanted).any():
+        cells = _judged(made(_TO_JUDGE), study, wanted)
+    return cells[list(names)]
 
 
 _REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}
 _JUDGED_BY = {"verdict", "verdict_layer", "verdict_thresholds"}
 _TO_JUDGE = ("cell_id", "act", "act_params", "status", "verdict", "verdict_layer", "verdict_thresholds")
-
-
-def _needed(names: Sequence[str]) -> list[str]:
-    """The columns that are read where these are wanted."""
-    more = [] if _JUDGED_BY.isdisjoint(names) else [name for name in _TO_JUDGE if name not in names]
-    return [*names, *more]
 
 
 def thresholds(path: str | Path) -> Thresholds:
@@ -86,16 +95,18 @@ def thresholds(path: str | Path) -> Thresholds:
     return DEFAULT
 
 
+def _otherwise(cells: "pd.DataFrame", wanted: Thresholds) -> "pd.Series[bool]":
+    """Which cells were judged with other thresholds."""
+    return (cells["status"] == "ok") & (cells["verdict_thresholds"].fillna("") != (wanted.text or ""))
+
+
 def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
     """The cells with the verdicts of these thresholds; only those stored with others are judged again."""
     import pandas as pd  # noqa: PLC0415
 
-    other = (cells["status"] == "ok") & (cells["verdict_thresholds"].fillna("") != (wanted.text or ""))
-    if not other.any():
-        return cells
+    other = _otherwise(cells, wanted)
     again = cells[other]
-    stored = study.read("layers", versions="all").select(["cell_id", "layer", *JUDGED])
-    layers: pd.DataFrame = stored.to_pandas()
+    layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
     layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values("layer")
     by_cell = dict(iter(layers.groupby("cell_id", sort=False)))
     shares = {spec: _flat_share(*spec) for spec in set(zip(again["act"], again["act_params"], strict=True))}

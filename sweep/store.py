@@ -135,6 +135,7 @@ class Study:
         """Add one part; it is stored when this returns."""
         with parts.writing(self.place.root):
             parts.write(self.place, name, cells, layers)
+        pa.default_memory_pool().release_unused()  # else what parts take piles up between other things
 
     def newest(self) -> float:
         """When the last part was written, in seconds of the epoch; 0 if none was."""
