@@ -186,6 +186,22 @@ def test_hydras_own_flags_keep_working(sweep_command, arguments, expected):
     assert expected in done.stdout
 
 
+def test_help_is_what_hydra_says_when_it_copies_its_store(capsys, monkeypatch):
+    from hydra.core.config_store import ConfigStore  # noqa: PLC0415
+
+    from sweep import __main__ as command_line  # noqa: PLC0415
+
+    monkeypatch.setattr(sys, "argv", ["sweep", "--help"])
+    for asked in (["--help"], ["--help", "init=torch/normal", "depth=3"], ["--hydra-help"]):
+        assert command_line._main(asked) == 0
+        ours = capsys.readouterr().out
+        with monkeypatch.context() as patch:
+            patch.delattr(ConfigStore, "__deepcopy__")
+            patch.setattr(command_line, "_share_store", lambda: None)
+            assert command_line._main(asked) == 0
+        assert capsys.readouterr().out == ours
+
+
 def test_tab_completion_of_the_console_script(tmp_path):
     script = os.path.join(os.path.dirname(sys.executable), "sweep")  # noqa: PTH118, PTH120
     done = subprocess.run(
