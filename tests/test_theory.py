@@ -296,6 +296,21 @@ def test_half_the_units_are_flat_however_small_the_signal(act):
     assert theory.predict(act, sigma_w=1e-3, depth=90)["flat"].iloc[1:].to_numpy() == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_without_weights_theory_says_what_zeros_do(name):
+    chain = kernel.Chain(initializers.get("zeros"), activations.get(name), 0.0, 3, (3,))
+    (measured,) = kernel.propagate([chain], (40, 40, 40, 40), [0], 64)
+    forward, backward = measured.of_seed(0).forward, measured.of_seed(0).backward[3]
+    predicted = theory.predict(name, sigma_w=0.0, depth=3, batch=64)
+    for column in ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat"):
+        np.testing.assert_allclose(forward[column][1:], predicted[column][1:], atol=1e-6)
+    # The gradient that comes in, and the inputs under the first layer, are drawn: 64 × 40 of each.
+    np.testing.assert_allclose(backward["delta_rms"], predicted["delta_rms"], rtol=0.1)
+    np.testing.assert_allclose(backward["grad_rms"][1:], predicted["grad_rms"][1:], rtol=0.1)
+    spread = theory.finite_width(name, 0.0, depth=3)
+    assert ((spread["std"][1:] == 0) == (predicted["rms"][1:] > 0)).all()
+
+
 WIDTH, DEPTH, BATCH = 2000, 4, 64
 
 

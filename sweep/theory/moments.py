@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import activations
-from sweep.activations import Activation, flat_within
+from sweep.activations import FLAT_SLOPE, Activation, flat_within
 from sweep.errors import RequestError, SweepError
 
 Array = NDArray[Any]
@@ -68,7 +68,10 @@ class Gaussian:
         self._flat: dict[int, list[tuple[float, float]]] = {}
 
     def at(self, scale: float) -> Means:
-        """The means at z ~ N(0, scale²); scale above 0. Raises RequestError where they do not exist."""
+        """The means at z ~ N(0, scale²). Raises RequestError where they do not exist."""
+        if scale == 0:
+            (h,), (slope,) = self._at_zero()
+            return Means(h, abs(h), abs(slope), 0.0, 0.0, np.zeros(0))
         if self.act.homogeneous:
             unit = self._at(1.0)
             return Means(unit.mean * scale, unit.rms * scale, unit.slope_rms, 1.0, 0.0, unit.structure)
@@ -84,12 +87,21 @@ class Gaussian:
 
     def flat(self, scale: float) -> float:
         """P(abs(act'(z)) < FLAT_SLOPE), z ~ N(0, scale²)."""
+        if scale == 0:
+            return float(abs(self._at_zero()[1][0]) < FLAT_SLOPE)
         octave = max(4, math.ceil(math.log2(_REACHES[0] * scale)))
         if octave not in self._flat:
             found = flat_within(self.act, 2.0**octave)
             self._flat[octave] = [(_settled(a), _settled(b)) for a, b in found]
         root = math.sqrt(2) * scale
         return sum(_normal_share(a / root, b / root) for a, b in self._flat[octave])
+
+    def _at_zero(self) -> tuple[list[float], list[float]]:
+        """act and act' at 0 itself, of which neither a scale nor the law of the homogeneous is a limit."""
+        z = np.zeros(1)
+        with np.errstate(all="ignore"):
+            h = np.asarray(self.act.f(z), dtype=np.float64)
+            return h.tolist(), np.asarray(self.act.derivative(z, h), dtype=np.float64).tolist()
 
 
 class _Same:
