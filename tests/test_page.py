@@ -196,9 +196,11 @@ def test_a_click_shows_that_networks_layers(opened_page):
 
 def test_the_map_is_walked_and_chosen_with_the_keyboard(opened_page):
     drawn(opened_page)
-    opened_page.locator('#map .square[tabindex="0"]').focus()
+    opened_page.locator("#rows").focus()
+    opened_page.keyboard.press("Tab")  # one press from the last control: the frame is no stop
     focused = "document.activeElement.getAttribute('aria-label')"
     start = opened_page.evaluate(focused)
+    assert opened_page.evaluate("document.activeElement.matches('#map .square.chosen')")
     opened_page.keyboard.press("ArrowUp")
     above = opened_page.evaluate(focused)
     assert above != start
