@@ -32,7 +32,8 @@ def main() -> int:
     seen = {row["cell_id"] for row in stored}
     planned = {row["cell_id"]: row for name in runs.names(study) for row in runs.unfinished(study, name)}
     left = [row for cell_id, row in planned.items() if cell_id not in seen]
-    show(_by_axis(stored, left, runs.PLAN_COLUMNS), f"study {study.path}", _caption(study, stored, left))
+    table, caption = _by_axis(stored, left, runs.PLAN_COLUMNS), _caption(study, stored, left)
+    show(table, f"study {study.path}", caption, spare=("planned", "left", "failed"))
     show(_runs(study), "runs", "")
     return 0
 
