@@ -13,8 +13,8 @@ from sweep.report import page
 from sweep.report.page import data
 from sweep.verdict import DEFAULT
 from tests.browser import chromium, opened
+from tests.studies import grid, stored
 from tests.test_cell import cell
-from tests.test_report import grid, stored
 
 WIDTHS = (390, 1440)
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import sweep
-from tests.test_report import grid, stored
+from tests.studies import grid, stored
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from sweep.activations import __main__ as activations_list
 from sweep.initializers import __main__ as initializers_list
 from sweep.measures import MEASURES
 from sweep.summary import condensed
+from tests.studies import INITS, grid, stored
 from tests.test_cell import cell
-from tests.test_report import INITS, grid, stored
 
 
 @pytest.mark.parametrize(
