@@ -27,6 +27,11 @@ def _main(arguments: Sequence[str]) -> int:
 
     from sweep.overrides import checked  # noqa: PLC0415
 
+    if "--version" in arguments:  # Hydra's own says Hydra's alone
+        from sweep.provenance import provenance  # noqa: PLC0415
+
+        print(f"sweep {provenance()['version']}, Hydra {hydra.__version__}")
+        return 0
     parser = get_args_parser()
     parser.prog = "sweep"
     parser.error = _refuse  # type: ignore[method-assign]

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -177,7 +178,7 @@ def test_failed_cells_are_rows_and_status_1(sweep_command, tmp_path):
         (["--help"], "does the signal survive"),
         (["--cfg", "job"], "depth: 10"),
         (["--info", "plugins"], "GridSweeper"),
-        (["--version"], "Hydra"),
+        (["--version"], f"sweep {version('sweep')}, Hydra {version('hydra-core')}\n"),
     ],
 )
 def test_hydras_own_flags_keep_working(sweep_command, arguments, expected):
