@@ -76,9 +76,17 @@ def _share_store() -> None:
 
 
 def _run_one(config: "DictConfig") -> None:
+    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
+
     from sweep.request import run_one  # noqa: PLC0415
 
-    raise SystemExit(guarded(lambda: run_one(config)))
+    def run() -> int:
+        try:
+            return run_one(config)
+        except OmegaConfBaseException as error:  # before Hydra says a line of its own
+            raise RequestError(_one_line(error)) from error
+
+    raise SystemExit(guarded(run))
 
 
 def _refuse(message: str) -> NoReturn:
@@ -97,7 +105,9 @@ def _options(group: str) -> list[str]:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(line.strip() for line in str(error).splitlines() if line.strip())
+    key = getattr(error, "full_key", None)  # OmegaConf's errors name it, and an object, on lines that follow
+    text = f"{key}: {error}".partition("\n    full_key:")[0] if key else str(error)
+    return " ".join(line.strip() for line in text.splitlines() if line.strip())
 
 
 if __name__ == "__main__":

@@ -97,6 +97,8 @@ def test_root_and_study_choose_the_place_and_nothing_else_is_written(sweep_comma
         (["--resolve"], "--resolve belongs to --cfg"),
         (["-m", "--cfg", "job"], "leave -m away"),
         (["executor=slrm"], "unknown executor 'slrm'"),
+        (["depth=${foo}"], "sweep: depth: Interpolation key 'foo' not found"),
+        (["-m", "width=8", "study=${foo}"], "sweep: study: Interpolation key 'foo' not found"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(
