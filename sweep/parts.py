@@ -139,23 +139,34 @@ def _whole(place: Place, folder: str, chosen: list[str], read: Callable[[list[st
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        broken = damaged(place, chosen, folder)
-        if not broken:
-            gone = sorted(set(chosen) - names(place))
-            if gone:
-                raise FileNotFoundError(errno.ENOENT, "tidied away meanwhile", gone[0]) from error
-            # It was not the parts: the disk, or the network.
-            raise StoreError(f"cannot read {place.root}: {_one_line(error)}") from error
-        raise DamagedError(place.root, broken) from error
+        raise _cause(place, chosen, folder, error) from error
 
 
 def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
-    """Name -> rows of layers, of some parts; FileNotFoundError where one is gone."""
+    """Name -> rows of layers, of some parts; raises as `read` does."""
     found = {}
     for name in chosen:
         path = place.full(f"layers/{name}")
-        found[name] = int(pq.read_metadata(path, filesystem=place.filesystem).num_rows)
+        try:
+            found[name] = int(pq.read_metadata(path, filesystem=place.filesystem).num_rows)
+        except FileNotFoundError:
+            raise
+        except _UNREADABLE as error:
+            if isinstance(error, OSError):  # the disk, or the network, as likely
+                raise _cause(place, [name], "layers", error) from error
+            raise DamagedError(place.root, {name: _one_line(error)}) from error
     return found
+
+
+def _cause(place: Place, chosen: list[str], folder: str, error: Exception) -> Exception:
+    """Why parts could not be read: damaged, gone, or it was not the parts but the disk, or the network."""
+    broken = damaged(place, chosen, folder)
+    if broken:
+        return DamagedError(place.root, broken)
+    gone = sorted(set(chosen) - names(place))
+    if gone:
+        return FileNotFoundError(errno.ENOENT, "tidied away meanwhile", gone[0])
+    return StoreError(f"cannot read {place.root}: {_one_line(error)}")
 
 
 def corrupted(place: Place, parts: Iterable[str]) -> dict[str, str]:

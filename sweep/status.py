@@ -32,7 +32,8 @@ def main() -> int:
     study.check_readable()
     stored = study.read("cells", ["status", *_AXES], versions="all")
     left, seconds = _left(study)
-    show(_by_axis(stored, left), f"study {study.path}", _caption(study, stored, len(left), seconds))
+    table, caption = _by_axis(stored, left), _caption(study, stored, len(left), seconds)
+    show(table, f"study {study.path}", caption, spare=("planned", "left", "failed"))
     show(_runs(study), "runs", "")
     return 0
 

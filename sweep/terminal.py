@@ -101,10 +101,11 @@ def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
     columns = ("mean", "std", "rms", "flat", "delta_std", "grad_std")
     table = Table()
     for name in ("layer", *columns):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in layers.sort_values("layer").itertuples():
         table.add_row(str(row.layer), *(number(getattr(row, name)) for name in columns))
-    show(table, title, "\n".join([*_profiles(layers), _LAYER_CAPTION]))
+    spare = ("mean", "grad_std", "flat", "rms", "delta_std")
+    show(table, title, "\n".join([*_profiles(layers), _LAYER_CAPTION]), spare)
 
 
 def _profiles(layers: "pd.DataFrame") -> Iterator[str]:
@@ -128,8 +129,9 @@ _NARROWER = ((_MOST_DEPTHS, False), (3, False), (2, False), (1, False))
 def show_grid(cells: "pd.DataFrame") -> None:
     """Final std by init × act and depth, at the greatest width, on stdout."""
     summary = by_depth(cells, _MOST_DEPTHS)
-    tables = (_grid_table(by_depth(cells, depths, spreads)) for depths, spreads in _NARROWER)
-    show(_grid_table(summary), summary.title, summary.caption, narrower=tables)
+    others = (by_depth(cells, depths, spreads) for depths, spreads in _NARROWER)
+    narrower = ((_grid_table(other), other.title) for other in others)
+    show(_grid_table(summary), summary.title, summary.caption, narrower=narrower)
     _show_answer(cells)
 
 
