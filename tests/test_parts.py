@@ -4,6 +4,7 @@ from sweep import tables
 from sweep.execute import run_task
 from sweep.store import Study
 from tests.studies import grid
+from tests.test_plan import packed
 
 
 @pytest.mark.parametrize("where", ["footer", "rows"])
