@@ -154,7 +154,7 @@ def _show_answer(cells: "pd.DataFrame") -> None:
 def _survivors(fates: Sequence[Fate]) -> str:
     named = [f"{fate.init} to depth {fate.depth}" for fate in fates[:_MOST_NAMED]]
     more = len(fates) - len(named)
-    return ", ".join(named) + (f", and {more} more" if more else "")
+    return ", ".join(named) + (f", and {more:,} more" if more else "")
 
 
 def _death(fate: Fate) -> str:
