@@ -5,13 +5,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sweep import activations, check
 from sweep.blocks import Cells
 from sweep.errors import SweepError, unknown
 from sweep.parts import SCHEMAS
 from sweep.store import Study
 from sweep.stored import among
-from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdict
+from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +83,7 @@ def _frame(
 
 _REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}
 _JUDGED_BY = {"verdict", "verdict_layer", "verdict_thresholds"}
-_TO_JUDGE = ("cell_id", "act", "act_params", "status", "verdict", "verdict_layer", "verdict_thresholds")
+_TO_JUDGE = ("cell_id", "act", "act_params", "depth", "status", *sorted(_JUDGED_BY))
 
 
 def thresholds(path: str | Path) -> Thresholds:
@@ -102,26 +104,22 @@ def _otherwise(cells: "pd.DataFrame", wanted: Thresholds) -> "pd.Series[bool]":
 
 def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
     """The cells with the verdicts of these thresholds; only those stored with others are judged again."""
-    import pandas as pd  # noqa: PLC0415
-
     other = _otherwise(cells, wanted)
-    again = cells[other]
+    again = cells[other].sort_values("cell_id")
     layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
-    layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values("layer")
-    by_cell = dict(iter(layers.groupby("cell_id", sort=False)))
-    shares = {spec: _flat_share(*spec) for spec in set(zip(again["act"], again["act_params"], strict=True))}
-    words, since = [], []
-    for cell_id, act, params in zip(again["cell_id"], again["act"], again["act_params"], strict=True):
-        columns = {name: by_cell[cell_id][name].to_numpy(float) for name in JUDGED}
-        word, layer = verdict(columns, shares[act, params], wanted)
-        words.append(word)
-        since.append(layer)
+    layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values(["cell_id", "layer"])
+    columns = {name: layers[name].to_numpy(float) for name in JUDGED}
+    starts = np.cumsum(again["depth"] + 1).to_numpy() - (again["depth"] + 1).to_numpy()
+    words, since = np.empty(len(again), object), np.empty(len(again))
+    groups: dict[Any, Any] = again.groupby(["depth", "act", "act_params"]).indices
+    for (depth, act, params), places in groups.items():
+        rows = starts[places][:, None] + np.arange(depth + 1)
+        own = {name: values[rows] for name, values in columns.items()}
+        words[places], since[places] = verdicts(own, _flat_share(act, params), wanted)
     cells = cells.copy()
-    cells.loc[other, "verdict"] = words
-    cells.loc[other, "verdict_layer"] = pd.array(since, dtype="Float64").to_numpy(
-        float, na_value=float("nan")
-    )
-    cells.loc[other, "verdict_thresholds"] = wanted.text
+    cells.loc[again.index, "verdict"] = words
+    cells.loc[again.index, "verdict_layer"] = since
+    cells.loc[again.index, "verdict_thresholds"] = wanted.text
     return cells
 
 
