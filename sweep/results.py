@@ -109,7 +109,8 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
     layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values(["cell_id", "layer"])
     columns = {name: layers[name].to_numpy(float) for name in JUDGED}
-    starts = np.cumsum(again["depth"] + 1).to_numpy() - (again["depth"] + 1).to_numpy()
+    sizes = again["depth"].to_numpy(int) + 1
+    starts = np.cumsum(sizes) - sizes
     words, since = np.empty(len(again), object), np.empty(len(again))
     groups: dict[Any, Any] = again.groupby(["depth", "act", "act_params"]).indices
     for (depth, act, params), places in groups.items():
