@@ -46,8 +46,7 @@ def load(
         if name not in SCHEMAS[table].names:
             raise unknown(f"column of {table}", name, SCHEMAS[table].names)
     if table == "layers":
-        frame: pd.DataFrame = study.read(table, names, versions).to_pandas()
-        return frame
+        return _as_frame(study.read(table, names, versions))
     return _frame(study, lambda needed: study.read(table, needed, versions), names, wanted)
 
 
@@ -68,10 +67,7 @@ def _frame(
     study: Study, read: Callable[[list[str]], "pa.Table"], names: Sequence[str], wanted: Thresholds
 ) -> "pd.DataFrame":
     def made(more: Sequence[str]) -> "pd.DataFrame":
-        columns = [*names, *(name for name in more if name not in names)]
-        # Column by column, so that a million rows are not there twice.
-        frame: pd.DataFrame = read(columns).to_pandas(split_blocks=True, self_destruct=True)
-        return frame
+        return _as_frame(read([*names, *(name for name in more if name not in names)]))
 
     if _JUDGED_BY.isdisjoint(names):
         return made([])
@@ -79,6 +75,12 @@ def _frame(
     if _otherwise(cells, wanted).any():
         cells = _judged(made(_TO_JUDGE), study, wanted)
     return cells[list(names)]
+
+
+def _as_frame(rows: "pa.Table") -> "pd.DataFrame":
+    """The rows, which are used up: column by column, so that millions of them are not there twice."""
+    frame: pd.DataFrame = rows.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 _REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}

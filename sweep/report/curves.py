@@ -96,7 +96,7 @@ def by_layer(
         for one in wanted:
             values = merged[one.name].astype(float)
             if one.geometric:
-                logs = values.clip(1e-300, 1e300).map(np.log)
+                logs = pd.Series(np.log(values.clip(1e-300, 1e300)), values.index)
                 curves[one.name] = logs.groupby(merged["group"]).mean().map(np.exp)
             else:
                 curves[one.name] = values.groupby(merged["group"]).mean()
