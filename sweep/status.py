@@ -67,6 +67,7 @@ def _by_axis(stored: list[dict[str, Any]], left: list[dict[str, Any]], axes: tup
 
 def _caption(study: "Study", stored: list[dict[str, Any]], left: list[dict[str, Any]]) -> str:
     from sweep import estimate, runs  # noqa: PLC0415
+    from sweep.cluster import jobs  # noqa: PLC0415
 
     alive = runs.living(study)
     lines = [f"running: {', '.join(alive)}"] if alive else []
@@ -80,6 +81,8 @@ def _caption(study: "Study", stored: list[dict[str, Any]], left: list[dict[str, 
     failed = sum(row["status"] == "failed" for row in stored)
     if failed:
         lines.append(f"{estimate.counted(failed)} failed: the same command computes them again")
+    if not study.remote:
+        lines += jobs.told(study, bool(left))
     return "\n".join(lines)
 
 
@@ -108,7 +111,7 @@ def _runs(study: "Study") -> "Table":
     return table
 
 
-_WORDS = {0: "well", 1: "with failures", 130: "interrupted", 143: "terminated"}
+_WORDS = {0: "well", 1: "with failures", 2: "refused", 130: "interrupted", 143: "terminated"}
 
 
 if __name__ == "__main__":

@@ -29,13 +29,13 @@ class Commands:
     def __init__(self, folder, environment):
         self.folder = folder
         # Users' functions are found where the tests are, whatever the working directory.
-        self._environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        self.environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
 
     def start(self, *arguments, **environment):
         return subprocess.Popen(
             [sys.executable, "-m", "sweep", *arguments],
             cwd=self.folder,
-            env=self._environment | environment,
+            env=self.environment | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

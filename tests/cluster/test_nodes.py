@@ -1,0 +1,178 @@
+"""A real Slurm of two nodes, that fail, that see another file system, whose controller loses its memory."""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from sweep.cluster import marker, squeue
+from tests.cluster.conftest import Commands, ended, slow
+from tests.cluster.daemons import Slurm, until
+from tests.cluster.test_slurm import SUBMIT, WAIT, begun, job_of
+
+GRID = ("-m", "grid=smoke", "depth=2", "width=8", "batch=20", "report=false")
+# Below the working directory of whoever asks: the one path that is another folder for another process,
+# without any privilege. The node's processes work in its own disk, the command where it was started.
+ROOT = "root=/proc/self/cwd/outputs"
+UNSEEN = r"node far does not see /\S+/outputs/smoke as this machine does .*choose a root=… .*shard=k/n"
+
+
+@pytest.fixture(scope="module")
+def pair():
+    if missing := Slurm.missing():
+        pytest.skip(f"no Slurm here: {', '.join(missing)} not installed")
+    pytest.importorskip("submitit")
+    with Slurm.in_a_folder("near", "far") as running:
+        yield running
+    assert running.left_behind() == {}
+
+
+@pytest.fixture
+def far(pair):
+    """Start the second node for a test."""
+    yield lambda **options: pair.start_node("far", **options)
+    pair.kill_node("far")
+    pair.ask("scontrol", "update", "nodename=far", "state=down", "reason=lost")
+
+
+@contextlib.contextmanager
+def busy(slurm, node):
+    """No element starts on the node before the block has ended."""
+    held = ("--exclusive", "--output=/dev/null", "--chdir=/", "--wrap=sleep 600")
+    job = slurm.ask("sbatch", "--parsable", f"--partition={node}", *held)
+    until(lambda: slurm.ask("squeue", "--noheader", f"--jobs={job}", "--format=%T") == "RUNNING", "the hold")
+    try:
+        yield
+    finally:
+        slurm.ask("scancel", job)
+
+
+class Apart:
+    """A command in one folder, and a node on whose own disk the folder of that name is another one."""
+
+    def __init__(self, folder, slurm):
+        self.here, self.moved, self.disk = (folder / name for name in ("here", "moved", "disk"))
+        self.here.mkdir()
+        self.disk.mkdir()
+        self.commands = Commands(self.here, slurm.environment)
+
+    def part(self, copied):
+        """The command's folder keeps its files under another name; by its own there is the node's disk."""
+        job = job_of(self.commands, "smoke")
+        self.here.rename(self.moved)
+        self.commands.folder = self.moved
+        self.here.symlink_to(self.disk)
+        if copied:
+            others = shutil.ignore_patterns(".*")  # which the command may be about to rename
+            shutil.copytree(self.moved / "outputs", self.disk / "outputs", ignore=others)
+            (file,) = self.disk.glob("outputs/smoke/runs/*/slurm/marker")
+            file.write_text("of another run\n", encoding="utf-8")
+        return job
+
+    def status(self):
+        """What `python -m sweep.status` says above its table of runs, in one line."""
+        command = [sys.executable, "-m", "sweep.status", "outputs/smoke"]
+        done = subprocess.run(
+            command, cwd=self.moved, env=self.commands.environment, capture_output=True, text=True,
+            timeout=60, check=True,
+        )  # fmt: skip
+        return " ".join(done.stdout.partition("\nruns\n")[0].split())
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["no such folder", "another folder"])
+def test_a_node_that_does_not_see_the_root_is_named_and_nothing_waits(pair, far, tmp_path, copied):
+    apart = Apart(tmp_path, pair)
+    far(cwd=apart.disk)
+    with busy(pair, "far"):
+        process = apart.commands.start(*GRID, *WAIT, "executor.partition=far", "executor.max_jobs=8", ROOT)
+        job = apart.part(copied)
+    refused = ended(process)
+    assert refused.returncode == 2, refused.stderr
+    assert re.search(rf"^sweep: {UNSEEN}; job {job} is cancelled", refused.stderr.splitlines()[-1])
+    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end", 20)
+    files = [path.relative_to(apart.moved) for path in apart.moved.glob("outputs/*/**/*") if path.is_file()]
+    assert {path.parts[2] for path in files} == {"runs", "study.json"}
+    assert not list(apart.disk.rglob("started-*")), "nothing was computed there"
+    logs = "".join(path.read_text() for path in apart.disk.rglob("*_log.err"))
+    assert ("this node does not see" in logs) == copied
+
+
+def test_without_waiting_the_status_and_the_next_command_name_a_node_that_does_not_see_the_root(
+    pair, far, tmp_path
+):
+    apart = Apart(tmp_path, pair)
+    far(cwd=apart.disk)
+    with busy(pair, "far"):
+        submitted = apart.commands(*GRID, *SUBMIT, "executor.partition=far", ROOT)
+        assert "how far it is: python -m sweep.status /proc/self/cwd/outputs/smoke" in submitted.stderr
+        job = apart.part(copied=True)
+        assert f"job {job}: 8 pending; 0 of 8 have begun" in apart.status()
+    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end", 20)
+    assert re.search(rf"8 cells left.* job {job}: 8 failed; {UNSEEN}", apart.status())
+
+    finished = apart.commands(*GRID, *WAIT, "executor.partition=near", "executor.max_jobs=1", "root=outputs")
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(rf"an earlier command's job {job}: 8 failed; {UNSEEN}", finished.stderr)
+    assert len(apart.commands.table()) == 8
+    assert "job" not in apart.status()
+
+
+def test_what_a_lost_node_computed_is_requeued_or_finished_by_the_same_command(pair, far, tmp_path):
+    far()
+    commands = Commands(tmp_path, pair.environment)
+    wide = [word.replace("cores=1", "cores=2") for word in WAIT]  # two elements fill a node
+    with busy(pair, "near"):
+        process = commands.start(*slow(4, "lost"), *wide, "executor.max_jobs=2", SLOW="0.02")
+        job = job_of(commands, "lost")
+        until(lambda: begun(commands, "lost") == {0, 1}, "two elements")
+        pair.ask("scontrol", "update", f"jobid={job}_1", "requeue=0")
+        pair.kill_node("far")
+        pair.ask("scontrol", "update", "nodename=far", "state=down", "reason=lost")  # as SlurmdTimeout does
+    hurt = ended(process)
+    assert hurt.returncode == 1, hurt.stderr
+    assert re.search(rf"job {job}: (1 completed, 1 node fail|1 node fail, 1 completed) ", hurt.stderr), (
+        hurt.stderr
+    )
+    said = re.search(r"(\d+) cells are stored, (\d+) are left; finish: python -m sweep -m", hurt.stderr)
+    assert (int(said[1]), int(said[2])) == (2, 2), "what was requeued went on elsewhere"
+
+    finished = commands(*slow(4, "lost"), *WAIT, "executor.max_jobs=1")
+    assert finished.returncode == 0, finished.stderr
+    assert "2 stored already, 2 to compute" in finished.stderr
+    assert len(commands.table("lost")) == 4
+
+
+def test_a_job_that_slurmctld_forgets_is_noticed_and_the_same_command_finishes(pair, tmp_path):
+    commands = Commands(tmp_path, pair.environment)
+    process = commands.start(*GRID, *WAIT, "executor.max_jobs=1", "executor.setup=[sleep 1]")
+    job = job_of(commands, "smoke")
+    pair.kill_controller()
+    shutil.rmtree(pair.folder / "state")  # killed before it wrote anything, and started with nothing
+    (pair.folder / "state").mkdir(mode=0o700)
+    pair.start_controller()
+    forgotten = ended(process, 60)
+    assert forgotten.returncode == 1, forgotten.stderr
+    assert re.search(rf"job {job}: no longer in the queue; .* Slurm has forgotten them", forgotten.stderr)
+    assert "0 cells are stored, 8 are left; finish: python -m sweep -m" in forgotten.stderr
+    finished = commands(*GRID, *WAIT, "executor.max_jobs=1")
+    assert finished.returncode == 0, finished.stderr
+    assert len(commands.table()) == 8
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [("16896", (66, 0)), ("66:0", (66, 0)), ("4021", (15, 53)), ("0:53", (0, 53)), ("", (0, 0))],
+)
+def test_an_ending_is_read_as_any_version_of_slurm_writes_it(code, ending):
+    assert squeue._ending(code) == ending
+
+
+def test_many_nodes_that_do_not_see_the_root_are_counted(tmp_path):
+    nodes = marker.blind(
+        [squeue.Element("FAILED", "", f"n{number}", 66) for number in range(6)]
+        + [squeue.Element("FAILED", "", "own", 1), squeue.Element("COMPLETED", "", "well")]
+    )
+    assert marker.described(nodes, tmp_path).startswith("nodes n0, n1, n2 and 3 more do not see")
