@@ -98,21 +98,21 @@ def _run(
     options: Any,
     at_work: Mapping[Job, set[str]],
 ) -> int | None:
-    at = list(at_work)
+    followed = list(at_work)
     busy = {cell_id for ids in at_work.values() for cell_id in ids}
-    for earlier in at:
+    for earlier in followed:
         terminal.say(f"job {earlier.id} of an earlier command is still at work on this study")
     fresh = [cell for cell in cells if cell.id not in busy]
     if fresh:
         folder = study.path.absolute() / "runs" / made.name / "slurm"
         job = submit(fresh, settings, folder, study.path.name, local, options)
-        at.append(job)
+        followed.append(job)
         terminal.say(
             f"job {job.id}: {job.count} {'element' if job.count == 1 else 'elements'} of {settings.cores} "
             f"{'core' if settings.cores == 1 else 'cores'} and at most {_minutes(settings)} min; "
             f"{len(fresh):,} cells (logs: {folder})"
         )
-    numbers = ",".join(job.id for job in at)
+    numbers = ",".join(job.id for job in followed)
     made.log.info("Slurm jobs: %s", numbers)
     hints = (
         f"follow: squeue -j {numbers}; how far it is: python -m sweep.status {study.path}; "
@@ -124,7 +124,7 @@ def _run(
     each = shards.seconds_of(cells) / len(cells)
     try:
         with terminal.progress(len(cells), each * len(cells)) as progress:
-            said = jobs.follow(at, study, cells, lambda more: progress.advance(more, more * each))
+            said = jobs.follow(followed, study, cells, lambda more: progress.advance(more, more * each))
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
         word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
         terminal.say(f"{word}: the job goes on; {hints}")

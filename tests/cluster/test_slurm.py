@@ -68,10 +68,8 @@ def test_without_waiting_the_command_says_how_to_follow_and_the_same_command_fol
     done = on_slurm(*arguments, *SUBMIT, "executor.max_jobs=2", SLOW="0.04")
     assert done.returncode == 0, done.stderr
     job = job_of(on_slurm, "followed")
-    assert (
-        f"follow: squeue -j {job}; cancel: scancel {job}; result: python -m sweep -m grid=smoke"
-        in done.stderr
-    )
+    follow = f"follow: squeue -j {job}; how far it is: python -m sweep.status outputs/followed"
+    assert f"{follow}; cancel: scancel {job}; result: python -m sweep -m grid=smoke" in done.stderr
     assert slurm.ask("squeue", "--noheader", f"--jobs={job}"), "it did not wait for the job"
 
     following = on_slurm.start(*arguments, *WAIT)
