@@ -12,7 +12,7 @@ import pytest
 
 from sweep import plan, verdict
 from sweep.errors import RequestError
-from tests.cluster.conftest import GRID, ended, slow
+from tests.cluster.conftest import GRID, assert_equal, ended, slow
 from tests.cluster.daemons import Dask, processes, until
 from tests.test_plan import grid
 
@@ -37,12 +37,10 @@ def two(dask):
     return dask
 
 
-def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(
-    two, commands, local_table
-):
+def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(two, commands, local):
     done = commands(*GRID, *executor(two))
     assert done.returncode == 0, done.stderr
-    pd.testing.assert_frame_equal(commands.table(), local_table, rtol=1e-5, atol=1e-6)
+    assert_equal(commands, local)
     assert all("-d" in path.stem for path in parts(commands, "smoke")), "the driver has stored nothing"
     assert "all stored already: nothing to compute" in commands(*GRID, *executor(two)).stderr
 
