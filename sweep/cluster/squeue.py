@@ -82,7 +82,8 @@ def described(elements: Mapping[int, Element]) -> str:
         f"waiting ({element.reason})" if element.stuck else element.state.lower().replace("_", " ")
         for element in elements.values()
     )
-    return ", ".join(f"{count} {state}" for state, count in states.most_common())
+    ordered = sorted(states.items(), key=lambda one: (-one[1], one[0]))
+    return ", ".join(f"{count} {state}" for state, count in ordered)
 
 
 def largest_array() -> int | None:
