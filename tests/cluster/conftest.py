@@ -17,10 +17,11 @@ GRID = (
 
 def slow(cells, study, *arguments):
     """A grid whose cells take 40 times the environment's SLOW, in tasks of a few cells."""
+    named = {argument.partition("=")[0] for argument in arguments}
+    large = [size for size in ("depth=40", "width=512", "batch=200") if size.partition("=")[0] not in named]
     return (
         "-m", "grid=smoke", "init=custom", "init.function=tests.cluster.users.slow", *arguments, "act=tanh",
-        f"init.kwargs.number=range(0,{cells})", "depth=40", "width=512", "batch=200", "seed=0",
-        "report=false", f"study={study}",
+        f"init.kwargs.number=range(0,{cells})", *large, "seed=0", "report=false", f"study={study}",
     )  # fmt: skip
 
 
