@@ -97,16 +97,21 @@ def _submitted(study: Study) -> Iterator[Job]:
 
 
 def follow(
-    jobs: Sequence[Job], study: Study, cells: Sequence[Cell], advance: Callable[[int], None]
+    jobs: Sequence[Job],
+    study: Study,
+    cells: Sequence[Cell],
+    advance: Callable[[int], None],
+    overwrite: bool = False,
 ) -> str | None:
     """Wait until the jobs have stored the cells; None then, else what became of them, in a line.
 
-    advance: told how many cells more are stored. The wait ends when Slurm no longer has an element
-    that could compute anything, or has not been heard of for long while nothing more was stored.
+    advance: told how many cells more are stored. overwrite: what is stored is stored once more. The
+    wait ends when Slurm no longer has an element that could compute anything, or has not been heard of for
+    long while nothing more was stored.
     Raises RequestError where the nodes do not see the study, and cancels the jobs.
     """
-    before = _makers(study)
-    wanted = {cell.id: before.get(cell.id) for cell in cells}
+    wanted = _wanted(study, cells, overwrite)
+    advance(len(cells) - len(wanted))
     known: dict[str, dict[int, squeue.Element]] = {job.id: {} for job in jobs}
     heard = progressed = time.monotonic()
     blind_since: float | None = None
@@ -156,6 +161,17 @@ def _clear(known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
     for job, found in known.items():
         if any(one.state == "PENDING" for one in found.values()):
             squeue.ask("scancel", "--state=PENDING", job)
+
+
+def _wanted(study: Study, cells: Sequence[Cell], overwrite: bool) -> dict[str, str | None]:
+    """cell_id -> the run that stored it before: as failed, or to be overwritten; None if none has.
+
+    An earlier command's job may have stored some since they were found to be missing.
+    """
+    rows = study.read("cells", ["cell_id", "run_id", "status"]).to_pylist()
+    before = {row["cell_id"]: row["run_id"] for row in rows}
+    stored = set() if overwrite else {row["cell_id"] for row in rows if row["status"] == "ok"}
+    return {cell.id: before.get(cell.id) for cell in cells if cell.id not in stored}
 
 
 def _makers(study: Study) -> dict[str, str]:

@@ -124,7 +124,9 @@ def _run(
     each = shards.seconds_of(cells) / len(cells)
     try:
         with terminal.progress(len(cells), each * len(cells)) as progress:
-            said = jobs.follow(followed, study, cells, lambda more: progress.advance(more, more * each))
+            said = jobs.follow(
+                followed, study, cells, lambda more: progress.advance(more, more * each), options.overwrite
+            )
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
         word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
         terminal.say(f"{word}: the job goes on; {hints}")

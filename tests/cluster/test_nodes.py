@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import pyarrow as pa
 import pytest
 
 from sweep.cluster import element, jobs, marker, squeue
@@ -176,7 +177,7 @@ def follow(tmp_path, monkeypatch):
             element.started(folder, number).touch()
         answers = iter(looks)
         monkeypatch.setattr(squeue, "elements", lambda _: dict(enumerate(next(answers))))
-        cells = grid(depths=(2,), widths=(8,), batch=20)
+        cells = grid(inits=("xavier",), depths=(2,), widths=(8,), seeds=(0,), batch=20)
         return jobs.follow([jobs.Job("7", 2, folder)], study, cells, lambda _: None), asked
 
     return run
@@ -196,6 +197,13 @@ def test_what_was_lost_with_a_node_is_said_where_it_is_not_to_be_requeued(follow
     lost = squeue.Element("NODE_FAIL", "NodeDown", "far")
     said, _ = follow((RUNNING, RUNNING), (COMPLETED, lost), begun=[0, 1])
     assert said.startswith("job 7: 1 completed, 1 node fail (logs: ")
+
+
+def test_cells_that_a_job_stores_before_it_is_followed_are_not_waited_for(follow, monkeypatch):
+    (cell, *_) = grid(depths=(2,), widths=(8,), batch=20)
+    rows = {"cell_id": [cell.id], "run_id": ["b"], "status": ["ok"]}
+    monkeypatch.setattr(Study, "read", lambda *_: pa.table(rows))
+    assert follow((RUNNING, RUNNING), begun=[0, 1]) == (None, [])
 
 
 def test_an_element_that_runs_gets_some_time_to_begin(follow, monkeypatch):
