@@ -24,7 +24,8 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from sweep import execute, plan, tables
-from sweep.cell import Cell
+from sweep.blocks import Block, Cells
+from sweep.cell import Spec
 from sweep.predicted import predicted
 from sweep.store import Study
 
@@ -42,12 +43,15 @@ TINY = {"inits": ("xavier", "kaiming"), "depths": (2, 5), "widths": (8, 16)}
 TINY_SEEDS, TINY_BATCH = 625, 100
 
 
-def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward: bool) -> list[Cell]:
+def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward: bool) -> Cells:
+    """The grid that `wanted` lists, (init, act, depth, width, seed) by cell, as the command line makes it."""
     common = {"widths": None, "bias_std": 0.0, "batch": batch, "dtype": "float32", "backward": backward}
-    return [
-        Cell.of({"init": {"name": i}, "act": {"name": a}, "depth": d, "width": w, "seed": s} | common)
-        for i, a, d, w, s in wanted
+    networks = dict.fromkeys(one[:4] for one in wanted)
+    found = [
+        Spec.of({"init": {"name": i}, "act": {"name": a}, "depth": d, "width": w} | common)
+        for i, a, d, w in networks
     ]
+    return Cells((Block(tuple(found), tuple(dict.fromkeys(seed for *_, seed in wanted))),))
 
 
 def ours(wanted: Sequence[Any], batch: int, backward: bool) -> None:

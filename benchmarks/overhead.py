@@ -15,7 +15,8 @@ from distributed import LocalCluster
 from rich.console import Console
 
 from sweep import execute, plan
-from sweep.cell import Cell
+from sweep.blocks import Block, Cells
+from sweep.cell import Spec
 from sweep.cluster import dask
 from sweep.cluster.settings import Dask
 
@@ -23,10 +24,10 @@ COUNT, SECONDS = 2000, 0.005
 _COMMON = {"init": {"name": "xavier"}, "act": {"name": "tanh"}, "widths": None, "bias_std": 0.0}
 
 
-def cells(count: int, depth: int) -> list[Cell]:
+def cells(count: int, depth: int) -> Cells:
     """Cells that differ in what they draw, so that each is work of its own."""
     common = _COMMON | {"depth": depth, "width": 128, "batch": 500, "dtype": "float32", "backward": True}
-    return [Cell.of(common | {"seed": seed}) for seed in range(count)]
+    return Cells((Block((Spec.of(common),), tuple(range(count))),))
 
 
 def seconds(tasks: list[plan.Task], workers: int, settings: Dask | None) -> float:
@@ -37,8 +38,8 @@ def seconds(tasks: list[plan.Task], workers: int, settings: Dask | None) -> floa
         if settings
         else execute.run(tasks, "local", workers, False)
     )
-    done = sum(len(result.cells) for result in results)
-    assert done == sum(len(task.cells) for task in tasks)
+    done = sum(map(len, results))
+    assert done == sum(map(len, tasks))
     return time.perf_counter() - start
 
 

@@ -22,22 +22,23 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep import execute, plan, shards
-from sweep.cell import Cell
+from sweep.blocks import Block, Cells
+from sweep.cell import Spec
 
 PER_SEED = 8  # cells: two inits, two activations, two depths
 AXES = ("init=xavier,kaiming", "act=tanh,relu", "depth=2,4", "width=8", "batch=64")
 COMMON = {"widths": None, "width": 8, "bias_std": 0.0, "batch": 64, "dtype": "float32", "backward": True}
 
 
-def cells(count: int) -> list[Cell]:
+def cells(count: int) -> Cells:
     """The same cells in Python."""
-    return [
-        Cell.of({"init": {"name": init}, "act": {"name": act}, "depth": depth, "seed": seed} | COMMON)
-        for seed in range(count // PER_SEED)
+    found = [
+        Spec.of({"init": {"name": init}, "act": {"name": act}, "depth": depth} | COMMON)
         for init in ("xavier", "kaiming")
         for act in ("tanh", "relu")
         for depth in (2, 4)
     ]
+    return Cells((Block(tuple(found), tuple(range(count // PER_SEED))),))
 
 
 def measured(job: Callable[[], object]) -> float:
@@ -48,16 +49,14 @@ def measured(job: Callable[[], object]) -> float:
 
 
 def in_memory(count: int) -> dict[str, float]:
-    """What making, packing and sharing the cells takes, in a fresh process."""
+    """What naming, packing and sharing the cells takes, in a fresh process."""
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    made: list[Cell] = []
-    making = measured(lambda: made.extend(cells(count)))
-    held = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+    made = cells(count)
     return {
-        "cells_seconds": making,
-        "cells_bytes": held,
+        "ids_seconds": measured(lambda: [block.digests() for block in made.blocks]),
         "tasks_seconds": measured(lambda: plan.tasks(made, execute.workers(-1))),
         "shares_seconds": measured(lambda: shards.shares(made, 32)),
+        "planning_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024,
     }
 
 

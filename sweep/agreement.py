@@ -5,9 +5,10 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweep import activations, initializers
 from sweep.activations import Activation
@@ -50,8 +51,7 @@ def agreement(cells: "pd.DataFrame", most: int | None = None) -> Agreement:
     most: look at so many specs at most, evenly spread over the frame.
     """
     if most is not None and len(cells):
-        keys = cells[list(_SPEC)].astype({"widths": str})
-        spec = keys.groupby(list(_SPEC), sort=False, dropna=False).ngroup().to_numpy()
+        spec = _specs(cells)
         cells = cells[np.isin(spec, np.linspace(0, spec.max(), most).round())]
     distance = deviations(cells).dropna().abs()
     return Agreement(len(distance), int((distance <= SPREADS).sum()))
@@ -67,17 +67,31 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     import pandas as pd  # noqa: PLC0415
 
     rms, theory = cells["rms"].to_numpy(float), cells["theory_rms"].to_numpy(float)
-    found = np.full(len(cells), math.nan)
     with np.errstate(all="ignore"):
         logs = 2 * np.log(rms / theory)
-    specs = zip(*(cells[name] for name in _SPEC), strict=True)
-    for row, (init, init_params, act, act_params, depth, width, widths, bias_std, batch) in enumerate(specs):
-        if math.isfinite(logs[row]) and act != activations.CUSTOM:
+    logs[~np.isfinite(logs)] = math.nan
+    spec = _specs(cells)
+    known = np.unique(spec[~np.isnan(logs)])
+    shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
+    first = cells.iloc[np.unique(spec, return_index=True)[1]]
+    columns = [first[name].iloc[known] for name in _SPEC]
+    for number, one in zip(known, zip(*columns, strict=True), strict=True):
+        init, init_params, act, act_params, depth, width, widths, bias_std, batch = one
+        if act != activations.CUSTOM:
             tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
             profile = tapered or (int(width),) * (int(depth) + 1)
             shift, std = _strayed(init, init_params, act, act_params, profile, float(bias_std), int(batch))
-            found[row] = (logs[row] - shift) / max(std, _LEAST_SPREAD)
-    return pd.Series(found, cells.index)
+            shifts[number], spreads[number] = shift, max(std, _LEAST_SPREAD)
+    return pd.Series((logs - shifts[spec]) / spreads[spec], cells.index)
+
+
+def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
+    """By row: the number of its spec."""
+    keys = cells[list(_SPEC)]
+    if keys["widths"].notna().any():
+        keys = keys.assign(widths=keys["widths"].map(str))
+    numbers: NDArray[Any] = keys.groupby(list(_SPEC), sort=False, dropna=False).ngroup().to_numpy()
+    return numbers
 
 
 @lru_cache(maxsize=4096)

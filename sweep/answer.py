@@ -2,15 +2,17 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
 
 from sweep.labels import SETTINGS, acts, short
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST_NAMED = 6  # schemes of one act by name; the table has them all
+MOST_NAMED = 6  # schemes of one act by name; the table has them all
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,33 @@ class Answer:
     survivors: list[Fate]
     limited: list[Fate]
     casualties: list[Fate]
-    more: int
+
+    @property
+    def more(self) -> int:
+        """How many are left where MOST_NAMED of each kind are named."""
+        return sum(max(0, len(kind) - MOST_NAMED) for kind in (self.survivors, self.limited, self.casualties))
 
 
 def answers(rows: "pd.DataFrame") -> list[Answer]:
     """An answer per act. rows: of `condensed`, with the layer of the verdict."""
+    schemes: dict[str, dict[str, list[_Row]]] = {act: {} for act in acts(rows)}
+    names = (rows["init_label"] + " " + _settings(rows)).str.strip()
+    columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer"))
+    for name, act, *row in zip(names, *columns, strict=True):
+        schemes[act].setdefault(name, []).append(_Row(*row))
     found = []
-    named = rows.assign(scheme=(rows["init_label"] + " " + _settings(rows)).str.strip())
-    for act in acts(rows):
-        own = named[named["act_label"] == act]
-        fates = [_fate(str(name), group) for name, group in own.groupby("scheme", sort=False)]
-        groups = (
-            [fate for fate in fates if fate.word is None],
-            sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0)),
-            [fate for fate in fates if fate.word and not fate.depth],
-        )
-        more = sum(max(0, len(group) - _MOST_NAMED) for group in groups)
-        survivors, limited, casualties = (group[:_MOST_NAMED] for group in groups)
-        found.append(Answer(act, survivors, limited, casualties, more))
+    for act, own in schemes.items():
+        fates = [_fate(name, group) for name, group in own.items()]
+        limited = sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0))
+        survivors = [fate for fate in fates if fate.word is None]
+        found.append(Answer(act, survivors, limited, [f for f in fates if f.word and not f.depth]))
     return found
+
+
+class _Row(NamedTuple):
+    depth: int
+    verdict: str
+    layer: float
 
 
 def _settings(rows: "pd.DataFrame") -> "pd.Series[str]":
@@ -65,17 +75,15 @@ def _settings(rows: "pd.DataFrame") -> "pd.Series[str]":
     return texts.str.strip()
 
 
-def _fate(name: str, group: "pd.DataFrame") -> Fate:
-    healthy = (group["verdict"] == "healthy").groupby(group["depth"]).all().sort_index()
-    lost = healthy.index[~healthy]
-    if not len(lost):
-        return Fate(name, int(healthy.index[-1]), None, None)
-    below = healthy.index[healthy.index < lost[0]]
-    dead = group[(group["verdict"] != "healthy") & (group["depth"] == lost[0])]
-    word = Counter(dead["verdict"]).most_common(1)[0][0]
-    layer = dead.loc[dead["verdict"] == word, "value:verdict_layer"].median()
-    since = None if math.isnan(layer) else int(layer)
-    return Fate(name, int(below[-1]) if len(below) else None, word, since)
+def _fate(name: str, rows: Sequence[_Row]) -> Fate:
+    lost = min((row.depth for row in rows if row.verdict != "healthy"), default=None)
+    if lost is None:
+        return Fate(name, int(max(row.depth for row in rows)), None, None)
+    below = [row.depth for row in rows if row.depth < lost]
+    dead = [row for row in rows if row.depth == lost and row.verdict != "healthy"]
+    word = Counter(row.verdict for row in dead).most_common(1)[0][0]
+    layers = [row.layer for row in dead if row.verdict == word and not math.isnan(row.layer)]
+    return Fate(name, int(max(below)) if below else None, word, int(median(layers)) if layers else None)
 
 
 def counts(rows: "pd.DataFrame") -> str:

@@ -1,9 +1,9 @@
-"""A cell: one fully specified experiment, a frozen value with a content-addressed identity."""
+"""A cell: one fully specified experiment, a frozen value with a content-addressed identity; and its spec."""
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from typing import Any
 
@@ -14,16 +14,15 @@ from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION
 
 DTYPES = ("float32", "float64")
+ID_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One network, its inputs and what is measured of it.
+class Spec:
+    """A cell but for its seed: what is asked of every seed alike.
 
     init_params, act_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
     depth and (last) width it then determines; None where all layers are `width` wide.
-    id: a hash of everything that changes the cell's numbers; equal cells are one cell.
-    Raises RequestError where a value breaks its rule.
     """
 
     init: str
@@ -33,27 +32,17 @@ class Cell:
     depth: int
     width: int
     widths: tuple[int, ...] | None
-    seed: int
     bias_std: float
     batch: int
     dtype: str
     backward: bool
-    id: str = field(init=False, compare=False)
-
-    def __post_init__(self) -> None:
-        identity = (
-            f"{self.init}\0{self.init_params}\0{self.act}\0{self.act_params}\0"
-            f"{self.widths or (self.depth, self.width)}\0{self.seed}\0{self.bias_std!r}\0{self.batch}\0"
-            f"{self.dtype}\0{self.backward}\0{KERNEL_VERSION}"
-        )
-        digest = hashlib.blake2b(identity.encode(), digest_size=16).hexdigest()
-        object.__setattr__(self, "id", digest)
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "Cell":
-        """The cell of plain values: `init` and `act` as {name, parameters …}, the rest by `CELL_KEYS`.
+    def of(cls, values: Mapping[str, Any]) -> "Spec":
+        """The spec of plain values: `init` and `act` as {name, parameters …}, the rest by `CELL_KEYS`.
 
         `widths`, where it is not None, replaces depth and width.
+        Raises RequestError where a value breaks its rule.
         """
         init, init_params = _canonical_init(_json(values["init"]))
         act, act_params = _canonical_act(_json(values["act"]))
@@ -72,7 +61,6 @@ class Cell:
             depth=depth,
             width=width,
             widths=widths,
-            seed=check.whole("seed", values["seed"], 0),
             bias_std=check.real("bias_std", values["bias_std"], 0.0),
             batch=check.whole("batch", values["batch"], 2),
             dtype=check.option("dtype", values["dtype"], DTYPES),
@@ -93,6 +81,51 @@ class Cell:
     def activation(self) -> Activation:
         """The act, ready to apply."""
         return _activation(self.act, self.act_params)
+
+    def cell(self, seed: int) -> "Cell":
+        """The cell of one seed."""
+        return Cell(**{name: getattr(self, name) for name in SPEC}, seed=seed)
+
+    def digests(self, seeds: Iterable[int]) -> bytes:
+        """The ids of the cells of these seeds, ID_BYTES each, one after another."""
+        before = (
+            f"{self.init}\0{self.init_params}\0{self.act}\0{self.act_params}\0"
+            f"{self.widths or (self.depth, self.width)}\0"
+        ).encode()
+        after = (
+            f"\0{self.bias_std!r}\0{self.batch}\0{self.dtype}\0{self.backward}\0{KERNEL_VERSION}"
+        ).encode()
+        blake2b = hashlib.blake2b
+        return b"".join(
+            [blake2b(b"%b%d%b" % (before, seed, after), digest_size=ID_BYTES).digest() for seed in seeds]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell(Spec):
+    """One network, its inputs and what is measured of it.
+
+    id: a hash of everything that changes the cell's numbers; equal cells are one cell.
+    """
+
+    seed: int
+    id: str = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "id", self.digests([self.seed]).hex())
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Cell":
+        """The cell of plain values: those of `Spec.of`, and `seed`."""
+        return Spec.of(values).cell(check.whole("seed", values["seed"], 0))
+
+    @property
+    def spec(self) -> Spec:
+        """All but the seed."""
+        return Spec(*(getattr(self, name) for name in SPEC))
+
+
+SPEC = tuple(field.name for field in fields(Spec))
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -24,14 +24,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def show(
-    table: "Table", title: str, caption: str, spare: Sequence[str] = (), narrower: Iterable["Table"] = ()
+    table: "Table",
+    title: str,
+    caption: str,
+    spare: Sequence[str] = (),
+    narrower: Iterable[tuple["Table", str]] = (),
 ) -> None:
-    """A table on stdout, between a title and a caption of whole lines.
+    """A table on stdout, between a title and a caption of whole lines; a number is never cut.
 
-    narrower: what to show instead where the terminal is too narrow, the first that fits. spare: the
-    columns that a narrow terminal goes without, the first of them first.
+    narrower: tables and their titles to show instead where the terminal is too narrow, the first that
+    fits. spare: the columns that a narrow terminal goes without, the first of them first; a line says
+    which. What is still too wide folds its names.
     """
     from rich.console import Console  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
 
     class _Console(Console):
         def on_broken_pipe(
@@ -44,17 +50,34 @@ def show(
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = _PIPED_WIDTH
     unlimited = console.options.update_width(10 * _PIPED_WIDTH)
+
+    def fits() -> bool:
+        for column in table.columns:
+            if column.no_wrap:  # else rich measures its longest word
+                texts = (column.header, *column.cells)
+                column.min_width = max(Text.from_markup(str(text)).cell_len for text in texts)
+        return console.measure(table, options=unlimited).minimum <= console.width
+
     others = iter(narrower)  # made one by one, where they are needed
-    while console.measure(table, options=unlimited).minimum > console.width:
+    while not fits():
         other = next(others, None)
         if other is None:
             break
-        table = other
+        table, title = other
+    left_out = []
     for header in spare:
-        if console.measure(table, options=unlimited).minimum > console.width:
+        if not fits():
             table.columns = [column for column in table.columns if column.header != header]
+            left_out.append(header.strip())
+    if not fits():
+        for column in table.columns:
+            if column.justify != "right":
+                column.no_wrap, column.min_width, column.overflow = False, None, "fold"
     console.print(title, style="bold", highlight=False, markup=False)
     console.print(table)
+    if left_out:
+        said = f"left out, for this terminal is narrow: {', '.join(dict.fromkeys(left_out))}"
+        console.print(said, style="dim", highlight=False, markup=False)
     if caption:
         console.print(caption, style="dim", highlight=False, markup=False)
 
@@ -68,6 +91,8 @@ def guarded(command: Callable[[], int]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a mark that an encoding lacks is no reason to fail
+    # Arrow's own allocator keeps what a large table took; the system's gives it back, and is as quick here.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         with interrupts.raised():
             return command()

@@ -4,9 +4,9 @@ A task computes its cells and returns arrays; a cell that fails is part of the r
 no other down.
 """
 
+import itertools
 import time
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,12 @@ from threadpoolctl import threadpool_limits
 
 from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range
-from sweep.cell import Cell
+from sweep.blocks import Block
+from sweep.cell import Cell, Spec
 from sweep.errors import Failure
 from sweep.layer import HISTOGRAM_BINS
 from sweep.plan import Stack, Task, chains_of
-from sweep.predicted import Spec, predicted, spec_of
+from sweep.predicted import predicted
 from sweep.verdict import flat_share_of
 
 Array = NDArray[Any]
@@ -32,19 +33,28 @@ STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)
 class Result:
     """What one task computed.
 
-    cells: in the order of everything below; errors: None, or what failed. seconds: (cells,).
-    estimate: what the plan thought the task would take on one core.
+    blocks: the cells, in the order of everything below. errors: place -> what failed there.
+    seconds: (cells,). estimate: what the plan thought the task would take on one core.
     statistics: name -> (rows,), the layers 0 .. depth of one cell after another, failed cells
     having none. histogram: (rows, 30), or None.
     """
 
-    cells: list[Cell]
+    blocks: tuple[Block, ...]
     estimate: float
-    errors: list[Failure | None]
+    errors: Mapping[int, Failure]
     seconds: Array
     statistics: dict[str, Array]
     histogram: Array | None
     own: dict[Spec, "Own"] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many cells."""
+        return len(self.seconds)
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """The cells, in order."""
+        return (cell for block in self.blocks for cell in block)
 
 
 @dataclass(frozen=True)
@@ -68,26 +78,30 @@ def run_task(task: Task, histogram: bool) -> Result:
             try:
                 parts.append(_run_stack(stack, histogram))
             except Exception:
-                parts += [_run_cell(stack, cell, histogram) for cell in stack.cells]
+                parts += [_run_cell(stack, cell, histogram) for cell in stack.block]
         return _joined(parts)
 
 
-def _asked(cells: Sequence[Cell], errors: Sequence[Failure | None]) -> dict[Spec, Own]:
+def _asked(parts: Sequence[Result]) -> dict[Spec, Own]:
     """Of every spec with a user's own activation, if it could be computed at all."""
-    fine = {
-        spec_of(cell): cell
-        for cell, error in zip(cells, errors, strict=True)
-        if error is None and cell.act == CUSTOM
-    }
+    fine = dict.fromkeys(
+        spec
+        for part in parts
+        if not part.errors  # a part that failed is one cell
+        for block in part.blocks
+        for spec in block.specs
+        if spec.act == CUSTOM
+    )
     return {
-        spec: Own(predicted(cell), flat_share_of(cell.activation), histogram_range(cell.activation))
-        for spec, cell in fine.items()
+        spec: Own(predicted(spec), flat_share_of(spec.activation), histogram_range(spec.activation))
+        for spec in fine
     }
 
 
 def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:
+    one = Block((cell.spec,), (cell.seed,))
     try:
-        return _run_stack(Stack((cell,), stack.profile[: cell.depth + 1], 0.0, 0), histogram)
+        return _run_stack(Stack(one, stack.profile[: cell.depth + 1], 0.0, 0), histogram)
     except Exception as error:
         return failed(cell, Failure.of(error), histogram)
 
@@ -96,63 +110,57 @@ def failed(cell: Cell, failure: Failure, histogram: bool) -> Result:
     """The result of a cell that could not be computed."""
     nothing = {name: np.empty(0) for name in STATISTICS}
     counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
-    return Result([cell], 0.0, [failure], np.zeros(1), nothing, counts)
+    one = Block((cell.spec,), (cell.seed,))
+    return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts)
 
 
 def _run_stack(stack: Stack, histogram: bool) -> Result:
     start = time.perf_counter()
-    grouped = chains_of(stack.cells)
-    chains = [_chain(cells) for cells in grouped]
-    first = stack.cells[0]
-    seeds = sorted({cell.seed for cell in stack.cells})
-    place = {seed: i for i, seed in enumerate(seeds)}
+    seeds = stack.block.seeds
+    grouped = chains_of(stack.block.specs)
+    first = stack.block.specs[0]
+    chains = [_chain(specs) for specs in grouped]
     measured = kernel.propagate(chains, stack.profile, seeds, first.batch, first.dtype, histogram)
-    cells: list[Cell] = []
     columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
     counts: list[Array] = []
     for chain, statistics in zip(grouped, measured, strict=True):
-        for (depth, backward), members in _alike(chain).items():
-            rows = [place[cell.seed] for cell in members]
-            cells += members
+        for spec in chain:
+            layers = slice(spec.depth + 1)
             for name in kernel.FORWARD:
-                columns[name].append(statistics.forward[name][rows, : depth + 1].ravel())
-            missing = np.full((len(seeds), depth + 1), np.nan)
-            gradients = statistics.backward[depth] if backward else {}
+                columns[name].append(statistics.forward[name][:, layers].ravel())
+            gradients = statistics.backward[spec.depth] if spec.backward else {}
+            missing = np.full((len(seeds), spec.depth + 1), np.nan)
             for name in kernel.BACKWARD:
-                columns[name].append(gradients.get(name, missing)[rows].ravel())
+                columns[name].append(gradients.get(name, missing).ravel())
             if statistics.histogram is not None:
-                counts.append(statistics.histogram[rows, : depth + 1].reshape(-1, HISTOGRAM_BINS))
-    cost = np.array([cell.depth * (3.0 if cell.backward else 1.0) for cell in cells])
+                counts.append(statistics.histogram[:, layers].reshape(-1, HISTOGRAM_BINS))
+    specs = tuple(spec for chain in grouped for spec in chain)
+    cost = np.repeat([spec.depth * (3.0 if spec.backward else 1.0) for spec in specs], len(seeds))
     seconds = (time.perf_counter() - start) * cost / cost.sum()  # shared work has no owner: by depth
     values = {name: np.concatenate(parts) for name, parts in columns.items()}
     histograms = np.concatenate(counts) if histogram else None
-    return Result(cells, stack.seconds, [None] * len(cells), seconds, values, histograms)
+    return Result((Block(specs, seeds),), stack.seconds, {}, seconds, values, histograms)
 
 
-def _alike(chain: Sequence[Cell]) -> dict[tuple[int, bool], list[Cell]]:
-    """The cells of one chain that differ by their seed alone."""
-    groups: dict[tuple[int, bool], list[Cell]] = defaultdict(list)
-    for cell in chain:
-        groups[cell.depth, cell.backward].append(cell)
-    return groups
-
-
-def _chain(cells: Sequence[Cell]) -> kernel.Chain:
-    one = cells[0]
-    backward = tuple(sorted({cell.depth for cell in cells if cell.backward}))
-    return kernel.Chain(one.scheme, one.activation, one.bias_std, max(cell.depth for cell in cells), backward)
+def _chain(specs: Sequence[Spec]) -> kernel.Chain:
+    one = specs[0]
+    backward = tuple(sorted({spec.depth for spec in specs if spec.backward}))
+    return kernel.Chain(one.scheme, one.activation, one.bias_std, max(spec.depth for spec in specs), backward)
 
 
 def _joined(parts: Sequence[Result]) -> Result:
     histograms = [part.histogram for part in parts if part.histogram is not None]
-    cells = [cell for part in parts for cell in part.cells]
-    errors = [error for part in parts for error in part.errors]
+    starts = itertools.accumulate((len(part) for part in parts), initial=0)
     return Result(
-        cells,
+        tuple(block for part in parts for block in part.blocks),
         sum(part.estimate for part in parts),
-        errors,
+        {
+            start + place: error
+            for start, part in zip(starts, parts, strict=False)
+            for place, error in part.errors.items()
+        },
         np.concatenate([part.seconds for part in parts]),
         {name: np.concatenate([part.statistics[name] for part in parts]) for name in STATISTICS},
         np.concatenate(histograms) if histograms else None,
-        _asked(cells, errors),
+        _asked(parts),
     )

@@ -10,9 +10,10 @@ from dataclasses import asdict, dataclass, replace
 from sweep import estimate, execute, interrupts, parts, pieces, plan, runs, tables, terminal
 from sweep.cluster import settings
 from sweep.compute import Result
-from sweep.errors import ClusterError, Failure, StoreError
+from sweep.errors import ClusterError, Failures, StoreError
 from sweep.parts import DamagedError
-from sweep.store import Stored, Study
+from sweep.store import Study
+from sweep.stored import Stored
 from sweep.verdict import Thresholds
 
 _TELLING_SECONDS = 1.0  # a run shorter than this teaches nothing about the next one
@@ -40,7 +41,7 @@ def run(
     record: Mapping[str, str],
     counts: estimate.Counts,
     expected: estimate.Expected,
-    failures: dict[str, Failure],
+    failures: Failures,
     fail_fast: bool = False,
     overwrite: bool = False,
 ) -> int:
@@ -66,7 +67,7 @@ def run(
         status, complete = _compute(job, made, expected, failures, fail_fast, overwrite)
     finally:
         with interrupts.held():
-            made.close(status or (1 if failures else 0), complete)
+            made.close(status or (1 if len(failures) else 0), complete)
     with contextlib.suppress(DamagedError):  # it is named when it is read
         job.study.tidy(runs.dead(job.study))
     return status
@@ -76,16 +77,16 @@ def _compute(
     job: Job,
     made: runs.Run,
     expected: estimate.Expected,
-    failures: dict[str, Failure],
+    failures: Failures,
     fail_fast: bool,
     overwrite: bool,
 ) -> tuple[int, bool]:
     """The exit status, and whether every cell is stored."""
     log = made.log
     tasks, study = job.tasks, job.study
-    total = sum(len(task.cells) for task in tasks)
+    total = sum(map(len, tasks))
     start, done = time.perf_counter(), 0
-    others = _Others(job.stored, not overwrite)
+    others = _Others(job.stored, made.name, not overwrite)
     results = _results(job, made.name, others.left)
     try:
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
@@ -94,14 +95,12 @@ def _compute(
                     if result.statistics:  # else its worker has stored it
                         rows = tables.tables(result, made.name, job.thresholds)
                         study.write(f"{made.name}-{number:06d}.parquet", *rows)
-                    done += len(result.cells)
-                progress.advance(len(result.cells), result.estimate)
-                failed = {
-                    cell.id: error for cell, error in zip(result.cells, result.errors, strict=True) if error
-                }
-                failures |= failed
+                    done += len(result)
+                progress.advance(len(result), result.estimate)
+                for error in result.errors.values():
+                    failures.add(error)
                 log.info("%d of %d cells stored, %d failed", done, total, len(failures))
-                if failed and fail_fast:
+                if result.errors and fail_fast:
                     terminal.say(f"stopped at the first failure; {done} of {total} cells are stored")
                     terminal.show_failures(failures)
                     return 1, False
@@ -142,9 +141,10 @@ def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None
 class _Others:
     """What other runs have stored since this one started: nobody need compute it again."""
 
-    def __init__(self, stored: Stored, ask: bool) -> None:
+    def __init__(self, stored: Stored, own: str, ask: bool) -> None:
         self.count = 0
-        self._stored, self._ask = stored, ask
+        self._stored, self._own, self._ask = stored, own, ask
+        self._ids: set[bytes] = set()
         self._every = _LOOK_SECONDS * (5 if stored.study.remote else 1)
         self._next = time.monotonic() + self._every
 
@@ -154,11 +154,10 @@ class _Others:
             return task
         if time.monotonic() >= self._next:
             with contextlib.suppress(FileNotFoundError, StoreError):  # the next look sees it, or the end
-                self._stored.refresh()
+                self._ids |= self._stored.added(self._own)
             self._next = time.monotonic() + self._every
-        statuses = self._stored.statuses
-        smaller = pieces.remaining(task, lambda cell: statuses.get(cell.id) != "ok")
-        self.count += len(task.cells) - (len(smaller.cells) if smaller else 0)
+        smaller = pieces.remaining(task, self._ids)
+        self.count += len(task) - (len(smaller) if smaller else 0)
         return smaller
 
 

@@ -1,5 +1,6 @@
 """The few exceptions a user can meet, each one clear line."""
 
+import re
 import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -49,6 +50,25 @@ class Failure:
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
+
+
+class Failures:
+    """Failures, counted by cause: an error's type and message, whatever numbers are in it.
+
+    causes: cause -> (how many, one of them, whether their numbers differ).
+    """
+
+    def __init__(self) -> None:
+        self.causes: dict[str, tuple[int, Failure, bool]] = {}
+
+    def __len__(self) -> int:
+        return sum(count for count, _, _ in self.causes.values())
+
+    def add(self, failure: Failure) -> None:
+        """Count one more."""
+        cause = re.sub(r"\d+", "#", str(failure))
+        count, first, differ = self.causes.get(cause, (0, failure, False))
+        self.causes[cause] = count + 1, first, differ or str(first) != str(failure)
 
 
 def suggestion(value: object, options: Iterable[str]) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sweep import activations, execute, initializers, plan
-from sweep.cell import Cell
+from sweep.blocks import Block, Cells
+from sweep.cell import Spec
 from sweep.plan import Stack, Task
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
@@ -67,8 +68,8 @@ def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float
     stacks = [stack for task in tasks for stack in task.stacks]
     processes = execute.needs_processes(tasks, used)
     overhead = (_STARTUP_SECONDS if processes else 0.0) + _TASK_SECONDS * len(tasks)
-    rows = sum(cell.depth + 1 for stack in stacks for cell in stack.cells)
-    cells = sum(len(stack.cells) for stack in stacks)
+    rows = sum(plan.rows_of(stack.block) for stack in stacks)
+    cells = sum(map(len, tasks))
     written = cells * _CELL_BYTES + rows * (_LAYER_BYTES + histogram * _HISTOGRAM_BYTES)
     largest = heapq.nlargest(used, (max(stack.bytes for stack in task.stacks) for task in tasks))
     return Expected(
@@ -139,30 +140,34 @@ def _sample(tasks: Sequence[Task], seconds: float) -> list[Task]:
             chosen[place] = stack
             number += 1
     cut = [_cut(stack, each) for stack in chosen.values()]
-    return [task for cells in cut for task in plan.tasks(cells, 1)]
+    return [task for block in cut for task in plan.tasks(Cells((block,)), 1)]
 
 
-def _cut(stack: Stack, seconds: float) -> list[Cell]:
+def _cut(stack: Stack, seconds: float) -> Block:
     """Cells like those of a stack, but of about so many seconds."""
-    cells: list[Cell] = list(stack.cells)
+    specs, seeds = stack.block.specs, stack.block.seeds
     share = stack.seconds
-    chains = plan.chains_of(cells)
-    if share > seconds:  # fewer chains first: the depth is more telling
+    chains = plan.chains_of(specs)
+    if share > seconds:  # fewer chains first, then fewer seeds: the depth is more telling
         count = max(1, int(len(chains) * seconds / share))
-        cells = [cell for chain in chains[:count] for cell in chain]
+        specs = tuple(spec for chain in chains[:count] for spec in chain)
         share *= count / len(chains)
     if share > seconds:
-        deepest = max(cells, key=lambda cell: cell.depth)
+        count = max(1, int(len(seeds) * seconds / share))
+        share *= count / len(seeds)
+        seeds = seeds[:count]
+    if share > seconds:
+        deepest = max(specs, key=lambda spec: spec.depth)
         depth = max(1, int(deepest.depth * seconds / share))
         widths = None if deepest.widths is None else deepest.widths[: depth + 1]
-        cells = [replace(deepest, depth=depth, widths=widths, width=deepest.profile[depth])]
-    return [_harmless(cell) for cell in cells]
+        specs = (replace(deepest, depth=depth, widths=widths, width=deepest.profile[depth]),)
+    return Block(tuple(dict.fromkeys(map(_harmless, specs))), seeds)
 
 
-def _harmless(cell: Cell) -> Cell:
-    if cell.init == initializers.CUSTOM:
-        cell = replace(cell, init="xavier", init_params="{}")
-    return replace(cell, act="tanh", act_params="{}") if cell.act == activations.CUSTOM else cell
+def _harmless(spec: Spec) -> Spec:
+    if spec.init == initializers.CUSTOM:
+        spec = replace(spec, init="xavier", init_params="{}")
+    return replace(spec, act="tanh", act_params="{}") if spec.act == activations.CUSTOM else spec
 
 
 def si(number: float) -> str:

@@ -52,4 +52,4 @@ def _here(tasks: Sequence[Task], histogram: bool, wanted: Callable[[Task], Task 
 
 
 def _own_code(task: Task) -> bool:
-    return any(CUSTOM in (cell.init, cell.act) for cell in task.cells)
+    return any(CUSTOM in (spec.init, spec.act) for spec in task.specs)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweep import activations, initializers
 from sweep.activations import ACTIVATIONS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 PANEL = ("init_label", "act_label", "setting")
 SETTINGS = ("widths", "bias_std", "batch", "dtype", "backward", "kernel_version")
+_NAMED_BY = ("init", "init_params", "act", "act_params")
 _NO_AXIS = ("function", "source", "derivative")  # a user's own is told apart by its label
 
 
@@ -30,34 +32,58 @@ def labelled(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFram
     apart: what is an axis of its own, 'batch' or 'init.std', hence no part of a label; a
     parameter's column is added, None where a scheme has no such parameter.
     """
-    frame = cells.copy()
-    for group in ("act", "init"):
-        frame = frame.sort_values(f"{group}_params", key=_numeric_order, kind="stable")
-    frame = frame.sort_values(["init", "act"], key=_registry_order, kind="stable")
-    frame["widths"] = [w if w is None or isinstance(w, str) else _listed(w) for w in frame["widths"]]
-    for group in ("init", "act"):
-        frame[f"{group}_label"] = _named(frame, group, apart)
+    cells = cells.assign(widths=_texts(cells["widths"]))
+    kind, kinds = _kinds(cells)
+    added = _labels(kinds, apart)
+    order = np.argsort(_ranks(kinds)[kind], kind="stable")
+    kind = kind[order]
+    frame = cells if (np.diff(order) == 1).all() else cells.iloc[order]
+    return frame.assign(**{name: np.asarray(values, object)[kind] for name, values in added.items()})
+
+
+def _kinds(cells: "pd.DataFrame") -> tuple[NDArray[Any], "pd.DataFrame"]:
+    """Which kind each cell is of, and a cell of each: the seeds have in common what labels are made of."""
+    kind = cells.groupby([*_NAMED_BY, *SETTINGS], sort=False, dropna=False).ngroup().to_numpy()
+    return kind, cells.iloc[np.unique(kind, return_index=True)[1]]
+
+
+def _texts(widths: "pd.Series[Any]") -> NDArray[Any]:
+    return np.array([w if w is None or isinstance(w, str) else _listed(w) for w in widths], object)
+
+
+def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence[Any]]:
+    added: dict[str, Sequence[Any]] = {
+        f"{group}_label": _named(kinds, group, apart) for group in ("init", "act")
+    }
     for name in apart:
         group, _, parameter = name.partition(".")
         if parameter:
-            frame[name] = [_flat(text).get(parameter) for text in frame[f"{group}_params"]]
-    varying = [name for name in SETTINGS if name not in apart and frame[name].nunique(dropna=False) > 1]
-    frame["setting"] = [
+            added[name] = [_flat(text).get(parameter) for text in kinds[f"{group}_params"]]
+    varying = [name for name in SETTINGS if name not in apart and kinds[name].nunique(dropna=False) > 1]
+    added["setting"] = [
         " ".join(
             f"{name}={short(value)}" for name, value in zip(varying, row, strict=True) if value is not None
         )
-        for row in zip(*(frame[name] for name in varying), strict=True)
-    ] or ""
-    return frame
+        for row in zip(*(kinds[name] for name in varying), strict=True)
+    ] or [""] * len(kinds)
+    return added
+
+
+def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:
+    """Where each kind comes in the order of schemes and acts; equal where these are the same."""
+    keys = [_registry_order(kinds["init"], SCHEMES), _registry_order(kinds["act"], ACTIVATIONS)]
+    keys += [_numeric_order(kinds["init_params"]), _numeric_order(kinds["act_params"])]
+    _, ranks = np.unique(np.array(keys, np.int64), axis=1, return_inverse=True)
+    return ranks.reshape(-1)
 
 
 def _listed(widths: Iterable[int]) -> str:
     return f"[{','.join(map(str, widths))}]"
 
 
-def _registry_order(names: "pd.Series[str]") -> "pd.Series[int]":
-    known = list(SCHEMES) if names.name == "init" else list(ACTIVATIONS)
-    return names.map(lambda name: known.index(name) if name in known else len(known))
+def _registry_order(names: Iterable[str], registry: Iterable[str]) -> list[int]:
+    known = {name: rank for rank, name in enumerate(registry)}
+    return [known.get(name, len(known)) for name in names]
 
 
 def acts(frame: "pd.DataFrame") -> list[str]:
@@ -70,7 +96,7 @@ def acts(frame: "pd.DataFrame") -> list[str]:
     return sorted(labels, key=ranks.__getitem__)
 
 
-def _numeric_order(parameters: "pd.Series[str]") -> "pd.Series[int]":
+def _numeric_order(parameters: "pd.Series[str]") -> list[int]:
     """std=0.01 before std=0.1 before std=10, whatever their texts."""
 
     def key(text: str) -> list[tuple[bool, Any]]:
@@ -78,7 +104,7 @@ def _numeric_order(parameters: "pd.Series[str]") -> "pd.Series[int]":
         return [(False, v) if isinstance(v, (int, float)) else (True, json.dumps(v)) for v in values]
 
     ranks = {text: rank for rank, text in enumerate(sorted(parameters.unique(), key=key))}
-    return parameters.map(ranks)
+    return [ranks[text] for text in parameters]
 
 
 def parameters(cells: "pd.DataFrame") -> list[str]:
@@ -154,7 +180,7 @@ def short(value: object) -> str:
 
 def common(cells: "pd.DataFrame") -> str:
     """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
-    frame = labelled(cells)
+    _, frame = _kinds(cells.assign(widths=_texts(cells["widths"])))
     shared = [
         name for name in ("widths", "bias_std", "batch", "dtype") if frame[name].nunique(dropna=False) == 1
     ]

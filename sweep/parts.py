@@ -7,10 +7,11 @@ row is only ever removed by somebody who sees one that beats it. So the best row
 tidies, however stale his view.
 """
 
+import binascii
 import contextlib
 import errno
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -18,13 +19,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
+from sweep.cell import ID_BYTES
 from sweep.errors import StoreError
 from sweep.places import Place
 from sweep.provenance import provenance
 from sweep.tables import CELLS, LAYERS, SCHEMA_VERSION
 
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
+ID = pa.binary(ID_BYTES)
 RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name
 _LISTINGS = 10
 # What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
@@ -76,35 +80,93 @@ def _names(place: Place, folder: str) -> set[str]:
     return {name for name in place.files(folder) if name.endswith(".parquet") and name[0] not in "._"}
 
 
-def read(place: Place, folder: str, parts: Iterable[str], columns: list[str] | None = None) -> pa.Table:
+def read(
+    place: Place,
+    folder: str,
+    parts: Iterable[str],
+    columns: list[str] | None = None,
+    repeated: Collection[str] = (),
+) -> pa.Table:
     """The rows of some parts, with the name of each row's part as the last column, `part`.
 
+    repeated: columns of a few texts, again and again: they come as dictionaries, as `part` does.
     Raises FileNotFoundError where a part is not there any more, DamagedError where one cannot be
     read, or its layers are not those that it was committed with.
     """
-    chosen = sorted(parts)
+    fields = SCHEMAS[folder].names if columns is None else columns
+
+    def made(batch: pa.RecordBatch) -> pa.RecordBatch:
+        for name in repeated:
+            batch = batch.set_column(fields.index(name), name, batch[name].dictionary_encode())
+        return batch
+
+    return _whole(place, folder, sorted(parts), lambda names: _scanned(place, folder, names, fields, made))
+
+
+def ranks(place: Place, parts: Iterable[str]) -> pa.Table:
+    """What decides which row of a cell counts, a few bytes a row: the columns of RANK, kernel_version, part.
+
+    cell_id is ID_BYTES of binary, the others are dictionaries. Raises what `read` does.
+    """
+    names = [*RANK, "kernel_version"]
+
+    def made(batch: pa.RecordBatch) -> pa.RecordBatch:
+        columns = [digests(batch["cell_id"]), *(batch[name].dictionary_encode() for name in names[1:])]
+        return pa.RecordBatch.from_arrays(columns, names)
+
+    return _whole(place, "cells", sorted(parts), lambda some: _scanned(place, "cells", some, names, made))
+
+
+def distinct(ranks: pa.Table, column: str) -> list[str]:
+    """The values of one of the dictionaries."""
+    chunks = ranks[column].chunks
+    values: list[str] = chunks[0].dictionary.to_pylist() if chunks else []
+    return values
+
+
+def digests(ids: pa.StringArray) -> pa.FixedSizeBinaryArray:
+    """cell_ids as the ID_BYTES that they spell."""
+    lengths, text = _text(ids)
+    if (lengths != 2 * ID_BYTES).any():
+        raise ValueError("a cell_id is not one")
+    content = binascii.unhexlify(text)
+    return pa.FixedSizeBinaryArray.from_buffers(ID, len(ids), [None, pa.py_buffer(content)])
+
+
+def _whole(place: Place, folder: str, chosen: list[str], read: Callable[[list[str]], pa.Table]) -> pa.Table:
     try:
-        return _scanned(place, folder, chosen, columns)
+        return read(chosen)
     except FileNotFoundError:
         raise
     except _UNREADABLE as error:
-        broken = damaged(place, chosen, folder)
-        if not broken:
-            gone = sorted(set(chosen) - names(place))
-            if gone:
-                raise FileNotFoundError(errno.ENOENT, "tidied away meanwhile", gone[0]) from error
-            # It was not the parts: the disk, or the network.
-            raise StoreError(f"cannot read {place.root}: {_one_line(error)}") from error
-        raise DamagedError(place.root, broken) from error
+        raise _cause(place, chosen, folder, error) from error
 
 
 def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
-    """Name -> rows of layers, of some parts; FileNotFoundError where one is gone."""
+    """Name -> rows of layers, of some parts; raises as `read` does."""
     found = {}
     for name in chosen:
         path = place.full(f"layers/{name}")
-        found[name] = int(pq.read_metadata(path, filesystem=place.filesystem).num_rows)
+        try:
+            found[name] = int(pq.read_metadata(path, filesystem=place.filesystem).num_rows)
+        except FileNotFoundError:
+            raise
+        except _UNREADABLE as error:
+            if isinstance(error, OSError):  # the disk, or the network, as likely
+                raise _cause(place, [name], "layers", error) from error
+            raise DamagedError(place.root, {name: _one_line(error)}) from error
     return found
+
+
+def _cause(place: Place, chosen: list[str], folder: str, error: Exception) -> Exception:
+    """Why parts could not be read: damaged, gone, or it was not the parts but the disk, or the network."""
+    broken = damaged(place, chosen, folder)
+    if broken:
+        return DamagedError(place.root, broken)
+    gone = sorted(set(chosen) - names(place))
+    if gone:
+        return FileNotFoundError(errno.ENOENT, "tidied away meanwhile", gone[0])
+    return StoreError(f"cannot read {place.root}: {_one_line(error)}")
 
 
 def corrupted(place: Place, parts: Iterable[str]) -> dict[str, str]:
@@ -132,7 +194,7 @@ def damaged(place: Place, parts: Iterable[str], *folders: str) -> dict[str, str]
     for name in sorted(parts):
         for folder in folders:
             try:
-                table = _scanned(place, folder, [name], None)
+                table = _scanned(place, folder, [name], SCHEMAS[folder].names)
                 table.validate(full=True)
             except FileNotFoundError:
                 if folder == "layers" and name in names(place):
@@ -142,23 +204,33 @@ def damaged(place: Place, parts: Iterable[str], *folders: str) -> dict[str, str]
     return found
 
 
-def _scanned(place: Place, folder: str, chosen: list[str], columns: list[str] | None) -> pa.Table:
-    schema = SCHEMAS[folder]
-    fields = schema.names if columns is None else columns
-    empty = pa.schema([schema.field(name) for name in fields]).append(pa.field("part", pa.string()))
-    if not chosen:
-        return empty.empty_table()
-    paths = [place.full(f"{folder}/{name}") for name in chosen]
-    dataset = ds.dataset(paths, schema=schema, format=_format(), filesystem=place.filesystem)
-    sizes = place.files("layers") if folder == "cells" else {}
-    batches, seen = [], set()
-    for tagged in dataset.scanner(columns=fields).scan_batches():
-        batch, name = tagged.record_batch, PurePosixPath(tagged.fragment.path).name
-        batches.append(batch.append_column("part", pa.array([name] * len(batch), pa.string())))
-        if folder == "cells" and name not in seen:
-            seen.add(name)
-            _check_layers(name, tagged.fragment, sizes)
-    return pa.Table.from_batches(batches, empty)
+def _scanned(
+    place: Place,
+    folder: str,
+    chosen: list[str],
+    fields: list[str],
+    made: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda batch: batch,
+) -> pa.Table:
+    """The rows of some parts as `made` gives them, and `part`."""
+    schema = pa.schema([SCHEMAS[folder].field(name) for name in fields])
+    batches, seen = [_of_part("", made(pa.RecordBatch.from_pylist([], schema)))], set()
+    if chosen:
+        paths = [place.full(f"{folder}/{name}") for name in chosen]
+        dataset = ds.dataset(paths, schema=SCHEMAS[folder], format=_format(), filesystem=place.filesystem)
+        sizes = place.files("layers") if folder == "cells" else {}
+        for tagged in dataset.scanner(columns=fields).scan_batches():
+            name = PurePosixPath(tagged.fragment.path).name
+            batches.append(_of_part(name, made(tagged.record_batch)))
+            if folder == "cells" and name not in seen:
+                seen.add(name)
+                _check_layers(name, tagged.fragment, sizes)
+    return pa.Table.from_batches(batches).unify_dictionaries()
+
+
+def _of_part(name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
+    numbers = pa.array(np.zeros(len(batch), np.int32))
+    names = pa.array([name] if len(batch) else [], pa.string())
+    return batch.append_column("part", pa.DictionaryArray.from_arrays(numbers, names))
 
 
 def _check_layers(name: str, fragment: ds.ParquetFileFragment, sizes: dict[str, int]) -> None:
@@ -178,7 +250,8 @@ def _serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
     metadata = {"schema": str(SCHEMA_VERSION)} | provenance()
     encoded = {key.encode(): value.encode() for key, value in metadata.items()}
     table = table.replace_schema_metadata(encoded | more)
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]  # numbers seldom repeat
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, use_dictionary=texts)
     return sink.getvalue()
 
 
@@ -200,10 +273,19 @@ def _digest(*tables: pa.Table) -> bytes:
 def _bytes(column: pa.Array) -> bytes:
     column = column.drop_null()
     if pa.types.is_string(column.type):
-        lengths = pc.binary_length(column).to_numpy(zero_copy_only=False)
-        return bytes(lengths.tobytes()) + "".join(column.to_pylist()).encode()
+        lengths, text = _text(column)
+        return bytes(lengths.tobytes()) + bytes(text)
     values: bytes = column.to_numpy(zero_copy_only=False).tobytes()
     return values
+
+
+def _text(column: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
+    """The lengths of some texts without nulls, and all of them in one piece."""
+    _, offsets, content = column.buffers()
+    if offsets is None or not len(column):
+        return np.empty(0, np.int32), memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    return np.diff(ends), memoryview(content or b"")[ends[0] : ends[-1]]
 
 
 def winners(cells: pa.Table) -> tuple[pa.Array, bool]:

@@ -1,40 +1,66 @@
 """A task cut down: halves of it, or what is left of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
-from sweep.cell import Cell
+import numpy as np
+
+from sweep.blocks import Block, Cells
+from sweep.cell import ID_BYTES
 from sweep.plan import Stack, Task, chains_of
+
+_T = TypeVar("_T")
 
 
 def halves(task: Task) -> list[Task]:
-    """A task of several cells as two: between stacks, else between chains, else between depths."""
+    """A task of several cells as two: between stacks, else chains, else depths, else seeds."""
     if len(task.stacks) > 1:
-        half = len(task.stacks) // 2
-        return [replace(task, stacks=side) for side in (task.stacks[:half], task.stacks[half:])]
+        return [replace(task, stacks=tuple(side)) for side in _two(task.stacks)]
     (stack,) = task.stacks
-    chains = chains_of(stack.cells)
-    units = chains if len(chains) > 1 else [[cell] for cell in stack.cells]
-    half = len(units) // 2
-    sides = ([cell for unit in side for cell in unit] for side in (units[:half], units[half:]))
-    return [replace(task, stacks=(_part(stack, side),)) for side in sides]
+    return [replace(task, stacks=(_part(stack, side),)) for side in _halves(stack.block)]
 
 
-def remaining(task: Task, wanted: Callable[[Cell], bool]) -> Task | None:
-    """The task less the cells that are not wanted any more; None if none is left."""
-    if all(map(wanted, task.cells)):
+def remaining(task: Task, unwanted: Collection[bytes]) -> Task | None:
+    """The task less the cells of these digests; None if none is left."""
+    if not unwanted:
         return task
-    kept = [(stack, [cell for cell in stack.cells if wanted(cell)]) for stack in task.stacks]
-    stacks = tuple(_part(stack, cells) for stack, cells in kept if cells)
-    return replace(task, stacks=stacks) if stacks else None
+    stacks: list[Stack] = []
+    for stack in task.stacks:
+        kept = _less(stack.block, unwanted)
+        stacks += [stack] if kept == [stack.block] else [_part(stack, block) for block in kept]
+    if stacks == list(task.stacks):
+        return task
+    return replace(task, stacks=tuple(stacks)) if stacks else None
 
 
-def _part(stack: Stack, cells: Sequence[Cell]) -> Stack:
-    deepest = max(cell.depth for cell in cells)
-    share = len(cells) / len(stack.cells)
+def _less(block: Block, unwanted: Collection[bytes]) -> list[Block]:
+    digests = block.digests()
+    starts = range(0, len(digests), ID_BYTES)
+    wanted = np.array([digests[start : start + ID_BYTES] not in unwanted for start in starts])
+    return list(Cells((block,)).where(wanted).blocks)
+
+
+def _halves(block: Block) -> Iterator[Block]:
+    chains = chains_of(block.specs)
+    if len(chains) > 1:
+        return (Block(tuple(spec for chain in side for spec in chain), block.seeds) for side in _two(chains))
+    if len(block.specs) > 1:
+        return (Block(tuple(side), block.seeds) for side in _two(block.specs))
+    return (Block(block.specs, tuple(side)) for side in _two(block.seeds))
+
+
+def _two(values: Sequence[_T]) -> tuple[Sequence[_T], Sequence[_T]]:
+    half = len(values) // 2
+    return values[:half], values[half:]
+
+
+def _part(stack: Stack, block: Block) -> Stack:
+    deepest = max(spec.depth for spec in block.specs)
+    share = len(block) / len(stack.block)
     return replace(
         stack,
-        cells=tuple(cells),
+        block=block,
         profile=stack.profile[: deepest + 1],
         seconds=stack.seconds * share,
         bytes=int(stack.bytes * share),

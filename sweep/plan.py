@@ -8,18 +8,21 @@ whatever their depth, and chains that an exact law makes one run as one.
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
-from sweep.cell import Cell
+from sweep.blocks import Block, Cells
+from sweep.cell import Cell, Spec
 from sweep.laws import unit_of
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
 # nothing, short enough that a killed run loses little and both cores end together.
 _TASK_SECONDS = (0.5, 30.0)
 _TASKS_PER_WORKER = 16
+_TASK_ROWS = 1 << 15  # of `layers`: a result and its tables are held at once
 # A stack longer than this is split although its parts then draw the same weights again.
 _STACK_SECONDS = 5.0
 # Seeds cross a layer together while one signal of theirs has fewer entries: Python's own time for a
@@ -39,7 +42,7 @@ _SECONDS_PER_CELL = 1e-5
 class Stack:
     """Cells that share their draws; profile: the widths of the deepest of them."""
 
-    cells: tuple[Cell, ...]
+    block: Block
     profile: tuple[int, ...]
     seconds: float
     bytes: int
@@ -53,10 +56,19 @@ class Task:
     number: int
     stacks: tuple[Stack, ...]
 
+    def __len__(self) -> int:
+        """How many cells."""
+        return sum(len(stack.block) for stack in self.stacks)
+
     @property
-    def cells(self) -> list[Cell]:
+    def cells(self) -> Iterator[Cell]:
         """The cells, in the order of their results."""
-        return [cell for stack in self.stacks for cell in stack.cells]
+        return (cell for stack in self.stacks for cell in stack.block)
+
+    @property
+    def specs(self) -> Iterator[Spec]:
+        """What the cells are but for their seeds, stack by stack."""
+        return (spec for stack in self.stacks for spec in stack.block.specs)
 
     @property
     def seconds(self) -> float:
@@ -64,26 +76,31 @@ class Task:
         return sum(stack.seconds for stack in self.stacks)
 
 
-def tasks(cells: Iterable[Cell], workers: int, memory: int | None = None) -> list[Task]:
+def tasks(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
     """Pack cells into tasks, the longest first.
 
     memory: bytes that all workers together may hold; by default half of the machine's.
     """
     per_worker = (machine_memory() // 2 if memory is None else memory) // workers
-    sharing = _sharing(cells)
     stacks = [
-        part for group in sharing for some in _seeds(group, workers) for part in _within(some, per_worker)
+        part
+        for block in _sharing(cells)
+        for some in _crossing(block, workers)
+        for part in _within(some, per_worker)
     ]
     total = sum(stack.seconds for stack in stacks)
     shortest, longest = _TASK_SECONDS
     target = min(max(total / (workers * _TASKS_PER_WORKER), shortest), longest)
     packed: list[tuple[Stack, ...]] = []
     current: list[Stack] = []
+    seconds = rows = 0.0
     for stack in sorted(stacks, key=lambda stack: -stack.seconds):
         current.append(stack)
-        if sum(s.seconds for s in current) >= target:
+        seconds += stack.seconds
+        rows += rows_of(stack.block)
+        if seconds >= target or rows >= _TASK_ROWS:
             packed.append(tuple(current))
-            current = []
+            current, seconds, rows = [], 0.0, 0.0
     if current:
         packed.append(tuple(current))
     return [Task(number, stacks) for number, stacks in enumerate(packed)]
@@ -107,80 +124,78 @@ def machine_memory() -> int:
     return size
 
 
-def chains_of(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """The cells of one stack by chain: one scheme, act and bias each."""
-    chains: dict[Any, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        chains[cell.scheme, cell.activation, cell.bias_std].append(cell)
+def chains_of(specs: Sequence[Spec]) -> list[list[Spec]]:
+    """The specs of one stack by chain: one scheme, act and bias each."""
+    chains: dict[Any, list[Spec]] = defaultdict(list)
+    for spec in specs:
+        chains[spec.scheme, spec.activation, spec.bias_std].append(spec)
     return list(chains.values())
 
 
-def _sharing(cells: Iterable[Cell]) -> list[list[Cell]]:
-    """The cells by what they see, those of several seeds together where they want the same networks."""
-    by_seed: dict[Any, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        by_seed[cell.scheme.base, cell.widths or cell.width, cell.batch, cell.dtype, cell.seed].append(cell)
-    groups: dict[Any, list[Cell]] = defaultdict(list)
-    for (*seen, _), own in by_seed.items():
-        wanted = frozenset(
-            (c.init, c.init_params, c.act, c.act_params, c.bias_std, c.depth, c.backward) for c in own
-        )
-        groups[*seen, wanted] += own
-    return list(groups.values())
-
-
-def _seeds(cells: list[Cell], workers: int) -> list[list[Cell]]:
-    """The cells of one group by seeds that cross together: as many as the workers can share fairly."""
-    by_seed: dict[int, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        by_seed[cell.seed].append(cell)
-    entries = cells[0].batch * max(max(cell.profile) for cell in cells)
-    together = max(1, min(_SIGNAL_ENTRIES // entries, -(-len(by_seed) // workers)))
-    seeds = sorted(by_seed)
-    return [
-        [cell for seed in seeds[start : start + together] for cell in by_seed[seed]]
-        for start in range(0, len(seeds), together)
-    ]
-
-
-def _within(cells: list[Cell], memory: int) -> list[Stack]:
-    """The stack of these cells, or several of fewer seeds or chains where it is too large or too long."""
-    stack = _stack(cells)
-    if stack.bytes <= memory and stack.seconds <= _STACK_SECONDS:
-        return [stack]
-    by_seed: dict[int, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        by_seed[cell.seed].append(cell)
-    parts = list(by_seed.values()) if len(by_seed) > 1 else runs_of(cells)
-    if len(parts) == 1:
-        return [stack]
-    half = len(parts) // 2
-    return [
-        part
-        for share in (parts[:half], parts[half:])
-        for part in _within([cell for some in share for cell in some], memory)
-    ]
-
-
-def runs_of(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """The cells of one stack by what runs as one: a chain, or chains that one law covers."""
-    runs: dict[Any, list[Cell]] = defaultdict(list)
-    for chain in chains_of(cells):
-        one = max(chain, key=lambda cell: cell.depth)
+def runs_of(specs: Sequence[Spec]) -> list[list[Spec]]:
+    """The specs of one stack by what runs as one: a chain, or chains that one law covers."""
+    runs: dict[Any, list[Spec]] = defaultdict(list)
+    for number, chain in enumerate(chains_of(specs)):
+        one = max(chain, key=lambda spec: spec.depth)
         unit = unit_of(one.scheme, one.activation, one.bias_std, one.profile)
-        runs[(unit, one.activation) if unit else one.id] += chain
+        runs[(unit, one.activation) if unit else number] += chain
     return list(runs.values())
 
 
-def _stack(cells: list[Cell]) -> Stack:
-    deepest = max(cells, key=lambda cell: cell.depth)
-    profile, batch, seeds = deepest.profile, deepest.batch, len({cell.seed for cell in cells})
+def _sharing(cells: Cells) -> Iterator[Block]:
+    """The cells by what they see; those of several seeds together where they want the same networks."""
+    seeds: dict[tuple[Spec, ...], list[int]] = defaultdict(list)
+    for block in cells.blocks:
+        groups: dict[Any, list[Spec]] = defaultdict(list)
+        for spec in block.specs:
+            groups[spec.scheme.base, spec.widths or spec.width, spec.batch, spec.dtype].append(spec)
+        for specs in groups.values():
+            seeds[tuple(specs)] += block.seeds
+    return (Block(specs, tuple(sorted(own))) for specs, own in seeds.items())
+
+
+def _crossing(block: Block, workers: int) -> Iterator[Block]:
+    """The block by seeds that cross together: as many as the workers can share fairly."""
+    entries = block.specs[0].batch * max(max(spec.profile) for spec in block.specs)
+    together = max(1, min(_SIGNAL_ENTRIES // entries, -(-len(block.seeds) // workers)))
+    for start in range(0, len(block.seeds), together):
+        yield Block(block.specs, block.seeds[start : start + together])
+
+
+def _within(block: Block, memory: int) -> list[Stack]:
+    """The stack of these cells, or several of fewer seeds or chains where it is too large or too long."""
+    stack = Stack(block, *_cost(block.specs, len(block.seeds)))
+    if stack.bytes <= memory and stack.seconds <= _STACK_SECONDS and rows_of(block) <= _TASK_ROWS:
+        return [stack]
+    runs = runs_of(block.specs)
+    if len(block.seeds) > 1:
+        half = len(block.seeds) // 2
+        parts = [Block(block.specs, block.seeds[:half]), Block(block.specs, block.seeds[half:])]
+    elif len(runs) > 1:
+        half = len(runs) // 2
+        sides = (runs[:half], runs[half:])
+        parts = [Block(tuple(spec for run in side for spec in run), block.seeds) for side in sides]
+    else:
+        return [stack]
+    return [stack for part in parts for stack in _within(part, memory)]
+
+
+def rows_of(block: Block) -> int:
+    """How many rows of `layers` the cells have."""
+    return len(block.seeds) * sum(spec.depth + 1 for spec in block.specs)
+
+
+@lru_cache(maxsize=256)
+def _cost(specs: tuple[Spec, ...], seeds: int) -> tuple[tuple[int, ...], float, int, int]:
+    """Profile, seconds, bytes and flops of a stack of these specs with so many seeds."""
+    deepest = max(specs, key=lambda spec: spec.depth)
+    profile, batch = deepest.profile, deepest.batch
     itemsize = 4 if deepest.dtype == "float32" else 8
     widest = max(profile)
     flops = entries = layers = kept = held = 0
-    for run in runs_of(cells):
-        depth = max(cell.depth for cell in run)
-        back = sorted({cell.depth for cell in run if cell.backward})
+    for run in runs_of(specs):
+        depth = max(spec.depth for spec in run)
+        back = sorted({spec.depth for spec in run if spec.backward})
         forward_products, forward_entries = _sums(profile, depth)
         flops += 2 * batch * forward_products
         entries += batch * forward_entries
@@ -200,10 +215,10 @@ def _stack(cells: list[Cell]) -> Stack:
         + layers * _SECONDS_PER_LAYER
         + seeds * weights * _SECONDS_PER_DRAW
         + seeds * deepest.depth * _SECONDS_PER_STREAM
-        + len(cells) * _SECONDS_PER_CELL
+        + seeds * len(specs) * _SECONDS_PER_CELL
     )
     size = itemsize * seeds * ((weights if kept else widest * widest) + held + kept)
-    return Stack(tuple(cells), profile, seconds, size, seeds * flops)
+    return profile, seconds, size, seeds * flops
 
 
 def _sums(profile: Sequence[int], depth: int) -> tuple[int, int]:

@@ -7,12 +7,14 @@
 Seeds are averaged over, nothing else: a frame in which more varies than a plot can show is refused.
 """
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from matplotlib import pyplot
 
 from sweep.errors import RequestError
+from sweep.labels import SETTINGS
 from sweep.measures import MEASURES, WORD, Measure, measure
 from sweep.report import curves as _curves
 from sweep.report import gradients as _gradients
@@ -24,6 +26,10 @@ from sweep.report.colours import scale_of, verdict_scale
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+# What tells cells apart, without which nothing could be averaged over the seeds alone.
+_CELL = ("init", "act", "depth", "width", "seed", "status", "verdict", "init_params", "act_params", *SETTINGS)
+_SOURCES = {"cells": "sweep.load(study)", "layers": 'sweep.load(study, table="layers")'}
 
 
 def heatmap(
@@ -39,6 +45,7 @@ def heatmap(
     Raises RequestError where a third axis varies, and for an unknown statistic or axis.
     """
     one = measure(value, cells.columns)
+    _has("cells", cells, (*_CELL, one.name))
     given = layout.chosen(cells, x=x, y=y)
     own = layout.Layout(None, None, given.x, given.y)
     frame = layout.arranged(cells, own, [one]).rename(columns=lambda name: name.partition(":")[0])
@@ -74,6 +81,9 @@ def curves(
     one = measure(value)
     if not one.by_layer:
         raise RequestError(f"value={value}: it is no statistic of a layer; see the columns of table='layers'")
+    _has("layers", layers, ("layer", one.name))
+    if cells is not None:
+        _pair(cells, layers)
     ax = ax or pyplot.gca()
     if cells is None:
         found = _alone(layers, one, label or value)
@@ -105,6 +115,8 @@ def _alone(layers: pd.DataFrame, one: Measure, label: str) -> pd.DataFrame:
 
 def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
     """The signal forward and the gradient backward of one init × act, at its greatest depth and width."""
+    _has("layers", layers, ("layer", "rms", "delta_rms"))
+    _pair(cells, layers)
     found = _curves.by_layer(cells[cells["status"] == "ok"], layers, [MEASURES["rms"], MEASURES["delta_rms"]])
     networks = list(dict.fromkeys(found["line"] + " × " + found["act_label"]))
     if len(networks) > 1:
@@ -119,6 +131,7 @@ def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: "Axes | None" = Non
 
 def histograms(layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
     """The histograms of h of one cell, the first layer at the top; layers: its rows of table='layers'."""
+    _has("layers", layers, ("layer", "std"))
     if layers["layer"].duplicated().any():
         raise RequestError("layers: several cells are in this frame; choose one, by its cell_id")
     if "histogram" not in layers or not layers["histogram"].notna().any():
@@ -130,6 +143,8 @@ def histograms(layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
 
 def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: "Axes | None" = None) -> "Axes":
     """Measured against predicted of the last layer, a sign per act, and the identity line."""
+    _has("layers", layers, ("layer",))
+    _pair(cells, layers)
     options = [name for name in MEASURES if f"theory_{name}" in layers]
     if value not in options:
         raise RequestError(f"value={value}: theory predicts {', '.join(options)}")
@@ -142,6 +157,23 @@ def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: "A
     ax.set_title(value)
     ax.legend(frameon=False, fontsize=8)
     return style.verbatim(ax)
+
+
+def _pair(cells: pd.DataFrame, layers: pd.DataFrame) -> None:
+    _has("cells", cells, (*_CELL, "cell_id"))
+    _has("layers", layers, ("depth", "cell_id"))
+    if not cells["cell_id"].isin(layers["cell_id"]).any():
+        raise RequestError("cells, layers: no cell is in both frames; a cell that failed has no layers")
+
+
+def _has(table: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
+    """That a frame is of the table that it is given as, and not empty."""
+    missing = [name for name in dict.fromkeys(columns) if name not in frame]
+    if missing:
+        named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
+        raise RequestError(f"{table}: this frame has no {named}: give rows of {_SOURCES[table]}")
+    if frame.empty:
+        raise RequestError(f"{table}: this frame has no rows: what it was filtered by matches nothing")
 
 
 def _logarithmic(ax: "Axes") -> None:

@@ -147,7 +147,7 @@ class _Pool:
 
     def _suspect(self, task: Task, failure: Failure) -> Iterator[Result]:
         """Try a task that went wrong again, in halves, or alone; or give its only cell up."""
-        if len(task.cells) > 1:
+        if len(task) > 1:
             self.waiting.extendleft(pieces.halves(task))
             return
         (cell,) = task.cells

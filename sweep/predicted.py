@@ -1,4 +1,4 @@
-"""Theory beside the measurements: the predicted statistics of a cell, once per distinct spec."""
+"""Theory beside the measurements: the predicted statistics of a spec, once for all seeds."""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.activations import Activation
-from sweep.cell import Cell
+from sweep.cell import Spec
 from sweep.errors import SweepError
 from sweep.initializers import Scheme
 from sweep.theory.signal import layers_of, prediction
@@ -18,24 +18,13 @@ Array = NDArray[np.float64]
 PREDICTED = ("mean", "std", "rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 
 
-Spec = tuple[object, ...]
-
-
-def spec_of(cell: Cell) -> Spec:
-    """What cells that differ by their seed alone, or by how they are computed, have in common."""
-    return (
-        cell.init, cell.init_params, cell.act, cell.act_params, cell.depth, cell.width, cell.widths,
-        cell.bias_std, cell.batch,
-    )  # fmt: skip
-
-
-def predicted(cell: Cell) -> dict[str, Array]:
+def predicted(spec: Spec) -> dict[str, Array]:
     """PREDICTED by name, each (depth + 1,), by layer; NaN throughout where the theory does not apply.
 
     It applies to random weights of zero mean and known variance, whatever their distribution.
     """
     return _of_spec(
-        cell.scheme, cell.activation, cell.widths or cell.width, cell.depth, cell.bias_std, cell.batch
+        spec.scheme, spec.activation, spec.widths or spec.width, spec.depth, spec.bias_std, spec.batch
     )
 
 

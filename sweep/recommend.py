@@ -78,7 +78,7 @@ def _show(found: "Recommendation") -> None:
     for line in found.derivation:
         print(line)
     print()
-    table = Table(box=None, collapse_padding=True, pad_edge=False)
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for name in ("rank", "init"):
         table.add_column(name, no_wrap=True)
     for name in ("sigma_w", "chi1", "v", "settles", "good to", "rms", "theory", "delta", "theory "):
@@ -107,7 +107,8 @@ def _show(found: "Recommendation") -> None:
         f"theory, with the spread of this width, finds it healthy. {found.source}"
         + (f"\nthe same sigma_w: {'; '.join(equals)}" if equals else "")
     )
-    show(table, f"{found.act}, depth {found.depth}, width {found.width}", caption, spare=("v", "good to"))
+    spare = ("v", "good to", "theory", "theory ", "chi1", "settles", "delta", "rms")
+    show(table, f"{found.act}, depth {found.depth}, width {found.width}", caption, spare)
     print()
     for framework, line in found.paste.items():
         print(f"{framework:6} {line}")

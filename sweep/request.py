@@ -9,6 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 from sweep import cell, check, grid
+from sweep.blocks import Cells
 from sweep.cell import Cell
 from sweep.keys import GROUPS, RUN_GROUPS
 from sweep.run import Options, run
@@ -19,7 +20,10 @@ def run_one(config: DictConfig) -> int:
     values = cell.plain(config)
     _check_groups(values)
     return run(
-        [Cell.of(values)], Options.of(values, default_study="single"), _record(config, []), single=True
+        Cells.of([Cell.of(values)]),
+        Options.of(values, default_study="single"),
+        _record(config, []),
+        single=True,
     )
 
 

@@ -1,17 +1,23 @@
 """What users read: the stored tables as pandas frames."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sweep import activations, check
-from sweep.errors import SweepError
+from sweep.blocks import Cells
+from sweep.errors import SweepError, unknown
+from sweep.parts import SCHEMAS
 from sweep.store import Study
-from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdict
+from sweep.stored import among
+from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 
 def load(
@@ -19,6 +25,7 @@ def load(
     table: str = "cells",
     thresholds: Thresholds | Mapping[str, Any] | None = None,
     versions: str = "newest",
+    columns: Sequence[str] | None = None,
 ) -> "pd.DataFrame":
     """The results of a study, each cell (or each cell and layer) once.
 
@@ -26,16 +33,57 @@ def load(
     last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
     `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
     versions: 'newest' has each experiment once, by the newest kernel that computed it; 'all' has the
-    older results too.
-    Raises StoreError where there is no study, RequestError for an unknown table or threshold.
+    older results too. columns: those that are wanted, where millions of rows are more than memory holds.
+    Raises StoreError where there is no study, RequestError for an unknown table, column or threshold.
     """
     check.option("table", table, ("cells", "layers"))
     check.option("versions", versions, ("newest", "all"))
     wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()
-    frame: pd.DataFrame = study.read(table, versions=versions).to_pandas()
-    return _judged(frame, study, wanted) if table == "cells" else frame
+    names = SCHEMAS[table].names if columns is None else list(columns)
+    for name in names:
+        if name not in SCHEMAS[table].names:
+            raise unknown(f"column of {table}", name, SCHEMAS[table].names)
+    if table == "layers":
+        frame: pd.DataFrame = study.read(table, names, versions).to_pandas()
+        return frame
+    return _frame(study, lambda needed: study.read(table, needed, versions), names, wanted)
+
+
+def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresholds) -> "pd.DataFrame":
+    """These columns of the rows of these cells, with the verdicts of these thresholds."""
+
+    def read(needed: list[str]) -> "pa.Table":
+        rows = study.read("cells", needed, repeated=_REPEATED.intersection(needed))
+        if rows.num_rows > len(cells):  # the study has others besides
+            rows = study.read("cells", [*needed, *{"cell_id"}.difference(needed)])
+            rows = rows.filter(among(rows["cell_id"], cells)).select(needed)
+        return rows
+
+    return _frame(study, read, columns, wanted)
+
+
+def _frame(
+    study: Study, read: Callable[[list[str]], "pa.Table"], names: Sequence[str], wanted: Thresholds
+) -> "pd.DataFrame":
+    def made(more: Sequence[str]) -> "pd.DataFrame":
+        columns = [*names, *(name for name in more if name not in names)]
+        # Column by column, so that a million rows are not there twice.
+        frame: pd.DataFrame = read(columns).to_pandas(split_blocks=True, self_destruct=True)
+        return frame
+
+    if _JUDGED_BY.isdisjoint(names):
+        return made([])
+    cells = made(("status", "verdict_thresholds"))
+    if _otherwise(cells, wanted).any():
+        cells = _judged(made(_TO_JUDGE), study, wanted)
+    return cells[list(names)]
+
+
+_REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}
+_JUDGED_BY = {"verdict", "verdict_layer", "verdict_thresholds"}
+_TO_JUDGE = ("cell_id", "act", "act_params", "depth", "status", *sorted(_JUDGED_BY))
 
 
 def thresholds(path: str | Path) -> Thresholds:
@@ -49,31 +97,30 @@ def thresholds(path: str | Path) -> Thresholds:
     return DEFAULT
 
 
+def _otherwise(cells: "pd.DataFrame", wanted: Thresholds) -> "pd.Series[bool]":
+    """Which cells were judged with other thresholds."""
+    return (cells["status"] == "ok") & (cells["verdict_thresholds"].fillna("") != (wanted.text or ""))
+
+
 def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
     """The cells with the verdicts of these thresholds; only those stored with others are judged again."""
-    import pandas as pd  # noqa: PLC0415
-
-    other = (cells["status"] == "ok") & (cells["verdict_thresholds"].fillna("") != (wanted.text or ""))
-    if not other.any():
-        return cells
-    again = cells[other]
-    stored = study.read("layers", versions="all").select(["cell_id", "layer", *JUDGED])
-    layers: pd.DataFrame = stored.to_pandas()
-    layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values("layer")
-    by_cell = dict(iter(layers.groupby("cell_id", sort=False)))
-    shares = {spec: _flat_share(*spec) for spec in set(zip(again["act"], again["act_params"], strict=True))}
-    words, since = [], []
-    for cell_id, act, params in zip(again["cell_id"], again["act"], again["act_params"], strict=True):
-        columns = {name: by_cell[cell_id][name].to_numpy(float) for name in JUDGED}
-        word, layer = verdict(columns, shares[act, params], wanted)
-        words.append(word)
-        since.append(layer)
+    other = _otherwise(cells, wanted)
+    again = cells[other].sort_values("cell_id")
+    layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
+    layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values(["cell_id", "layer"])
+    columns = {name: layers[name].to_numpy(float) for name in JUDGED}
+    sizes = again["depth"].to_numpy(int) + 1
+    starts = np.cumsum(sizes) - sizes
+    words, since = np.empty(len(again), object), np.empty(len(again))
+    groups: dict[Any, Any] = again.groupby(["depth", "act", "act_params"]).indices
+    for (depth, act, params), places in groups.items():
+        rows = starts[places][:, None] + np.arange(depth + 1)
+        own = {name: values[rows] for name, values in columns.items()}
+        words[places], since[places] = verdicts(own, _flat_share(act, params), wanted)
     cells = cells.copy()
-    cells.loc[other, "verdict"] = words
-    cells.loc[other, "verdict_layer"] = pd.array(since, dtype="Float64").to_numpy(
-        float, na_value=float("nan")
-    )
-    cells.loc[other, "verdict_thresholds"] = wanted.text
+    cells.loc[again.index, "verdict"] = words
+    cells.loc[again.index, "verdict_layer"] = since
+    cells.loc[again.index, "verdict_thresholds"] = wanted.text
     return cells
 
 

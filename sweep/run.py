@@ -2,27 +2,34 @@
 
 import contextlib
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sweep import check, estimate, execute, plan, shards, verdict
-from sweep.cell import Cell
+from sweep.blocks import Cells
+from sweep.cell import SPEC
 from sweep.cluster import settings
-from sweep.errors import Failure, RequestError, StoreError
+from sweep.errors import Failures, RequestError, StoreError
 from sweep.places import is_url
 from sweep.shards import Shard
 from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
-    from sweep.store import Stored, Study
+    from sweep.store import Study
+    from sweep.stored import Stored
 
 EXECUTORS = ("local", "serial", "dask", "slurm")
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
 
+# What the tables at the end of a run are made of.
+_MEASURED = ("status", "std", "rms", "theory_std", "theory_rms", "verdict", "verdict_layer")
+_SHOWN = (*SPEC, "seed", "kernel_version", *_MEASURED)
 _MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
 
 
@@ -99,7 +106,7 @@ def _root(root: object) -> str:
 
 
 def run(
-    cells: Sequence[Cell],
+    cells: Cells,
     options: Options,
     record: Mapping[str, str],
     single: bool = False,
@@ -121,10 +128,11 @@ def run(
     if options.shard:  # first the share, then what of it is missing: else a resumed share is another one
         cells = shards.share(cells, options.shard)
     stored = _stored(study, options)
-    missing = [cell for cell in cells if _is_missing(stored.statuses.get(cell.id), options)]
+    held = stored.of(cells)
+    missing = cells.where(_missing(held, options))
     tasks, workers, options = _tasks(options, missing)
-    found = Counter(stored.statuses.get(cell.id) for cell in cells)
-    counts = estimate.Counts(len(cells), duplicates, found["ok"], found["failed"], len(missing))
+    _, failed, ok = np.bincount(held, minlength=3).tolist()
+    counts = estimate.Counts(len(cells), duplicates, ok, failed, len(missing))
     if options.dry_run:
         factor = estimate.calibrated(tasks, options.executor, options.n_jobs) if tasks else 1.0
         expected = estimate.expected(tasks, workers, histogram, factor)
@@ -132,7 +140,7 @@ def run(
         return 0
     expected = estimate.expected(tasks, workers, histogram, runs.learned(study) if tasks else 1.0)
     terminal.say(_summary(options, counts, expected))
-    failures: dict[str, Failure] = {}
+    failures = Failures()
     if missing:
         study.create()
         if options.overwrite:
@@ -155,7 +163,7 @@ def run(
     left = 0 if options.retry_failed or options.overwrite else counts.failed
     if left:
         terminal.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")
-    if failures:
+    if len(failures):
         terminal.show_failures(failures)
     if options.show and len(failures) + left < len(cells):
         try:
@@ -164,10 +172,10 @@ def run(
             _set_aside(study, error.parts)
             terminal.say("run the same command again to compute what they held")
             return 1
-    return 1 if failures or left else 0
+    return 1 if len(failures) or left else 0
 
 
-def _tasks(options: Options, missing: Sequence[Cell]) -> tuple[list[plan.Task], int, Options]:
+def _tasks(options: Options, missing: Cells) -> tuple[list[plan.Task], int, Options]:
     """The missing cells as tasks, for how many workers, and the options with as many."""
     workers, memory = _capacity(options, bool(missing) and not options.dry_run)
     memory = options.max_memory or memory
@@ -217,14 +225,19 @@ def _share(options: Options, cores: int, histogram: bool) -> Options:
     )
 
 
-def _is_missing(status: str | None, options: Options) -> bool:
-    return options.overwrite or status is None or (status == "failed" and options.retry_failed)
+def _missing(held: NDArray[np.int8], options: Options) -> NDArray[np.bool_]:
+    """Which cells are to be computed; held: what is stored of each."""
+    from sweep.stored import Status  # noqa: PLC0415
+
+    again = options.overwrite | (options.retry_failed & (held == Status.FAILED))
+    missing: NDArray[np.bool_] = (held == Status.MISSING) | again
+    return missing
 
 
 def _stored(study: "Study", options: Options) -> "Stored":
     """What is stored; damaged parts are named and set aside, which a dry run leaves to others."""
     from sweep.parts import DamagedError  # noqa: PLC0415
-    from sweep.store import Stored  # noqa: PLC0415
+    from sweep.stored import Stored  # noqa: PLC0415
 
     while True:
         try:
@@ -259,20 +272,19 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
     return f"{line}; {expected}"
 
 
-def _show(study: "Study", cells: Sequence[Cell], options: Options, single: bool) -> None:
+def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
     from sweep import results, terminal  # noqa: PLC0415
     from sweep.agreement import agreement  # noqa: PLC0415
 
+    first = next(iter(cells))
     if len(cells) == 1:
         layers = results.load(study.path, "layers")
-        terminal.show_layers(cells[0], layers[layers["cell_id"] == cells[0].id])
+        terminal.show_layers(first, layers[layers["cell_id"] == first.id])
     else:
-        wanted = {cell.id for cell in cells}
-        frame = results.load(study.path, thresholds=options.thresholds)
-        frame = frame[frame["cell_id"].isin(wanted)]
+        frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
         terminal.show_grid(frame)
         terminal.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
-    cell_id = cells[0].id if single else None
+    cell_id = first.id if single else None
     if options.shard:
         terminal.say(f"once all shares are done: python -m sweep.report {study.path}")
     elif options.report and _outdated(study, cell_id):

@@ -2,7 +2,7 @@
 
 runs/<run>/command.txt, config.yaml, overrides.yaml
 runs/<run>/summary.json    what was planned and predicted, and in the end what became of it
-runs/<run>/plan.parquet    the cells it was to compute, until all of them are stored
+runs/<run>/plan.parquet    the cells it was to compute by spec and seeds, until all of them are stored
 runs/<run>/log.txt
 runs/<run>/alive           locked while the run lives, where the file system has locks
 """
@@ -19,12 +19,13 @@ from statistics import median
 from typing import IO, Any
 
 from sweep import estimate
+from sweep.blocks import Block
+from sweep.cell import SPEC, Spec
 from sweep.plan import Task
 from sweep.store import Study
 
 _LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from
-PLAN_COLUMNS = ("init", "act", "depth", "width", "seed")
 
 
 class Run:
@@ -44,15 +45,11 @@ class Run:
         import pyarrow as pa  # noqa: PLC0415
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        rows = [
-            (cell, stack.seconds / len(stack.cells))
-            for task in tasks
-            for stack in task.stacks
-            for cell in stack.cells
-        ]
-        columns: dict[str, Any] = {"cell_id": [cell.id for cell, _ in rows]}
-        columns |= {name: [getattr(cell, name) for cell, _ in rows] for name in PLAN_COLUMNS}
-        columns["seconds"] = [seconds for _, seconds in rows]
+        rows = [(spec, stack) for task in tasks for stack in task.stacks for spec in stack.block.specs]
+        columns: dict[str, Any] = {name: [getattr(spec, name) for spec, _ in rows] for name in SPEC}
+        columns["seeds"] = [stack.block.seeds for _, stack in rows]
+        columns["seconds"] = [stack.seconds / len(stack.block) for _, stack in rows]
+        columns["widths"] = pa.array(columns["widths"], pa.list_(pa.int64()))
         sink = pa.BufferOutputStream()
         pq.write_table(pa.table(columns), sink, compression="zstd")
         self._put("plan.parquet", sink.getvalue())
@@ -101,8 +98,8 @@ def command(study: Study, name: str) -> str:
         return ""
 
 
-def unfinished(study: Study, name: str) -> list[dict[str, Any]]:
-    """The cells that a run was to compute, if it has not stored all of them, with their axes and seconds."""
+def unfinished(study: Study, name: str) -> list[tuple[Block, float]]:
+    """The cells that a run was to compute, if it has not stored all of them, with the seconds of each."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -110,8 +107,12 @@ def unfinished(study: Study, name: str) -> list[dict[str, Any]]:
         content = study.place.read(f"runs/{name}/plan.parquet")
     except FileNotFoundError:
         return []
-    rows: list[dict[str, Any]] = pq.read_table(pa.BufferReader(content)).to_pylist()
-    return rows
+    found = []
+    for row in pq.read_table(pa.BufferReader(content)).to_pylist():
+        values = {name: row[name] for name in SPEC}
+        values["widths"] = None if row["widths"] is None else tuple(row["widths"])
+        found.append((Block((Spec(**values),), tuple(row["seeds"])), row["seconds"]))
+    return found
 
 
 def learned(study: Study) -> float:

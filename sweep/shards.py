@@ -6,12 +6,12 @@ machine. So whoever computes share k of n, and whenever, means the same cells.
 
 import heapq
 import re
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep import plan
-from sweep.cell import Cell
+from sweep.blocks import Block, Cells
+from sweep.cell import Spec
 from sweep.errors import RequestError
 
 # Parts of at most this part of a share's cost go round: the shares then differ by less, and what
@@ -40,87 +40,90 @@ class Shard:
         return f"{self.number}/{self.count}"
 
 
-def share(cells: Sequence[Cell], shard: Shard) -> list[Cell]:
-    """The cells of one share, in the order in which they are given."""
+def share(cells: Cells, shard: Shard) -> Cells:
+    """The cells of one share."""
     return shares(cells, shard.count)[shard.number - 1]
 
 
-def shares(cells: Sequence[Cell], count: int) -> list[list[Cell]]:
+def shares(cells: Cells, count: int) -> list[Cells]:
     """`count` shares: disjoint, complete, of about equal cost; empty ones where the cells are too few.
 
     The costliest part goes to the share that has least so far (Graham 1969): no share then costs more
     than the mean by more than one part.
     """
     if count == 1:
-        return [list(cells)]
-    ordered = sorted(cells, key=lambda cell: cell.id)
-    whole = _parts(ordered)
+        return [cells]
+    whole = _parts(_ordered(cells))
     mean = sum(seconds for seconds, _ in whole) / count
-    parts = [part for seconds, members in whole for part in _cut(seconds, members, mean)]
-    parts.sort(key=lambda part: (-part[0], part[1][0].id))
+    parts = [part for seconds, block in whole for part in _cut(seconds, block, mean)]
+    parts.sort(key=lambda part: -part[0])
     lightest = [(0.0, number) for number in range(count)]
-    owner: dict[str, int] = {}
-    for seconds, members in parts:
+    found: list[list[Block]] = [[] for _ in range(count)]
+    for seconds, block in parts:
         load, number = lightest[0]
         heapq.heapreplace(lightest, (load + seconds, number))
-        owner.update((cell.id, number) for cell in members)
-    found: list[list[Cell]] = [[] for _ in range(count)]
-    for cell in cells:
-        found[owner[cell.id]].append(cell)
-    return found
+        found[number].append(block)
+    return [Cells.joined(blocks) for blocks in found]
 
 
-def seconds_of(cells: Sequence[Cell]) -> float:
+def seconds_of(cells: Cells) -> float:
     """Estimated time of these cells on one core, what they share computed once."""
     return sum(seconds for seconds, _ in _parts(cells))
 
 
-_Part = tuple[float, Sequence[Cell]]
+_Part = tuple[float, Block]
 
 
-def _parts(cells: Sequence[Cell]) -> list[_Part]:
+def _ordered(cells: Cells) -> Cells:
+    """The same cells, whatever order they were named in."""
+    blocks = Cells.joined(cells.blocks).blocks
+    ordered = (Block(tuple(sorted(b.specs, key=_order)), tuple(sorted(b.seeds))) for b in blocks)
+    return Cells(tuple(sorted(ordered, key=lambda block: (block.seeds, list(map(_order, block.specs))))))
+
+
+def _order(spec: Spec) -> bytes:
+    return spec.digests([0])
+
+
+def _parts(cells: Cells) -> list[_Part]:
     """Cells that share draws, with their cost."""
     tasks = plan.tasks(cells, workers=1, memory=_ANY_MEMORY)
-    return [(stack.seconds, stack.cells) for task in tasks for stack in task.stacks]
+    return [(stack.seconds, stack.block) for task in tasks for stack in task.stacks]
 
 
-def _cut(seconds: float, cells: Sequence[Cell], mean: float) -> Iterator[_Part]:
+def _cut(seconds: float, block: Block, mean: float) -> Iterator[_Part]:
     """These cells in parts that a share of `mean` seconds can take several of.
 
     Seeds are parted first, for they share next to nothing, then what runs as one, for that shares
     draws; one chain's depths share all their work, and are parted only where it costs more than a share.
     """
-    units = _by_seed(cells)
-    weights = [1.0] * len(units)  # they want the same networks
-    if len(units) == 1:
-        units = plan.runs_of(cells)
-        limit = mean / _PARTS_PER_SHARE if len(units) > 1 else mean
-        if len(cells) > 1 and seconds > limit:
-            units = units if len(units) > 1 else [[cell] for cell in cells]
-            weights = [seconds_of(unit) for unit in units]
-    else:
-        limit = mean / _PARTS_PER_SHARE
-    if len(units) == 1 or seconds <= limit:
-        yield seconds, cells
+    limit = mean / _PARTS_PER_SHARE
+    if len(block.seeds) > 1:
+        each = seconds / len(block.seeds)  # they want the same networks
+        together = max(1, int(limit / each)) if each else len(block.seeds)
+        for start in range(0, len(block.seeds), together):
+            some = Block(block.specs, block.seeds[start : start + together])
+            cost = each * len(some.seeds)
+            yield from _cut(cost, some, mean) if together == 1 else [(cost, some)]
         return
-    scale = seconds / sum(weights)
-    part: list[Cell] = []
-    cost = 0.0
-    for unit, weight in zip(units, weights, strict=True):
-        if part and cost + scale * weight > limit:
-            yield cost, part
-            part, cost = [], 0.0
-        if scale * weight > limit:
-            yield from _cut(scale * weight, unit, mean)
+    runs = plan.runs_of(block.specs)
+    units = runs if len(runs) > 1 else [[spec] for spec in block.specs]
+    if len(units) == 1 or seconds <= (limit if len(runs) > 1 else mean):
+        yield seconds, block
+        return
+    costs = [seconds_of(Cells((Block(tuple(unit), block.seeds),))) for unit in units]
+    scale = seconds / sum(costs)
+    some_specs: list[Spec] = []
+    total = 0.0
+    for unit, own in zip(units, costs, strict=True):
+        cost = scale * own
+        if some_specs and total + cost > limit:
+            yield total, Block(tuple(some_specs), block.seeds)
+            some_specs, total = [], 0.0
+        if cost > limit and len(unit) > 1:
+            yield from _cut(cost, Block(tuple(unit), block.seeds), mean)
         else:
-            part += unit
-            cost += scale * weight
-    if part:
-        yield cost, part
-
-
-def _by_seed(cells: Sequence[Cell]) -> list[list[Cell]]:
-    groups: dict[int, list[Cell]] = defaultdict(list)
-    for cell in cells:
-        groups[cell.seed].append(cell)
-    return [groups[seed] for seed in sorted(groups)]
+            some_specs += unit
+            total += cost
+    if some_specs:
+        yield total, Block(tuple(some_specs), block.seeds)

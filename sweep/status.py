@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from sweep.command import Parser, guarded, show
 
 if TYPE_CHECKING:
+    import pyarrow as pa
     from rich.table import Table
 
+    from sweep.blocks import Cells
     from sweep.store import Study
 
 _RECENT_SECONDS = 120.0
 _MOST_VALUES = 12  # of an axis that are shown
 _MOST_RUNS = 10
+_AXES = ("init", "act", "depth", "width", "seed")
 
 
 def main() -> int:
@@ -23,21 +26,32 @@ def main() -> int:
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     arguments = parser.parse_args()
 
-    from sweep import runs  # noqa: PLC0415
     from sweep.store import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()
-    stored = study.read("cells", ["cell_id", "status", *runs.PLAN_COLUMNS], versions="all").to_pylist()
-    seen = {row["cell_id"] for row in stored}
-    planned = {row["cell_id"]: row for name in runs.names(study) for row in runs.unfinished(study, name)}
-    left = [row for cell_id, row in planned.items() if cell_id not in seen]
-    show(_by_axis(stored, left, runs.PLAN_COLUMNS), f"study {study.path}", _caption(study, stored, left))
+    stored = study.read("cells", ["status", *_AXES], versions="all")
+    left, seconds = _left(study)
+    table, caption = _by_axis(stored, left), _caption(study, stored, len(left), seconds)
+    show(table, f"study {study.path}", caption, spare=("planned", "left", "failed"))
     show(_runs(study), "runs", "")
     return 0
 
 
-def _by_axis(stored: list[dict[str, Any]], left: list[dict[str, Any]], axes: tuple[str, ...]) -> "Table":
+def _left(study: "Study") -> tuple["Cells", float]:
+    """What runs that ended early were to compute and nobody has stored, and its seconds of one core."""
+    from sweep import runs  # noqa: PLC0415
+    from sweep.blocks import Cells  # noqa: PLC0415
+    from sweep.stored import Status, Stored  # noqa: PLC0415
+
+    planned = [part for name in runs.names(study) for part in runs.unfinished(study, name)]
+    cells = Cells.joined(block for block, _ in planned)
+    left = cells.where(Stored(study).of(cells) == Status.MISSING)
+    each = {spec: seconds for block, seconds in planned for spec in block.specs}
+    return left, sum(each[spec] * len(block.seeds) for block in left.blocks for spec in block.specs)
+
+
+def _by_axis(stored: "pa.Table", left: "Cells") -> "Table":
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -47,25 +61,40 @@ def _by_axis(stored: list[dict[str, Any]], left: list[dict[str, Any]], axes: tup
     for name in ("planned", "stored", "failed", "left"):
         table.add_column(name, justify="right", no_wrap=True)
 
-    def row(axis: str, value: str, done: list[dict[str, Any]], missing: list[dict[str, Any]]) -> None:
-        status = Counter(one["status"] for one in done)
-        counts = (len(done) + len(missing), status["ok"], status["failed"], len(missing))
-        table.add_row(axis, escape(value), *(f"{count:,}" for count in counts))
+    def row(axis: str, value: str, ok: int, failed: int, missing: int) -> None:
+        table.add_row(axis, escape(value), *(f"{n:,}" for n in (ok + failed + missing, ok, failed, missing)))
 
-    row("all", "", stored, left)
-    for axis in axes:
-        groups: dict[Any, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
-        for number, rows in enumerate((stored, left)):
-            for one in rows:
-                groups.setdefault(one[axis], ([], []))[number].append(one)
-        for value in sorted(groups)[:_MOST_VALUES]:
-            row(axis, str(value), *groups[value])
-        if len(groups) > _MOST_VALUES:
-            table.add_row(axis, f"and {len(groups) - _MOST_VALUES} more", "", "", "", "")
+    status = Counter(stored["status"].to_pylist())
+    row("all", "", status["ok"], status["failed"], len(left))
+    for axis in _AXES:
+        done = _counted(stored, axis)
+        missing = _counted_left(left, axis)
+        values = sorted(missing.keys() | {value for value, _ in done})
+        for value in values[:_MOST_VALUES]:
+            row(axis, str(value), done[value, "ok"], done[value, "failed"], missing[value])
+        if len(values) > _MOST_VALUES:
+            table.add_row(axis, f"and {len(values) - _MOST_VALUES} more", "", "", "", "")
     return table
 
 
-def _caption(study: "Study", stored: list[dict[str, Any]], left: list[dict[str, Any]]) -> str:
+def _counted(stored: "pa.Table", axis: str) -> Counter[tuple[Any, str]]:
+    """(value, status) -> stored cells."""
+    groups = stored.group_by([axis, "status"]).aggregate([([], "count_all")])
+    return Counter({(one[axis], one["status"]): one["count_all"] for one in groups.to_pylist()})
+
+
+def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
+    found: Counter[Any] = Counter()
+    for block in left.blocks:
+        if axis == "seed":
+            found.update(dict.fromkeys(block.seeds, len(block.specs)))
+            continue
+        for spec in block.specs:
+            found[getattr(spec, axis)] += len(block.seeds)
+    return found
+
+
+def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float) -> str:
     from sweep import estimate, runs  # noqa: PLC0415
     from sweep.cluster import jobs  # noqa: PLC0415
 
@@ -75,10 +104,9 @@ def _caption(study: "Study", stored: list[dict[str, Any]], left: list[dict[str, 
     if newest and time.time() - newest < _RECENT_SECONDS:
         lines.append(f"the last part was written {time.time() - newest:.0f} s ago")
     if left:
-        seconds = runs.learned(study) * sum(row["seconds"] for row in left)
-        needs = estimate.duration(seconds)
-        lines.append(f"{estimate.counted(len(left))} left, {needs} of one core: run the command again")
-    failed = sum(row["status"] == "failed" for row in stored)
+        needs = estimate.duration(runs.learned(study) * seconds)
+        lines.append(f"{estimate.counted(left)} left, {needs} of one core: run the command again")
+    failed = stored["status"].to_pylist().count("failed")
     if failed:
         lines.append(f"{estimate.counted(failed)} failed: the same command computes them again")
     if not study.remote:

@@ -1,4 +1,4 @@
-"""The study: what is stored already, adding to it, reading it with every cell once, and tidying it.
+"""The study: adding to it, reading it with every cell once, and tidying it.
 
 Nothing here ever locks: a writer adds parts under names of its own, and removes only rows that win
 nowhere, so that any number of writers may share a study (see `parts`).
@@ -10,18 +10,21 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep import parts, places
+from sweep.cell import SPEC
 from sweep.errors import StoreError
-from sweep.parts import RANK
+from sweep.parts import RANK, SCHEMAS
 from sweep.tables import SCHEMA_VERSION
+
+_T = TypeVar("_T")
 
 _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
@@ -132,42 +135,49 @@ class Study:
         """Add one part; it is stored when this returns."""
         with parts.writing(self.place.root):
             parts.write(self.place, name, cells, layers)
-
-    def statuses(self) -> dict[str, str]:
-        """cell_id -> 'ok' or 'failed', of every stored cell."""
-        return Stored(self).statuses
+        pa.default_memory_pool().release_unused()  # else what parts take piles up between other things
 
     def newest(self) -> float:
         """When the last part was written, in seconds of the epoch; 0 if none was."""
         return max((self._modified(f"cells/{name}") for name in parts.names(self.place)), default=0.0)
 
-    def read(self, table: str, columns: list[str] | None = None, versions: str = "newest") -> pa.Table:
+    def read(
+        self,
+        table: str,
+        columns: list[str] | None = None,
+        versions: str = "newest",
+        repeated: Collection[str] = (),
+    ) -> pa.Table:
         """'cells' or 'layers', each cell once: a result wins over a failure, a later one over an earlier.
 
         versions: 'newest' leaves out a cell where a newer kernel's result of the same experiment is
-        stored; 'all' has both. Raises DamagedError, naming the part, where one cannot be read.
+        stored; 'all' has both. repeated: columns to have as dictionaries. Raises DamagedError, naming the
+        part, where one cannot be read.
         """
 
         def attempt() -> pa.Table:
             chosen = parts.names(self.place)
+            ranks = parts.ranks(self.place, chosen)
+            unique = parts.winners(ranks)[1]
+            old = self._outdated(chosen, ranks) if versions == "newest" else []
+            del ranks
+            if unique and not len(old):
+                return parts.read(self.place, table, chosen, columns, repeated).drop_columns(["part"])
             wanted = None if columns is None else [*columns, *_missing(columns, RANK)]
-            cells = parts.read(self.place, "cells", chosen, wanted if table == "cells" else list(RANK))
-            keep, unique = parts.winners(cells)
-            rows = cells if unique else cells.take(keep)
-            old = self._outdated(chosen) if versions == "newest" else None
+            wanted = wanted if table == "cells" else list(RANK)
+            cells = parts.read(self.place, "cells", chosen, wanted, repeated if table == "cells" else ())
+            rows = cells.take(parts.winners(cells)[0]) if not unique else cells
             if table == "layers":
                 wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id",))]
-                layers = parts.read(self.place, "layers", chosen, wanted)
-                if not unique:
-                    layers = layers.filter(pc.is_in(_place(layers), value_set=_place(rows)))
-                rows = layers
-            if old is not None and len(old):
+                layers = parts.read(self.place, "layers", chosen, wanted, repeated)
+                rows = layers.filter(pc.is_in(_place(layers), value_set=_place(rows)))
+            if len(old):
                 rows = rows.filter(pc.invert(pc.is_in(rows["cell_id"], value_set=old)))
-            return rows.drop_columns(["part"])
+            return rows.select(SCHEMAS[table].names if columns is None else columns)
 
-        return self._settled(attempt)
+        return self.settled(attempt)
 
-    def _settled(self, attempt: Callable[[], Any]) -> Any:
+    def settled(self, attempt: Callable[[], _T]) -> _T:
         """What `attempt` reads, once no other writer tidies a part away while it does."""
         for number in range(_ATTEMPTS):
             try:
@@ -178,12 +188,11 @@ class Study:
         reason = " ".join(str(missing).split())
         raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
 
-    def _outdated(self, chosen: set[str]) -> pa.Array:
+    def _outdated(self, chosen: set[str], ranks: pa.Table) -> pa.Array:
         """The ids of cells of which a newer kernel version's result is stored."""
-        kernels = parts.read(self.place, "cells", chosen, ["cell_id", "kernel_version"])
-        if pc.count_distinct(kernels["kernel_version"]).as_py() < 2:
+        if len(parts.distinct(ranks, "kernel_version")) < 2:
             return pa.array([], pa.string())
-        columns = [*RANK, *SPEC, "kernel_version"]
+        columns = [*RANK, *EXPERIMENT, "kernel_version"]
         rows = parts.read(self.place, "cells", chosen, columns).drop_columns(["part"]).to_pylist()
         rank = {
             row["cell_id"]: (row["status"] == "ok", _version(row["kernel_version"]))
@@ -191,7 +200,7 @@ class Study:
         }
         best: dict[tuple[Any, ...], str] = {}
         for row in rows:
-            spec, cell_id = tuple(str(row[name]) for name in SPEC), row["cell_id"]
+            spec, cell_id = tuple(str(row[name]) for name in EXPERIMENT), row["cell_id"]
             if rank[cell_id] > rank[best.setdefault(spec, cell_id)]:
                 best[spec] = cell_id
         newest = set(best.values())
@@ -223,12 +232,13 @@ class Study:
 
     def _remove_superseded(self) -> bool:
         try:
-            cells = parts.read(self.place, "cells", parts.names(self.place), list(RANK))
+            names = parts.names(self.place)
+            if parts.winners(parts.ranks(self.place, names))[1]:
+                return False
+            cells = parts.read(self.place, "cells", names, list(RANK))
         except FileNotFoundError:  # another writer is at it
             return True
-        keep, unique = parts.winners(cells)
-        if unique:
-            return False
+        keep, _ = parts.winners(cells)
         kept = set(keep.to_pylist())
         rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
         winning = {rows[row] for row in kept}
@@ -269,7 +279,7 @@ class Study:
     def compact(self, rows: int) -> None:
         """Put small parts together, into parts of about so many rows of layers each."""
         with parts.writing(self.place.root):
-            sizes = self._settled(lambda: parts.sizes(self.place, parts.names(self.place)))
+            sizes = self.settled(lambda: parts.sizes(self.place, parts.names(self.place)))
             group: list[str] = []
             for name in [name for name in sorted(sizes) if sizes[name] < rows / 2] + [""]:
                 if group and (not name or sum(sizes[one] for one in group) + sizes[name] > rows):
@@ -308,47 +318,8 @@ class Study:
             return 0.0
 
 
-class Stored:
-    """What is stored of a study, kept up to date while others write to it.
-
-    statuses: cell_id -> 'ok' or 'failed'. newest_run: the latest run_id of them, '' if there is none.
-    """
-
-    def __init__(self, study: Study) -> None:
-        self.study = study
-        self.statuses: dict[str, str] = {}
-        self.newest_run = ""
-        self._seen: set[str] = set()
-        if study.exists():
-            study._settled(self.refresh)
-
-    def refresh(self) -> None:
-        """Take in the parts that are new; FileNotFoundError where one is tidied away at this moment."""
-        place = self.study.place
-        new = parts.names(place) - self._seen
-        rows = parts.read(place, "cells", new, ["cell_id", "status", "run_id"])
-        self._seen |= new
-        self.newest_run = max(self.newest_run, pc.max(rows["run_id"]).as_py() or "")
-        for cell_id, status in zip(rows["cell_id"].to_pylist(), rows["status"].to_pylist(), strict=True):
-            if self.statuses.get(cell_id) != "ok":
-                self.statuses[cell_id] = status
-
-
 # What makes two rows the same experiment, whatever kernel computed it.
-SPEC = (
-    "init",
-    "init_params",
-    "act",
-    "act_params",
-    "depth",
-    "width",
-    "widths",
-    "seed",
-    "bias_std",
-    "batch",
-    "dtype",
-    "backward",
-)
+EXPERIMENT = (*SPEC, "seed")
 
 
 def _name(moment: datetime) -> str:
@@ -365,4 +336,4 @@ def _missing(columns: list[str], needed: tuple[str, ...]) -> Iterator[str]:
 
 
 def _place(rows: pa.Table) -> pa.Array:
-    return pc.binary_join_element_wise(rows["cell_id"], rows["part"], "/").combine_chunks()
+    return pc.binary_join_element_wise(rows["cell_id"], rows["part"].cast(pa.string()), "/").combine_chunks()

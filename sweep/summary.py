@@ -17,6 +17,7 @@ from sweep.verdict import WORDS
 if TYPE_CHECKING:
     import pandas as pd
 
+_MOST_ROWS = 60  # of the table in the terminal
 VANISHED, EXPLODED, SATURATED, SYMMETRIC, FAILED = "vanished", "exploded", "saturated", "symmetric", "failed"
 MARKS = {VANISHED: "▼", EXPLODED: "▲", SATURATED: "■", SYMMETRIC: "=", FAILED: "×"}
 
@@ -115,8 +116,11 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     keys += ["setting"] if frame["setting"].any() else []
     same_width = frame["width"].nunique() == 1
     keys += [] if same_width else ["width"]
+    row = frame.groupby(keys, sort=False).ngroup()
+    count = int(row.max()) + 1
+    shown = frame[row.isin(spread(range(count), _MOST_ROWS))]
     rows = []
-    for key, panel in frame.groupby(keys, sort=False):
+    for key, panel in shown.groupby(keys, sort=False):
         at = {row["depth"]: _cell_text(row, spreads) for _, row in panel.iterrows()}
         texts = tuple(at.get(depth, "") for depth in depths)
         assert isinstance(key, tuple)
@@ -127,9 +131,10 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     known = frame["depth"].nunique()
     where += f" and {len(depths)} of {known} depths" if len(depths) < known else ""
     marks = [f"{MARKS[name]} {name}" for name in MARKS if (frame["mark"] == name).any()]
+    more = [f"({len(rows)} of {count:,} rows, evenly spread)"] if count > len(rows) else []
     return DepthTable(
         title=f"std of the last layer at {where}, geometric mean over {counted(frame['seeds'])}",
-        caption="  ".join([common(cells), *marks]),
+        caption="  ".join([common(cells), *marks, *more]),
         keys=tuple(key.removesuffix("_label") for key in keys),
         depths=tuple(int(depth) for depth in depths),
         rows=rows,

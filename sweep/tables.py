@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from sweep import verdict
 from sweep.activations import CUSTOM, histogram_range
-from sweep.cell import Cell
+from sweep.cell import ID_BYTES, Spec
 from sweep.compute import STATISTICS, Own, Result
+from sweep.errors import Failure
 from sweep.kernel import KERNEL_VERSION
-from sweep.predicted import PREDICTED, Spec, nothing, predicted, spec_of
+from sweep.predicted import PREDICTED, nothing, predicted
 from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
@@ -30,6 +31,8 @@ _KEYS = (
     ("width", _whole),
     ("seed", _whole),
 )
+_SPEC_KEYS = ("init", "act", "depth", "width")
+_SPEC_COLUMNS = ("bias_std", "batch", "dtype", "backward", "widths", "init_params", "act_params")
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
 _THEORY = tuple((f"theory_{name}", _real) for name in PREDICTED)  # null where the theory does not apply
 
@@ -70,111 +73,107 @@ def tables(
     result: Result, run_id: str, thresholds: Thresholds = verdict.DEFAULT
 ) -> tuple[pa.Table, pa.Table]:
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
-    failed = np.array([error is not None for error in result.errors])
-    sizes = np.where(failed, 0, [cell.depth + 1 for cell in result.cells])
-    keys, specs = _keys(result.cells), _Specs(result)
-    return _cells(result, keys, specs, sizes, run_id, thresholds), _layers(result, keys, specs, sizes)
+    rows = _Rows(result)
+    keys = rows.keys()
+    return _cells(result, rows, keys, run_id, thresholds), _layers(result, rows, keys)
 
 
-class _Specs:
-    """What cells that differ by their seed alone have in common, found once for all of them.
+class _Rows:
+    """The cells of a result, and what those of one spec have in common, found once for all of them.
 
-    of_cell: (cells,), which spec each is of. examples: a cell of each. theory: name -> the
-    predictions of one spec after another, by layer; starts: where each begins.
+    specs: each once. spec: (cells,), which spec each cell is of. seeds: (cells,). sizes: (cells,), rows
+    of layers; ok: whether there are any; ends: where they end. theory: name -> the predictions of one
+    spec after another, by layer; starts: where each begins.
     """
 
     def __init__(self, result: Result) -> None:
+        self._blocks = result.blocks
         numbers: dict[Spec, int] = {}
-        self.examples: list[Cell] = []
-        of_cell = []
-        for cell in result.cells:
-            key = spec_of(cell)
-            if key not in numbers:
-                numbers[key] = len(numbers)
-                self.examples.append(cell)
-            of_cell.append(numbers[key])
-        self.of_cell = np.array(of_cell)
-        self.depths = np.array([cell.depth for cell in self.examples])
+        parts = [
+            np.repeat([numbers.setdefault(spec, len(numbers)) for spec in block.specs], len(block.seeds))
+            for block in result.blocks
+        ]
+        self.specs = list(numbers)
+        self.spec = np.concatenate(parts)
+        self.seeds = np.concatenate([np.tile(block.seeds, len(block.specs)) for block in result.blocks])
+        self.ok = np.ones(len(self.spec), bool)
+        self.ok[list(result.errors)] = False
+        self.depths = np.array([spec.depth for spec in self.specs])
+        self.sizes = np.where(self.ok, self.depths[self.spec] + 1, 0)
+        self.ends = np.cumsum(self.sizes)
         self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
-        found = [_theory(cell, result.own) for cell in self.examples]
+        found = [_theory(spec, result.own) for spec in self.specs]
         self.theory = {name: np.concatenate([one[name] for one in found]) for name in PREDICTED}
 
+    def keys(self) -> dict[str, pa.Array]:
+        """The columns that both tables have, by cell."""
+        ids = b"".join([block.digests() for block in self._blocks]).hex()
+        width = 2 * ID_BYTES
+        offsets = np.arange(0, len(ids) + 1, width, dtype=np.int32)
+        text = pa.StringArray.from_buffers(len(self.spec), pa.py_buffer(offsets), pa.py_buffer(ids.encode()))
+        named = {name: self.of_spec([getattr(spec, name) for spec in self.specs]) for name in _SPEC_KEYS}
+        return {"cell_id": text} | named | {"seed": pa.array(self.seeds, pa.int64())}
 
-def _theory(cell: Cell, own: Mapping[Spec, Own]) -> dict[str, Array]:
-    """The predictions of a cell; those of a user's own activation were made where that may be called."""
-    if cell.act != CUSTOM:
-        return predicted(cell)
-    spec = spec_of(cell)
-    return own[spec].theory if spec in own else nothing(cell.depth)
+    def of_spec(self, values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:
+        """A value of each spec, by cell."""
+        return pa.array(values, kind).take(pa.array(self.spec))
 
 
-def _flat_share(cell: Cell, own: Mapping[Spec, Own]) -> float:
-    return own[spec_of(cell)].flat_share if cell.act == CUSTOM else flat_share_of(cell.activation)
+def _theory(spec: Spec, own: Mapping[Spec, Own]) -> dict[str, Array]:
+    """The predictions of a spec; those of a user's own activation were made where that may be called."""
+    if spec.act != CUSTOM:
+        return predicted(spec)
+    return own[spec].theory if spec in own else nothing(spec.depth)
 
 
-def _range(cell: Cell, own: Mapping[Spec, Own]) -> tuple[float, float]:
-    if cell.act != CUSTOM:
-        return histogram_range(cell.activation)
-    spec = spec_of(cell)
+def _flat_share(spec: Spec, own: Mapping[Spec, Own]) -> float:
+    return own[spec].flat_share if spec.act == CUSTOM else flat_share_of(spec.activation)
+
+
+def _range(spec: Spec, own: Mapping[Spec, Own]) -> tuple[float, float]:
+    if spec.act != CUSTOM:
+        return histogram_range(spec.activation)
     return own[spec].histogram_range if spec in own else (math.nan, math.nan)
 
 
-def _keys(cells: Sequence[Cell]) -> dict[str, pa.Array]:
-    return {
-        "cell_id": pa.array([cell.id for cell in cells]),
-        "init": pa.array([cell.init for cell in cells]),
-        "act": pa.array([cell.act for cell in cells]),
-        "depth": pa.array([cell.depth for cell in cells]),
-        "width": pa.array([cell.width for cell in cells]),
-        "seed": pa.array([cell.seed for cell in cells]),
-    }
-
-
 def _cells(
-    result: Result,
-    keys: dict[str, pa.Array],
-    specs: _Specs,
-    sizes: Array,
-    run_id: str,
-    thresholds: Thresholds,
+    result: Result, rows: _Rows, keys: dict[str, pa.Array], run_id: str, thresholds: Thresholds
 ) -> pa.Table:
-    cells, ends = result.cells, np.cumsum(sizes)
-    starts, ok = ends - sizes, sizes > 0
+    count, ok, starts = len(result), rows.ok, rows.ends - rows.sizes
+    common = {name: [getattr(spec, name) for spec in rows.specs] for name in _SPEC_COLUMNS}
     columns: dict[str, Any] = keys | {
-        "sigma_w": _optional(np.array([_sigma_w(cell) for cell in specs.examples])[specs.of_cell]),
-        "bias_std": [cell.bias_std for cell in cells],
-        "batch": [cell.batch for cell in cells],
-        "dtype": [cell.dtype for cell in cells],
-        "backward": [cell.backward for cell in cells],
-        "widths": [cell.widths for cell in cells],
-        "init_params": [cell.init_params for cell in cells],
-        "act_params": [cell.act_params for cell in cells],
+        name: rows.of_spec(values, CELLS.field(name).type) for name, values in common.items()
+    }
+    columns |= {
+        "sigma_w": _optional(np.array([_sigma_w(spec) for spec in rows.specs])[rows.spec]),
         "status": np.where(ok, "ok", "failed"),
-        "error": [None if error is None else str(error) for error in result.errors],
-        "error_type": [None if error is None else error.type for error in result.errors],
-        "traceback": [None if error is None else error.traceback or None for error in result.errors],
         "seconds": result.seconds,
     }
+    for name, told in (("error", str), ("error_type", _type), ("traceback", _traceback)):
+        texts: list[str | None] = [None] * count
+        for place, error in result.errors.items():
+            texts[place] = told(error)
+        columns[name] = texts
 
     def layer(name: str, places: Array) -> pa.Array:
         """One layer's value of every cell, null where it failed."""
-        values = np.full(len(cells), np.nan)
+        values = np.full(count, np.nan)
         values[ok] = result.statistics[name][places[ok]]
         return _optional(values)
 
     for name in STATISTICS:
-        columns[name] = layer(name, ends - 1)
+        columns[name] = layer(name, rows.ends - 1)
     columns["delta_std_first"] = layer("delta_std", starts)
     columns["grad_std_first"] = layer("grad_std", starts + 1)
-    last = (specs.starts + specs.depths)[specs.of_cell]
-    for name, values in specs.theory.items():
+    last = (rows.starts + rows.depths)[rows.spec]
+    for name, values in rows.theory.items():
         columns[f"theory_{name}"] = _optional(np.where(ok, values[last], np.nan))
-    words = np.full(len(cells), "failed", object)
-    since, nonfinite = np.full((2, len(cells)), np.nan)
-    for places in _alike(cells, ok):
-        rows = starts[places][:, None] + np.arange(sizes[places[0]])  # (cells, depth + 1)
-        layers = {name: result.statistics[name][rows] for name in verdict.JUDGED}
-        share = _flat_share(cells[places[0]], result.own)
+    words = np.full(count, "failed", object)
+    since, nonfinite = np.full((2, count), np.nan)
+    for one, places in _alike(rows):
+        places_of_layers = starts[places][:, None] + np.arange(one.depth + 1)  # (cells, depth + 1)
+        layers = {name: result.statistics[name][places_of_layers] for name in verdict.JUDGED}
+        share = _flat_share(one, result.own)
         words[places], since[places] = verdict.verdicts(layers, share, thresholds)
         infinite = ~np.isfinite(layers["rms"])
         nonfinite[places] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)
@@ -185,26 +184,25 @@ def _cells(
         "kernel_version": KERNEL_VERSION,
         "run_id": run_id,
     }
-    columns |= {name: pa.repeat(pa.scalar(value, _text), len(cells)) for name, value in constant.items()}
+    columns |= {name: pa.repeat(pa.scalar(value, _text), count) for name, value in constant.items()}
     return _table(columns, CELLS)
 
 
-def _layers(result: Result, keys: dict[str, pa.Array], specs: _Specs, sizes: Array) -> pa.Table:
-    owner = np.repeat(np.arange(len(sizes)), sizes)
+def _layers(result: Result, rows: _Rows, keys: dict[str, pa.Array]) -> pa.Table:
+    owner = np.repeat(np.arange(len(rows.sizes)), rows.sizes)
     columns: dict[str, Any] = {name: values.take(pa.array(owner)) for name, values in keys.items()}
-    first = np.repeat(np.cumsum(sizes) - sizes, sizes)
-    columns["layer"] = layer = np.arange(len(owner)) - first
+    columns["layer"] = layer = np.arange(len(owner)) - np.repeat(rows.ends - rows.sizes, rows.sizes)
     for name, values in result.statistics.items():
         columns[name] = _optional(values)
-    for name, values in specs.theory.items():
-        columns[f"theory_{name}"] = _optional(values[specs.starts[specs.of_cell[owner]] + layer])
+    for name, values in rows.theory.items():
+        columns[f"theory_{name}"] = _optional(values[rows.starts[rows.spec[owner]] + layer])
     if result.histogram is None:
         columns |= {name: pa.nulls(len(owner), kind) for name, kind in _HISTOGRAM}
     else:
         bins = result.histogram.shape[1]
         offsets = pa.array(np.arange(len(owner) + 1) * bins, pa.int32())
         columns["histogram"] = pa.ListArray.from_arrays(offsets, pa.array(result.histogram.ravel()))
-        ranges = np.array([_range(cell, result.own) for cell in result.cells])[owner]
+        ranges = np.array([_range(spec, result.own) for spec in rows.specs])[rows.spec[owner]]
         columns |= {"histogram_low": ranges[:, 0], "histogram_high": ranges[:, 1]}
     return _table(columns, LAYERS)
 
@@ -222,16 +220,26 @@ def _optional(values: Sequence[float] | Array) -> pa.Array:
     return pa.array(np.asarray(values, np.float64), from_pandas=True)
 
 
-def _alike(cells: Sequence[Cell], ok: Array) -> list[Array]:
-    """The places of the computed cells, by depth and activation."""
+def _alike(rows: _Rows) -> Iterator[tuple[Spec, Array]]:
+    """The places of the computed cells by depth and activation, with a spec that has both."""
     groups: dict[Any, list[int]] = defaultdict(list)
-    for place in np.flatnonzero(ok).tolist():
-        cell = cells[place]
-        groups[cell.depth, cell.act, cell.act_params].append(place)
-    return [np.array(places) for places in groups.values()]
+    for number, spec in enumerate(rows.specs):
+        groups[spec.depth, spec.act, spec.act_params].append(number)
+    for numbers in groups.values():
+        places = np.flatnonzero(rows.ok & np.isin(rows.spec, numbers))
+        if len(places):
+            yield rows.specs[numbers[0]], places
 
 
-def _sigma_w(cell: Cell) -> float:
-    fan_in, fan_out = cell.profile[-2:]
-    scheme = cell.scheme
+def _type(error: Failure) -> str:
+    return error.type
+
+
+def _traceback(error: Failure) -> str | None:
+    return error.traceback or None
+
+
+def _sigma_w(spec: Spec) -> float:
+    fan_in, fan_out = spec.profile[-2:]
+    scheme = spec.scheme
     return math.sqrt(fan_in) * scheme.weight_std(fan_in, fan_out) if scheme.known_std else math.nan

@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -16,7 +16,7 @@ from rich.table import Table
 from sweep.answer import Fate, answers, counts
 from sweep.cell import Cell
 from sweep.command import show
-from sweep.errors import Failure
+from sweep.errors import Failures
 from sweep.estimate import Counts, Expected, duration, si
 from sweep.labels import described, labelled, number, profile
 from sweep.measures import MEASURES
@@ -101,10 +101,11 @@ def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
     columns = ("mean", "std", "rms", "flat", "delta_std", "grad_std")
     table = Table()
     for name in ("layer", *columns):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     for row in layers.sort_values("layer").itertuples():
         table.add_row(str(row.layer), *(number(getattr(row, name)) for name in columns))
-    show(table, title, "\n".join([*_profiles(layers), _LAYER_CAPTION]))
+    spare = ("mean", "grad_std", "flat", "rms", "delta_std")
+    show(table, title, "\n".join([*_profiles(layers), _LAYER_CAPTION]), spare)
 
 
 def _profiles(layers: "pd.DataFrame") -> Iterator[str]:
@@ -128,8 +129,9 @@ _NARROWER = ((_MOST_DEPTHS, False), (3, False), (2, False), (1, False))
 def show_grid(cells: "pd.DataFrame") -> None:
     """Final std by init × act and depth, at the greatest width, on stdout."""
     summary = by_depth(cells, _MOST_DEPTHS)
-    tables = (_grid_table(by_depth(cells, depths, spreads)) for depths, spreads in _NARROWER)
-    show(_grid_table(summary), summary.title, summary.caption, narrower=tables)
+    others = (by_depth(cells, depths, spreads) for depths, spreads in _NARROWER)
+    narrower = ((_grid_table(other), other.title) for other in others)
+    show(_grid_table(summary), summary.title, summary.caption, narrower=narrower)
     _show_answer(cells)
 
 
@@ -152,7 +154,7 @@ def _show_answer(cells: "pd.DataFrame") -> None:
 def _survivors(fates: Sequence[Fate]) -> str:
     named = [f"{fate.init} to depth {fate.depth}" for fate in fates[:_MOST_NAMED]]
     more = len(fates) - len(named)
-    return ", ".join(named) + (f", and {more} more" if more else "")
+    return ", ".join(named) + (f", and {more:,} more" if more else "")
 
 
 def _death(fate: Fate) -> str:
@@ -194,15 +196,11 @@ def show_plan(study: str, counts: Counts, expected: Expected) -> None:
     show(table, f"study {study}: what would run", caption)
 
 
-def show_failures(failures: Mapping[str, Failure]) -> None:
-    """Failed cells by cause, on stderr: an error's type and message, whatever numbers are in it."""
-    causes: dict[str, list[Failure]] = {}
-    for failure in failures.values():
-        causes.setdefault(re.sub(r"\d+", "#", str(failure)), []).append(failure)
-    for same in sorted(causes.values(), key=len, reverse=True):
-        others = len({str(failure) for failure in same}) > 1
-        line = " ".join(str(same[0]).split())
-        at = re.findall(r'File "(.*)", line (\d+)', same[0].traceback)
+def show_failures(failures: Failures) -> None:
+    """Failed cells by cause, the most frequent first, on stderr."""
+    for count, one, differ in sorted(failures.causes.values(), key=lambda cause: -cause[0]):
+        line = " ".join(str(one).split())
+        at = re.findall(r'File "(.*)", line (\d+)', one.traceback)
         where = f" [{at[-1][0].rpartition('/')[2]}:{at[-1][1]}]" if at else ""
-        say(f"{len(same):,} failed: {line}{' (and alike, with other numbers)' if others else ''}{where}")
+        say(f"{count:,} failed: {line}{' (and alike, with other numbers)' if differ else ''}{where}")
     say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")

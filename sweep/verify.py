@@ -68,6 +68,7 @@ def _recomputed(study: "Study", count: int, seed: int) -> tuple[int, int, list[s
     import pyarrow.compute as pc  # noqa: PLC0415
 
     from sweep import execute, plan, tables  # noqa: PLC0415
+    from sweep.blocks import Cells  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415
 
     cells = study.read("cells", versions="all")
@@ -93,9 +94,10 @@ def _recomputed(study: "Study", count: int, seed: int) -> tuple[int, int, list[s
     layers = study.read("layers", versions="all")
     chosen = pc.is_in(layers["cell_id"], value_set=pa.array(ids, pa.string()))
     stored = _by_cell(layers.filter(chosen).to_pylist())
-    for result in execute.run(plan.tasks(again, 1), "local", 1, histogram=False):
+    for result in execute.run(plan.tasks(Cells.of(again), 1), "local", 1, histogram=False):
         found = _by_cell(tables.tables(result, "")[1].to_pylist())
-        for one, error in zip(result.cells, result.errors, strict=True):
+        for place, one in enumerate(result.cells):
+            error = result.errors.get(place)
             differs = str(error) if error else _difference(one, stored[one.id], found[one.id])
             if differs:
                 wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
@@ -104,9 +106,9 @@ def _recomputed(study: "Study", count: int, seed: int) -> tuple[int, int, list[s
 
 def _cell(row: Mapping[str, Any]) -> "Cell":
     from sweep.cell import Cell  # noqa: PLC0415
-    from sweep.store import SPEC  # noqa: PLC0415
+    from sweep.store import EXPERIMENT  # noqa: PLC0415
 
-    values = {name: row[name] for name in SPEC}
+    values = {name: row[name] for name in EXPERIMENT}
     values["widths"] = None if row["widths"] is None else tuple(row["widths"])
     return Cell(**values)
 

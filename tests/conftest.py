@@ -47,3 +47,11 @@ def sweep_command(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(scope="module")
+def frames(tmp_path_factory):
+    """Cells and layers of a study that the figures and the summaries are drawn from."""
+    from tests.studies import grid, stored  # noqa: PLC0415
+
+    return stored(tmp_path_factory.mktemp("grid") / "study", grid(), histogram=True)

@@ -4,10 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep import plan, tables, theory
+from sweep import tables, theory
 from sweep.agreement import SPREADS, Agreement, agreement, deviations
 from sweep.execute import run_task
 from tests.test_cell import cell
+from tests.test_plan import packed
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def measured():
         for seed in range(5)
     ]
     cells = [cell(depth=8, width=64, batch=64, **spec) for spec in specs]
-    parts = [tables.tables(run_task(task, False), "run")[0] for task in plan.tasks(cells, 1)]
+    parts = [tables.tables(run_task(task, False), "run")[0] for task in packed(cells, 1)]
     return pd.concat([part.to_pandas() for part in parts])
 
 
@@ -42,7 +43,7 @@ def test_where_theory_is_silent_there_is_no_deviation(measured):
 
 def test_a_deviation_is_counted_in_standard_deviations_over_seeds():
     one = cell(width=100, depth=3, batch=50)
-    (task,) = plan.tasks([one], 1)
+    (task,) = packed([one], 1)
     row = tables.tables(run_task(task, False), "run")[0].to_pandas()
     stray = theory.finite_width("tanh", 1.0, depth=3, width=100, batch=50).iloc[-1]
     logs = 2 * math.log(row["rms"].iloc[0] / row["theory_rms"].iloc[0])
@@ -62,7 +63,7 @@ def test_of_many_specs_some_are_looked_at_and_all_seeds_of_those(measured):
 
 def test_a_tapered_network_is_judged_by_its_own_widths():
     cells = [cell(widths=[64, 48, 32], seed=seed, init={"name": "glorot_normal"}) for seed in range(6)]
-    tasks = plan.tasks(cells, 1)
+    tasks = packed(cells, 1)
     rows = pd.concat([tables.tables(run_task(task, False), "run")[0].to_pandas() for task in tasks])
     assert (deviations(rows).abs() < 4).all()
     assert np.isfinite(deviations(rows)).all()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
@@ -96,6 +97,8 @@ def test_root_and_study_choose_the_place_and_nothing_else_is_written(sweep_comma
         (["--resolve"], "--resolve belongs to --cfg"),
         (["-m", "--cfg", "job"], "leave -m away"),
         (["executor=slrm"], "unknown executor 'slrm'"),
+        (["depth=${foo}"], "sweep: depth: Interpolation key 'foo' not found"),
+        (["-m", "width=8", "study=${foo}"], "sweep: study: Interpolation key 'foo' not found"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(
@@ -177,13 +180,29 @@ def test_failed_cells_are_rows_and_status_1(sweep_command, tmp_path):
         (["--help"], "does the signal survive"),
         (["--cfg", "job"], "depth: 10"),
         (["--info", "plugins"], "GridSweeper"),
-        (["--version"], "Hydra"),
+        (["--version"], f"sweep {version('sweep')}, Hydra {version('hydra-core')}\n"),
     ],
 )
 def test_hydras_own_flags_keep_working(sweep_command, arguments, expected):
     done = sweep_command(*arguments)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
+
+
+def test_help_is_what_hydra_says_when_it_copies_its_store(capsys, monkeypatch):
+    from hydra.core.config_store import ConfigStore  # noqa: PLC0415
+
+    from sweep import __main__ as command_line  # noqa: PLC0415
+
+    monkeypatch.setattr(sys, "argv", ["sweep", "--help"])
+    for asked in (["--help"], ["--help", "init=torch/normal", "depth=3"], ["--hydra-help"]):
+        assert command_line._main(asked) == 0
+        ours = capsys.readouterr().out
+        with monkeypatch.context() as patch:
+            patch.delattr(ConfigStore, "__deepcopy__")
+            patch.setattr(command_line, "_share_store", lambda: None)
+            assert command_line._main(asked) == 0
+        assert capsys.readouterr().out == ours
 
 
 def test_tab_completion_of_the_console_script(tmp_path):

@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep.store import Study
 from tests.torture import torture
 
 DEADLINE = 120.0
@@ -92,7 +91,7 @@ def test_sigterm_stores_what_is_done_and_ends_with_143(mine):
     assert time.monotonic() - began < DEADLINE
     assert re.search(r"terminated(: \d cells are stored, \d are left; run the same command)?", printed)
     assert "Traceback" not in printed
-    assert Study(study).statuses().keys() <= set(sweep.load(study)["cell_id"])
+    assert not sweep.load(study)["cell_id"].duplicated().any()
 
 
 @pytest.mark.parametrize("drivers", [2, 4])

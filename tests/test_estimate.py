@@ -2,13 +2,13 @@ from dataclasses import replace
 
 import pytest
 
-from sweep import estimate, plan
+from sweep import estimate
 from tests.test_cell import cell
-from tests.test_plan import grid
+from tests.test_plan import grid, packed
 
 
 def test_the_estimate_grows_with_the_work_and_shrinks_with_the_workers():
-    tasks = plan.tasks(grid(widths=(64, 512), depths=(5, 50)), workers=2)
+    tasks = packed(grid(widths=(64, 512), depths=(5, 50)), workers=2)
     one, two = (estimate.expected(tasks, workers, False, 1.0) for workers in (1, 2))
     assert one.model_seconds == pytest.approx(sum(task.seconds for task in tasks))
     assert one.model_seconds / 2 <= two.model_seconds < one.model_seconds
@@ -19,7 +19,7 @@ def test_the_estimate_grows_with_the_work_and_shrinks_with_the_workers():
 
 
 def test_products_are_counted_as_forward_and_two_backward():
-    (task,) = plan.tasks([cell(depth=3, width=10, batch=7)], 1)
+    (task,) = packed([cell(depth=3, width=10, batch=7)], 1)
     assert estimate.expected([task], 1, False, 1.0).flops == 3 * (2 + 4) * 7 * 10 * 10
 
 
@@ -27,7 +27,7 @@ def test_a_calibration_runs_work_like_the_plans_and_no_users_function():
     own = {"name": "custom", "function": "tests.test_estimate.never"}
     cells = grid(widths=(8, 300), depths=(2, 20))
     cells += [cell(init=own, act={"name": "custom", "function": "numpy.arctan"}, depth=2, width=8, batch=50)]
-    tasks = plan.tasks(cells, 1)
+    tasks = packed(cells, 1)
     sample = estimate._sample(tasks, 0.05)
     assert 0 < sum(task.seconds for task in sample) < 0.2
     assert {one.width for task in sample for one in task.cells} <= {8, 300}

@@ -7,7 +7,7 @@ import threadpoolctl
 
 from sweep import execute, kernel, plan
 from tests.test_cell import cell
-from tests.test_plan import grid
+from tests.test_plan import grid, packed
 
 
 def computed(tasks, executor="serial", n_jobs=1, histogram=False):
@@ -15,8 +15,8 @@ def computed(tasks, executor="serial", n_jobs=1, histogram=False):
     found = {}
     for result in execute.run(tasks, executor, n_jobs, histogram):
         start = 0
-        for one, error in zip(result.cells, result.errors, strict=True):
-            assert error is None
+        assert not result.errors
+        for one in result.cells:
             rows = slice(start, start + one.depth + 1)
             found[one] = {name: values[rows] for name, values in result.statistics.items()}
             start += one.depth + 1
@@ -37,7 +37,7 @@ CELLS = grid(widths=(16, 40), batch=80) + grid(inits=("zeros",), batch=80)
 def test_one_worker_and_two_give_the_same_bits(monkeypatch):
     monkeypatch.setattr(execute, "_WORTH_WORKERS", 0.0)  # start workers however short the work
     monkeypatch.setattr(plan, "_TASK_SECONDS", (0.0, 0.0))  # a task for every stack
-    tasks = plan.tasks(CELLS, workers=2)
+    tasks = packed(CELLS, workers=2)
     assert len(tasks) > 2
     assert_equal(computed(tasks, "local", 1), computed(tasks, "local", 2))
     assert_equal(computed(tasks, "serial"), computed(tasks[::-1], "local", 2))
@@ -46,11 +46,11 @@ def test_one_worker_and_two_give_the_same_bits(monkeypatch):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_grouping_and_order_do_not_matter(dtype):
     cells = grid(widths=(16, 40), batch=80, dtype=dtype)
-    together = computed(plan.tasks(cells, workers=1))
-    shuffled = computed(plan.tasks(cells[::-1], workers=3))
+    together = computed(packed(cells, workers=1))
+    shuffled = computed(packed(cells[::-1], workers=3))
     alone = {}
     for one in cells:
-        alone |= computed(plan.tasks([one], workers=1))
+        alone |= computed(packed([one], workers=1))
     tolerance = 1e-5 if dtype == "float32" else 1e-12
     assert_equal(together, shuffled, tolerance)
     assert_equal(together, alone, tolerance)
@@ -66,8 +66,8 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_computed(monkeypatch):
         return propagate(chains, *arguments)
 
     monkeypatch.setattr(kernel, "propagate", failing)
-    (result,) = execute.run(plan.tasks(cells, 1), "serial", 1, histogram=True)
-    errors = {c: str(error) for c, error in zip(result.cells, result.errors, strict=True)}
+    (result,) = execute.run(packed(cells, 1), "serial", 1, histogram=True)
+    errors = {c: str(result.errors.get(place)) for place, c in enumerate(result.cells)}
     assert errors == {c: "MemoryError: no room" if c == cells[-1] else "None" for c in cells}
     rows = sum(c.depth + 1 for c in cells[:-1])
     assert all(len(values) == rows for values in result.statistics.values())
@@ -76,7 +76,7 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_computed(monkeypatch):
 
 def test_backward_false_leaves_the_gradients_undefined():
     with_gradients, without = cell(depth=3, width=8), cell(depth=3, width=8, backward=False)
-    found = computed(plan.tasks([with_gradients, without], 1))
+    found = computed(packed([with_gradients, without], 1))
     assert np.isnan(found[without]["delta_std"]).all()
     assert np.isfinite(found[with_gradients]["delta_std"]).all()
     np.testing.assert_array_equal(found[with_gradients]["std"], found[without]["std"])
@@ -99,7 +99,7 @@ def test_two_workers_are_two_other_processes_of_one_thread_each(monkeypatch, tmp
         "kwargs": {"path": str(tmp_path / "p")},
     }
     cells = [cell(init=init, depth=3, width=300, batch=500, seed=seed) for seed in range(12)]
-    assert len(computed(plan.tasks(cells, 2), "local", 2)) == 12
+    assert len(computed(packed(cells, 2), "local", 2)) == 12
     seen = [line.split() for line in (tmp_path / "p").read_text().splitlines()]
     processes = {int(pid) for pid, _ in seen}
     assert len(processes) == 2

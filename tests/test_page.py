@@ -13,8 +13,8 @@ from sweep.report import page
 from sweep.report.page import data
 from sweep.verdict import DEFAULT
 from tests.browser import chromium, opened
+from tests.studies import grid, stored
 from tests.test_cell import cell
-from tests.test_report import grid, stored
 
 WIDTHS = (390, 1440)
 
@@ -196,9 +196,11 @@ def test_a_click_shows_that_networks_layers(opened_page):
 
 def test_the_map_is_walked_and_chosen_with_the_keyboard(opened_page):
     drawn(opened_page)
-    opened_page.locator('#map .square[tabindex="0"]').focus()
+    opened_page.locator("#rows").focus()
+    opened_page.keyboard.press("Tab")  # one press from the last control: the frame is no stop
     focused = "document.activeElement.getAttribute('aria-label')"
     start = opened_page.evaluate(focused)
+    assert opened_page.evaluate("document.activeElement.matches('#map .square.chosen')")
     opened_page.keyboard.press("ArrowUp")
     above = opened_page.evaluate(focused)
     assert above != start

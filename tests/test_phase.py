@@ -6,11 +6,12 @@ import pytest
 from matplotlib.figure import Figure
 
 import sweep
-from sweep import activations, plan, tables, theory
+from sweep import activations, tables, theory
 from sweep.execute import run_task
 from sweep.report import draw, phase, style
 from sweep.store import Study
 from tests.test_cell import cell
+from tests.test_plan import packed
 
 SCALES, BIASES = (0.25, 1.0, 2.25, 4.0), (0.0, 0.2, 0.5)
 
@@ -28,7 +29,7 @@ def study(tmp_path_factory):
     cells += [cell(act={"name": "relu"}, init={"name": name}, **common) for name in ("xavier", "kaiming")]
     study = Study(tmp_path_factory.mktemp("phase") / "study")
     study.create()
-    for task in plan.tasks(cells, 1):
+    for task in packed(cells, 1):
         study.write(f"{task.number}.parquet", *tables.tables(run_task(task, False), "run"))
     return study.path
 

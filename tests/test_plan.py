@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep import plan
+from sweep.blocks import Cells
 from tests.test_cell import cell
 
 
@@ -17,13 +18,18 @@ def grid(inits=("xavier", "kaiming"), depths=(2, 5), widths=(8, 16), seeds=(0, 1
     ]
 
 
+def packed(cells, workers=1, memory=None):
+    """The tasks of a list of cells."""
+    return plan.tasks(Cells.of(cells), workers, memory)
+
+
 def test_schemes_of_one_distribution_and_all_depths_share_a_stack():
     cells = grid(inits=("xavier", "kaiming", "small_normal"), widths=(8,), seeds=(0,))
-    (task,) = plan.tasks(cells, workers=1)
+    (task,) = packed(cells, workers=1)
     (stack,) = task.stacks
-    assert set(stack.cells) == set(cells)
+    assert set(stack.block) == set(cells)
     assert stack.profile == (8,) * 6
-    assert len(plan.chains_of(stack.cells)) == 3
+    assert len(plan.chains_of(stack.block.specs)) == 3
 
 
 def test_what_draws_differently_shares_no_stack():
@@ -33,22 +39,22 @@ def test_what_draws_differently_shares_no_stack():
         cell(width=8, init={"name": "variance_scaling", "distribution": "uniform"}),
         cell(widths=[8, 9]),
     ]
-    stacks = [stack for task in plan.tasks(apart, 1) for stack in task.stacks]
+    stacks = [stack for task in packed(apart, 1) for stack in task.stacks]
     assert len(stacks) == len(apart)
 
 
 def test_seeds_that_want_the_same_networks_cross_together():
     cells = grid(widths=(8,), seeds=range(10)) + grid(inits=("xavier",), widths=(8,), seeds=range(10, 13))
-    stacks = [stack for task in plan.tasks(cells, workers=1) for stack in task.stacks]
-    assert sorted(len({c.seed for c in stack.cells}) for stack in stacks) == [3, 10]
-    wide = [s for t in plan.tasks(grid(widths=(512,), seeds=range(10)), workers=1) for s in t.stacks]
+    stacks = [stack for task in packed(cells, workers=1) for stack in task.stacks]
+    assert sorted(len(stack.block.seeds) for stack in stacks) == [3, 10]
+    wide = [s for t in packed(grid(widths=(512,), seeds=range(10)), workers=1) for s in t.stacks]
     assert len(wide) > 1
 
 
 def test_chains_that_a_law_makes_one_cost_as_one():
     def seconds(act):
         cells = grid(inits=("xavier", "kaiming", "normal"), widths=(256,), seeds=(0,), act={"name": act})
-        return sum(task.seconds for task in plan.tasks(cells, 1))
+        return sum(task.seconds for task in packed(cells, 1))
 
     assert seconds("tanh") > 2 * seconds("relu")
 
@@ -57,7 +63,7 @@ def test_chains_that_a_law_makes_one_cost_as_one():
 @given(st.integers(1, 8), st.integers(10**5, 10**8))
 def test_every_cell_is_in_exactly_one_task(workers, memory):
     cells = grid(widths=(8, 64), batch=100)
-    tasks = plan.tasks(cells, workers, memory)
+    tasks = packed(cells, workers, memory)
     assert Counter(c for task in tasks for c in task.cells) == Counter(cells)
     assert [task.number for task in tasks] == list(range(len(tasks)))
 
@@ -65,7 +71,7 @@ def test_every_cell_is_in_exactly_one_task(workers, memory):
 def test_a_users_own_scheme_shares_nothing_and_lsuv_shares_with_orthogonal():
     def inits(*choices):
         cells = [cell(init=choice, depth=2, width=8) for choice in choices]
-        return len([stack for task in plan.tasks(cells, 1) for stack in task.stacks])
+        return len([stack for task in packed(cells, 1) for stack in task.stacks])
 
     own = {"name": "custom", "function": "tests.test_plan.own_scheme"}
     assert inits(own, {"name": "xavier"}) == 2
@@ -82,14 +88,14 @@ def test_a_stack_too_large_for_the_memory_is_split_by_chains():
     cells = grid(
         inits=("xavier", "kaiming", "small_normal", "big_normal"), depths=(5,), widths=(64,), seeds=(0,)
     )
-    (whole,) = plan.tasks(cells, 1, memory=10**9)[0].stacks
-    parts = [s for task in plan.tasks(cells, 1, memory=whole.bytes // 2) for s in task.stacks]
+    (whole,) = packed(cells, 1, memory=10**9)[0].stacks
+    parts = [s for task in packed(cells, 1, memory=whole.bytes // 2) for s in task.stacks]
     assert len(parts) > 1
     assert all(part.bytes < whole.bytes for part in parts)
 
 
 def test_as_many_workers_as_the_largest_stacks_leave_memory_for():
-    tasks = plan.tasks(grid(widths=(64,)), workers=4)
+    tasks = packed(grid(widths=(64,)), workers=4)
     largest = max(stack.bytes for task in tasks for stack in task.stacks)
     assert plan.fitting(tasks, 4, 3 * largest) == 3
     assert plan.fitting(tasks, 4, largest // 2) == 1, "what cannot be split is computed all the same"
@@ -97,7 +103,7 @@ def test_as_many_workers_as_the_largest_stacks_leave_memory_for():
 
 
 def test_the_longest_tasks_come_first():
-    tasks = plan.tasks(grid(depths=(5, 50), widths=(64, 512)), workers=2)
+    tasks = packed(grid(depths=(5, 50), widths=(64, 512)), workers=2)
     assert len(tasks) > 1
     assert [t.seconds for t in tasks[:-1]] == sorted((t.seconds for t in tasks[:-1]), reverse=True)
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 import sweep
-from tests.test_report import grid, stored
+from tests.studies import grid, stored
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,39 @@ def test_a_wrong_name_is_suggested_another(frames, ax):
         sweep.plot.heatmap(frames[0], x="dept", ax=ax)
     with pytest.raises(sweep.RequestError, match="theory predicts std, rms"):
         sweep.plot.theory(*frames, value="dead", ax=ax)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "message"),
+    [
+        ("heatmap", ["layers"], "cells: this frame has no status, verdict, init_params …: give rows of"),
+        ("verdicts", ["layers"], "cells: this frame has no status"),
+        (
+            "curves",
+            ["cells"],
+            'layers: this frame has no layer: give rows of sweep.load(study, table="layers")',
+        ),
+        ("curves", ["cells", "std", "layers"], "layers: this frame has no layer:"),
+        ("curves", ["layers", "std", "layers"], "cells: this frame has no status"),
+        ("gradients", ["layers", "cells"], "layers: this frame has no layer:"),
+        ("gradients", ["layers", "layers"], "cells: this frame has no status"),
+        ("histograms", ["cells"], "layers: this frame has no layer:"),
+        ("theory", ["layers", "cells"], "layers: this frame has no layer:"),
+        ("theory", ["layers", "layers"], "cells: this frame has no status"),
+        ("heatmap", ["no cells"], "cells: this frame has no rows"),
+        ("histograms", ["no layers"], "layers: this frame has no rows"),
+        ("curves", ["layers", "std", "no cells"], "cells: this frame has no rows"),
+        ("gradients", ["other cells", "layers"], "no cell is in both frames"),
+    ],
+)
+def test_a_frame_of_another_table_or_of_nothing_is_refused_in_one_line(frames, ax, name, given, message):
+    cells, layers = frames
+    named = {"cells": cells, "layers": layers, "no cells": cells.iloc[:0], "no layers": layers.iloc[:0]}
+    named["other cells"] = cells.assign(cell_id="another")
+    with pytest.raises(sweep.RequestError) as error:
+        getattr(sweep.plot, name)(*(named.get(word, word) for word in given), ax=ax)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_curves_have_a_line_a_band_and_theory(frames, ax):

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep import execute, plan
+from sweep import execute
 from tests.test_cell import cell
+from tests.test_plan import packed
 
 DEADLINE = 60.0
 
@@ -39,7 +40,7 @@ def own(**keywords):
 def outcomes(tasks, n_jobs=2, wanted=lambda task: task):
     """[(cell, error or None)] of everything that comes back."""
     results = execute.run(tasks, "local", n_jobs, False, wanted)
-    return [pair for r in results for pair in zip(r.cells, r.errors, strict=True)]
+    return [(one, r.errors.get(place)) for r in results for place, one in enumerate(r.cells)]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +54,7 @@ def test_a_cell_that_takes_its_worker_down_fails_alone(how, says):
         for act in ("tanh", "relu")
         for depth in (2, 3)
     ]
-    found = outcomes(plan.tasks(cells, 2))
+    found = outcomes(packed(cells, 2))
     assert Counter(one for one, _ in found) == Counter(cells)
     failed = {one: str(error) for one, error in found if error}
     assert set(failed) == {one for one in cells if one.width == 11}
@@ -62,7 +63,7 @@ def test_a_cell_that_takes_its_worker_down_fails_alone(how, says):
 
 
 def test_a_users_function_never_runs_in_the_driver_however_short_the_run(tmp_path):
-    ((_, error),) = outcomes(plan.tasks([cell(init=own(path=str(tmp_path / "p")), depth=1, width=4)], 1), 1)
+    ((_, error),) = outcomes(packed([cell(init=own(path=str(tmp_path / "p")), depth=1, width=4)], 1), 1)
     assert error is None
     assert {int(line.split()[0]) for line in (tmp_path / "p").read_text().splitlines()}.isdisjoint(
         {os.getpid()}
@@ -71,7 +72,7 @@ def test_a_users_function_never_runs_in_the_driver_however_short_the_run(tmp_pat
 
 def test_a_task_is_asked_for_once_more_before_it_is_handed_out():
     cells = [cell(init=own(), depth=1, width=width, batch=5) for width in range(4, 10)]
-    tasks = plan.tasks(cells, 2)
+    tasks = packed(cells, 2)
     assert outcomes(tasks, wanted=lambda task: None) == []
 
 
@@ -90,17 +91,18 @@ def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
         handed_out.append(task)
         return task
 
-    tasks = [*plan.tasks([first], 1), *plan.tasks([second], 1)]
+    tasks = [*packed([first], 1), *packed([second], 1)]
     assert outcomes(tasks, 1, wanted) == [(first, None), (second, None)]
 
 
 DRIVER = """
 import sys
-from sweep import execute, plan
+from sweep import execute
 from tests.test_cell import cell
+from tests.test_plan import packed
 init = {"name": "custom", "function": "tests.test_pool.endless", "kwargs": {"path": sys.argv[1]}}
 cells = [cell(init=init, depth=1, width=4, seed=seed) for seed in range(2)]
-list(execute.run(plan.tasks(cells, 2), "local", 2, False))
+list(execute.run(packed(cells, 2), "local", 2, False))
 """
 
 

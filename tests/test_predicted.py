@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import plan, tables
+from sweep import tables
 from sweep.execute import run_task
 from sweep.predicted import PREDICTED, predicted
 from sweep.theory import predict
 from tests.test_cell import cell
+from tests.test_plan import packed
 
 
 def half(rng, fan_in, fan_out):
@@ -18,7 +19,7 @@ def half(rng, fan_in, fan_out):
 
 
 def rows_of(one):
-    (task,) = plan.tasks([one], 1)
+    (task,) = packed([one], 1)
     cells, layers = tables.tables(run_task(task, False), "run")
     return cells.to_pylist()[0], layers.to_pandas()
 

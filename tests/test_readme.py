@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_report import grid, stored
+from tests.studies import grid, stored
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 

@@ -1,5 +1,6 @@
 import ast
 import math
+import re
 
 import numpy as np
 import pytest
@@ -150,6 +151,16 @@ def test_the_lines_for_keras_and_jax_say_what_our_schemes_of_that_name_draw(sigm
         assert scale == pytest.approx(sigma_w**2, rel=1e-9)
         if name not in named:
             assert values[1:] in (["fan_in", "normal"], ["fan_in", "untruncated_normal"])
+
+
+@pytest.mark.parametrize("columns", ["110", "80", "50"])
+def test_a_narrow_terminal_cuts_no_number_of_the_ranking(sweep_command, columns):
+    arguments = ("tanh", "--depth", "40", "--width", "32")
+    done = sweep_command(*arguments, module="sweep.recommend", COLUMNS=columns)
+    assert done.returncode == 0, done.stderr
+    assert "…" not in done.stdout
+    assert "left out, for this terminal is narrow: v" in done.stdout
+    assert re.search(r"torch/linear_default +0\.5774 .*vanishing", done.stdout)
 
 
 @pytest.mark.parametrize(

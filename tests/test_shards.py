@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep import shards
+from sweep.blocks import Cells
 from sweep.errors import RequestError
 from sweep.shards import Shard
 from tests.test_cell import cell
@@ -26,18 +27,18 @@ def family(one):
 @given(st.integers(1, 40), st.randoms(use_true_random=False))
 def test_every_cell_is_in_one_share_whatever_the_order_of_the_cells(count, shuffler):
     cells = grid(widths=(8, 64), seeds=(0, 1, 2))
-    parts = shards.shares(cells, count)
+    parts = shards.shares(Cells.of(cells), count)
     assert len(parts) == count
     assert Counter(one for part in parts for one in part) == Counter(cells)
     shuffled = shuffler.sample(cells, len(cells))
-    assert [set(part) for part in shards.shares(shuffled, count)] == [set(part) for part in parts]
+    assert [set(part) for part in shards.shares(Cells.of(shuffled), count)] == [set(part) for part in parts]
 
 
 def standard(seeds):
     inits = ("xavier", "kaiming", "small_normal", "big_normal")
     acts = [{"name": "tanh"}, {"name": "relu"}]
     many = {"inits": inits, "depths": (5, 10, 20, 50), "widths": (64, 128, 256, 512), "seeds": range(seeds)}
-    return [one for act in acts for one in grid(act=act, **many)]
+    return Cells.of(one for act in acts for one in grid(act=act, **many))
 
 
 @pytest.mark.parametrize("count", [2, 8, 32])
@@ -50,26 +51,27 @@ def test_shares_cost_about_the_same_and_seldom_draw_the_same_weights_twice(count
 
 
 def test_cells_that_share_their_draws_stay_together_where_that_keeps_the_balance():
-    parts = shards.shares(grid(inits=("xavier", "kaiming", "zeros"), seeds=range(20)), 4)
+    parts = shards.shares(Cells.of(grid(inits=("xavier", "kaiming", "zeros"), seeds=range(20))), 4)
     homes = [{family(one) for one in part} for part in parts]
     assert all(not homes[a] & homes[b] for a in range(4) for b in range(a))
 
 
 def test_one_long_chain_is_parted_where_there_is_nothing_else_to_part():
-    chain = [cell(depth=depth, width=64) for depth in range(1, 41)]
+    chain = Cells.of(cell(depth=depth, width=64) for depth in range(1, 41))
     assert min(map(len, shards.shares(chain, 2))) >= 1
 
 
 def test_more_shares_than_cells_leave_some_empty():
-    sizes = sorted(map(len, shards.shares(grid(depths=(2,), widths=(8,), seeds=(0,)), 5)))
+    sizes = sorted(map(len, shards.shares(Cells.of(grid(depths=(2,), widths=(8,), seeds=(0,))), 5)))
     assert sizes == [0, 0, 0, 1, 1]
 
 
 def test_another_process_and_hash_seed_make_the_same_shares():
     code = (
         "from sweep.shards import shares; from tests.test_plan import grid; import random;"
+        "from sweep.blocks import Cells;"
         "cells = grid(widths=(8, 64)); random.shuffle(cells);"
-        "print([sorted(one.id for one in part) for part in shares(cells, 3)])"
+        "print([sorted(one.id for one in part) for part in shares(Cells.of(cells), 3)])"
     )
     seen = {
         subprocess.run(
@@ -81,7 +83,7 @@ def test_another_process_and_hash_seed_make_the_same_shares():
         ).stdout
         for seed in ("1", "2")
     }
-    here = shards.shares(grid(widths=(8, 64)), 3)
+    here = shards.shares(Cells.of(grid(widths=(8, 64))), 3)
     assert seen == {f"{[sorted(one.id for one in part) for part in here]}\n"}
 
 

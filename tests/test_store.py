@@ -14,18 +14,20 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep import cell as cell_module
-from sweep import compute, parts, places, plan, store, tables
+from sweep import compute, parts, places, store, tables
+from sweep.blocks import Cells
 from sweep.errors import Failure, StoreError
 from sweep.parts import DamagedError
-from sweep.store import Stored, Study
+from sweep.store import Study
+from sweep.stored import Status, Stored
 from tests.test_cell import cell
-from tests.test_plan import grid
+from tests.test_plan import grid, packed
 
 CELLS = [*grid(widths=(8,), batch=20), cell(widths=[9, 8, 7], batch=20)]
 
 
 def result_of(cells, histogram=False):
-    (result,) = [compute.run_task(task, histogram) for task in plan.tasks(cells, 1)]
+    (result,) = [compute.run_task(task, histogram) for task in packed(cells, 1)]
     return result
 
 
@@ -38,6 +40,10 @@ def study(tmp_path):
 
 def write(study, name, cells, run="run", **options):
     study.write(f"{name}.parquet", *tables.tables(result_of(cells, **options), run))
+
+
+def status(study, one):
+    return Stored(study).of(Cells.of([one]))[0]
 
 
 def fail(study, name, one, error, run="run"):
@@ -107,9 +113,9 @@ def test_a_result_wins_over_failures_and_the_last_failure_over_the_first(study):
     fail(study, "a", CELLS[0], "MemoryError: first")
     fail(study, "b", CELLS[0], "MemoryError: second")
     assert sweep.load(study.path)["error"].tolist() == ["MemoryError: second"]
-    assert study.statuses() == {CELLS[0].id: "failed"}
+    assert status(study, CELLS[0]) == Status.FAILED
     write(study, "c", CELLS[:1])
-    assert study.statuses() == {CELLS[0].id: "ok"}
+    assert status(study, CELLS[0]) == Status.OK
     study.tidy()
     assert [path.name for path in sorted((study.path / "cells").iterdir())] == ["c.parquet"]
 
@@ -217,7 +223,7 @@ def test_a_newer_kernels_result_hides_the_older_one_unless_all_are_asked_for(stu
     write(study, "a", CELLS[:3])
     for module in (tables, cell_module):
         monkeypatch.setattr(module, "KERNEL_VERSION", "10")
-    newer = [cell_module.Cell(**{name: getattr(one, name) for name in store.SPEC}) for one in CELLS[:2]]
+    newer = [cell_module.Cell(**{name: getattr(one, name) for name in store.EXPERIMENT}) for one in CELLS[:2]]
     write(study, "b", newer)
     assert {one.id for one in newer}.isdisjoint(one.id for one in CELLS)
     expected = {newer[0].id, newer[1].id, CELLS[2].id}
@@ -225,7 +231,6 @@ def test_a_newer_kernels_result_hides_the_older_one_unless_all_are_asked_for(stu
     assert set(sweep.load(study.path, "layers")["cell_id"]) == expected
     for table in ("cells", "layers"):
         assert len(sweep.load(study.path, table, versions="all")["cell_id"].unique()) == 5
-    assert len(study.statuses()) == 5
 
 
 def damage(path, how):
@@ -253,7 +258,7 @@ def test_a_damaged_part_is_named_and_set_aside_and_its_cells_are_missing(study, 
     assert set(error.value.parts) == {"bad.parquet"}
     assert set(parts.corrupted(study.place, parts.names(study.place))) == {"bad.parquet"}
     study.set_aside(error.value.parts)
-    assert set(study.statuses()) == {one.id for one in CELLS[:2]}
+    assert [one for one in CELLS if status(study, one) != Status.MISSING] == CELLS[:2]
     kept = list((study.path / "quarantine").rglob("bad.parquet"))
     assert len(kept) == (1 if how == "gone" else 2)
 
@@ -294,8 +299,9 @@ def test_what_others_store_is_noticed_part_by_part(study):
     stored = Stored(study)
     fail(study, "b", CELLS[2], "MemoryError: now")
     write(study, "c", CELLS[3:4])
-    stored.refresh()
-    assert {CELLS[0].id: "ok", CELLS[2].id: "failed", CELLS[3].id: "ok"}.items() <= stored.statuses.items()
+    write(study, f"{study.writer}-000001", CELLS[4:5])
+    assert stored.added(study.writer) == {bytes.fromhex(CELLS[3].id)}
+    assert stored.added(study.writer) == set()
 
 
 REALS = st.one_of(
@@ -313,7 +319,7 @@ def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     one = cell(depth=2, width=4)
     values = {name: columns.get(name, [None] * 3) for name in compute.STATISTICS}
     statistics = {k: np.array([math.nan if x is None else x for x in v]) for k, v in values.items()}
-    result = compute.Result([one], 0.0, [None], np.zeros(1), statistics, None)
+    result = compute.Result(Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None)
     with np.errstate(over="ignore"):  # an input's rms near the largest number is no network's
         made = tables.tables(result, "run")
     study.write("a.parquet", *made)

@@ -5,10 +5,13 @@ import re
 
 import pytest
 
-from sweep import answer, labels
+from sweep import answer, labels, status, terminal
+from sweep.activations import __main__ as activations_list
+from sweep.initializers import __main__ as initializers_list
 from sweep.measures import MEASURES
 from sweep.summary import condensed
-from tests.test_report import grid, stored
+from tests.studies import INITS, grid, stored
+from tests.test_cell import cell
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,33 @@ def test_a_run_ends_with_who_survives_and_a_cell_with_its_profile(sweep_command)
     assert re.search(r"rms of h +[▁▂▃▄▅▆▇█]{5}  [\d.]+ → [\d.]+", one.stdout)
     assert re.search(r"rms of dL/dh +[▁▂▃▄▅▆▇█]{5}  [\d.]+ ← [\d.]+", one.stdout)
     assert "\x1b" not in done.stdout + one.stdout  # a pipe gets no colours
+
+
+@pytest.mark.parametrize("columns", [120, 80, 60, 50, 40, 30])
+def test_a_narrow_terminal_goes_without_columns_and_says_so_but_cuts_nothing(
+    columns, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", str(columns))
+    cells, layers = stored(tmp_path / "study", grid(INITS[:2], depths=(2, 3, 4, 5), widths=(16,)))
+    terminal.show_grid(cells)
+    first = cells.iloc[0]
+    own = layers[layers["cell_id"] == first["cell_id"]]
+    terminal.show_layers(cell(**first[["depth", "width", "seed", "batch"]]), own)
+    for command, arguments in (
+        (status, [str(tmp_path / "study")]),
+        (activations_list, []),
+        (initializers_list, []),
+    ):
+        monkeypatch.setattr("sys.argv", ["", *arguments])
+        assert command.main() == 0
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert max(map(len, printed.splitlines())) <= columns
+    for value in own["std"]:
+        assert labels.number(value) in printed
+    assert ("left out" in printed) == (columns < 120)
+    few = re.search("and [1-3] of 4 depths", " ".join(printed.split()))
+    assert (few is not None) == (columns <= 60)
 
 
 @pytest.mark.parametrize(

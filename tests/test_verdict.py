@@ -7,13 +7,14 @@ import pytest
 from omegaconf import OmegaConf
 
 import sweep
-from sweep import activations, plan, results, tables
+from sweep import activations, results, tables
 from sweep.errors import RequestError
 from sweep.execute import run_task
 from sweep.keys import VERDICT_PARTS
 from sweep.verdict import DEFAULT, WORDS, Thresholds, verdict
 from tests.paths import CONF
 from tests.test_cell import cell
+from tests.test_plan import packed
 
 HEALTHY = {
     "rms": np.ones(5),
@@ -65,7 +66,7 @@ def test_the_first_rule_that_fits_and_the_layer_where_it_begins(change, expected
 def test_the_textbooks_claims_hold_at_their_real_size(init, act, depth, expected):
     """Width 500, batch 1000, gradients included."""
     one = cell(init={"name": init}, act={"name": act}, depth=depth)
-    (task,) = plan.tasks([one], 1)
+    (task,) = packed([one], 1)
     rows, _ = tables.tables(run_task(task, False), "run")
     assert rows["verdict"].to_pylist() == [expected]
 

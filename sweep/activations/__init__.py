@@ -14,7 +14,7 @@ from sweep import check
 from sweep.activations import piecewise, smooth
 from sweep.activations.core import FLAT_SLOPE, Activation, Array, Given, flat_share
 from sweep.activations.custom import custom
-from sweep.activations.regions import flat_regions, histogram_range, limits
+from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.errors import unknown
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Activation",
     "flat_regions",
     "flat_share",
+    "flat_within",
     "get",
     "histogram_range",
     "limits",

@@ -9,26 +9,26 @@ from sweep.activations.core import FLAT_SLOPE, Activation, Array
 from sweep.errors import UserCodeError
 
 _NEAR, _FAR = 2.0**-30, 2.0**30
+Regions = tuple[tuple[float, float], ...]
 # Where f' is looked at: finely as far as tails curve, then coarsely to where nothing curves any more.
 _POINTS = np.concatenate([np.arange(64 * 128) / 128, np.geomspace(64, 1e6, 1000)])
+_SCANNED = 1024.0  # an activation that goes on waving beyond is looked at ever less often
+_STEP = 1 / 64
 
 
 @lru_cache(maxsize=256)
-def flat_regions(act: Activation) -> tuple[tuple[float, float], ...] | None:
+def flat_regions(act: Activation) -> Regions | None:
     """The intervals of z on which abs(f'(z)) < FLAT_SLOPE, ends included; None where they can't be listed."""
-    if act.oscillates:
-        return None
-    z = np.concatenate([-_POINTS[:0:-1], _POINTS])
-    flat = _is_flat(act, z)
-    changes = np.flatnonzero(flat[1:] != flat[:-1])
-    inner, outer = _bisected(act, z[changes], z[changes + 1], flat[changes])
-    # Of the two points that bracket a boundary, the flat one belongs to the region.
-    ends = [float(i if f else o) for i, o, f in zip(inner, outer, flat[changes], strict=True)]
-    if flat[0]:
-        ends.insert(0, -math.inf)
-    if flat[-1]:
-        ends.append(math.inf)
-    return tuple(zip(ends[::2], ends[1::2], strict=True))
+    return None if act.oscillates else _regions(act, _POINTS)
+
+
+def flat_within(act: Activation, reach: float) -> Regions:
+    """The same for any activation. One whose regions can't be listed is looked at up to abs(z) < reach."""
+    listed = flat_regions(act)
+    if listed is not None:
+        return listed
+    near = np.arange(_STEP / 2, min(reach, _SCANNED), _STEP)  # no kink at a round number falls on a point
+    return _regions(act, np.append(near, _SCANNED * 2.0 ** np.arange(1, max(1, math.log2(reach / _SCANNED)))))
 
 
 @lru_cache(maxsize=256)
@@ -69,8 +69,24 @@ def _same(one: Array, other: Array) -> bool:
     return bool(np.abs(one - other).max() <= 1e-7 * np.abs(one).max())
 
 
+def _regions(act: Activation, half: Array) -> Regions:
+    """What the points `half`, and their negatives, find: all that is wider than the gaps between them."""
+    z = np.unique(np.concatenate([-half, half]))
+    flat = _is_flat(act, z)
+    changes = np.flatnonzero(flat[1:] != flat[:-1])
+    inner, outer = _bisected(act, z[changes], z[changes + 1], flat[changes])
+    # Of the two points that bracket a boundary, the flat one belongs to the region.
+    ends = [float(i if f else o) for i, o, f in zip(inner, outer, flat[changes], strict=True)]
+    if flat[0]:
+        ends.insert(0, -math.inf)
+    if flat[-1]:
+        ends.append(math.inf)
+    return tuple(zip(ends[::2], ends[1::2], strict=True))
+
+
 def _is_flat(act: Activation, z: Array) -> Array:
-    flat: Array = np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE
+    with np.errstate(all="ignore"):
+        flat: Array = np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE
     return flat
 
 

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep import compute, plan
+from sweep import compute, pieces
 from sweep.cluster import connection
 from sweep.cluster.settings import Dask
 from sweep.compute import Result, run_task
@@ -125,7 +125,7 @@ class _Driver:
             task, outcome = self._next()
             if isinstance(outcome, Result):
                 yield outcome
-            elif len(task.cells) > 1:
+            elif len(task) > 1:
                 again += _split(task)
             else:
                 suspects.append(task)
@@ -134,7 +134,7 @@ class _Driver:
             task, outcome = self._next()
             if isinstance(outcome, str):
                 failure = Failure("KilledWorker", outcome, "")
-                outcome = compute.failed(task.cells[0], failure, self._histogram)
+                outcome = compute.failed(next(task.cells), failure, self._histogram)
             yield outcome
 
     def _send(self, task: Task) -> None:
@@ -229,7 +229,7 @@ def _work(
         Study(place.study).write(name, *tables.tables(result, place.part, place.thresholds))
     except StoreError:  # seen, but not writable from here
         return result
-    return Stored(result.cells, result.estimate, result.errors, result.seconds, {}, None)
+    return Stored(result.blocks, result.estimate, result.errors, result.seconds, {}, None)
 
 
 def _outcome(future: "Future") -> tuple[BaseException | None, Result | _Refused | None]:
@@ -240,10 +240,7 @@ def _outcome(future: "Future") -> tuple[BaseException | None, Result | _Refused 
 
 
 def _split(task: Task) -> list[Task]:
-    cells = task.cells  # neighbours share work
-    size = -(-len(cells) // _PARTS)
-    return [
-        part
-        for start in range(0, len(cells), size)
-        for part in plan.tasks(cells[start : start + size], workers=1)
-    ]
+    parts = [task]
+    while len(parts) < min(_PARTS, len(task)):
+        parts = [half for part in parts for half in (pieces.halves(part) if len(part) > 1 else [part])]
+    return parts

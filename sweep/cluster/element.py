@@ -8,14 +8,14 @@ import os
 import pickle
 import signal
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sweep import interrupts
-from sweep.cell import Cell
+from sweep.blocks import Cells
 
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit
 
@@ -58,14 +58,14 @@ class Element:
         return DelayedSubmission(self, number)
 
 
-def save(folder: Path, number: int, cells: Sequence[Cell]) -> None:
+def save(folder: Path, number: int, cells: Cells) -> None:
     """Write a share's cells."""
-    _share(folder, number).write_bytes(pickle.dumps(list(cells), protocol=pickle.HIGHEST_PROTOCOL))
+    _share(folder, number).write_bytes(pickle.dumps(cells, protocol=pickle.HIGHEST_PROTOCOL))
 
 
-def load(folder: Path, number: int) -> list[Cell]:
+def load(folder: Path, number: int) -> Cells:
     """The cells of a share."""
-    cells: list[Cell] = pickle.loads(_share(folder, number).read_bytes())
+    cells: Cells = pickle.loads(_share(folder, number).read_bytes())
     return cells
 
 

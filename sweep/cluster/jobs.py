@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.cell import Cell
+from sweep.blocks import Cells
 from sweep.cluster import element, marker, squeue
 from sweep.errors import RequestError
 from sweep.store import Study
@@ -99,7 +99,7 @@ def _submitted(study: Study) -> Iterator[Job]:
 def follow(
     jobs: Sequence[Job],
     study: Study,
-    cells: Sequence[Cell],
+    cells: Cells,
     advance: Callable[[int], None],
     overwrite: bool = False,
 ) -> str | None:
@@ -163,7 +163,7 @@ def _clear(known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
             squeue.ask("scancel", "--state=PENDING", job)
 
 
-def _wanted(study: Study, cells: Sequence[Cell], overwrite: bool) -> dict[str, str | None]:
+def _wanted(study: Study, cells: Cells, overwrite: bool) -> dict[str, str | None]:
     """cell_id -> the run that stored it before: as failed, or to be overwritten; None if none has.
 
     An earlier command's job may have stored some since they were found to be missing.

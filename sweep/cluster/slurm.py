@@ -7,17 +7,21 @@ for for ever (submitit 1.5.4).
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.compute as pc
+
 from sweep import interrupts, plan, runs, shards, terminal
-from sweep.cell import Cell
+from sweep.blocks import Cells
 from sweep.cluster import element, jobs, marker, squeue
 from sweep.cluster.jobs import Job
 from sweep.cluster.settings import Slurm
-from sweep.errors import Failure, RequestError
+from sweep.errors import Failure, Failures, RequestError
 from sweep.store import Study
+from sweep.stored import Status, Stored
 
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done
 
@@ -53,13 +57,13 @@ def check(settings: Slurm) -> None:
 
 def run(
     study: Study,
-    cells: Sequence[Cell],
+    cells: Cells,
     tasks: Sequence[plan.Task],
     settings: Slurm,
     record: Mapping[str, str],
     local: Callable[..., int],
     options: Any,
-    failures: dict[str, Failure],
+    failures: Failures,
 ) -> int | None:
     """Submit what is not at work already, and follow it; the exit status, or None when all is stored.
 
@@ -84,13 +88,14 @@ def run(
         made.close(status or 0, status is None)
     if status is None:
         study.tidy(runs.dead(study))
-        failures |= _failures(study, cells)
+        for failure in _failures(study, cells):
+            failures.add(failure)
     return status
 
 
 def _run(
     study: Study,
-    cells: Sequence[Cell],
+    cells: Cells,
     settings: Slurm,
     made: runs.Run,
     command: str,
@@ -102,8 +107,8 @@ def _run(
     busy = {cell_id for ids in at_work.values() for cell_id in ids}
     for earlier in followed:
         terminal.say(f"job {earlier.id} of an earlier command is still at work on this study")
-    fresh = [cell for cell in cells if cell.id not in busy]
-    if fresh:
+    fresh = cells.where(np.array([cell.id not in busy for cell in cells]))
+    if len(fresh):
         folder = study.path.absolute() / "runs" / made.name / "slurm"
         job = submit(fresh, settings, folder, study.path.name, local, options)
         followed.append(job)
@@ -133,27 +138,23 @@ def _run(
         return status
     if said is None:
         return None
-    statuses = study.statuses()
-    left = sum(statuses.get(cell.id) != "ok" for cell in cells)
+    left = int((Stored(study).of(cells) != Status.OK).sum())
     made.log.info("%s; %d cells are left", said, left)
     terminal.say(f"sweep: {said}; {len(cells) - left} cells are stored, {left} are left; finish: {command}")
     return 1
 
 
-def _failures(study: Study, cells: Sequence[Cell]) -> dict[str, Failure]:
-    columns = ["cell_id", "status", "error", "error_type", "traceback"]
+def _failures(study: Study, cells: Cells) -> Iterator[Failure]:
+    rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"])
     wanted = {cell.id for cell in cells}
-    return {
-        row["cell_id"]: Failure(
-            row["error_type"], row["error"].removeprefix(f"{row['error_type']}: "), row["traceback"] or ""
-        )
-        for row in study.read("cells", columns).to_pylist()
-        if row["status"] == "failed" and row["cell_id"] in wanted
-    }
+    for row in rows.filter(pc.equal(rows["status"], "failed")).to_pylist():
+        if row["cell_id"] in wanted:
+            message = row["error"].removeprefix(f"{row['error_type']}: ")
+            yield Failure(row["error_type"], message, row["traceback"] or "")
 
 
 def submit(
-    cells: Sequence[Cell], settings: Slurm, folder: Path, name: str, run: Callable[..., int], options: Any
+    cells: Cells, settings: Slurm, folder: Path, name: str, run: Callable[..., int], options: Any
 ) -> Job:
     """Cut the cells into shares and submit them as one array; RequestError in Slurm's own words.
 
@@ -163,7 +164,7 @@ def submit(
     from submitit.core.utils import FailedJobError  # noqa: PLC0415
 
     count = elements(shards.seconds_of(cells), len(cells), settings, squeue.largest_array())
-    parts = [part for part in shards.shares(cells, count) if part]
+    parts = [part for part in shards.shares(cells, count) if len(part)]
     folder.mkdir(parents=True, exist_ok=True)
     for number, part in enumerate(parts):
         element.save(folder, number, part)

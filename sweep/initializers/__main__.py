@@ -33,7 +33,7 @@ def main() -> int:
             table.add_row(name, ", ".join(initializers.parameter_names(name)), scheme.formula, *size)
         table.add_section()
     caption = "fan_avg = (fan_in + fan_out)/2; σ_w = √(fan_in Var W); –: Var W is 0 or depends on the data"
-    show(table, f"W: ({fan_in}, {fan_out})", caption, spare=("parameters", "W"))
+    show(table, f"W: ({fan_in}, {fan_out})", caption, spare=("parameters", "W", "Var W"))
     return 0
 
 

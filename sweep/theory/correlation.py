@@ -50,11 +50,12 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     """
     if math.isnan(c):
         return Pair(math.nan, math.nan, math.nan)
-    if means_of.act.homogeneous:
+    if means_of.act.homogeneous and scale:
         return _homogeneous(means_of, c)
     means = means_of.at(scale)
-    if means.rms == 0:
-        return Pair(math.nan, means.slope_rms**2, math.nan)
+    if means.rms == 0 or scale == 0:
+        cosine, squares = (1.0, 0.0) if means.rms else (math.nan, math.nan)
+        return Pair(cosine, means.slope_rms**2, squares)
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
     if min(shared, own) > 0 and len(means.structure) > _MOST_POINTS:
         return Pair(math.nan, math.nan, math.nan)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import activations
-from sweep.activations import FLAT_SLOPE, Activation
+from sweep.activations import FLAT_SLOPE, Activation, flat_within
 from sweep.errors import RequestError, SweepError
 
 Array = NDArray[Any]
@@ -33,6 +33,7 @@ _MOST_HALVINGS = 48
 _MOST_PANELS = 10_000
 _MOST_KEPT = 20_000  # scales of one activation
 _ROUNDING = 1e-15
+_AT_ZERO = 2.0**-56  # as far from a kink at 0 as looking for it may end
 _BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies beyond them
 
 
@@ -67,7 +68,10 @@ class Gaussian:
         self._flat: dict[int, list[tuple[float, float]]] = {}
 
     def at(self, scale: float) -> Means:
-        """The means at z ~ N(0, scale²); scale above 0. Raises RequestError where they do not exist."""
+        """The means at z ~ N(0, scale²). Raises RequestError where they do not exist."""
+        if scale == 0:
+            (h,), (slope,) = self._at_zero()
+            return Means(h, abs(h), abs(slope), 0.0, 0.0, np.zeros(0))
         if self.act.homogeneous:
             unit = self._at(1.0)
             return Means(unit.mean * scale, unit.rms * scale, unit.slope_rms, 1.0, 0.0, unit.structure)
@@ -83,11 +87,21 @@ class Gaussian:
 
     def flat(self, scale: float) -> float:
         """P(abs(act'(z)) < FLAT_SLOPE), z ~ N(0, scale²)."""
+        if scale == 0:
+            return float(abs(self._at_zero()[1][0]) < FLAT_SLOPE)
         octave = max(4, math.ceil(math.log2(_REACHES[0] * scale)))
         if octave not in self._flat:
-            self._flat[octave] = _flat_intervals(self.act, 2.0**octave)
+            found = flat_within(self.act, 2.0**octave)
+            self._flat[octave] = [(_settled(a), _settled(b)) for a, b in found]
         root = math.sqrt(2) * scale
         return sum(_normal_share(a / root, b / root) for a, b in self._flat[octave])
+
+    def _at_zero(self) -> tuple[list[float], list[float]]:
+        """act and act' at 0 itself, of which neither a scale nor the law of the homogeneous is a limit."""
+        z = np.zeros(1)
+        with np.errstate(all="ignore"):
+            h = np.asarray(self.act.f(z), dtype=np.float64)
+            return h.tolist(), np.asarray(self.act.derivative(z, h), dtype=np.float64).tolist()
 
 
 class _Same:
@@ -213,6 +227,11 @@ _TOP = np.stack(
 )
 
 
+def _settled(end: float) -> float:
+    """An end of a flat region, 0 where it is next to 0: on one side of it lies all of a tiny z."""
+    return 0.0 if abs(end) < _AT_ZERO else end
+
+
 def _normal_share(a: float, b: float) -> float:
     """P(a < z/√2 < b), z ~ N(0, 1), without cancellation in the tails."""
     if a > 0:
@@ -220,29 +239,3 @@ def _normal_share(a: float, b: float) -> float:
     if b < 0:
         return (math.erfc(-b) - math.erfc(-a)) / 2
     return (math.erf(b) - math.erf(a)) / 2
-
-
-_SCANNED = 1024.0  # an activation that goes on waving beyond is looked at ever less often
-_SCAN_STEP = 1 / 64
-
-
-def _flat_intervals(act: Activation, reach: float) -> list[tuple[float, float]]:
-    """Where abs(act'(z)) < FLAT_SLOPE, as intervals of z; beyond `reach` as it is there."""
-    near = np.arange(_SCAN_STEP / 2, min(reach, _SCANNED), _SCAN_STEP)  # no kink falls on a point
-    half = np.concatenate([near, _SCANNED * 2.0 ** np.arange(1, max(1, math.log2(reach / _SCANNED)))])
-    z = np.concatenate([-half[::-1], half])
-
-    def is_flat(z: Array) -> Array:
-        with np.errstate(all="ignore"):
-            return np.asarray(np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE)
-
-    flat = is_flat(z)
-    change = np.flatnonzero(flat[1:] != flat[:-1])
-    low, high, before = z[change], z[change + 1], flat[change]
-    for _ in range(60):
-        middle = (low + high) / 2
-        same = is_flat(middle) == before
-        low, high = np.where(same, middle, low), np.where(same, high, middle)
-    high[np.abs(high) < _SCAN_STEP * 2.0**-50] = 0.0  # a kink at 0, where all of a tiny z lies
-    edges = [*([-math.inf] if flat[0] else []), *high.tolist(), *([math.inf] if flat[-1] else [])]
-    return list(zip(edges[::2], edges[1::2], strict=True))

@@ -54,7 +54,10 @@ def layers_of(weight_stds: Sequence[float], widths: Sequence[int]) -> tuple[Laye
 def prediction(
     act: Act, layers: Sequence[Layer], sigma_b: float, batch: int, q0: float = 1.0, c0: float = 0.0
 ) -> Prediction:
-    """The maps, from inputs of second moment q0 and cosine c0. Raises RequestError where they end."""
+    """The maps, from inputs of second moment q0 and cosine c0. Raises RequestError where they end.
+
+    Without weights and biases, z = 0, every statistic is act's own at 0; a cosine of zeros is NaN.
+    """
     means_of = gaussian(act)
     depth = len(layers)
     columns = {name: np.full(depth + 1, math.nan) for name in COLUMNS}
@@ -70,9 +73,10 @@ def prediction(
         if abs(scale - scale_before) <= _SETTLED * scale:
             scale = scale_before
         scale_before = scale
-        if not 0 < scale < math.inf:
-            break  # beyond what a number holds, or nothing at all
-        share = (signal / scale) ** 2
+        cut = layer.sigma_in == 0 == sigma_b  # z = 0: all inputs look alike from here on
+        if not (0 < scale < math.inf or cut):
+            break  # beyond what a number holds
+        share = 0.0 if cut else (signal / scale) ** 2
         correlation = share * cosine + (1 - share)
         if abs(correlation) > 1 - _SETTLED:
             correlation = math.copysign(1.0, correlation)
@@ -91,7 +95,7 @@ def prediction(
 
 
 def _pair(means_of: Gaussian, scale: float, correlation: float) -> Pair:
-    if correlation == 1:
+    if correlation == 1 and scale:
         means = means_of.at(scale)
         return Pair(1.0, means.slope_rms**2, pair(means_of, scale, 1.0).squares)
     return pair(means_of, scale, correlation)

@@ -70,6 +70,10 @@ def strayed(
     shift[0], variance[0] = 0.0, sample / batch
     rms, scale = found.statistics["rms"], found.statistics["pre_rms"]
     for number, together in enumerate(found.pairs, start=1):
+        if scale[number] == 0:  # no seed differs from another; of log 0 nothing is known
+            shift[number] = variance[number] = 0.0 if rms[number] else math.nan
+            sample = tilt = 0.0
+            continue
         n, means = widths[number], means_of.at(float(scale[number]))
         share = (layers[number - 1].sigma_in * rms[number - 1] / scale[number]) ** 2
         passed = share * means.elasticity

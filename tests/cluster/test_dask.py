@@ -10,11 +10,11 @@ import threading
 import pandas as pd
 import pytest
 
-from sweep import plan, verdict
+from sweep import verdict
 from sweep.errors import RequestError
 from tests.cluster.conftest import GRID, assert_equal, ended, slow
 from tests.cluster.daemons import Dask, processes, until
-from tests.test_plan import grid
+from tests.test_plan import grid, packed
 
 pytest.importorskip("distributed")
 
@@ -184,7 +184,7 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 
 
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
-    (task,) = plan.tasks(grid(depths=(2,), widths=(8,), batch=20), 1)
+    (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
     place = program.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
     returned = program._work(task, False, connection.program(), place, 0)
     assert returned.statistics
@@ -216,7 +216,7 @@ def test_the_extra_is_named_where_it_is_missing(monkeypatch):
 
 
 def test_a_task_is_split_into_all_its_cells():
-    (task,) = plan.tasks(grid(depths=(2,), widths=(8,), seeds=range(30), batch=20), 1)
+    (task,) = packed(grid(depths=(2,), widths=(8,), seeds=range(30), batch=20), 1)
     split = program._split(task)
     assert len(split) > 8
     assert {one for part in split for one in part.cells} == set(task.cells)

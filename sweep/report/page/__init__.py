@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sweep.answer import answers, counts
+from sweep.answer import MOST_NAMED, answers, counts
 from sweep.errors import StoreError
 from sweep.report.page import facts
 from sweep.report.page.advised import advised
@@ -64,6 +64,7 @@ def html(
         summary=counts(rows),
         scope=facts.scope(cells),
         answers=answers(rows),
+        most_named=MOST_NAMED,
         advice=advised(cells),
         failures=facts.failures(cells),
         failed=f"{failed:,}",

@@ -1,0 +1,94 @@
+"""What a study holds already, sixteen bytes a cell: so that it is not computed again."""
+
+from collections.abc import Iterable
+from enum import IntEnum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sweep import parts
+from sweep.blocks import Block, Cells
+from sweep.store import Study
+
+_PARTS_AT_ONCE = 64
+
+
+class Status(IntEnum):
+    """What a study holds of a cell."""
+
+    MISSING, FAILED, OK = range(3)
+
+
+class Stored:
+    """Which cells a study holds, ID_BYTES each, and a look now and then at what others add to it.
+
+    newest_run: the latest run_id among them, '' if there is none.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.newest_run = ""
+        self._seen: set[str] = set()
+        self._ids: dict[Status, list[pa.Array]] = {Status.FAILED: [], Status.OK: []}
+        if study.exists():
+            study.settled(self._read_all)
+
+    def of(self, cells: Cells) -> NDArray[np.int8]:
+        """The Status of every cell, in order; a result wins over a failure."""
+        known = {status: _together(ids) for status, ids in self._ids.items()}
+        found = np.full(len(cells), Status.MISSING, np.int8)
+        start = 0
+        for block in cells.blocks:
+            place = slice(start, start + len(block))
+            ids = _ids_of(block)
+            for status, stored in known.items():
+                found[place][pc.is_in(ids, value_set=stored).to_numpy(zero_copy_only=False)] = status
+            start += len(block)
+        return found
+
+    def added(self, own: str) -> set[bytes]:
+        """The ids of results in parts that were not there at the last look, those of the writer `own` apart.
+
+        FileNotFoundError where a part is tidied away at this moment.
+        """
+        new = parts.names(self.study.place) - self._seen
+        others = {name for name in new if parts.writer_of(name) != own}
+        found = self._read(others)[Status.OK].to_pylist() if others else []
+        self._seen |= new
+        return set(found)
+
+    def _read_all(self) -> None:
+        new = sorted(parts.names(self.study.place) - self._seen)
+        for start in range(0, len(new), _PARTS_AT_ONCE):
+            some = new[start : start + _PARTS_AT_ONCE]
+            for status, ids in self._read(some).items():
+                self._ids[status].append(ids)
+            self._seen.update(some)
+
+    def _read(self, names: Iterable[str]) -> dict[Status, pa.Array]:
+        rows = parts.ranks(self.study.place, names)
+        self.newest_run = max([self.newest_run, *parts.distinct(rows, "run_id")])
+        ok = pc.equal(rows["status"], "ok")
+        return {
+            status: rows["cell_id"].filter(mask).combine_chunks()
+            for status, mask in ((Status.OK, ok), (Status.FAILED, pc.invert(ok)))
+        }
+
+
+def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:
+    """Whether each cell_id is that of one of these cells."""
+    digests = parts.digests(ids.combine_chunks())
+    found = pa.nulls(len(ids), pa.bool_()).fill_null(False)
+    for block in cells.blocks:
+        found = pc.or_(found, pc.is_in(digests, value_set=_ids_of(block)))
+    return found
+
+
+def _ids_of(block: Block) -> pa.Array:
+    return pa.FixedSizeBinaryArray.from_buffers(parts.ID, len(block), [None, pa.py_buffer(block.digests())])
+
+
+def _together(ids: list[pa.Array]) -> pa.Array:
+    return pa.concat_arrays([pa.array([], parts.ID), *ids])

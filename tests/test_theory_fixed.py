@@ -1,0 +1,97 @@
+import math
+
+import numpy as np
+import pytest
+
+from sweep import theory
+from sweep.errors import RequestError
+
+
+def test_the_edge_of_chaos_of_tanh_is_the_published_one():
+    """Poole et al. 2016 and Schoenholz et al. 2017: sigma_w² ≈ 1.76 at sigma_b² = 0.05."""
+    assert theory.critical_sigma_w("tanh", math.sqrt(0.05)) ** 2 == pytest.approx(1.76, abs=0.005)
+
+
+@pytest.mark.parametrize(
+    ("act", "expected"),
+    [
+        ("tanh", 1.0), ("relu", math.sqrt(2)), ("identity", 1.0), ("hardtanh", 1.0), ("sin", 1.0),
+        ("elu", 1.0), ("softsign", 1.0), ("erf", math.sqrt(math.pi) / 2),
+        ("leaky_relu", math.sqrt(2 / 1.0001)),
+    ],
+)  # fmt: skip
+def test_without_bias_the_edge_of_chaos_is_the_limit_of_vanishing_variance(act, expected):
+    assert theory.critical_sigma_w(act) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("sigma_b", [0.1, 0.5, 1.0])
+@pytest.mark.parametrize("act", ["tanh", "erf", "hardtanh", "selu", "sigmoid", "sin"])
+def test_on_the_edge_of_chaos_chi1_is_1_at_a_stable_fixed_point(act, sigma_b):
+    point = theory.fixed_point(act, theory.critical_sigma_w(act, sigma_b), sigma_b)
+    assert point.chi1 == pytest.approx(1, abs=1e-9)
+    assert abs(point.slope) < 1
+
+
+@pytest.mark.parametrize(
+    ("act", "sigma_b", "why"),
+    [
+        ("relu", 0.3, "the biases make v grow without bound"),
+        ("identity", 0.3, "the biases make v grow without bound"),
+        ("softplus", 0.3, "at no fixed point of the variance is chi1 = 1"),
+        ("gelu", 0.3, "repels (dV/dv = 1.046)"),
+        ("silu", 0.1, "repels"),
+        ("gelu", 0.0, "v = 0 repels"),
+    ],
+)
+def test_where_there_is_no_edge_of_chaos_the_error_says_why(act, sigma_b, why):
+    with pytest.raises(RequestError, match="has no edge of chaos") as caught:
+        theory.critical_sigma_w(act, sigma_b)
+    assert why in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_selus_fixed_point_is_attracting():
+    """Klambauer et al. 2017: mean 0 and variance 1 at sigma_w = 1, from either side."""
+    for q0 in (0.5, 1.0, 2.0):
+        point = theory.fixed_point("selu", 1.0, q0=q0)
+        assert point.v == pytest.approx(1, rel=1e-12)
+        assert 0 < point.slope < 1
+    last = theory.predict("selu", 1.0, depth=200, q0=2.0).iloc[-1]
+    assert (last["mean"], last["std"]) == pytest.approx((0, 1), abs=1e-9)
+
+
+def test_a_fixed_point_is_where_the_maps_come_to_rest():
+    point = theory.fixed_point("tanh", 2.0, 0.3)
+    layers = theory.predict("tanh", 2.0, 0.3, depth=200)
+    assert point.chi1 > 1
+    assert layers["pre_rms"].iloc[-1] ** 2 == pytest.approx(point.v, rel=1e-9)
+    # c is the pre-activations': one more step of the map from the cosine of the last layer.
+    q, cosine = layers["rms"].iloc[-1] ** 2, layers["sample_cosine"].iloc[-1]
+    assert (4 * q * cosine + 0.09) / point.v == pytest.approx(point.c, rel=1e-9)
+
+
+def test_depth_scales_are_the_rates_at_which_the_maps_settle():
+    point = theory.fixed_point("tanh", 1.2, 0.3)
+    layers = theory.predict("tanh", 1.2, 0.3, depth=60, q0=4.0, c0=0.2)
+    v, c = layers["pre_rms"] ** 2, layers["sample_cosine"]
+    distance = np.abs(v - point.v)
+    assert distance[11] / distance[10] == pytest.approx(math.exp(-1 / point.xi_q), rel=1e-3)
+    assert (1 - c[50]) / (1 - c[49]) == pytest.approx(math.exp(-1 / point.xi_c), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("act", "sigma_w", "v", "chi1"),
+    [
+        ("relu", 1.6, math.inf, 1.28),
+        ("relu", math.sqrt(2), 2.0, 1.0),
+        ("relu", 1.0, 0.0, 0.5),
+        ("tanh", 0.8, 0.0, 0.64),
+        ("tanh", 1.0, 0.0, 1.0),
+        ("gelu", 1.2, 0.0, 0.36),
+        ("gelu", 1.5335304411955353, math.inf, 1.175857807036819),  # sigma_w² / 2: far out it is relu
+    ],
+)
+def test_signals_vanish_diverge_or_stay(act, sigma_w, v, chi1):
+    point = theory.fixed_point(act, sigma_w)
+    assert point.v == pytest.approx(v, rel=1e-9)
+    assert point.chi1 == pytest.approx(chi1, rel=1e-9)
