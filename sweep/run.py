@@ -152,7 +152,7 @@ def run(
             from sweep.cluster import slurm  # noqa: PLC0415
 
             share = _share(options, options.cluster.cores, histogram)
-            ended = slurm.run(study, missing, options.cluster, kept, run, share, failures)
+            ended = slurm.run(study, missing, tasks, options.cluster, kept, run, share, failures)
             if ended is not None:
                 return ended
         elif status := drive.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite):

@@ -96,6 +96,7 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float) -> str:
     from sweep import estimate, runs  # noqa: PLC0415
+    from sweep.cluster import jobs  # noqa: PLC0415
 
     alive = runs.living(study)
     lines = [f"running: {', '.join(alive)}"] if alive else []
@@ -108,6 +109,8 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float) -> s
     failed = stored["status"].to_pylist().count("failed")
     if failed:
         lines.append(f"{estimate.counted(failed)} failed: the same command computes them again")
+    if not study.remote:
+        lines += jobs.told(study, bool(left))
     return "\n".join(lines)
 
 
@@ -136,7 +139,7 @@ def _runs(study: "Study") -> "Table":
     return table
 
 
-_WORDS = {0: "well", 1: "with failures", 130: "interrupted", 143: "terminated"}
+_WORDS = {0: "well", 1: "with failures", 2: "refused", 130: "interrupted", 143: "terminated"}
 
 
 if __name__ == "__main__":

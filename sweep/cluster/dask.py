@@ -4,37 +4,29 @@ distributed's own interface, not joblib's Dask backend: there a task that kills 
 caller wait for ever (joblib 1.6.0), and here every wait has an end.
 """
 
-import contextlib
 import itertools
-import logging
 import queue
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
-from sweep import compute, interrupts, pieces
+from sweep import compute, pieces
+from sweep.cluster import connection
 from sweep.cluster.settings import Dask
 from sweep.compute import Result, run_task
 from sweep.errors import ClusterError, Failure, RequestError
-from sweep.kernel import KERNEL_VERSION
 from sweep.plan import Task
-from sweep.provenance import provenance
 from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
-_T = TypeVar("_T")
-
 _WATCH_SECONDS = 2.0  # between two looks at who is there
-_GRACE_SECONDS = 3.0  # after distributed's own timeouts, for what never answers at all
 _TASKS_PER_THREAD = 4  # sent ahead, so that no worker waits and few are lost with the scheduler
 _PARTS = 16  # of a task that killed its workers: few rounds to the culprit, few tasks besides
 _WORKER_BYTES = 400_000_000  # what a worker uses well: see plan.py
@@ -71,22 +63,6 @@ class Capacity:
     memory: int
 
 
-@dataclass(frozen=True)
-class _Program:
-    version: str
-    kernel: str
-
-    def __str__(self) -> str:
-        return f"sweep {self.version} (kernel {self.kernel})"
-
-
-@dataclass(frozen=True)
-class _Worker:
-    program: _Program
-    threads: int
-    memory: int | None
-
-
 def check(settings: Dask, workers: int) -> Capacity | None:
     """What the cluster offers; None where it is one of `workers` on this machine, not yet started.
 
@@ -99,8 +75,8 @@ def check(settings: Dask, workers: int) -> Capacity | None:
         raise RequestError("executor=dask needs distributed: pip install distributed") from None
     if settings.local:
         return None
-    with _client(settings, workers) as client:
-        found = _checked_workers(client, settings)
+    with connection.connected(settings, workers) as client:
+        found = connection.checked_workers(client, settings)
     threads = sum(worker.threads for worker in found.values())
     each = min((w.memory // 2 // w.threads for w in found.values() if w.memory), default=_WORKER_BYTES)
     return Capacity(threads, threads * min(each, _WORKER_BYTES))
@@ -114,9 +90,9 @@ def run(
     A task whose workers die is split until the one cell is known that kills them, which is a failed
     row. Raises ClusterError where the scheduler is lost, or no worker is left: what is stored is kept.
     """
-    with _client(settings, workers) as client:
+    with connection.connected(settings, workers) as client:
         if settings.local:
-            _checked_workers(client, settings)
+            connection.checked_workers(client, settings)
         yield from _Driver(client, settings, histogram, place).run(iter(tasks))
 
 
@@ -167,7 +143,7 @@ class _Driver:
             _work,
             task,
             self._histogram,
-            _program(),
+            connection.program(),
             self._place,
             number,
             key=f"sweep-{self._client.id}-{number}",
@@ -187,7 +163,7 @@ class _Driver:
                 continue
             task, _ = self._flying[future.key]
             try:
-                error, outcome = _bounded(partial(_outcome, future), self._settings.timeout)
+                error, outcome = connection.bounded(partial(_outcome, future), self._settings.timeout)
             except TimeoutError:  # its worker died with the result in hand: it is computed again
                 self._watch()
                 future.add_done_callback(self._ended.put)
@@ -198,9 +174,9 @@ class _Driver:
             if isinstance(error, KilledWorker):
                 return task, "its worker died each time (out of memory, or killed by the cell's own code)"
             if error is not None:
-                raise self._lost(f"a Dask worker cannot run this program ({_one_line(error)})")
+                raise self._lost(f"a Dask worker cannot run this program ({connection.one_line(error)})")
             if isinstance(outcome, _Refused):
-                raise self._lost(_other(outcome.worker, outcome.program))
+                raise self._lost(connection.differing(outcome.worker, outcome.program))
             assert isinstance(outcome, Result)
             return task, outcome
 
@@ -214,7 +190,7 @@ class _Driver:
         try:
             if self._client.status != "running":
                 raise OSError
-            self._threads = sum(_bounded(self._client.nthreads, timeout).values())
+            self._threads = sum(connection.bounded(self._client.nthreads, timeout).values())
         except (OSError, TimeoutError, ValueError) as error:
             raise self._lost("the Dask scheduler is gone") from error
         if self._threads:
@@ -229,17 +205,17 @@ class _Driver:
 @dataclass(frozen=True)
 class _Refused:
     worker: str
-    program: _Program
+    program: connection.Program
 
 
 def _work(
-    task: Task, histogram: bool, program: _Program, place: Place | None, number: int
+    task: Task, histogram: bool, program: connection.Program, place: Place | None, number: int
 ) -> Result | _Refused:
     """What a worker does: compute, and store where it sees the study."""
-    if _program() != program:
+    if connection.program() != program:
         from distributed import get_worker  # noqa: PLC0415
 
-        return _Refused(get_worker().address, _program())
+        return _Refused(get_worker().address, connection.program())
     result = run_task(task, histogram)
     if place is None or not place.mark.exists():
         return result
@@ -268,114 +244,3 @@ def _split(task: Task) -> list[Task]:
     while len(parts) < min(_PARTS, len(task)):
         parts = [half for part in parts for half in (pieces.halves(part) if len(part) > 1 else [part])]
     return parts
-
-
-@contextlib.contextmanager
-def _unseen_by_children() -> Iterator[None]:
-    """Processes started in the block never see Ctrl-C; the command ends them, by other signals."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-@contextlib.contextmanager
-def _client(settings: Dask, workers: int) -> "Iterator[Client]":
-    """A connection to the scheduler, or to a cluster of this process; RequestError where none answers."""
-    from distributed import Client, LocalCluster  # noqa: PLC0415
-    from distributed.utils import silence_logging_cmgr  # noqa: PLC0415
-
-    where: Any = settings.address
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # we say it, in one line
-        if settings.local:
-            with interrupts.held(), _unseen_by_children():
-                where = LocalCluster(
-                    n_workers=workers,
-                    threads_per_worker=1,
-                    dashboard_address=None,
-                    silence_logs=logging.CRITICAL,
-                )
-            stack.callback(where.close, timeout=10)
-        connect = partial(
-            Client,
-            where,
-            scheduler_file=settings.scheduler_file,
-            timeout=settings.timeout,
-            set_as_default=False,
-        )
-        try:
-            client: Client = _bounded(connect, settings.timeout)
-        except (OSError, TimeoutError, ValueError, ImportError) as error:
-            place = settings.address or settings.scheduler_file or "this machine"
-            raise RequestError(
-                f"no Dask scheduler answers at {place} ({_one_line(error)}): "
-                "start one with 'dask scheduler', or leave executor.address away to compute here"
-            ) from error
-        stack.callback(client.close, timeout=5)
-        yield client
-
-
-def _checked_workers(client: "Client", settings: Dask) -> Mapping[str, _Worker]:
-    """Every worker by its address; RequestError where there is none, or one is not as we are."""
-    deadline = time.monotonic() + settings.timeout
-    while True:
-        found: dict[str, Any] = _bounded(lambda: client.run(_describe, on_error="return"), settings.timeout)
-        if found:
-            break
-        if time.monotonic() > deadline:
-            raise RequestError(
-                f"the Dask scheduler has no worker (waited {settings.timeout:g} s): "
-                f"start some with 'dask worker {client.scheduler.address} --nthreads 1'"
-            )
-        time.sleep(0.2)
-    for address, worker in found.items():
-        if isinstance(worker, BaseException):
-            raise RequestError(
-                f"the Dask worker {address} has no {_program()} ({_one_line(worker)}): install it there"
-            )
-        if worker.program != _program():
-            raise RequestError(_other(address, worker.program))
-    return found
-
-
-def _other(address: str, program: _Program) -> str:
-    return f"the Dask worker {address} runs {program}, this is {_program()}: install the same one there"
-
-
-def _describe(dask_worker: Any) -> _Worker:
-    memory = dask_worker.memory_manager.memory_limit
-    return _Worker(_program(), dask_worker.state.nthreads, memory)
-
-
-def _program() -> _Program:
-    return _Program(provenance()["version"], KERNEL_VERSION)
-
-
-def _bounded(call: Callable[[], _T], seconds: float) -> _T:
-    """What the call returns; TimeoutError where it takes much longer than the timeout it was given.
-
-    distributed's own timeouts end before; this one is for a process that is there and never answers.
-    """
-    outcome: list[_T] = []
-    errors: list[BaseException] = []
-
-    def attempt() -> None:
-        try:
-            outcome.append(call())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=attempt, daemon=True)
-    thread.start()
-    thread.join(seconds + _GRACE_SECONDS)
-    if errors:
-        raise errors[0]
-    if not outcome:
-        raise TimeoutError(f"no answer within {seconds:g} s")
-    return outcome[0]
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -2,47 +2,28 @@
 
 submitit writes the script, submits it and puts an element whose time is up into the queue again. Its
 own word on a job's state is not asked: it needs accounting, and without it a cancelled job is waited
-for for ever (submitit 1.5.4). A share is done when its cells are stored, and lost when its element is
-no longer in the queue.
+for for ever (submitit 1.5.4).
 """
 
-import contextlib
-import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 
-from sweep import interrupts, runs, shards, terminal
+from sweep import interrupts, plan, runs, shards, terminal
 from sweep.blocks import Cells
-from sweep.cluster import element, squeue
+from sweep.cluster import element, jobs, marker, squeue
+from sweep.cluster.jobs import Job
 from sweep.cluster.settings import Slurm
 from sweep.errors import Failure, Failures, RequestError
 from sweep.store import Study
 from sweep.stored import Status, Stored
 
-_JOB = "job.json"
-_POLL_SECONDS = (1.0, 30.0)  # between two looks: short at first, and kind to the scheduler in a long run
-_READING_SHARE = 0.05  # of the time at most goes into reading what is stored
-_SILENCE_SECONDS = 600.0  # without any answer of Slurm and any new cell
-_STUCK_SECONDS = 60.0  # without a new cell, where all elements wait for somebody to act
-_LATE_SECONDS = 5.0  # for files of an ended element to be seen here
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done
-
-
-@dataclass(frozen=True)
-class Job:
-    """A submitted array. folder: where its shares, scripts and logs are. count: of elements."""
-
-    id: str
-    count: int
-    folder: Path
 
 
 def check(settings: Slurm) -> None:
@@ -77,6 +58,7 @@ def check(settings: Slurm) -> None:
 def run(
     study: Study,
     cells: Cells,
+    tasks: Sequence[plan.Task],
     settings: Slurm,
     record: Mapping[str, str],
     local: Callable[..., int],
@@ -85,14 +67,23 @@ def run(
 ) -> int | None:
     """Submit what is not at work already, and follow it; the exit status, or None when all is stored.
 
-    record: what is written down about the run, file name -> text. local, options: the local run of a
-    share. failures: where failed cells go.
+    tasks: the cells as tasks. record: what is written down about the run, file name -> text. local,
+    options: the local run of a share. failures: where failed cells go.
+    Raises RequestError where Slurm refuses the job, or its nodes do not see the study.
     """
-    at_work = running(study)
+    at_work = jobs.running(study)
+    unseen = jobs.unseen(study)
     made = runs.Run(study, record)
     status: int | None = 1
     try:
+        made.planned(tasks, {"planned": len(cells)})
+        if unseen:
+            terminal.say(f"an earlier command's {unseen}")
         status = _run(study, cells, settings, made, record["command.txt"].strip(), local, options, at_work)
+    except RequestError as error:
+        made.log.info("%s", error)
+        status = 2
+        raise
     finally:
         made.close(status or 0, status is None)
     if status is None:
@@ -112,30 +103,35 @@ def _run(
     options: Any,
     at_work: Mapping[Job, set[str]],
 ) -> int | None:
-    jobs = list(at_work)
+    followed = list(at_work)
     busy = {cell_id for ids in at_work.values() for cell_id in ids}
-    for earlier in jobs:
+    for earlier in followed:
         terminal.say(f"job {earlier.id} of an earlier command is still at work on this study")
     fresh = cells.where(np.array([cell.id not in busy for cell in cells]))
     if len(fresh):
         folder = study.path.absolute() / "runs" / made.name / "slurm"
         job = submit(fresh, settings, folder, study.path.name, local, options)
-        jobs.append(job)
+        followed.append(job)
         terminal.say(
             f"job {job.id}: {job.count} {'element' if job.count == 1 else 'elements'} of {settings.cores} "
             f"{'core' if settings.cores == 1 else 'cores'} and at most {_minutes(settings)} min; "
             f"{len(fresh):,} cells (logs: {folder})"
         )
-    numbers = ",".join(job.id for job in jobs)
+    numbers = ",".join(job.id for job in followed)
     made.log.info("Slurm jobs: %s", numbers)
-    hints = f"follow: squeue -j {numbers}; cancel: scancel {numbers.replace(',', ' ')}; result: {command}"
+    hints = (
+        f"follow: squeue -j {numbers}; how far it is: python -m sweep.status {study.path}; "
+        f"cancel: scancel {numbers.replace(',', ' ')}; result: {command}"
+    )
     if not (sys.stderr.isatty() if settings.wait is None else settings.wait):
         terminal.say(hints)
         return 0
     each = shards.seconds_of(cells) / len(cells)
     try:
         with terminal.progress(len(cells), each * len(cells)) as progress:
-            said = follow(jobs, study, cells, lambda more: progress.advance(more, more * each))
+            said = jobs.follow(
+                followed, study, cells, lambda more: progress.advance(more, more * each), options.overwrite
+            )
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
         word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
         terminal.say(f"{word}: the job goes on; {hints}")
@@ -155,19 +151,6 @@ def _failures(study: Study, cells: Cells) -> Iterator[Failure]:
         if row["cell_id"] in wanted:
             message = row["error"].removeprefix(f"{row['error_type']}: ")
             yield Failure(row["error_type"], message, row["traceback"] or "")
-
-
-def running(study: Study) -> dict[Job, set[str]]:
-    """The jobs of earlier commands that are still at work on this study, and the ids of their cells."""
-    found = {}
-    for file in sorted((study.path / "runs").glob(f"*/slurm/{_JOB}")):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            written = json.loads(file.read_text(encoding="utf-8"))
-            job = Job(str(written["job"]), int(written["count"]), file.parent)
-            alive = [number for number, one in (squeue.elements(job.id) or {}).items() if one.alive]
-            if alive:
-                found[job] = {cell.id for number in alive for cell in element.load(job.folder, number)}
-    return found
 
 
 def submit(
@@ -193,7 +176,7 @@ def submit(
         cpus_per_task=settings.cores,
         mem=f"{round(settings.mem_gb * 1024)}MB",
         array_parallelism=settings.array_parallelism or len(parts),
-        setup=list(settings.setup),
+        setup=[marker.line(folder), *settings.setup],
         signal_delay_s=min(_NOTICE_SECONDS, settings.walltime // 4),
         srun_args=[f"--cpus-per-task={settings.cores}"],  # since Slurm 22.05 a step does not inherit it
         **{key: value for key, value in optional.items() if value is not None},
@@ -203,8 +186,7 @@ def submit(
     except (FailedJobError, OSError) as error:
         raise RequestError(f"Slurm refuses the job: {_one_line(str(error))}") from error
     job = Job(submitted.job_id.split("_")[0], len(parts), folder)
-    text = json.dumps({"job": job.id, "count": job.count})
-    (folder / _JOB).write_text(text + "\n", encoding="utf-8")
+    job.written()
     return job
 
 
@@ -215,89 +197,6 @@ def elements(seconds: float, cells: int, settings: Slurm, limit: int | None) -> 
     """
     worth = int(seconds / settings.cores / settings.min_seconds) if settings.min_seconds else cells
     return max(1, min(settings.max_jobs, limit or settings.max_jobs, cells, worth))
-
-
-def follow(jobs: Sequence[Job], study: Study, cells: Cells, advance: Callable[[int], None]) -> str | None:
-    """Wait until the jobs have stored the cells; None then, else what became of them, in a line.
-
-    advance: told how many cells more are stored. The wait ends when Slurm no longer has an element
-    that could compute anything, or has not been heard of for long while nothing more was stored.
-    """
-    before = _makers(study)
-    wanted = {cell.id: before.get(cell.id) for cell in cells}
-    known: dict[str, dict[int, squeue.Element]] = {job.id: {} for job in jobs}
-    heard = progressed = time.monotonic()
-    pause, longest = _POLL_SECONDS
-    while True:
-        began = time.monotonic()
-        stored = _tick_off(study, wanted, advance)
-        if not wanted:
-            _clear(known)
-            return None
-        if stored:
-            progressed = time.monotonic()
-        took = time.monotonic() - began
-        answers = {job.id: squeue.elements(job.id) for job in jobs}
-        for job, answer in answers.items():
-            if answer is not None:  # what the queue has forgotten has ended, however it ended
-                ended = {number: one for number, one in known[job].items() if not one.alive}
-                known[job] = ended | dict(answer)
-        silent = None in answers.values()
-        if stored or not silent:
-            heard = time.monotonic()
-        elif time.monotonic() - heard > _SILENCE_SECONDS:
-            return f"Slurm has not answered for {_SILENCE_SECONDS / 60:.0f} minutes"
-        queued = [one for answer in answers.values() for one in (answer or {}).values()]
-        # A slurmctld that lost its memory may take elements that still compute for failed ones.
-        stuck = any(one.stuck for one in queued) and time.monotonic() - progressed < _STUCK_SECONDS
-        if not silent and not stuck and not any(one.alive for one in queued):
-            break
-        time.sleep(max(pause, took / _READING_SHARE))
-        pause = min(pause * 1.3, longest)
-    late = time.monotonic() + _LATE_SECONDS
-    while _tick_off(study, wanted, advance) >= 0 and wanted:
-        if time.monotonic() > late:
-            return _lost(jobs, known)
-        time.sleep(0.5)
-    return None
-
-
-def _clear(known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
-    """Take elements that wait, and would find nothing to do, out of the queue."""
-    for job, found in known.items():
-        if any(one.state == "PENDING" for one in found.values()):
-            squeue.ask("scancel", "--state=PENDING", job)
-
-
-def _makers(study: Study) -> dict[str, str]:
-    """cell_id -> the run that stored it."""
-    table = study.read("cells", ["cell_id", "run_id"])
-    return dict(zip(table["cell_id"].to_pylist(), table["run_id"].to_pylist(), strict=True))
-
-
-def _tick_off(study: Study, wanted: dict[str, str | None], advance: Callable[[int], None]) -> int:
-    """Take out of `wanted` (cell_id -> the run that stored it before) what another run has stored."""
-    makers = _makers(study)
-    stored = [one for one, before in wanted.items() if makers.get(one, before) != before]
-    for cell_id in stored:
-        del wanted[cell_id]
-    if stored:
-        advance(len(stored))
-    return len(stored)
-
-
-def _lost(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> str:
-    parts = []
-    for job in jobs:
-        begun = sum(element.started(job.folder, number).exists() for number in range(job.count))
-        ends = squeue.described(known[job.id]) or "no longer in the queue"
-        parts.append(f"job {job.id}: {ends}")
-        if not begun:
-            parts.append(
-                f"none of its elements could be seen to start: do the nodes see {job.folder}? "
-                "Choose a root=… on a file system that they share"
-            )
-    return "; ".join(parts) + f" (logs: {jobs[-1].folder})"
 
 
 def _minutes(settings: Slurm) -> int:

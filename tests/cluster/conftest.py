@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 
+import pandas as pd
 import pytest
 
 import sweep
@@ -16,10 +17,11 @@ GRID = (
 
 def slow(cells, study, *arguments):
     """A grid whose cells take 40 times the environment's SLOW, in tasks of a few cells."""
+    named = {argument.partition("=")[0] for argument in arguments}
+    large = [size for size in ("depth=40", "width=512", "batch=200") if size.partition("=")[0] not in named]
     return (
         "-m", "grid=smoke", "init=custom", "init.function=tests.cluster.users.slow", *arguments, "act=tanh",
-        f"init.kwargs.number=range(0,{cells})", "depth=40", "width=512", "batch=200", "seed=0",
-        "report=false", f"study={study}",
+        f"init.kwargs.number=range(0,{cells})", *large, "seed=0", "report=false", f"study={study}",
     )  # fmt: skip
 
 
@@ -29,13 +31,13 @@ class Commands:
     def __init__(self, folder, environment):
         self.folder = folder
         # Users' functions are found where the tests are, whatever the working directory.
-        self._environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        self.environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
 
     def start(self, *arguments, **environment):
         return subprocess.Popen(
             [sys.executable, "-m", "sweep", *arguments],
             cwd=self.folder,
-            env=self._environment | environment,
+            env=self.environment | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -49,6 +51,11 @@ class Commands:
         cells = sweep.load(self.folder / root / study).set_index("cell_id").sort_index()
         return cells.drop(columns=["seconds", "run_id"])
 
+    def layers(self, study="smoke"):
+        """What is stored, layer by layer."""
+        layers = sweep.load(self.folder / "outputs" / study, table="layers")
+        return layers.set_index(["cell_id", "layer"]).sort_index()
+
 
 def ended(process, timeout=240):
     """The finished command; one that outlasts its deadline is killed, and fails the test."""
@@ -61,13 +68,23 @@ def ended(process, timeout=240):
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def assert_equal(commands, other):
+    """Both have stored the grid, every cell and every layer, with the same numbers.
+
+    Bit for bit: whoever computes them, the seeds of this grid stay whole, and a seed's products have
+    then the same shapes. Where shares tear a seed's chains apart, numbers agree within 1e-5.
+    """
+    pd.testing.assert_frame_equal(commands.table(), other.table(), check_exact=True)
+    pd.testing.assert_frame_equal(commands.layers(), other.layers(), check_exact=True)
+
+
 @pytest.fixture(scope="session")
-def local_table(tmp_path_factory):
+def local(tmp_path_factory):
     """The grid as this machine alone computes it."""
     commands = Commands(tmp_path_factory.mktemp("local"), {})
     done = commands(*GRID)
     assert done.returncode == 0, done.stderr
-    return commands.table()
+    return commands
 
 
 @pytest.fixture

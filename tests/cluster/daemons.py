@@ -42,11 +42,11 @@ def answers(port):
 class Daemon:
     """A process in a session of its own, ended with all its children."""
 
-    def __init__(self, command, log, environment):
+    def __init__(self, command, log, environment, cwd=ROOT):
         self._log = log
         with log.open("ab") as out:
             self.process = subprocess.Popen(
-                command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, cwd=ROOT,
+                command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, cwd=cwd,
                 start_new_session=True,
             )  # fmt: skip
 
@@ -115,17 +115,16 @@ _SLURM_CONF = """
 ClusterName=loopback
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller}
-SlurmdPort={node}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/munge.sock,cred_expire=5
 SlurmUser={user}
 SlurmdUser={user}
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool/%n
 SlurmctldPidFile={folder}/run/slurmctld.pid
-SlurmdPidFile={folder}/run/slurmd.pid
+SlurmdPidFile={folder}/run/slurmd-%n.pid
 SlurmctldLogFile={folder}/log/slurmctld.log
-SlurmdLogFile={folder}/log/slurmd.log
+SlurmdLogFile={folder}/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SelectType=select/cons_tres
@@ -140,13 +139,20 @@ MaxArraySize=1001
 MinJobAge=300
 KillWait=5
 SchedulerParameters=sched_interval=2,bf_interval=2,batch_sched_delay=0
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory}
-PartitionName=debug Nodes={host} Default=YES MaxTime=INFINITE State=UP OverSubscribe=NO
+PartitionName=DEFAULT MaxTime=INFINITE State=UP OverSubscribe=NO
+PartitionName=debug Nodes=ALL Default=YES
+"""
+_NODE_CONF = """
+NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cores} RealMemory={memory}
+PartitionName={name} Nodes={name}
 """
 
 
 class Slurm:
-    """slurmctld, slurmd and munged of this user, on ports and in folders of their own."""
+    """slurmctld, slurmd and munged of this user, on ports and in folders of their own.
+
+    Each node has a partition of its name besides; the first one is there from the start.
+    """
 
     cores = 4  # as configured: elements share the machine's real ones
     needed = ("slurmctld", "slurmd", "munged", "sbatch", "srun", "squeue", "scancel", "scontrol")
@@ -162,16 +168,17 @@ class Slurm:
 
     @classmethod
     @contextlib.contextmanager
-    def in_a_folder(cls):
+    def in_a_folder(cls, *nodes):
         """One in a temporary folder with a short path, for a socket's path may not be long."""
         with (
             tempfile.TemporaryDirectory(prefix="slurm-", ignore_cleanup_errors=True) as folder,
-            cls(Path(folder)) as running,
+            cls(Path(folder), *nodes) as running,
         ):
             yield running
 
-    def __init__(self, folder):
+    def __init__(self, folder, *nodes):
         self.folder = folder
+        self.nodes = nodes or ("node",)
         self.conf = folder / "slurm.conf"
         self.environment = {"SLURM_CONF": str(self.conf)}
         self._daemons = {}
@@ -185,18 +192,17 @@ class Slurm:
         return self
 
     def _start_all(self):
-        for name in ("run", "log", "state", "spool", "munge"):
+        for name in ("run", "log", "state", "spool", "munge", *(f"spool/{node}" for node in self.nodes)):
             (self.folder / name).mkdir(mode=0o700)
         key = self.folder / "munge" / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o400)
         host = socket.gethostname().split(".")[0]
-        self.conf.write_text(
-            _SLURM_CONF.format(
-                folder=self.folder, host=host, controller=free_port(), node=free_port(), cores=self.cores,
-                memory=4000, user=pwd.getpwuid(os.getuid()).pw_name,
-            )
-        )  # fmt: skip
+        user = pwd.getpwuid(os.getuid()).pw_name
+        text = _SLURM_CONF.format(folder=self.folder, host=host, controller=free_port(), user=user)
+        for name in self.nodes:
+            text += _NODE_CONF.format(name=name, host=host, port=free_port(), cores=self.cores, memory=4000)
+        self.conf.write_text(text)
         munge = self.folder / "munge"
         self._start(
             "munged", "--force", "--foreground", f"--key-file={key}", f"--socket={munge}/munge.sock",
@@ -205,8 +211,7 @@ class Slurm:
         )  # fmt: skip
         until((munge / "munge.sock").exists, "munged")
         self.start_controller()
-        self._start("slurmd", "-D", "-N", host)
-        until(lambda: "idle" in self.ask("sinfo", "--noheader", "--format=%T"), "an idle node")
+        self.start_node(self.nodes[0])
 
     def __exit__(self, *_):
         for job in self.ask("squeue", "--noheader", "--format=%A").split():
@@ -217,10 +222,10 @@ class Slurm:
         for daemon in self._daemons.values():
             daemon.kill()
 
-    def _start(self, command, *arguments):
-        log = self.folder / "log" / f"{command}.out"
+    def _start(self, command, *arguments, name=None, cwd=ROOT):
+        log = self.folder / "log" / f"{name or command}.out"
         environment = os.environ | self.environment
-        self._daemons[command] = Daemon([self._which(command), *arguments], log, environment)
+        self._daemons[name or command] = Daemon([self._which(command), *arguments], log, environment, cwd)
 
     def start_controller(self):
         self._start("slurmctld", "-D")
@@ -228,6 +233,24 @@ class Slurm:
 
     def stop_controller(self):
         self._daemons["slurmctld"].end()
+
+    def kill_controller(self):
+        self._daemons["slurmctld"].kill()
+
+    def start_node(self, name, cwd=ROOT):
+        """One that works in the folder `cwd`, as do the processes that it starts, until they change it."""
+        self._start("slurmd", "-D", "-N", name, name=name, cwd=cwd)
+        state = ("sinfo", "--noheader", f"--nodes={name}", "--format=%T")
+        until(lambda: "idle" in self.ask(*state), f"an idle node {name}")
+
+    def kill_node(self, name):
+        """As a machine loses its power: slurmd and all that it has started, at once."""
+        self._daemons[name].kill()
+        jobs = processes(self.conf, f"SLURMD_NODENAME={name}")
+        # First those that would tell slurmctld of the others' end.
+        for pid in [*({parent(pid) for pid in jobs} - {*jobs, 0, 1}), *jobs]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def ask(self, *command):
         """What a command of Slurm prints; empty where it fails."""
@@ -244,6 +267,13 @@ class Slurm:
     def left_behind(self):
         """Command lines of processes that still know this Slurm's folder."""
         return processes(self.conf)
+
+
+def parent(pid):
+    """Who started a process; 0 where it has ended."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return 0
 
 
 def processes(*words):

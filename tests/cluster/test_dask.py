@@ -12,12 +12,13 @@ import pytest
 
 from sweep import verdict
 from sweep.errors import RequestError
-from tests.cluster.conftest import GRID, ended, slow
+from tests.cluster.conftest import GRID, assert_equal, ended, slow
 from tests.cluster.daemons import Dask, processes, until
 from tests.test_plan import grid, packed
 
 pytest.importorskip("distributed")
 
+from sweep.cluster import connection
 from sweep.cluster import dask as program
 
 
@@ -36,12 +37,10 @@ def two(dask):
     return dask
 
 
-def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(
-    two, commands, local_table
-):
+def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(two, commands, local):
     done = commands(*GRID, *executor(two))
     assert done.returncode == 0, done.stderr
-    pd.testing.assert_frame_equal(commands.table(), local_table, rtol=1e-5, atol=1e-6)
+    assert_equal(commands, local)
     assert all("-d" in path.stem for path in parts(commands, "smoke")), "the driver has stored nothing"
     assert "all stored already: nothing to compute" in commands(*GRID, *executor(two)).stderr
 
@@ -187,16 +186,16 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
     (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
     place = program.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
-    returned = program._work(task, False, program._program(), place, 0)
+    returned = program._work(task, False, connection.program(), place, 0)
     assert returned.statistics
     assert not (tmp_path / "study").exists()
     place.mark.mkdir(parents=True)
     (place.study / "layers").write_text("in the way")
-    blocked = program._work(task, False, program._program(), place, 0)
+    blocked = program._work(task, False, connection.program(), place, 0)
     assert blocked.statistics, "seen, but no study that can be written"
     (place.study / "layers").unlink()
     for _ in range(2):  # whoever computes a task a second time writes the same part
-        stored = program._work(task, False, program._program(), place, 0)
+        stored = program._work(task, False, connection.program(), place, 0)
         assert isinstance(stored, program.Stored)
         assert not stored.statistics
     assert [path.name for path in (place.study / "cells").iterdir()] == ["a-d000000.parquet"]
@@ -205,7 +204,7 @@ def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_p
 def test_waiting_for_what_never_answers_ends():
     never = threading.Event()
     with pytest.raises(TimeoutError, match="no answer within 0"):
-        program._bounded(never.wait, 0.0)
+        connection.bounded(never.wait, 0.0)
     never.set()
 
 

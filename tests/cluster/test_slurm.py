@@ -11,7 +11,7 @@ import pytest
 
 from sweep.cluster import slurm as program
 from sweep.cluster.settings import Slurm
-from tests.cluster.conftest import GRID, ended, slow
+from tests.cluster.conftest import GRID, assert_equal, ended, slow
 from tests.cluster.daemons import processes, until
 
 EXECUTOR = ("executor=slurm", "executor.cores=1", "executor.mem_gb=0.4", "executor.min_seconds=0")
@@ -52,11 +52,11 @@ def limited(slurm, tmp_path_factory):
     return commands, arguments
 
 
-def test_a_grid_of_2000_cells_in_8_elements_equals_the_local_run(on_slurm, local_table):
+def test_a_grid_of_2000_cells_in_8_elements_equals_the_local_run(on_slurm, local):
     done = on_slurm(*GRID, *WAIT, "executor.max_jobs=8")
     assert done.returncode == 0, done.stderr
     assert re.search(r"job \d+: 8 elements of 1 core", done.stderr)
-    pd.testing.assert_frame_equal(on_slurm.table(), local_table, rtol=1e-5, atol=1e-6)
+    assert_equal(on_slurm, local)
     assert len(pd.read_parquet(on_slurm.folder / "outputs" / "smoke" / "cells")) == 2000
     again = on_slurm(*GRID, *WAIT)
     assert "all stored already: nothing to compute" in again.stderr
@@ -68,10 +68,8 @@ def test_without_waiting_the_command_says_how_to_follow_and_the_same_command_fol
     done = on_slurm(*arguments, *SUBMIT, "executor.max_jobs=2", SLOW="0.04")
     assert done.returncode == 0, done.stderr
     job = job_of(on_slurm, "followed")
-    assert (
-        f"follow: squeue -j {job}; cancel: scancel {job}; result: python -m sweep -m grid=smoke"
-        in done.stderr
-    )
+    follow = f"follow: squeue -j {job}; how far it is: python -m sweep.status outputs/followed"
+    assert f"{follow}; cancel: scancel {job}; result: python -m sweep -m grid=smoke" in done.stderr
     assert slurm.ask("squeue", "--noheader", f"--jobs={job}"), "it did not wait for the job"
 
     following = on_slurm.start(*arguments, *WAIT)

@@ -1,0 +1,161 @@
+"""A connection to a Dask cluster, and who is there: every question has an answer, or an end.
+
+distributed's own timeouts cover most of it, but not a process that is there and never answers.
+"""
+
+import contextlib
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sweep import interrupts
+from sweep.cluster.settings import Dask
+from sweep.errors import RequestError
+from sweep.kernel import KERNEL_VERSION
+from sweep.provenance import provenance
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+_T = TypeVar("_T")
+
+_GRACE_SECONDS = 3.0  # after distributed's own timeouts, for what never answers at all
+
+
+@dataclass(frozen=True)
+class Program:
+    """What runs somewhere: only the same one computes the same numbers."""
+
+    version: str
+    kernel: str
+
+    def __str__(self) -> str:
+        return f"sweep {self.version} (kernel {self.kernel})"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """memory: bytes that it may hold, None where it has no limit."""
+
+    program: Program
+    threads: int
+    memory: int | None
+
+
+@contextlib.contextmanager
+def _unseen_by_children() -> Iterator[None]:
+    """Processes started in the block never see Ctrl-C; the command ends them, by other signals."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextlib.contextmanager
+def connected(settings: Dask, workers: int) -> "Iterator[Client]":
+    """A connection to the scheduler, or to a cluster of this process; RequestError where none answers."""
+    from distributed import Client, LocalCluster  # noqa: PLC0415
+    from distributed.utils import silence_logging_cmgr  # noqa: PLC0415
+
+    where: Any = settings.address
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(silence_logging_cmgr(logging.CRITICAL))  # we say it, in one line
+        if settings.local:
+            with interrupts.held(), _unseen_by_children():
+                where = LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                    silence_logs=logging.CRITICAL,
+                )
+            stack.callback(where.close, timeout=10)
+        connect = partial(
+            Client,
+            where,
+            scheduler_file=settings.scheduler_file,
+            timeout=settings.timeout,
+            set_as_default=False,
+        )
+        try:
+            client: Client = bounded(connect, settings.timeout)
+        except (OSError, TimeoutError, ValueError, ImportError) as error:
+            place = settings.address or settings.scheduler_file or "this machine"
+            raise RequestError(
+                f"no Dask scheduler answers at {place} ({one_line(error)}): "
+                "start one with 'dask scheduler', or leave executor.address away to compute here"
+            ) from error
+        stack.callback(client.close, timeout=5)
+        yield client
+
+
+def checked_workers(client: "Client", settings: Dask) -> Mapping[str, Worker]:
+    """Every worker by its address; RequestError where there is none, or one is not as we are."""
+    deadline = time.monotonic() + settings.timeout
+    while True:
+        found: dict[str, Any] = bounded(lambda: client.run(_describe, on_error="return"), settings.timeout)
+        if found:
+            break
+        if time.monotonic() > deadline:
+            raise RequestError(
+                f"the Dask scheduler has no worker (waited {settings.timeout:g} s): "
+                f"start some with 'dask worker {client.scheduler.address} --nthreads 1'"
+            )
+        time.sleep(0.2)
+    for address, worker in found.items():
+        if isinstance(worker, BaseException):
+            raise RequestError(
+                f"the Dask worker {address} has no {program()} ({one_line(worker)}): install it there"
+            )
+        if worker.program != program():
+            raise RequestError(differing(address, worker.program))
+    return found
+
+
+def differing(address: str, theirs: Program) -> str:
+    """What to say of a worker that runs another program than this one."""
+    return f"the Dask worker {address} runs {theirs}, this is {program()}: install the same one there"
+
+
+def _describe(dask_worker: Any) -> Worker:
+    memory = dask_worker.memory_manager.memory_limit
+    return Worker(program(), dask_worker.state.nthreads, memory)
+
+
+def program() -> Program:
+    """What runs here."""
+    return Program(provenance()["version"], KERNEL_VERSION)
+
+
+def bounded(call: Callable[[], _T], seconds: float) -> _T:
+    """What the call returns; TimeoutError where it takes much longer than the timeout it was given.
+
+    distributed's own timeouts end before; this one is for a process that is there and never answers.
+    """
+    outcome: list[_T] = []
+    errors: list[BaseException] = []
+
+    def attempt() -> None:
+        try:
+            outcome.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds + _GRACE_SECONDS)
+    if errors:
+        raise errors[0]
+    if not outcome:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return outcome[0]
+
+
+def one_line(error: BaseException) -> str:
+    """An error's type and words."""
+    return " ".join(f"{type(error).__name__}: {error}".split())

@@ -1,0 +1,217 @@
+"""What becomes of submitted jobs: followed by what is stored, and by the queue, until nobody is at work.
+
+A share is done when its cells are stored, and lost when its element is no longer in the queue. Every wait
+has an end: of a job that the queue has forgotten, of elements that wait for somebody to act, of a Slurm
+that does not answer.
+"""
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sweep.blocks import Cells
+from sweep.cluster import element, marker, squeue
+from sweep.errors import RequestError
+from sweep.store import Study
+
+_JOB = "job.json"
+_POLL_SECONDS = (1.0, 30.0)  # between two looks: short at first, and kind to the scheduler in a long run
+_SLOWER = 1.1  # from one look to the next: a tenth of the time passed goes by unseen
+_READING_SHARE = 0.05  # of the time at most goes into reading what is stored
+_SILENCE_SECONDS = 600.0  # without any answer of Slurm and any new cell
+_STUCK_SECONDS = 60.0  # without a new cell, where all elements wait for somebody to act
+_LATE_SECONDS = 5.0  # for files of an ended element to be seen here
+_BEGIN_SECONDS = 30.0  # for an element that runs to begin, where another one has not seen the folder
+_WITHOUT_A_LOG = "Slurm has forgotten them, or the nodes do not see {}"
+_MOST_TOLD = 3  # jobs
+
+
+@dataclass(frozen=True)
+class Job:
+    """A submitted array. folder: where its shares, scripts and logs are. count: of elements."""
+
+    id: str
+    count: int
+    folder: Path
+
+    def written(self) -> None:
+        """Write the job down, for later commands to find."""
+        text = json.dumps({"job": self.id, "count": self.count})
+        (self.folder / _JOB).write_text(text + "\n", encoding="utf-8")
+
+    @property
+    def study(self) -> Path:
+        """The study's folder."""
+        return self.folder.parents[2]
+
+    @property
+    def begun(self) -> int:
+        """How many of its elements could be seen to begin."""
+        return sum(element.started(self.folder, number).exists() for number in range(self.count))
+
+
+def running(study: Study) -> dict[Job, set[str]]:
+    """The jobs of earlier commands that are still at work on this study, and the ids of their cells."""
+    found = {}
+    for job in _submitted(study):
+        with contextlib.suppress(OSError):
+            known = squeue.elements(job.id) or {}
+            if alive := [number for number in range(job.count) if number in known and known[number].alive]:
+                found[job] = {cell.id for number in alive for cell in element.load(job.folder, number)}
+    return found
+
+
+def told(study: Study, left: bool) -> list[str]:
+    """What is to be known of the newest jobs, a line each: those at work, and the last one that failed.
+
+    left: whether cells are to be computed still; else what became of an ended job is of no interest.
+    """
+    lines = []
+    submitted = list(_submitted(study))
+    for job in submitted[-_MOST_TOLD:]:
+        found = squeue.elements(job.id)
+        if found is None:  # no Slurm here, or none that answers
+            break
+        if any(one.alive for one in found.values()):
+            lines.append(f"job {job.id}: {squeue.described(found)}; {job.begun} of {job.count} have begun")
+        elif left and job is submitted[-1]:
+            lines.append(_fate(job, found))
+    return lines
+
+
+def unseen(study: Study) -> str | None:
+    """What became of the newest job, in a line, if nodes did not see the study."""
+    job = next(iter(reversed(list(_submitted(study)))), None)
+    found = (job and squeue.elements(job.id)) or {}
+    return _fate(job, found) if job and marker.blind(found.values()) else None
+
+
+def _submitted(study: Study) -> Iterator[Job]:
+    for file in sorted((study.path / "runs").glob(f"*/slurm/{_JOB}")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            written = json.loads(file.read_text(encoding="utf-8"))
+            yield Job(str(written["job"]), int(written["count"]), file.parent.absolute())
+
+
+def follow(
+    jobs: Sequence[Job],
+    study: Study,
+    cells: Cells,
+    advance: Callable[[int], None],
+    overwrite: bool = False,
+) -> str | None:
+    """Wait until the jobs have stored the cells; None then, else what became of them, in a line.
+
+    advance: told how many cells more are stored. overwrite: what is stored is stored once more. The
+    wait ends when Slurm no longer has an element that could compute anything, or has not been heard of for
+    long while nothing more was stored.
+    Raises RequestError where the nodes do not see the study, and cancels the jobs.
+    """
+    wanted = _wanted(study, cells, overwrite)
+    advance(len(cells) - len(wanted))
+    known: dict[str, dict[int, squeue.Element]] = {job.id: {} for job in jobs}
+    heard = progressed = time.monotonic()
+    blind_since: float | None = None
+    pause, longest = _POLL_SECONDS
+    while True:
+        began = time.monotonic()
+        stored = _tick_off(study, wanted, advance)
+        if not wanted:
+            _clear(known)
+            return None
+        if stored:
+            progressed = time.monotonic()
+        took = time.monotonic() - began
+        answers = {job.id: squeue.elements(job.id) for job in jobs}
+        for job, answer in answers.items():
+            if answer is not None:  # what the queue has forgotten has ended, however it ended
+                ended = {number: one for number, one in known[job].items() if not one.alive}
+                known[job] = ended | dict(answer)
+        silent = None in answers.values()
+        if stored or not silent:
+            heard = time.monotonic()
+        elif time.monotonic() - heard > _SILENCE_SECONDS:
+            return f"Slurm has not answered for {_SILENCE_SECONDS / 60:.0f} minutes"
+        if blind := [job for job in jobs if marker.blind(known[job.id].values())]:
+            blind_since = blind_since or time.monotonic()
+            patient = time.monotonic() - blind_since < _BEGIN_SECONDS
+            running = any(one.state == "RUNNING" for found in known.values() for one in found.values())
+            if not any(job.begun for job in jobs) and not (running and patient):
+                raise _refused(jobs, blind[0], known)
+        queued = [one for answer in answers.values() for one in (answer or {}).values()]
+        # A slurmctld that lost its memory may take elements that still compute for failed ones.
+        stuck = any(one.stuck for one in queued) and time.monotonic() - progressed < _STUCK_SECONDS
+        if not silent and not stuck and not any(one.alive for one in queued):
+            break
+        time.sleep(max(pause, took / _READING_SHARE))
+        pause = min(pause * _SLOWER, longest)
+    late = time.monotonic() + _LATE_SECONDS
+    while _tick_off(study, wanted, advance) >= 0 and wanted:
+        if time.monotonic() > late:
+            return _lost(jobs, known)
+        time.sleep(0.5)
+    return None
+
+
+def _clear(known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
+    """Take elements that wait, and would find nothing to do, out of the queue."""
+    for job, found in known.items():
+        if any(one.state == "PENDING" for one in found.values()):
+            squeue.ask("scancel", "--state=PENDING", job)
+
+
+def _wanted(study: Study, cells: Cells, overwrite: bool) -> dict[str, str | None]:
+    """cell_id -> the run that stored it before: as failed, or to be overwritten; None if none has.
+
+    An earlier command's job may have stored some since they were found to be missing.
+    """
+    rows = study.read("cells", ["cell_id", "run_id", "status"]).to_pylist()
+    before = {row["cell_id"]: row["run_id"] for row in rows}
+    stored = set() if overwrite else {row["cell_id"] for row in rows if row["status"] == "ok"}
+    return {cell.id: before.get(cell.id) for cell in cells if cell.id not in stored}
+
+
+def _makers(study: Study) -> dict[str, str]:
+    """cell_id -> the run that stored it."""
+    table = study.read("cells", ["cell_id", "run_id"])
+    return dict(zip(table["cell_id"].to_pylist(), table["run_id"].to_pylist(), strict=True))
+
+
+def _tick_off(study: Study, wanted: dict[str, str | None], advance: Callable[[int], None]) -> int:
+    """Take out of `wanted` (cell_id -> the run that stored it before) what another run has stored."""
+    makers = _makers(study)
+    stored = [one for one, before in wanted.items() if makers.get(one, before) != before]
+    for cell_id in stored:
+        del wanted[cell_id]
+    if stored:
+        advance(len(stored))
+    return len(stored)
+
+
+def _refused(
+    jobs: Sequence[Job], blind: Job, known: Mapping[str, Mapping[int, squeue.Element]]
+) -> RequestError:
+    """Cancel the jobs, of which no element could begin."""
+    squeue.ask("scancel", *(job.id for job in jobs))
+    nodes = marker.blind(one for found in known.values() for one in found.values())
+    cancelled = ", ".join(f"job {job.id} is cancelled" for job in jobs)
+    return RequestError(f"{marker.described(nodes, blind.study)}; {cancelled}, nothing was computed")
+
+
+def _lost(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> str:
+    fates = "; ".join(_fate(job, known[job.id]) for job in jobs)
+    return f"{fates} (logs: {jobs[-1].folder})"
+
+
+def _fate(job: Job, found: Mapping[int, squeue.Element]) -> str:
+    """What became of the elements of a job, and why, as far as can be said."""
+    parts = [f"job {job.id}: {squeue.described(found) or 'no longer in the queue'}"]
+    if nodes := marker.blind(found.values()):
+        parts.append(marker.described(nodes, job.study))
+    elif not job.begun:
+        why = "their logs say why" if any(job.folder.glob("*_log.*")) else _WITHOUT_A_LOG.format(job.study)
+        parts.append(f"none of its elements could be seen to start: {why}")
+    return "; ".join(parts)

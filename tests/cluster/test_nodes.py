@@ -1,0 +1,230 @@
+"""A real Slurm of two nodes, that fail, that see another file system, whose controller loses its memory."""
+
+import contextlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+
+from sweep.cluster import element, jobs, marker, squeue
+from sweep.errors import RequestError
+from sweep.store import Study
+from tests.cluster.conftest import Commands, ended, slow
+from tests.cluster.daemons import Slurm, until
+from tests.cluster.test_slurm import SUBMIT, WAIT, begun, job_of
+from tests.test_plan import grid
+
+GRID = ("-m", "grid=smoke", "depth=2", "width=8", "batch=20", "report=false")
+# Below the working directory of whoever asks: the one path that is another folder for another process,
+# without any privilege. The node's processes work in its own disk, the command where it was started.
+ROOT = "root=/proc/self/cwd/outputs"
+UNSEEN = r"node far does not see /\S+/outputs/smoke as this machine does .*choose a root=… .*shard=k/n"
+
+
+@pytest.fixture(scope="module")
+def pair():
+    if missing := Slurm.missing():
+        pytest.skip(f"no Slurm here: {', '.join(missing)} not installed")
+    pytest.importorskip("submitit")
+    with Slurm.in_a_folder("near", "far") as running:
+        yield running
+    assert running.left_behind() == {}
+
+
+@pytest.fixture
+def far(pair):
+    """Start the second node for a test."""
+    yield lambda **options: pair.start_node("far", **options)
+    pair.kill_node("far")
+    pair.ask("scontrol", "update", "nodename=far", "state=down", "reason=lost")
+
+
+@contextlib.contextmanager
+def busy(slurm, node):
+    """No element starts on the node before the block has ended."""
+    held = ("--exclusive", "--output=/dev/null", "--chdir=/", "--wrap=sleep 600")
+    job = slurm.ask("sbatch", "--parsable", f"--partition={node}", *held)
+    until(lambda: slurm.ask("squeue", "--noheader", f"--jobs={job}", "--format=%T") == "RUNNING", "the hold")
+    try:
+        yield
+    finally:
+        slurm.ask("scancel", job)
+
+
+class Apart:
+    """A command in one folder, and a node on whose own disk the folder of that name is another one."""
+
+    def __init__(self, folder, slurm):
+        self.here, self.moved, self.disk = (folder / name for name in ("here", "moved", "disk"))
+        self.here.mkdir()
+        self.disk.mkdir()
+        self.commands = Commands(self.here, slurm.environment)
+
+    def part(self, copied):
+        """The command's folder keeps its files under another name; by its own there is the node's disk."""
+        job = job_of(self.commands, "smoke")
+        self.here.rename(self.moved)
+        self.commands.folder = self.moved
+        self.here.symlink_to(self.disk)
+        if copied:
+            others = shutil.ignore_patterns(".*")  # which the command may be about to rename
+            shutil.copytree(self.moved / "outputs", self.disk / "outputs", ignore=others)
+            (file,) = self.disk.glob("outputs/smoke/runs/*/slurm/marker")
+            file.write_text("of another run\n", encoding="utf-8")
+        return job
+
+    def status(self):
+        """What `python -m sweep.status` says above its table of runs, in one line."""
+        command = [sys.executable, "-m", "sweep.status", "outputs/smoke"]
+        done = subprocess.run(
+            command, cwd=self.moved, env=self.commands.environment, capture_output=True, text=True,
+            timeout=60, check=True,
+        )  # fmt: skip
+        return " ".join(done.stdout.partition("\nruns\n")[0].split())
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["no such folder", "another folder"])
+def test_a_node_that_does_not_see_the_root_is_named_and_nothing_waits(pair, far, tmp_path, copied):
+    apart = Apart(tmp_path, pair)
+    far(cwd=apart.disk)
+    with busy(pair, "far"):
+        process = apart.commands.start(*GRID, *WAIT, "executor.partition=far", "executor.max_jobs=8", ROOT)
+        job = apart.part(copied)
+    refused = ended(process)
+    assert refused.returncode == 2, refused.stderr
+    assert re.search(rf"^sweep: {UNSEEN}; job {job} is cancelled", refused.stderr.splitlines()[-1])
+    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end", 20)
+    files = [path.relative_to(apart.moved) for path in apart.moved.glob("outputs/*/**/*") if path.is_file()]
+    assert {path.parts[2] for path in files} == {"runs", "study.json"}
+    assert not list(apart.disk.rglob("started-*")), "nothing was computed there"
+    logs = "".join(path.read_text() for path in apart.disk.rglob("*_log.err"))
+    assert ("this node does not see" in logs) == copied
+
+
+def test_without_waiting_the_status_and_the_next_command_name_a_node_that_does_not_see_the_root(
+    pair, far, tmp_path
+):
+    apart = Apart(tmp_path, pair)
+    far(cwd=apart.disk)
+    with busy(pair, "far"):
+        submitted = apart.commands(*GRID, *SUBMIT, "executor.partition=far", ROOT)
+        assert "how far it is: python -m sweep.status /proc/self/cwd/outputs/smoke" in submitted.stderr
+        job = apart.part(copied=True)
+        assert f"job {job}: 8 pending; 0 of 8 have begun" in apart.status()
+    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end", 20)
+    assert re.search(rf"8 cells left.* job {job}: 8 failed; {UNSEEN}", apart.status())
+
+    finished = apart.commands(*GRID, *WAIT, "executor.partition=near", "executor.max_jobs=1", "root=outputs")
+    assert finished.returncode == 0, finished.stderr
+    assert re.search(rf"an earlier command's job {job}: 8 failed; {UNSEEN}", finished.stderr)
+    assert len(apart.commands.table()) == 8
+    assert "job" not in apart.status()
+
+
+def test_what_a_lost_node_was_computing_goes_on_elsewhere(pair, far, tmp_path):
+    far()
+    commands = Commands(tmp_path, pair.environment)
+    arguments = slow(4, "lost", "depth=10", "width=64", "batch=20")
+    with busy(pair, "near"):
+        process = commands.start(*arguments, *WAIT, "executor.max_jobs=2", SLOW="0.1")
+        job = job_of(commands, "lost")
+        until(lambda: begun(commands, "lost") == {0, 1}, "two elements")
+        pair.kill_node("far")
+        pair.ask("scontrol", "update", "nodename=far", "state=down", "reason=lost")  # as SlurmdTimeout does
+    done = ended(process)
+    assert done.returncode == 0, done.stderr
+    assert len(commands.table("lost")) == 4
+    shown = pair.ask("scontrol", "--oneliner", "show", "job", job)
+    assert [word for word in shown.split() if word.startswith(("Restarts=", "NodeList="))] == [
+        "Restarts=1", "NodeList=near", "Restarts=1", "NodeList=near",
+    ]  # fmt: skip
+
+
+def test_a_job_that_slurmctld_forgets_is_noticed_and_the_same_command_finishes(pair, tmp_path):
+    commands = Commands(tmp_path, pair.environment)
+    process = commands.start(*GRID, *WAIT, "executor.max_jobs=1", "executor.setup=[sleep 60]")
+    job = job_of(commands, "smoke")
+    pair.kill_controller()
+    shutil.rmtree(pair.folder / "state")  # killed before it wrote anything, and started with nothing
+    (pair.folder / "state").mkdir(mode=0o700)
+    pair.start_controller()
+    forgotten = ended(process, 60)
+    assert forgotten.returncode == 1, forgotten.stderr
+    assert f"job {job}: no longer in the queue; none of its elements could be seen" in forgotten.stderr
+    assert "0 cells are stored, 8 are left; finish: python -m sweep -m" in forgotten.stderr
+    finished = commands(*GRID, *WAIT, "executor.max_jobs=1")
+    assert finished.returncode == 0, finished.stderr
+    assert len(commands.table()) == 8
+
+
+@pytest.fixture
+def follow(tmp_path, monkeypatch):
+    """Follow a job of two elements through what the queue says of them, look by look."""
+    study = Study(tmp_path / "smoke")
+    study.create()
+    folder = study.path / "runs" / "a" / "slurm"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(jobs, "_POLL_SECONDS", (0.01, 0.01))
+    monkeypatch.setattr(jobs, "_LATE_SECONDS", 0.0)
+    asked = []
+    monkeypatch.setattr(squeue, "ask", lambda *command: asked.append(command))
+
+    def run(*looks, begun=()):
+        for number in begun:
+            element.started(folder, number).touch()
+        answers = iter(looks)
+        monkeypatch.setattr(squeue, "elements", lambda _: dict(enumerate(next(answers))))
+        cells = grid(inits=("xavier",), depths=(2,), widths=(8,), seeds=(0,), batch=20)
+        return jobs.follow([jobs.Job("7", 2, folder)], study, cells, lambda _: None), asked
+
+    return run
+
+
+RUNNING, COMPLETED = (squeue.Element(state, "None", "near") for state in ("RUNNING", "COMPLETED"))
+BLIND = squeue.Element("FAILED", "NonZeroExitCode", "far", marker.UNSEEN)
+
+
+def test_elements_that_see_the_root_go_on_where_another_one_does_not(follow):
+    said, asked = follow((RUNNING, BLIND), (COMPLETED, BLIND), begun=[0])
+    assert re.match("job 7: 1 completed, 1 failed; node far does not see", said)
+    assert asked == [], "nothing is cancelled"
+
+
+def test_what_was_lost_with_a_node_is_said_where_it_is_not_to_be_requeued(follow):
+    lost = squeue.Element("NODE_FAIL", "NodeDown", "far")
+    said, _ = follow((RUNNING, RUNNING), (COMPLETED, lost), begun=[0, 1])
+    assert said.startswith("job 7: 1 completed, 1 node fail (logs: ")
+
+
+def test_cells_that_a_job_stores_before_it_is_followed_are_not_waited_for(follow, monkeypatch):
+    (cell, *_) = grid(depths=(2,), widths=(8,), batch=20)
+    rows = {"cell_id": [cell.id], "run_id": ["b"], "status": ["ok"]}
+    monkeypatch.setattr(Study, "read", lambda *_: pa.table(rows))
+    assert follow((RUNNING, RUNNING), begun=[0, 1]) == (None, [])
+
+
+def test_an_element_that_runs_gets_some_time_to_begin(follow, monkeypatch):
+    said, _ = follow((RUNNING, BLIND), (RUNNING, BLIND), (COMPLETED, COMPLETED), begun=[])
+    assert "none of its elements could be seen to start" in said
+    monkeypatch.setattr(jobs, "_BEGIN_SECONDS", 0.0)
+    with pytest.raises(RequestError, match=r"node far does not see .*; job 7 is cancelled"):
+        follow((RUNNING, BLIND), (RUNNING, BLIND))
+
+
+@pytest.mark.parametrize(
+    ("code", "ending"),
+    [("16896", (66, 0)), ("66:0", (66, 0)), ("4021", (15, 53)), ("0:53", (0, 53)), ("", (0, 0))],
+)
+def test_an_ending_is_read_as_any_version_of_slurm_writes_it(code, ending):
+    assert squeue._ending(code) == ending
+
+
+def test_many_nodes_that_do_not_see_the_root_are_counted(tmp_path):
+    nodes = marker.blind(
+        [squeue.Element("FAILED", "", f"n{number}", 66) for number in range(6)]
+        + [squeue.Element("FAILED", "", "own", 1), squeue.Element("COMPLETED", "", "well")]
+    )
+    assert marker.described(nodes, tmp_path).startswith("nodes n0, n1, n2 and 3 more do not see")
