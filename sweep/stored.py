@@ -1,5 +1,6 @@
 """What a study holds already, sixteen bytes a cell: so that it is not computed again."""
 
+import contextlib
 from collections.abc import Iterable
 from enum import IntEnum
 
@@ -75,6 +76,49 @@ class Stored:
             status: rows["cell_id"].filter(mask).combine_chunks()
             for status, mask in ((Status.OK, ok), (Status.FAILED, pc.invert(ok)))
         }
+
+
+class Watch:
+    """Which of some cells are stored from now on; no part is read twice."""
+
+    def __init__(self, study: Study, cells: Cells, overwrite: bool) -> None:
+        """overwrite: what is stored already is waited for as well."""
+        self._study = study
+        self._ids = _together([_ids_of(block) for block in cells.blocks])
+        self._wanted = np.ones(len(self._ids), bool)
+        self._before: dict[
+            int, set[str]
+        ] = {}  # place -> the runs that have stored this cell, which is wanted
+        self._seen: set[str] = set()
+        for place, run, ok in study.settled(self._new):
+            if ok and not overwrite:
+                self._wanted[place] = False
+            else:
+                self._before.setdefault(place, set()).add(run)
+
+    @property
+    def left(self) -> int:
+        """How many cells are waited for."""
+        return int(self._wanted.sum())
+
+    def look(self) -> int:
+        """How many more are stored since the last look."""
+        before = self.left
+        with contextlib.suppress(FileNotFoundError):  # a part is tidied away at this moment: next time
+            for place, run, _ in self._new():
+                if run not in self._before.get(place, ()):
+                    self._wanted[place] = False
+        return before - self.left
+
+    def _new(self) -> list[tuple[int, str, bool]]:
+        """(place among the cells, run, whether it is a result) of every row in parts not read before."""
+        names = parts.names(self._study.place) - self._seen
+        rows = parts.ranks(self._study.place, names)
+        self._seen |= names
+        places = pc.index_in(rows["cell_id"], value_set=self._ids)
+        rows = rows.append_column("place", places).filter(pc.is_valid(places))
+        columns = (rows["place"], rows["run_id"], pc.equal(rows["status"], "ok"))
+        return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
 def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:

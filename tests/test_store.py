@@ -19,7 +19,7 @@ from sweep.blocks import Cells
 from sweep.errors import Failure, StoreError
 from sweep.parts import DamagedError
 from sweep.store import Study
-from sweep.stored import Status, Stored
+from sweep.stored import Status, Stored, Watch
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 
@@ -354,3 +354,17 @@ def test_any_flipped_bit_is_found_or_changes_nothing(study, folder):
         path.write_bytes(flipped)
         if not parts.corrupted(study.place, ["a.parquet"]):
             assert all(study.read(table).equals(rows) for table, rows in before.items()), place
+
+
+def test_a_watch_counts_what_is_stored_from_now_on_and_old_failures_only_when_they_are_tried_again(study):
+    write(study, "a", CELLS[:2])
+    fail(study, "b", CELLS[2], "MemoryError: then")
+    watch = Watch(study, Cells.of(CELLS[:5]), overwrite=False)
+    assert watch.left == 3
+    study.replace(["b.parquet"])  # a copy of the same row is no news
+    assert (watch.look(), watch.left) == (0, 3)
+    write(study, "c", CELLS[3:4], run="later")
+    fail(study, "d", CELLS[2], "MemoryError: again", run="later")
+    assert (watch.look(), watch.left) == (2, 1)
+    assert watch.look() == 0
+    assert Watch(study, Cells.of(CELLS[:5]), overwrite=True).left == 5

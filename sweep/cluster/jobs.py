@@ -16,6 +16,7 @@ from sweep.blocks import Cells
 from sweep.cluster import element, marker, squeue
 from sweep.errors import RequestError
 from sweep.store import Study
+from sweep.stored import Watch
 
 _JOB = "job.json"
 _POLL_SECONDS = (1.0, 30.0)  # between two looks: short at first, and kind to the scheduler in a long run
@@ -110,16 +111,16 @@ def follow(
     long while nothing more was stored.
     Raises RequestError where the nodes do not see the study, and cancels the jobs.
     """
-    wanted = _wanted(study, cells, overwrite)
-    advance(len(cells) - len(wanted))
+    watch = Watch(study, cells, overwrite)  # an earlier command's job may have stored some meanwhile
+    advance(len(cells) - watch.left)
     known: dict[str, dict[int, squeue.Element]] = {job.id: {} for job in jobs}
     heard = progressed = time.monotonic()
     blind_since: float | None = None
     pause, longest = _POLL_SECONDS
     while True:
         began = time.monotonic()
-        stored = _tick_off(study, wanted, advance)
-        if not wanted:
+        stored = _look(watch, advance)
+        if not watch.left:
             _clear(known)
             return None
         if stored:
@@ -149,7 +150,7 @@ def follow(
         time.sleep(max(pause, took / _READING_SHARE))
         pause = min(pause * _SLOWER, longest)
     late = time.monotonic() + _LATE_SECONDS
-    while _tick_off(study, wanted, advance) >= 0 and wanted:
+    while _look(watch, advance) >= 0 and watch.left:
         if time.monotonic() > late:
             return _lost(jobs, known)
         time.sleep(0.5)
@@ -163,32 +164,11 @@ def _clear(known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
             squeue.ask("scancel", "--state=PENDING", job)
 
 
-def _wanted(study: Study, cells: Cells, overwrite: bool) -> dict[str, str | None]:
-    """cell_id -> the run that stored it before: as failed, or to be overwritten; None if none has.
-
-    An earlier command's job may have stored some since they were found to be missing.
-    """
-    rows = study.read("cells", ["cell_id", "run_id", "status"]).to_pylist()
-    before = {row["cell_id"]: row["run_id"] for row in rows}
-    stored = set() if overwrite else {row["cell_id"] for row in rows if row["status"] == "ok"}
-    return {cell.id: before.get(cell.id) for cell in cells if cell.id not in stored}
-
-
-def _makers(study: Study) -> dict[str, str]:
-    """cell_id -> the run that stored it."""
-    table = study.read("cells", ["cell_id", "run_id"])
-    return dict(zip(table["cell_id"].to_pylist(), table["run_id"].to_pylist(), strict=True))
-
-
-def _tick_off(study: Study, wanted: dict[str, str | None], advance: Callable[[int], None]) -> int:
-    """Take out of `wanted` (cell_id -> the run that stored it before) what another run has stored."""
-    makers = _makers(study)
-    stored = [one for one, before in wanted.items() if makers.get(one, before) != before]
-    for cell_id in stored:
-        del wanted[cell_id]
+def _look(watch: Watch, advance: Callable[[int], None]) -> int:
+    stored = watch.look()
     if stored:
-        advance(len(stored))
-    return len(stored)
+        advance(stored)
+    return stored
 
 
 def _refused(

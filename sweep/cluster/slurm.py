@@ -21,7 +21,7 @@ from sweep.cluster.jobs import Job
 from sweep.cluster.settings import Slurm
 from sweep.errors import Failure, Failures, RequestError
 from sweep.store import Study
-from sweep.stored import Status, Stored
+from sweep.stored import Status, Stored, among
 
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done
 
@@ -107,7 +107,7 @@ def _run(
     busy = {cell_id for ids in at_work.values() for cell_id in ids}
     for earlier in followed:
         terminal.say(f"job {earlier.id} of an earlier command is still at work on this study")
-    fresh = cells.where(np.array([cell.id not in busy for cell in cells]))
+    fresh = cells.where(np.array([cell.id not in busy for cell in cells])) if busy else cells
     if len(fresh):
         folder = study.path.absolute() / "runs" / made.name / "slurm"
         job = submit(fresh, settings, folder, study.path.name, local, options)
@@ -146,11 +146,10 @@ def _run(
 
 def _failures(study: Study, cells: Cells) -> Iterator[Failure]:
     rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"])
-    wanted = {cell.id for cell in cells}
-    for row in rows.filter(pc.equal(rows["status"], "failed")).to_pylist():
-        if row["cell_id"] in wanted:
-            message = row["error"].removeprefix(f"{row['error_type']}: ")
-            yield Failure(row["error_type"], message, row["traceback"] or "")
+    rows = rows.filter(pc.equal(rows["status"], "failed"))
+    for row in rows.filter(among(rows["cell_id"], cells)).to_pylist():
+        message = row["error"].removeprefix(f"{row['error_type']}: ")
+        yield Failure(row["error_type"], message, row["traceback"] or "")
 
 
 def submit(

@@ -6,9 +6,9 @@ import shutil
 import subprocess
 import sys
 
-import pyarrow as pa
 import pytest
 
+from sweep.blocks import Cells
 from sweep.cluster import element, jobs, marker, squeue
 from sweep.errors import RequestError
 from sweep.store import Study
@@ -16,6 +16,7 @@ from tests.cluster.conftest import Commands, ended, slow
 from tests.cluster.daemons import Slurm, until
 from tests.cluster.test_slurm import SUBMIT, WAIT, begun, job_of
 from tests.test_plan import grid
+from tests.test_store import write
 
 GRID = ("-m", "grid=smoke", "depth=2", "width=8", "batch=20", "report=false")
 # Below the working directory of whoever asks: the one path that is another folder for another process,
@@ -177,7 +178,7 @@ def follow(tmp_path, monkeypatch):
             element.started(folder, number).touch()
         answers = iter(looks)
         monkeypatch.setattr(squeue, "elements", lambda _: dict(enumerate(next(answers))))
-        cells = grid(inits=("xavier",), depths=(2,), widths=(8,), seeds=(0,), batch=20)
+        cells = Cells.of(grid(inits=("xavier",), depths=(2,), widths=(8,), seeds=(0,), batch=20))
         return jobs.follow([jobs.Job("7", 2, folder)], study, cells, lambda _: None), asked
 
     return run
@@ -199,10 +200,8 @@ def test_what_was_lost_with_a_node_is_said_where_it_is_not_to_be_requeued(follow
     assert said.startswith("job 7: 1 completed, 1 node fail (logs: ")
 
 
-def test_cells_that_a_job_stores_before_it_is_followed_are_not_waited_for(follow, monkeypatch):
-    (cell, *_) = grid(depths=(2,), widths=(8,), batch=20)
-    rows = {"cell_id": [cell.id], "run_id": ["b"], "status": ["ok"]}
-    monkeypatch.setattr(Study, "read", lambda *_: pa.table(rows))
+def test_cells_that_a_job_stores_before_it_is_followed_are_not_waited_for(follow, tmp_path):
+    write(Study(tmp_path / "smoke"), "b", grid(depths=(2,), widths=(8,), batch=20)[:1])
     assert follow((RUNNING, RUNNING), begun=[0, 1]) == (None, [])
 
 
