@@ -28,7 +28,8 @@ Measured = dict[str, Array]  # name -> (networks,)
 
 HISTOGRAM_BINS = 30
 
-_CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2, and is tall enough for BLAS
+_CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
+_TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
 ALL = slice(None)
 _MANY, _FEW = 4096, 32
 
@@ -116,24 +117,25 @@ def forward(
         offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
     before, after = Moments(networks, batch * fan_out), Moments(networks, batch * fan_out)
     flat = _Flat(act, h.shape)
-    for some, rows in _chunks(h):
-        out = h[some, rows]
-        z = product(some, rows)
-        if offset is None:
-            before.add_squares(some, z)
-            z *= scale[some]
-        else:
-            z *= scale[some]
-            z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
-            before.add_squares(some, z)
-        act.into(z, out)
-        after.add(some, out)
-        derivative = None
-        if slope is not None or flat.needs_slope:
-            derivative = act.derivative(z, out)
-            if slope is not None:
-                slope[some, rows] = derivative
-        flat.add(some, z, derivative)
+    for some, tall in _products(h):
+        unit = product(some, tall)
+        for rows in _evenly(tall, _CHUNK_BYTES // (len(unit) * fan_out * h.itemsize)):
+            z, out = unit[:, rows.start - tall.start : rows.stop - tall.start], h[some, rows]
+            if offset is None:
+                before.add_squares(some, z)
+                z *= scale[some]
+            else:
+                z *= scale[some]
+                z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
+                before.add_squares(some, z)
+            act.into(z, out)
+            after.add(some, out)
+            derivative = None
+            if slope is not None or flat.needs_slope:
+                derivative = act.derivative(z, out)
+                if slope is not None:
+                    slope[some, rows] = derivative
+            flat.add(some, z, derivative)
     pre_rms = before.rms if offset is not None else before.rms * np.abs(unit_std)
     measured = {
         "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": pre_rms, **flat.shares(),
@@ -330,16 +332,18 @@ def _exponent(values: Array) -> int:
     return math.frexp(largest)[1] if math.isfinite(largest) else 0
 
 
-def _chunks(values: Array) -> Iterator[tuple[slice, slice]]:
-    """Chunks of (networks, rows): rows of one network, or several networks whole."""
-    networks, batch, width = values.shape
-    entries = _CHUNK_BYTES // values.itemsize
-    together = entries // (batch * width)
-    if together > 1:
-        for start in range(0, networks, together):
-            yield slice(start, min(start + together, networks)), ALL
-        return
-    step = max(1, entries // width)
-    for i in range(networks):
-        for start in range(0, batch, step):
-            yield slice(i, i + 1), slice(start, start + step)
+def _products(h: Array) -> Iterator[tuple[slice, slice]]:
+    """What is multiplied at once, (networks, rows): one network, or several where they make one chunk."""
+    networks, batch, width = h.shape
+    together = max(1, _CHUNK_BYTES // (batch * width * h.itemsize))
+    for start in range(0, networks, together):
+        for rows in _evenly(slice(0, batch), _TALL):
+            yield slice(start, min(start + together, networks)), rows
+
+
+def _evenly(rows: slice, most: int) -> Iterator[slice]:
+    """The rows in parts of about the same size, `most` or fewer of them."""
+    count = rows.stop - rows.start
+    parts = -(-count // max(1, most))
+    for i in range(parts):
+        yield slice(rows.start + i * count // parts, rows.start + (i + 1) * count // parts)
