@@ -104,17 +104,18 @@ class _Stack:
             self._first = np.matmul(below.mantissa, unit)
         first = self._first if number == 1 else None
 
-        def product(networks: slice, rows: slice) -> Array:
-            factor = below.mantissa[networks, rows]
+        def product(networks: slice, rows: slice, scale: Array) -> Array:
+            factor, own = below.mantissa[networks, rows], scale[networks, None, None]
             out = self._scratch((*factor.shape[:2], fan_out))
             if unit is None:  # a scheme without randomness: all of W is in its mean
                 out[...] = 0
             elif first is not None:
-                out[...] = first[networks, rows]
-            elif len(factor) == 1:
-                np.matmul(factor[0], unit[networks][0], out=out[0])
+                np.multiply(first[networks, rows], own, out=out)
+            elif factor.shape[1] > fan_in:  # fewer weights than products to be scaled
+                np.matmul(factor, np.multiply(unit[networks], own), out=out)
             else:
                 np.matmul(factor, unit[networks], out=out)
+                out *= own
             return out
 
         affine = Affine.of(run.scheme, fan_in, fan_out, len(self.seeds), self._bias(run, number))

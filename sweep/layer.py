@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from sweep.activations import FLAT_SLOPE, Activation, flat_regions, limits
 from sweep.initializers import Scheme
-from sweep.statistics import Moments, neuron_corr, sample_cosine
+from sweep.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
 
 Array = NDArray[Any]
-# The product h Z of some networks and rows, the caller's until the next: (slice, slice) ->
-# (networks, rows, fan_out).
-Product = Callable[[slice, slice], Array]
+# The product h (scale Z) of some networks and rows, the caller's until the next: (slice, slice, scale:
+# (all networks,) of the dtype) -> (networks, rows, fan_out).
+Product = Callable[[slice, slice, Array], Array]
 Measured = dict[str, Array]  # name -> (networks,)
 
 HISTOGRAM_BINS = 30
@@ -84,9 +84,9 @@ class Affine:
         if type(scheme).fit is Scheme.fit:
             return self
         std = self.std.copy()
-        offset = self.offset(below, 0)
+        offset, ones = self.offset(below, 0), np.ones_like(self.std, below.mantissa.dtype)
         for i in np.flatnonzero(below.finite):
-            unit = product(slice(i, i + 1), ALL)[0].astype(np.float64)
+            unit = product(slice(i, i + 1), ALL, ones)[0].astype(np.float64)
             unit *= math.ldexp(1.0, int(below.exponent[i]))
             own = 0.0 if offset is None else offset[i]
             std[i] = scheme.fit(std[i], partial(_variance, unit, own))
@@ -108,26 +108,22 @@ def forward(
     affine: Affine, act: Activation, below: Signal, product: Product, h: Array, slope: Array | None
 ) -> tuple[Signal, Measured]:
     """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`."""
-    networks, batch, fan_out = h.shape
+    networks, _, fan_out = h.shape
     exponent, fits = _exponents(affine, act, below, COMFORT[h.dtype])
     unit_std = np.ldexp(np.where(fits, affine.std, 0.0), np.where(fits, below.exponent - exponent, 0))
-    scale = unit_std.astype(h.dtype)[:, None, None]
+    scale = unit_std.astype(h.dtype)
     offset = affine.offset(below, exponent)
     if offset is not None:
         offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
-    before, after = Moments(networks, batch * fan_out), Moments(networks, batch * fan_out)
-    flat = _Flat(act, h.shape)
+    before, after, flat = Moments(*h.shape), Moments(*h.shape), _Flat(act, h.shape)
+    gram = np.zeros((networks, *2 * (min(fan_out, CORRELATED_NEURONS),)))
     for some, tall in _products(h):
-        unit = product(some, tall)
-        for rows in _evenly(tall, _CHUNK_BYTES // (len(unit) * fan_out * h.itemsize)):
-            z, out = unit[:, rows.start - tall.start : rows.stop - tall.start], h[some, rows]
-            if offset is None:
-                before.add_squares(some, z)
-                z *= scale[some]
-            else:
-                z *= scale[some]
+        whole = product(some, tall, scale)
+        for rows in _evenly(tall, _CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
+            z, out = whole[:, rows.start - tall.start : rows.stop - tall.start], h[some, rows]
+            if offset is not None:
                 z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
-                before.add_squares(some, z)
+            before.add_squares(some, z)
             act.into(z, out)
             after.add(some, out)
             derivative = None
@@ -136,12 +132,13 @@ def forward(
                 if slope is not None:
                     slope[some, rows] = derivative
             flat.add(some, z, derivative)
-    pre_rms = before.rms if offset is not None else before.rms * np.abs(unit_std)
+        gram[some] += neuron_gram(h[some, tall])  # while they are in the cache
     measured = {
-        "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": pre_rms, **flat.shares(),
+        "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
     }  # fmt: skip
     z_exponent, rms = exponent.copy(), after.rms
-    for i in np.flatnonzero(below.finite & ~(fits & np.isfinite(rms))).tolist():
+    misfits = np.flatnonzero(below.finite & ~(fits & np.isfinite(rms))).tolist()
+    for i in misfits:
         one = slice(i, i + 1)
         wide = _forward_wide(affine, act, below, product, i, h[one], None if slope is None else slope[one])
         z_exponent[i], exponent[i], own = wide
@@ -152,7 +149,9 @@ def forward(
     for name in ("mean", "std", "rms"):
         measured[name] = np.ldexp(measured[name], exponent)
     measured["pre_rms"] = np.ldexp(measured["pre_rms"], z_exponent)
-    measured |= alikeness(h)
+    known = not misfits and signal.exponent is exponent  # of h as it is still
+    corr = neuron_corr(h, after.column_sums, gram) if known else neuron_corr(h)
+    measured |= {"sample_cosine": sample_cosine(h), "neuron_corr": corr}
     lost = ~np.isfinite(signal.rms)
     if lost.any():
         for name, values in measured.items():
@@ -174,11 +173,13 @@ def backward(affine: Affine, product: Array, row_sums: Array | None) -> Array:
 
 def measure_inputs(x: Array) -> tuple[Signal, Measured]:
     """Layer 0: the batch itself; x: (networks, batch, width)."""
-    networks, batch, width = x.shape
-    moments = Moments(networks, batch * width)
+    moments = Moments(*x.shape)
     moments.add(ALL, x)
-    measured = {"mean": moments.mean, "std": moments.std(x), "rms": moments.rms} | alikeness(x)
-    return Signal(x, np.zeros(networks, np.int64), moments.rms), measured
+    measured = {
+        "mean": moments.mean, "std": moments.std(x), "rms": moments.rms,
+        "sample_cosine": sample_cosine(x), "neuron_corr": neuron_corr(x),
+    }  # fmt: skip
+    return Signal(x, np.zeros(len(x), np.int64), moments.rms), measured
 
 
 def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array]:
@@ -206,11 +207,6 @@ def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 
     # Floor before the shift, which would round the tiniest negative numbers to the other side of 0.
     bins = np.clip(np.floor(h * factor) - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
     return np.stack([np.bincount(own.ravel(), minlength=HISTOGRAM_BINS) for own in bins])
-
-
-def alikeness(h: Array) -> Measured:
-    """How much samples and neurons are alike."""
-    return {"sample_cosine": sample_cosine(h), "neuron_corr": neuron_corr(h)}
 
 
 def _exponents(affine: Affine, act: Activation, below: Signal, comfort: int) -> tuple[Array, Array]:
@@ -246,7 +242,7 @@ def _forward_wide(
 
     h, slope: (1, batch, fan_out).
     """
-    z = product(slice(i, i + 1), ALL).astype(np.float64)
+    z = product(slice(i, i + 1), ALL, np.ones(len(below.mantissa), h.dtype)).astype(np.float64)
     z *= np.ldexp(affine.std[i], below.exponent[i])
     offset = affine.offset(below, 0)
     if offset is not None:
@@ -256,7 +252,7 @@ def _forward_wide(
     flat = _Flat(act, h.shape)
     flat.add(ALL, z, derivative)
     before_exponent, exponent = _exponent(z), _exponent(out)
-    before, after = Moments(1, z.size), Moments(1, z.size)
+    before, after = Moments(*z.shape), Moments(*z.shape)
     before.add(ALL, np.ldexp(z, -before_exponent))
     out = np.ldexp(out, -exponent)
     after.add(ALL, out)
