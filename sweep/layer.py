@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.activations import FLAT_SLOPE, Activation, flat_regions, limits
+from sweep.activations import Activation, limits
 from sweep.initializers import Scheme
+from sweep.saturation import Flat
 from sweep.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
 
 Array = NDArray[Any]
@@ -31,7 +32,6 @@ HISTOGRAM_BINS = 30
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
 ALL = slice(None)
-_MANY, _FEW = 4096, 32
 
 # abs(log2 rms) up to which a mantissa is left alone. dL/dW is a product of two mantissas, and
 # its square must stay a normal float64: 4 · 200 < 1022.
@@ -115,7 +115,7 @@ def forward(
     offset = affine.offset(below, exponent)
     if offset is not None:
         offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
-    before, after, flat = Moments(*h.shape), Moments(*h.shape), _Flat(act, h.shape)
+    before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
     gram = np.zeros((networks, *2 * (min(fan_out, CORRELATED_NEURONS),)))
     for some, tall in _products(h):
         whole = product(some, tall, scale)
@@ -123,7 +123,7 @@ def forward(
             z, out = whole[:, rows.start - tall.start : rows.stop - tall.start], h[some, rows]
             if offset is not None:
                 z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
-            before.add_squares(some, z)
+            reach = math.sqrt(before.add_squares(some, z).max())
             act.into(z, out)
             after.add(some, out)
             derivative = None
@@ -131,7 +131,7 @@ def forward(
                 derivative = act.derivative(z, out)
                 if slope is not None:
                     slope[some, rows] = derivative
-            flat.add(some, z, derivative)
+            flat.add(some, z, derivative, reach)
         gram[some] += neuron_gram(h[some, tall])  # while they are in the cache
     measured = {
         "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
@@ -190,7 +190,8 @@ def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array
         return exponent, rms
     shift = np.where(uncomfortable, np.frexp(rms)[1], 0)
     for index in zip(*np.nonzero(uncomfortable), strict=True):
-        np.ldexp(mantissa[index], -shift[index], out=mantissa[index])
+        for part in (shift[index] // 2, -(-shift[index] // 2)):  # the dtype holds half of any shift
+            mantissa[index] *= 2.0 ** float(-part)
     return exponent + shift, np.ldexp(rms, -shift)
 
 
@@ -249,8 +250,8 @@ def _forward_wide(
         z += offset[i]
     out = act.f(z)
     derivative = act.derivative(z, out)
-    flat = _Flat(act, h.shape)
-    flat.add(ALL, z, derivative)
+    flat = Flat(act, h.shape)
+    flat.add(ALL, z, derivative, math.inf)
     before_exponent, exponent = _exponent(z), _exponent(out)
     before, after = Moments(*z.shape), Moments(*z.shape)
     before.add(ALL, np.ldexp(z, -before_exponent))
@@ -272,50 +273,6 @@ def _settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Sign
         if slope is not None:
             slope[lost] = np.nan  # no gradient is defined through a layer that diverged
     return Signal(h, *recentre(h, exponent, rms))
-
-
-class _Flat:
-    """Counts the entries without slope, and the neurons that have none for any sample."""
-
-    def __init__(self, act: Activation, shape: tuple[int, ...]) -> None:
-        networks, self._batch, self._width = shape
-        self._regions = flat_regions(act)
-        self.needs_slope = self._regions is None
-        self._flat = np.zeros(networks)
-        self._dead = np.full((networks, self._width), self._regions != ())
-
-    def add(self, networks: slice, z: Array, derivative: Array | None) -> None:
-        if self._regions is None:
-            assert derivative is not None
-            mask = np.abs(derivative) < FLAT_SLOPE
-        elif self._regions:
-            mask = _inside(z, *self._regions[0])
-            for region in self._regions[1:]:
-                mask |= _inside(z, *region)
-        else:
-            return
-        if mask[0].size > _MANY:
-            self._flat[networks] += [np.count_nonzero(own) for own in mask]
-        else:
-            self._flat[networks] += mask.reshape(len(mask), -1).sum(axis=1)
-        if self._dead[networks].any():
-            # Hardly a neuron is flat for the first samples; only then are the others looked at.
-            dead = mask[:, :_FEW].all(axis=1)
-            self._dead[networks] &= mask.all(axis=1) if dead.any() else dead
-
-    def shares(self) -> Measured:
-        return {"flat": self._flat / (self._batch * self._width), "dead": self._dead.mean(axis=1)}
-
-
-def _inside(z: Array, low: float, high: float) -> Array:
-    mask: Array
-    if low == -math.inf:
-        mask = z <= z.dtype.type(high)
-    elif high == math.inf:
-        mask = z >= z.dtype.type(low)
-    else:
-        mask = (z >= z.dtype.type(low)) & (z <= z.dtype.type(high))
-    return mask
 
 
 def _variance(unit: Array, offset: Array | float, std: float) -> float:

@@ -37,12 +37,15 @@ class Moments:
         self.column_sums[networks] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
         self.add_squares(networks, chunk)
 
-    def add_squares(self, networks: slice, chunk: Array) -> None:
-        """The same where only the rms is wanted."""
+    def add_squares(self, networks: slice, chunk: Array) -> Array:
+        """The same where only the rms is wanted; returns the chunk's sums of squares, (networks,)."""
         flat = chunk.reshape(len(chunk), -1)
+        squares = np.zeros(len(chunk))
         for start in range(0, flat.shape[1], _CHUNK):
             part = flat[:, start : start + _CHUNK]
-            self._squares[networks] += np.vecdot(part, part)
+            squares += np.vecdot(part, part)
+        self._squares[networks] += squares
+        return squares
 
     @property
     def mean(self) -> Array:

@@ -9,8 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
-    "activations", "theory", "draws", "statistics", "layer", "laws", "chain", "kernel", "cell",
-    "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute",
+    "activations", "theory", "draws", "statistics", "saturation", "layer", "laws", "chain", "kernel",
+    "cell", "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute",
     "pool", "execute", "estimate", "provenance", "tables", "places", "parts", "store", "results",
     "agreement", "labels", "measures", "summary", "answer", "advice", "trial", "report", "plot",
     "terminal", "runs", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
