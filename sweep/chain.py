@@ -83,7 +83,6 @@ class Run:
     exponents: list[Array]
     affines: list[Affine] = field(default_factory=list)
     tape: list[tuple[Array, Array]] = field(default_factory=list)  # (h below, act'(z)) by layer
-    forgotten: Array | None = None  # memory to be written again: new memory would cost page faults
 
     @property
     def depth(self) -> int:
@@ -93,11 +92,6 @@ class Run:
     def backward(self) -> list[int]:
         """The depths from which gradients are sent back, deepest first."""
         return sorted({depth for member in self.members for depth in member.chain.backward}, reverse=True)
-
-    def spare(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """An array to write the next h to."""
-        spare, self.forgotten = self.forgotten, None
-        return spare if spare is not None and spare.shape == shape else np.empty(shape, dtype)
 
     def record(self, number: int, measured: layer.Measured) -> None:
         for member in self.members:

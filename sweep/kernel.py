@@ -79,6 +79,7 @@ class _Stack:
         self._first: Array | None = None  # x Z_1, the same for all runs
         self._upstreams: dict[int, Array] = {}  # width -> G
         self._buffer = np.empty(0, dtype)
+        self._forgotten: Array | None = None  # memory to be written again, by whichever run is next
 
     def run(self) -> None:
         """All chains forward and back."""
@@ -103,27 +104,28 @@ class _Stack:
             self._first = np.matmul(below.mantissa, unit)
         first = self._first if number == 1 else None
 
-        def product(networks: slice, rows: slice) -> Array:
-            factor = below.mantissa[networks, rows]
+        def product(networks: slice, rows: slice, scale: Array) -> Array:
+            factor, own = below.mantissa[networks, rows], scale[networks, None, None]
             out = self._scratch((*factor.shape[:2], fan_out))
             if unit is None:  # a scheme without randomness: all of W is in its mean
                 out[...] = 0
             elif first is not None:
-                out[...] = first[networks, rows]
-            elif len(factor) == 1:
-                np.matmul(factor[0], unit[networks][0], out=out[0])
+                np.multiply(first[networks, rows], own, out=out)
+            elif factor.shape[1] > fan_in:  # fewer weights than products to be scaled
+                np.matmul(factor, np.multiply(unit[networks], own), out=out)
             else:
                 np.matmul(factor, unit[networks], out=out)
+                out *= own
             return out
 
         affine = Affine.of(run.scheme, fan_in, fan_out, len(self.seeds), self._bias(run, number))
         affine = affine.fitted(run.scheme, below, product)
-        h = run.spare((len(self.seeds), self.batch, fan_out), self.dtype)
+        h = self._spare((len(self.seeds), self.batch, fan_out))
         slope = np.empty_like(h) if run.backward and number <= run.backward[0] else None
         run.signal, measured = layer.forward(affine, run.act, below, product, h, slope)
         run.record(number, measured)
         if slope is None and number > 1:  # nobody looks at the layer below again
-            run.forgotten = below.mantissa
+            self._forgotten = below.mantissa
         if slope is not None:
             run.affines.append(affine)
             run.exponents.append(run.signal.exponent)
@@ -186,6 +188,11 @@ class _Stack:
             return tall.reshape(gradients, 1, batch, fan_in)
         crossed: Array = np.matmul(delta, unit.transpose(0, 2, 1))
         return crossed
+
+    def _spare(self, shape: tuple[int, ...]) -> Array:
+        """An array to write the next h to."""
+        spare, self._forgotten = self._forgotten, None
+        return spare if spare is not None and spare.shape == shape else np.empty(shape, self.dtype)
 
     def _scratch(self, shape: tuple[int, ...]) -> Array:
         """An array to be forgotten before the next is asked for: new memory would cost page faults."""

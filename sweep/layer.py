@@ -16,21 +16,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.activations import FLAT_SLOPE, Activation, flat_regions, limits
+from sweep.activations import Activation, limits
 from sweep.initializers import Scheme
-from sweep.statistics import Moments, neuron_corr, sample_cosine
+from sweep.saturation import Flat
+from sweep.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
 
 Array = NDArray[Any]
-# The product h Z of some networks and rows, the caller's until the next: (slice, slice) ->
-# (networks, rows, fan_out).
-Product = Callable[[slice, slice], Array]
+# The product h (scale Z) of some networks and rows, the caller's until the next: (slice, slice, scale:
+# (all networks,) of the dtype) -> (networks, rows, fan_out).
+Product = Callable[[slice, slice, Array], Array]
 Measured = dict[str, Array]  # name -> (networks,)
 
 HISTOGRAM_BINS = 30
 
-_CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2, and is tall enough for BLAS
+_CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
+_TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
 ALL = slice(None)
-_MANY, _FEW = 4096, 32
 
 # abs(log2 rms) up to which a mantissa is left alone. dL/dW is a product of two mantissas, and
 # its square must stay a normal float64: 4 · 200 < 1022.
@@ -83,9 +84,9 @@ class Affine:
         if type(scheme).fit is Scheme.fit:
             return self
         std = self.std.copy()
-        offset = self.offset(below, 0)
+        offset, ones = self.offset(below, 0), np.ones_like(self.std, below.mantissa.dtype)
         for i in np.flatnonzero(below.finite):
-            unit = product(slice(i, i + 1), ALL)[0].astype(np.float64)
+            unit = product(slice(i, i + 1), ALL, ones)[0].astype(np.float64)
             unit *= math.ldexp(1.0, int(below.exponent[i]))
             own = 0.0 if offset is None else offset[i]
             std[i] = scheme.fit(std[i], partial(_variance, unit, own))
@@ -107,39 +108,37 @@ def forward(
     affine: Affine, act: Activation, below: Signal, product: Product, h: Array, slope: Array | None
 ) -> tuple[Signal, Measured]:
     """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`."""
-    networks, batch, fan_out = h.shape
+    networks, _, fan_out = h.shape
     exponent, fits = _exponents(affine, act, below, COMFORT[h.dtype])
     unit_std = np.ldexp(np.where(fits, affine.std, 0.0), np.where(fits, below.exponent - exponent, 0))
-    scale = unit_std.astype(h.dtype)[:, None, None]
+    scale = unit_std.astype(h.dtype)
     offset = affine.offset(below, exponent)
     if offset is not None:
         offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
-    before, after = Moments(networks, batch * fan_out), Moments(networks, batch * fan_out)
-    flat = _Flat(act, h.shape)
-    for some, rows in _chunks(h):
-        out = h[some, rows]
-        z = product(some, rows)
-        if offset is None:
-            before.add_squares(some, z)
-            z *= scale[some]
-        else:
-            z *= scale[some]
-            z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
-            before.add_squares(some, z)
-        act.into(z, out)
-        after.add(some, out)
-        derivative = None
-        if slope is not None or flat.needs_slope:
-            derivative = act.derivative(z, out)
-            if slope is not None:
-                slope[some, rows] = derivative
-        flat.add(some, z, derivative)
-    pre_rms = before.rms if offset is not None else before.rms * np.abs(unit_std)
+    before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
+    gram = np.zeros((networks, *2 * (min(fan_out, CORRELATED_NEURONS),)))
+    for some, tall in _products(h):
+        whole = product(some, tall, scale)
+        for rows in _evenly(tall, _CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
+            z, out = whole[:, rows.start - tall.start : rows.stop - tall.start], h[some, rows]
+            if offset is not None:
+                z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
+            reach = math.sqrt(before.add_squares(some, z).max())
+            act.into(z, out)
+            after.add(some, out)
+            derivative = None
+            if slope is not None or flat.needs_slope:
+                derivative = act.derivative(z, out)
+                if slope is not None:
+                    slope[some, rows] = derivative
+            flat.add(some, z, derivative, reach)
+        gram[some] += neuron_gram(h[some, tall])  # while they are in the cache
     measured = {
-        "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": pre_rms, **flat.shares(),
+        "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
     }  # fmt: skip
     z_exponent, rms = exponent.copy(), after.rms
-    for i in np.flatnonzero(below.finite & ~(fits & np.isfinite(rms))).tolist():
+    misfits = np.flatnonzero(below.finite & ~(fits & np.isfinite(rms))).tolist()
+    for i in misfits:
         one = slice(i, i + 1)
         wide = _forward_wide(affine, act, below, product, i, h[one], None if slope is None else slope[one])
         z_exponent[i], exponent[i], own = wide
@@ -150,7 +149,9 @@ def forward(
     for name in ("mean", "std", "rms"):
         measured[name] = np.ldexp(measured[name], exponent)
     measured["pre_rms"] = np.ldexp(measured["pre_rms"], z_exponent)
-    measured |= alikeness(h)
+    known = not misfits and signal.exponent is exponent  # of h as it is still
+    corr = neuron_corr(h, after.column_sums, gram) if known else neuron_corr(h)
+    measured |= {"sample_cosine": sample_cosine(h), "neuron_corr": corr}
     lost = ~np.isfinite(signal.rms)
     if lost.any():
         for name, values in measured.items():
@@ -172,11 +173,13 @@ def backward(affine: Affine, product: Array, row_sums: Array | None) -> Array:
 
 def measure_inputs(x: Array) -> tuple[Signal, Measured]:
     """Layer 0: the batch itself; x: (networks, batch, width)."""
-    networks, batch, width = x.shape
-    moments = Moments(networks, batch * width)
+    moments = Moments(*x.shape)
     moments.add(ALL, x)
-    measured = {"mean": moments.mean, "std": moments.std(x), "rms": moments.rms} | alikeness(x)
-    return Signal(x, np.zeros(networks, np.int64), moments.rms), measured
+    measured = {
+        "mean": moments.mean, "std": moments.std(x), "rms": moments.rms,
+        "sample_cosine": sample_cosine(x), "neuron_corr": neuron_corr(x),
+    }  # fmt: skip
+    return Signal(x, np.zeros(len(x), np.int64), moments.rms), measured
 
 
 def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array]:
@@ -187,7 +190,8 @@ def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array
         return exponent, rms
     shift = np.where(uncomfortable, np.frexp(rms)[1], 0)
     for index in zip(*np.nonzero(uncomfortable), strict=True):
-        np.ldexp(mantissa[index], -shift[index], out=mantissa[index])
+        for part in (shift[index] // 2, -(-shift[index] // 2)):  # the dtype holds half of any shift
+            mantissa[index] *= 2.0 ** float(-part)
     return exponent + shift, np.ldexp(rms, -shift)
 
 
@@ -204,11 +208,6 @@ def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 
     # Floor before the shift, which would round the tiniest negative numbers to the other side of 0.
     bins = np.clip(np.floor(h * factor) - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
     return np.stack([np.bincount(own.ravel(), minlength=HISTOGRAM_BINS) for own in bins])
-
-
-def alikeness(h: Array) -> Measured:
-    """How much samples and neurons are alike."""
-    return {"sample_cosine": sample_cosine(h), "neuron_corr": neuron_corr(h)}
 
 
 def _exponents(affine: Affine, act: Activation, below: Signal, comfort: int) -> tuple[Array, Array]:
@@ -244,17 +243,17 @@ def _forward_wide(
 
     h, slope: (1, batch, fan_out).
     """
-    z = product(slice(i, i + 1), ALL).astype(np.float64)
+    z = product(slice(i, i + 1), ALL, np.ones(len(below.mantissa), h.dtype)).astype(np.float64)
     z *= np.ldexp(affine.std[i], below.exponent[i])
     offset = affine.offset(below, 0)
     if offset is not None:
         z += offset[i]
     out = act.f(z)
     derivative = act.derivative(z, out)
-    flat = _Flat(act, h.shape)
-    flat.add(ALL, z, derivative)
+    flat = Flat(act, h.shape)
+    flat.add(ALL, z, derivative, math.inf)
     before_exponent, exponent = _exponent(z), _exponent(out)
-    before, after = Moments(1, z.size), Moments(1, z.size)
+    before, after = Moments(*z.shape), Moments(*z.shape)
     before.add(ALL, np.ldexp(z, -before_exponent))
     out = np.ldexp(out, -exponent)
     after.add(ALL, out)
@@ -276,50 +275,6 @@ def _settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Sign
     return Signal(h, *recentre(h, exponent, rms))
 
 
-class _Flat:
-    """Counts the entries without slope, and the neurons that have none for any sample."""
-
-    def __init__(self, act: Activation, shape: tuple[int, ...]) -> None:
-        networks, self._batch, self._width = shape
-        self._regions = flat_regions(act)
-        self.needs_slope = self._regions is None
-        self._flat = np.zeros(networks)
-        self._dead = np.full((networks, self._width), self._regions != ())
-
-    def add(self, networks: slice, z: Array, derivative: Array | None) -> None:
-        if self._regions is None:
-            assert derivative is not None
-            mask = np.abs(derivative) < FLAT_SLOPE
-        elif self._regions:
-            mask = _inside(z, *self._regions[0])
-            for region in self._regions[1:]:
-                mask |= _inside(z, *region)
-        else:
-            return
-        if mask[0].size > _MANY:
-            self._flat[networks] += [np.count_nonzero(own) for own in mask]
-        else:
-            self._flat[networks] += mask.reshape(len(mask), -1).sum(axis=1)
-        if self._dead[networks].any():
-            # Hardly a neuron is flat for the first samples; only then are the others looked at.
-            dead = mask[:, :_FEW].all(axis=1)
-            self._dead[networks] &= mask.all(axis=1) if dead.any() else dead
-
-    def shares(self) -> Measured:
-        return {"flat": self._flat / (self._batch * self._width), "dead": self._dead.mean(axis=1)}
-
-
-def _inside(z: Array, low: float, high: float) -> Array:
-    mask: Array
-    if low == -math.inf:
-        mask = z <= z.dtype.type(high)
-    elif high == math.inf:
-        mask = z >= z.dtype.type(low)
-    else:
-        mask = (z >= z.dtype.type(low)) & (z <= z.dtype.type(high))
-    return mask
-
-
 def _variance(unit: Array, offset: Array | float, std: float) -> float:
     return float((std * unit + offset).var())
 
@@ -330,16 +285,18 @@ def _exponent(values: Array) -> int:
     return math.frexp(largest)[1] if math.isfinite(largest) else 0
 
 
-def _chunks(values: Array) -> Iterator[tuple[slice, slice]]:
-    """Chunks of (networks, rows): rows of one network, or several networks whole."""
-    networks, batch, width = values.shape
-    entries = _CHUNK_BYTES // values.itemsize
-    together = entries // (batch * width)
-    if together > 1:
-        for start in range(0, networks, together):
-            yield slice(start, min(start + together, networks)), ALL
-        return
-    step = max(1, entries // width)
-    for i in range(networks):
-        for start in range(0, batch, step):
-            yield slice(i, i + 1), slice(start, start + step)
+def _products(h: Array) -> Iterator[tuple[slice, slice]]:
+    """What is multiplied at once, (networks, rows): one network, or several where they make one chunk."""
+    networks, batch, width = h.shape
+    together = max(1, _CHUNK_BYTES // (batch * width * h.itemsize))
+    for start in range(0, networks, together):
+        for rows in _evenly(slice(0, batch), _TALL):
+            yield slice(start, min(start + together, networks)), rows
+
+
+def _evenly(rows: slice, most: int) -> Iterator[slice]:
+    """The rows in parts of about the same size, `most` or fewer of them."""
+    count = rows.stop - rows.start
+    parts = -(-count // max(1, most))
+    for i in range(parts):
+        yield slice(rows.start + i * count // parts, rows.start + (i + 1) * count // parts)

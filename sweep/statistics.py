@@ -25,29 +25,32 @@ _CHUNK = 1 << 16
 class Moments:
     """Mean, std and rms of every network, from chunks that need not come one network after another.
 
-    networks: how many; entries: of each.
+    networks: how many; rows, columns: of each.
     """
 
-    def __init__(self, networks: int, entries: int) -> None:
-        self._entries = entries
-        self._sums, self._squares = np.zeros(networks), np.zeros(networks)
+    def __init__(self, networks: int, rows: int, columns: int) -> None:
+        self._entries = rows * columns
+        self.column_sums, self._squares = np.zeros((networks, columns)), np.zeros(networks)
 
     def add(self, networks: slice, chunk: Array) -> None:
         """Take in some entries of some networks: (networks, rows, columns)."""
-        columns = np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)  # their sums: (networks, columns)
-        self._sums[networks] += columns.sum(axis=1, dtype=np.float64)
+        self.column_sums[networks] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
         self.add_squares(networks, chunk)
 
-    def add_squares(self, networks: slice, chunk: Array) -> None:
-        """The same where only the rms is wanted."""
+    def add_squares(self, networks: slice, chunk: Array) -> Array:
+        """The same where only the rms is wanted; returns the chunk's sums of squares, (networks,)."""
         flat = chunk.reshape(len(chunk), -1)
+        squares = np.zeros(len(chunk))
         for start in range(0, flat.shape[1], _CHUNK):
             part = flat[:, start : start + _CHUNK]
-            self._squares[networks] += np.vecdot(part, part)
+            squares += np.vecdot(part, part)
+        self._squares[networks] += squares
+        return squares
 
     @property
     def mean(self) -> Array:
-        return self._sums / self._entries
+        mean: Array = self.column_sums.sum(axis=1) / self._entries
+        return mean
 
     @property
     def rms(self) -> Array:
@@ -65,8 +68,7 @@ class Moments:
 
 def moments_of(values: Array) -> tuple[Array, Array]:
     """Std and rms of each network's entries; values: (networks, rows, columns)."""
-    networks, rows, columns = values.shape
-    moments = Moments(networks, rows * columns)
+    moments = Moments(*values.shape)
     moments.add(slice(None), values)
     return moments.std(values), moments.rms
 
@@ -87,25 +89,35 @@ def sample_cosine(h: Array) -> Array:
     return cosine
 
 
-def neuron_corr(h: Array) -> Array:
+def neuron_gram(h: Array) -> Array:
+    """Products of the first 64 neurons, summed over the rows: (networks, neurons, neurons) float64."""
+    neurons = h[..., :CORRELATED_NEURONS]
+    gram: Array = np.matmul(neurons.transpose(0, 2, 1), neurons).astype(np.float64)
+    return gram
+
+
+def neuron_corr(h: Array, column_sums: Array | None = None, gram: Array | None = None) -> Array:
     """Mean abs(Pearson correlation) between distinct neurons.
 
-    h: (networks, batch, width); the first 64 neurons count. (networks,): 1 where all of them agree
-    to 1e-6 relative; pairs with a neuron that does not vary are left out; NaN where none is left.
+    h: (networks, batch, width); the first 64 neurons count. column_sums, gram: those of h, where they
+    are known. (networks,): 1 where all neurons agree to 1e-6 relative; pairs with a neuron that does
+    not vary are left out; NaN where none is left.
     """
     networks, batch, width = h.shape
     if width < 2:
         return np.full(networks, np.nan)
     neurons = h[..., :CORRELATED_NEURONS]
-    mean = np.matmul(_ones(batch, h.dtype), neurons).astype(np.float64) / batch  # (networks, neurons)
-    gram = _covariance(neurons, mean)
+    mean = _column_sums(neurons) if column_sums is None else column_sums[:, : neurons.shape[2]]
+    mean = mean / batch  # (networks, neurons)
+    gram = _covariance(neuron_gram(h) if gram is None else gram, mean, batch)
     variance = np.diagonal(gram, axis1=1, axis2=2)
     square = variance + mean**2
     doubtful = (variance < _CANCELS * square).any(axis=1)
     if doubtful.any():
         some = neurons[doubtful] - mean[doubtful, None].astype(h.dtype)
-        rest = np.matmul(_ones(batch, h.dtype), some).astype(np.float64) / batch  # rounding left it
-        gram[doubtful] = _covariance(some, rest)
+        gram[doubtful] = _covariance(
+            neuron_gram(some), _column_sums(some) / batch, batch
+        )  # rounding left a mean
     floor = _SPREAD_FLOOR[h.dtype]
     varies = variance > floor * floor * square
     n = varies.sum(axis=1)
@@ -120,12 +132,16 @@ def neuron_corr(h: Array) -> Array:
     return correlation
 
 
-def _covariance(values: Array, mean: Array) -> Array:
-    """(networks, neurons, neurons) float64 of values (networks, batch, neurons)."""
-    gram: Array = np.matmul(values.transpose(0, 2, 1), values).astype(np.float64)
-    gram /= values.shape[1]
-    gram -= mean[:, :, None] * mean[:, None]
-    return gram
+def _column_sums(values: Array) -> Array:
+    """Sums over the rows: (networks, columns) float64."""
+    sums: Array = np.matmul(_ones(values.shape[1], values.dtype), values).astype(np.float64)
+    return sums
+
+
+def _covariance(gram: Array, mean: Array, rows: int) -> Array:
+    covariance = gram / rows
+    covariance -= mean[:, :, None] * mean[:, None]
+    return covariance
 
 
 def _agree(neurons: Array) -> bool:

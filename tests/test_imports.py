@@ -9,9 +9,10 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
-    "activations", "theory", "draws", "statistics", "layer", "laws", "chain", "kernel", "cell", "blocks",
-    "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute",
-    "pool", "execute", "estimate", "provenance", "tables", "places", "parts", "store", "stored", "results",
+    "activations", "theory", "draws", "statistics", "saturation", "layer", "laws", "chain", "kernel",
+    "cell", "blocks", "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted",
+    "verdict", "compute", "pool", "execute", "estimate", "provenance", "tables", "places", "parts",
+    "store", "stored", "results",
     "agreement", "labels", "measures", "summary", "answer", "advice", "trial", "report", "plot",
     "terminal", "runs", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
     "compact", "verify",

@@ -20,7 +20,7 @@ def neuron_corr(h):
 
 def moments_of(chunks):
     values = np.concatenate(chunks)[None]
-    moments = Moments(1, values.size)
+    moments = Moments(*values.shape)
     for chunk in chunks:
         moments.add(slice(0, 1), chunk[None])
     return float(moments.mean[0]), float(moments.std(values)[0]), float(moments.rms[0])

@@ -1,0 +1,65 @@
+"""How much of a layer is flat: entries through which no gradient passes, and neurons that have no others."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.activations import FLAT_SLOPE, Activation, flat_regions
+
+Array = NDArray[Any]
+
+# Masks above so many entries are counted one by one; so many rows decide for nearly every neuron.
+_MANY, _FEW = 4096, 32
+
+
+class Flat:
+    """Counts the entries without slope, and the neurons that have none for any sample."""
+
+    def __init__(self, act: Activation, shape: tuple[int, ...]) -> None:
+        networks, self._batch, self._width = shape
+        self._regions = flat_regions(act)
+        self.needs_slope = self._regions is None
+        self._flat = np.zeros(networks)
+        self._dead = np.full((networks, self._width), self._regions != ())
+        ends = [0.0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in self._regions or ()]
+        self._nearest = min(ends, default=0.0)
+
+    def add(self, networks: slice, z: Array, derivative: Array | None, reach: float) -> None:
+        """reach: no abs(z) is larger, but for rounding."""
+        if reach < 0.999 * self._nearest:  # a vanished signal
+            self._dead[networks] = False
+            return
+        if self._regions is None:
+            assert derivative is not None
+            mask = np.abs(derivative) < FLAT_SLOPE
+        elif self._regions:
+            mask = _inside(z, *self._regions[0])
+            for region in self._regions[1:]:
+                mask |= _inside(z, *region)
+        else:
+            return
+        if mask[0].size > _MANY:
+            self._flat[networks] += [np.count_nonzero(own) for own in mask]
+        else:
+            self._flat[networks] += mask.reshape(len(mask), -1).sum(axis=1)
+        if self._dead[networks].any():
+            # Hardly a neuron is flat for the first samples; only then are the others looked at.
+            dead = mask[:, :_FEW].all(axis=1)
+            self._dead[networks] &= mask.all(axis=1) if dead.any() else dead
+
+    def shares(self) -> dict[str, Array]:
+        """By name, of every network: (networks,)."""
+        return {"flat": self._flat / (self._batch * self._width), "dead": self._dead.mean(axis=1)}
+
+
+def _inside(z: Array, low: float, high: float) -> Array:
+    mask: Array
+    if low == -math.inf:
+        mask = z <= z.dtype.type(high)
+    elif high == math.inf:
+        mask = z >= z.dtype.type(low)
+    else:
+        mask = (z >= z.dtype.type(low)) & (z <= z.dtype.type(high))
+    return mask
