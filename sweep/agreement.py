@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sweep import activations, initializers
 from sweep.activations import Activation
+from sweep.labels import numbered
 from sweep.theory.signal import layers_of
 from sweep.theory.width import strayed
 
@@ -90,8 +91,7 @@ def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
     keys = cells[list(_SPEC)]
     if keys["widths"].notna().any():
         keys = keys.assign(widths=keys["widths"].map(str))
-    numbers: NDArray[Any] = keys.groupby(list(_SPEC), sort=False, dropna=False).ngroup().to_numpy()
-    return numbers
+    return numbered(keys, _SPEC)
 
 
 @lru_cache(maxsize=4096)

@@ -43,8 +43,23 @@ def labelled(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFram
 
 def _kinds(cells: "pd.DataFrame") -> tuple[NDArray[Any], "pd.DataFrame"]:
     """Which kind each cell is of, and a cell of each: the seeds have in common what labels are made of."""
-    kind = cells.groupby([*_NAMED_BY, *SETTINGS], sort=False, dropna=False).ngroup().to_numpy()
+    kind = numbered(cells, (*_NAMED_BY, *SETTINGS))
     return kind, cells.iloc[np.unique(kind, return_index=True)[1]]
+
+
+def numbered(frame: "pd.DataFrame", keys: Sequence[str]) -> NDArray[Any]:
+    """Which distinct combination of these columns every row has, numbered as they appear.
+
+    A column at a time, and null is a value: what grouping by all of them takes several times the memory for.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    number = np.zeros(len(frame), np.int64)
+    for key in keys:
+        codes, values = pd.factorize(frame[key], use_na_sentinel=False)
+        if len(values) > 1:
+            number, _ = pd.factorize(number * len(values) + codes)
+    return number
 
 
 def _texts(widths: "pd.Series[Any]") -> NDArray[Any]:

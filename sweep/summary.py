@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep import measures
-from sweep.labels import PANEL, common, counted, labelled, number, spread
+from sweep.labels import PANEL, common, counted, labelled, number, numbered, spread
 from sweep.measures import Measure
 from sweep.verdict import WORDS
 
@@ -44,12 +44,13 @@ def condensed(
     The columns are those of `over_seeds`, those of a value named 'value:std', 'low:std' …
     """
     keys = [*PANEL, *apart, "depth", "width"]
-    frame = frame.assign(group=frame.groupby(keys, sort=False, dropna=False).ngroup())
+    frame = frame.assign(group=numbered(frame, keys))
     rows = frame.loc[~frame["group"].duplicated(), [*keys, "group"]].set_index("group")
-    fine = frame[frame["status"] == "ok"]
+    ok = frame["status"] == "ok"
+    fine = frame if ok.all() else frame[ok]  # a million rows are not copied for nothing
     rows["seeds"] = fine.groupby("group")["seed"].nunique()
     rows["seeds"] = rows["seeds"].fillna(0).astype(int)
-    rows["failed"] = (frame["status"] != "ok").groupby(frame["group"]).sum()
+    rows["failed"] = (~ok).groupby(frame["group"]).sum()
     votes = fine.groupby(["group", "verdict"]).size().rename("votes").reset_index("verdict")
     votes["rank"] = votes["verdict"].map(WORDS.index)
     winner = votes.sort_values(["votes", "rank"], ascending=[False, True]).groupby("group").first()

@@ -13,7 +13,7 @@ ORDER = (
     "cell", "blocks", "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted",
     "verdict", "compute", "pool", "execute", "estimate", "provenance", "tables", "places", "parts",
     "store", "stored", "results",
-    "agreement", "labels", "measures", "summary", "answer", "advice", "trial", "report", "plot",
+    "labels", "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot",
     "terminal", "runs", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
     "compact", "verify",
 )  # fmt: skip

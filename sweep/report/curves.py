@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweep.labels import PANEL, acts, common, counted, labelled, spread
+from sweep.labels import PANEL, acts, common, counted, labelled, numbered, spread
 from sweep.measures import SIGNED, THEORY, Measure, measure
 from sweep.report import style
 
@@ -88,7 +88,7 @@ def by_layer(
     merged = frame[["cell_id", "seed", "depth", "width", *PANEL, *apart]].merge(
         layers[["cell_id", "layer", *names, *theory]], on="cell_id"
     )
-    merged = merged.assign(group=merged.groupby(keys, sort=False, dropna=False).ngroup())
+    merged = merged.assign(group=numbered(merged, keys))
     curves = merged.loc[~merged["group"].duplicated(), [*keys, "group"]].set_index("group")
     groups = merged.groupby("group")
     curves["seeds"] = groups["seed"].nunique()
