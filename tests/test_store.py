@@ -19,7 +19,7 @@ from sweep.blocks import Cells
 from sweep.errors import Failure, StoreError
 from sweep.parts import DamagedError
 from sweep.store import Study
-from sweep.stored import Status, Stored, Watch
+from sweep.stored import Status, Stored
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 
@@ -294,16 +294,6 @@ def test_a_cell_twice_in_one_part_is_not_removed_altogether(study):
     assert not sweep.load(study.path, "layers").duplicated(["cell_id", "layer"]).any()
 
 
-def test_what_others_store_is_noticed_part_by_part(study):
-    write(study, "a", CELLS[:2])
-    stored = Stored(study)
-    fail(study, "b", CELLS[2], "MemoryError: now")
-    write(study, "c", CELLS[3:4])
-    write(study, f"{study.writer}-000001", CELLS[4:5])
-    assert stored.added(study.writer) == {bytes.fromhex(CELLS[3].id)}
-    assert stored.added(study.writer) == set()
-
-
 REALS = st.one_of(
     st.none(),
     st.floats(allow_nan=False, allow_subnormal=True),
@@ -354,17 +344,3 @@ def test_any_flipped_bit_is_found_or_changes_nothing(study, folder):
         path.write_bytes(flipped)
         if not parts.corrupted(study.place, ["a.parquet"]):
             assert all(study.read(table).equals(rows) for table, rows in before.items()), place
-
-
-def test_a_watch_counts_what_is_stored_from_now_on_and_old_failures_only_when_they_are_tried_again(study):
-    write(study, "a", CELLS[:2])
-    fail(study, "b", CELLS[2], "MemoryError: then")
-    watch = Watch(study, Cells.of(CELLS[:5]), overwrite=False)
-    assert watch.left == 3
-    study.replace(["b.parquet"])  # a copy of the same row is no news
-    assert (watch.look(), watch.left) == (0, 3)
-    write(study, "c", CELLS[3:4], run="later")
-    fail(study, "d", CELLS[2], "MemoryError: again", run="later")
-    assert (watch.look(), watch.left) == (2, 1)
-    assert watch.look() == 0
-    assert Watch(study, Cells.of(CELLS[:5]), overwrite=True).left == 5
