@@ -65,11 +65,12 @@ def run(
             shuffled = random.Random(made.name).sample(job.tasks, len(job.tasks))
             job = replace(job, tasks=shuffled)
         status, complete = _compute(job, made, expected, failures, fail_fast, overwrite)
+        # While the record is open: what a run writes after it has ended is anybody's to remove.
+        with contextlib.suppress(DamagedError):  # it is named when it is read
+            job.study.tidy(runs.dead(job.study))
     finally:
         with interrupts.held():
             made.close(status or (1 if len(failures) else 0), complete)
-    with contextlib.suppress(DamagedError):  # it is named when it is read
-        job.study.tidy(runs.dead(job.study))
     return status
 
 

@@ -11,6 +11,11 @@ import pandas as pd
 import pytest
 
 import sweep
+from sweep import runs
+from sweep.blocks import Cells
+from sweep.run import Options, run
+from sweep.store import Study
+from tests.test_cell import cell
 from tests.torture import torture
 
 DEADLINE = 120.0
@@ -196,3 +201,17 @@ def test_nothing_is_lost_under_kill_9():
     tally = torture(kills=3, seed=1, widths=8, latest=2.5)
     assert tally.killed >= 3
     assert tally.loads > 0
+
+
+def test_a_run_lives_until_it_has_tidied(tmp_path, monkeypatch):
+    living, tidy = [], Study.tidy
+
+    def watched(study, *arguments):
+        living.append(runs.living(Study(study.path)))
+        tidy(study, *arguments)
+
+    monkeypatch.setattr(Study, "tidy", watched)
+    options = Options(study="one", root=str(tmp_path), executor="serial", report=False, show=False)
+    assert run(Cells.of([cell(depth=2, width=4)]), options, {}) == 0
+    (name,) = runs.names(Study(tmp_path / "one"))
+    assert living == [[name]], "else others take for leftovers what it writes while it tidies"

@@ -80,6 +80,8 @@ def run(
         if unseen:
             terminal.say(f"an earlier command's {unseen}")
         status = _run(study, cells, settings, made, record["command.txt"].strip(), local, options, at_work)
+        if status is None:
+            study.tidy(runs.dead(study))
     except RequestError as error:
         made.log.info("%s", error)
         status = 2
@@ -87,7 +89,6 @@ def run(
     finally:
         made.close(status or 0, status is None)
     if status is None:
-        study.tidy(runs.dead(study))
         for failure in _failures(study, cells):
             failures.add(failure)
     return status
