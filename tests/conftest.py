@@ -5,6 +5,8 @@ import sys
 import pytest
 from threadpoolctl import threadpool_limits
 
+from sweep.store import Study
+
 
 def _no_skip(report):
     """What may be absent on a user's machine is installed in CI: there a skip is a failure."""
@@ -29,6 +31,14 @@ def _one_blas_thread():
     """As every worker computes; small products are also quicker so."""
     with threadpool_limits(1):
         yield
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A new study, empty."""
+    made = Study(tmp_path / "grid")
+    made.create()
+    return made
 
 
 @pytest.fixture

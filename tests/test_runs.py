@@ -2,18 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from sweep import estimate, runs
 from sweep.store import Study
 from tests.test_store import CELLS, write
-
-
-@pytest.fixture
-def study(tmp_path):
-    made = Study(tmp_path / "grid")
-    made.create()
-    return made
 
 
 def test_a_run_is_known_to_live_until_it_ends_however_it_ends(study):

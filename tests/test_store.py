@@ -31,13 +31,6 @@ def result_of(cells, histogram=False):
     return result
 
 
-@pytest.fixture
-def study(tmp_path):
-    made = Study(tmp_path / "grid")
-    made.create()
-    return made
-
-
 def write(study, name, cells, run="run", **options):
     study.write(f"{name}.parquet", *tables.tables(result_of(cells, **options), run))
 

@@ -1,16 +1,6 @@
-import pytest
-
 from sweep.blocks import Cells
-from sweep.store import Study
 from sweep.stored import Stored, Watch, among
 from tests.test_store import CELLS, fail, write
-
-
-@pytest.fixture
-def study(tmp_path):
-    made = Study(tmp_path / "grid")
-    made.create()
-    return made
 
 
 def test_what_others_store_is_noticed_part_by_part(study):
