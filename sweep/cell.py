@@ -15,6 +15,7 @@ from sweep.kernel import KERNEL_VERSION
 
 DTYPES = ("float32", "float64")
 ID_BYTES = 16
+_MOST_LAYERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Spec:
         widths = _widths(values["widths"])
         if widths is None:
             depth = check.whole("depth", values["depth"], 1)
+            if depth > _MOST_LAYERS:
+                raise RequestError(f"depth={depth}: depth must be at most {_MOST_LAYERS}")
             width = check.whole("width", values["width"], 1)
         else:
             depth, width = len(widths) - 1, widths[-1]
@@ -144,7 +147,10 @@ def _widths(value: Any) -> tuple[int, ...] | None:
         raise RequestError(
             f"widths={value}: widths must list the input's width and that of every layer, as in [784,512,256]"
         )
-    return tuple(check.whole("widths", width, 1) for width in value)
+    try:
+        return tuple(check.whole("every width", width, 1) for width in value)
+    except RequestError as error:
+        raise RequestError(f"widths={list(value)}: {str(error).partition(': ')[2]}") from error
 
 
 @lru_cache(maxsize=4096)

@@ -112,7 +112,7 @@ def guarded(command: Callable[[], int]) -> int:
 
 def _line(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return f"this does not fit the machine's memory ({error}); ask for less"
+        return f"this does not fit the machine's memory{f' ({error})' if str(error) else ''}; ask for less"
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     return str(error)

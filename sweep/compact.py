@@ -29,7 +29,7 @@ def main() -> int:
         print(f"{study.path}: {before:,} parts before, {len(parts.names(study.place)):,} now")
         status = 0
     finally:
-        run.close(status, complete=True)
+        run.close(status)
     return 0
 
 

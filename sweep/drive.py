@@ -52,7 +52,7 @@ def run(
     root = job.study.place.root
     with parts.writing(root), interrupts.held():  # from here on the record is closed, whatever happens
         made = runs.Run(job.study, record)
-    status, complete = 1, False
+    status = 1
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
         with parts.writing(root):
@@ -64,13 +64,13 @@ def run(
             made.log.info("other runs at work: %s", " ".join(others))
             shuffled = random.Random(made.name).sample(job.tasks, len(job.tasks))
             job = replace(job, tasks=shuffled)
-        status, complete = _compute(job, made, expected, failures, fail_fast, overwrite)
+        status = _compute(job, made, expected, failures, fail_fast, overwrite)
         # While the record is open: what a run writes after it has ended is anybody's to remove.
         with contextlib.suppress(DamagedError):  # it is named when it is read
             job.study.tidy(runs.dead(job.study))
     finally:
         with interrupts.held():
-            made.close(status or (1 if len(failures) else 0), complete)
+            made.close(status or (1 if len(failures) else 0))
     return status
 
 
@@ -81,8 +81,7 @@ def _compute(
     failures: Failures,
     fail_fast: bool,
     overwrite: bool,
-) -> tuple[int, bool]:
-    """The exit status, and whether every cell is stored."""
+) -> int:
     log = made.log
     tasks, study = job.tasks, job.study
     total = sum(map(len, tasks))
@@ -102,20 +101,23 @@ def _compute(
                     failures.add(error)
                 log.info("%d of %d cells stored, %d failed", done, total, len(failures))
                 if result.errors and fail_fast:
-                    terminal.say(f"stopped at the first failure; {done} of {total} cells are stored")
+                    terminal.say(
+                        f"stopped at the first failure; {done} of {total} cells are stored, "
+                        f"{len(failures)} of them as failed"
+                    )
                     terminal.show_failures(failures)
-                    return 1, False
+                    return 1
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
         word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
         log.info(word)
         left = total - done - others.count
         terminal.say(f"{word}: {done} cells are stored, {left} are left; run the same command to go on")
-        return status, False
+        return status
     except ClusterError as error:
         log.info("%s", error)
         left = total - done - others.count
         terminal.say(f"sweep: {error} ({done} cells are stored, {left} are left)")
-        return 1, False
+        return 1
     seconds = time.perf_counter() - start
     _say_how_far_off(made, expected, seconds, done, total)
     line = (
@@ -124,7 +126,7 @@ def _compute(
     if others.count:
         line += f"; {estimate.counted(others.count)} stored by another run meanwhile"
     terminal.say(line)
-    return 0, True
+    return 0
 
 
 def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None]) -> Iterator[Result]:

@@ -6,14 +6,16 @@ config, once per option. A spec then costs microseconds, and another seed next t
 """
 
 import itertools
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
@@ -25,6 +27,9 @@ from sweep.initializers import CUSTOM
 from sweep.keys import AXES, GROUPS
 
 Axes = dict[str, list[Any]]
+
+_MOST_VALUES = 10_000_000  # of an axis
+_MOST_NETWORKS = 1_000_000  # the seeds apart: each is made and held by itself
 
 
 def expand(
@@ -51,6 +56,12 @@ def expand(
             check.named(group, base[group])
     _check_taken(bases, axes)
     axis = axes.pop("seed", None)
+    networks = len(bases) * math.prod(map(len, axes.values()))
+    if networks > _MOST_NETWORKS:
+        raise RequestError(
+            f"the axes name {networks:,} networks besides their seeds, and one command takes "
+            f"{_MOST_NETWORKS:,}: cut an axis into several commands of one study"
+        )
     specs_by_seeds: dict[tuple[int, ...], list[Spec]] = defaultdict(list)
     for base in bases:
         seeds = tuple(check.whole("seed", seed, 0) for seed in axis or [base["seed"]])
@@ -100,11 +111,10 @@ def _values(loader: ConfigLoader, override: Override) -> list[Any]:
         values = glob.filter([option for option in _options(loader, key) if option != CUSTOM])
     elif override.is_interval_sweep():
         raise RequestError(f"{key}: an interval has no end of values; name them, as in {key}=range(0,10,2)")
+    elif isinstance(glob, RangeSweep) and not glob.shuffle:
+        values = _ranged(str(override.input_line), glob)
     elif override.is_sweep_override():
-        try:
-            values = [_unquoted(value) for value in override.sweep_iterator()]
-        except ValueError as error:  # range(0,2,0)
-            raise RequestError(f"{override.input_line}: {error}") from error
+        values = [_unquoted(value) for value in override.sweep_iterator()]
     else:
         values = [override.value()]
     if key in GROUPS and not all(isinstance(value, str) for value in values):
@@ -112,6 +122,21 @@ def _values(loader: ConfigLoader, override: Override) -> list[Any]:
     if not values:
         raise RequestError(f"{override.input_line}: the axis is empty; give {key} at least one value")
     return values
+
+
+def _ranged(line: str, given: RangeSweep) -> list[Any]:
+    """The numbers of a range in decimals, as they would be typed: 0.35, not 0.35000000000000003."""
+    start, stop, step = (Decimal(str(number)) for number in (given.start, given.stop, given.step))
+    if not step:
+        raise RequestError(f"{line}: the step of a range must not be 0")
+    count = max(0, math.ceil((stop - start) / step))
+    if count > _MOST_VALUES:
+        raise RequestError(
+            f"{line}: {count:,} values, and an axis takes {_MOST_VALUES:,}: cut it into several commands "
+            "of one study"
+        )
+    whole = isinstance(given.range(), range)
+    return [int(start + i * step) if whole else float(start + i * step) for i in range(count)]
 
 
 def _unquoted(value: Any) -> Any:

@@ -27,7 +27,7 @@ _NO_AXIS = ("function", "source", "derivative")  # a user's own is told apart by
 
 
 def labelled(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":
-    """`cells` with the columns of PANEL added, in the registries' order of schemes and acts.
+    """`cells` with the columns of PANEL added, in the registries' order of schemes and acts, and of settings.
 
     apart: what is an axis of its own, 'batch' or 'init.std', hence no part of a label; a
     parameter's column is added, None where a scheme has no such parameter.
@@ -85,15 +85,28 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
 
 
 def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:
-    """Where each kind comes in the order of schemes and acts; equal where these are the same."""
+    """Where each kind comes in the order of schemes, acts and settings."""
     keys = [_registry_order(kinds["init"], SCHEMES), _registry_order(kinds["act"], ACTIVATIONS)]
     keys += [_numeric_order(kinds["init_params"]), _numeric_order(kinds["act_params"])]
+    keys += [_order(kinds[name].tolist()) for name in SETTINGS]
     _, ranks = np.unique(np.array(keys, np.int64), axis=1, return_inverse=True)
     return ranks.reshape(-1)
 
 
 def _listed(widths: Iterable[int]) -> str:
     return f"[{','.join(map(str, widths))}]"
+
+
+def _order(values: Sequence[Any]) -> list[int]:
+    """Numbers by size, texts by length and letters, nothing first."""
+
+    def key(value: Any) -> tuple[int, Any]:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
+            return 0, 0
+        return (2, (len(value), value)) if isinstance(value, str) else (1, value)
+
+    ranks = {one: rank for rank, one in enumerate(sorted({key(value) for value in values}))}
+    return [ranks[key(value)] for value in values]
 
 
 def _registry_order(names: Iterable[str], registry: Iterable[str]) -> list[int]:

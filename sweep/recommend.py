@@ -1,7 +1,6 @@
-"""`python -m sweep.recommend ACT`: ranked initialisations, the gain and its derivation, a line to paste.
+"""`python -m sweep.recommend ACT`: ranked initialisations, the gain and its derivation, a line to paste."""
 
-Nothing imports this module: `sweep.recommend` is the function.
-"""
+# Nothing imports this module: `sweep.recommend` is the function.
 
 import sys
 from collections.abc import Callable, Sequence

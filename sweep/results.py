@@ -9,7 +9,7 @@ import numpy as np
 
 from sweep import activations, check
 from sweep.blocks import Cells
-from sweep.errors import SweepError, unknown
+from sweep.errors import RequestError, SweepError, unknown
 from sweep.parts import SCHEMAS
 from sweep.store import Study
 from sweep.stored import among
@@ -41,6 +41,8 @@ def load(
     wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()
+    if isinstance(columns, str):
+        raise RequestError(f"columns='{columns}': columns must be a list of names, as in ['{columns}']")
     names = SCHEMAS[table].names if columns is None else list(columns)
     for name in names:
         if name not in SCHEMAS[table].names:

@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -180,12 +180,25 @@ def _tasks(options: Options, missing: Cells) -> tuple[list[plan.Task], int, Opti
     workers, memory = _capacity(options, bool(missing) and not options.dry_run)
     memory = options.max_memory or memory
     tasks = plan.tasks(missing, workers, memory)
+    _check_memory(tasks, options.max_memory)
     if options.cluster:
         return tasks, workers, options
     if (fitting := plan.fitting(tasks, workers, memory)) < workers:
         workers = fitting  # fewer, for what one network needs cannot be split
         tasks = plan.tasks(missing, workers, memory)
     return tasks, workers, replace(options, n_jobs=workers)
+
+
+def _check_memory(tasks: Sequence[plan.Task], allowed: int | None) -> None:
+    """Raise RequestError where one network by itself needs more than is allowed."""
+    stacks = [stack for task in tasks for stack in task.stacks]
+    largest = max(stacks, key=lambda stack: stack.bytes, default=None)
+    if allowed and largest and largest.bytes > allowed:
+        one = max(largest.block.specs, key=lambda spec: spec.depth)
+        raise RequestError(
+            f"max_memory={estimate.si(allowed)}B: depth={one.depth} width={max(one.profile)} "
+            f"batch={one.batch} needs {estimate.si(largest.bytes)}B at once; give it as much, or ask for less"
+        )
 
 
 def _capacity(options: Options, needed: bool) -> tuple[int, int | None]:

@@ -2,7 +2,7 @@
 
 runs/<run>/command.txt, config.yaml, overrides.yaml
 runs/<run>/summary.json    what was planned and predicted, and in the end what became of it
-runs/<run>/plan.parquet    the cells it was to compute by spec and seeds, until all of them are stored
+runs/<run>/plan.parquet    the cells it was to compute, by spec and seeds
 runs/<run>/log.txt
 runs/<run>/alive           locked while the run lives, where the file system has locks
 """
@@ -21,6 +21,7 @@ from typing import IO, Any
 from sweep import estimate
 from sweep.blocks import Block
 from sweep.cell import SPEC, Spec
+from sweep.kernel import KERNEL_VERSION
 from sweep.plan import Task
 from sweep.store import Study
 
@@ -47,11 +48,16 @@ class Run:
 
         rows = [(spec, stack) for task in tasks for stack in task.stacks for spec in stack.block.specs]
         columns: dict[str, Any] = {name: [getattr(spec, name) for spec, _ in rows] for name in SPEC}
+        columns["kernel_version"] = [KERNEL_VERSION] * len(rows)
         columns["seeds"] = [stack.block.seeds for _, stack in rows]
         columns["seconds"] = [stack.seconds / len(stack.block) for _, stack in rows]
         columns["widths"] = pa.array(columns["widths"], pa.list_(pa.int64()))
         sink = pa.BufferOutputStream()
-        pq.write_table(pa.table(columns), sink, compression="zstd")
+        packed = {"seeds.list.element": "DELTA_BINARY_PACKED"}  # seeds follow each other
+        texts = [name for name in SPEC if name != "widths"]
+        pq.write_table(
+            pa.table(columns), sink, compression="zstd", use_dictionary=texts, column_encoding=packed
+        )
         self._put("plan.parquet", sink.getvalue())
         self.summarised(summary)
 
@@ -60,12 +66,10 @@ class Run:
         self._summary |= summary
         self._put("summary.json", json.dumps(self._summary, indent=1).encode())
 
-    def close(self, status: int, complete: bool) -> None:
-        """The run has ended; complete: every cell that it was to compute is stored."""
+    def close(self, status: int) -> None:
+        """The run has ended."""
         with contextlib.suppress(OSError):  # a full disk: whoever sees it first has said so
             self.summarised({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
-            if complete:
-                self.study.place.remove(f"runs/{self.name}/plan.parquet")
         for handler in list(self.log.handlers):
             handler.close()
             self.log.removeHandler(handler)
@@ -98,8 +102,8 @@ def command(study: Study, name: str) -> str:
         return ""
 
 
-def unfinished(study: Study, name: str) -> list[tuple[Block, float]]:
-    """The cells that a run was to compute, if it has not stored all of them, with the seconds of each."""
+def planned(study: Study, name: str) -> list[tuple[Block, float]]:
+    """The cells that a run was to compute with this kernel, with the seconds of each."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
@@ -109,6 +113,8 @@ def unfinished(study: Study, name: str) -> list[tuple[Block, float]]:
         return []
     found = []
     for row in pq.read_table(pa.BufferReader(content)).to_pylist():
+        if row["kernel_version"] != KERNEL_VERSION:
+            continue
         values = {name: row[name] for name in SPEC}
         values["widths"] = None if row["widths"] is None else tuple(row["widths"])
         found.append((Block((Spec(**values),), tuple(row["seeds"])), row["seconds"]))

@@ -39,12 +39,12 @@ def main() -> int:
 
 
 def _left(study: "Study") -> tuple["Cells", float]:
-    """What runs that ended early were to compute and nobody has stored, and its seconds of one core."""
+    """What runs were to compute and is not there, or not any more, and its seconds of one core."""
     from sweep import runs  # noqa: PLC0415
     from sweep.blocks import Cells  # noqa: PLC0415
     from sweep.stored import Status, Stored  # noqa: PLC0415
 
-    planned = [part for name in runs.names(study) for part in runs.unfinished(study, name)]
+    planned = [part for name in runs.names(study) for part in runs.planned(study, name)]
     cells = Cells.joined(block for block, _ in planned)
     left = cells.where(Stored(study).of(cells) == Status.MISSING)
     each = {spec: seconds for block, seconds in planned for spec in block.specs}
@@ -105,7 +105,8 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float) -> s
         lines.append(f"the last part was written {time.time() - newest:.0f} s ago")
     if left:
         needs = estimate.duration(runs.learned(study) * seconds)
-        lines.append(f"{estimate.counted(left)} left, {needs} of one core: run the command again")
+        again = "" if alive else ": run the command again"
+        lines.append(f"{estimate.counted(left)} left, {needs} of one core{again}")
     failed = stored["status"].to_pylist().count("failed")
     if failed:
         lines.append(f"{estimate.counted(failed)} failed: the same command computes them again")

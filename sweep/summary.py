@@ -72,10 +72,14 @@ def _middles(fine: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Series[Any
         return {}
     group, values = fine["group"], fine[measure.name].astype(float)
     with np.errstate(all="ignore"):
-        scaled = pd.Series(np.log(values.abs()), values.index) if measure.geometric else values
+        scaled = (
+            pd.Series(np.log(values.abs().replace(0, np.nan)), values.index) if measure.geometric else values
+        )
         middle, spread = scaled.groupby(group).mean(), scaled.groupby(group).std(ddof=0)
         if measure.geometric:
             middle, spread = middle.map(np.exp), spread.map(np.exp)
+            nothing = middle.isna() & (values == 0).groupby(group).any()  # no seed has anything left
+            middle = middle.mask(nothing, 0.0)
     low, high = values.groupby(group).min(), values.groupby(group).max()
     found = {"value": middle, "low": low, "high": high, "factor": spread}
     prediction = f"{measures.THEORY}{measure.name}"

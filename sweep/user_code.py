@@ -85,7 +85,7 @@ def _imported(key: str, path: object) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if found is None:
         hint = suggestion(name, [n for n, value in vars(module).items() if callable(value)])
-        raise RequestError(f"{key}={path}: {module_name} has no '{name}' {hint}".rstrip())
+        raise RequestError(f"{key}={path}: {module_name} has no '{name}'{hint and f'; {hint}'}".rstrip())
     if not callable(found):
         raise RequestError(f"{key}={path}: {name} is a {type(found).__name__}, not a function")
     function: Callable[..., Any] = found

@@ -51,6 +51,8 @@ def test_an_axis_on_the_command_line_replaces_the_presets(cells):
         ("depth=range(2,8,3)", "depth", [2, 5]),
         ("width=choice(8,16)", "width", [8, 16]),
         ("bias_std=range(0,0.3,0.1)", "bias_std", [0.0, 0.1, 0.2]),
+        ("bias_std=range(0.3,0.4,0.05)", "bias_std", [0.3, 0.35]),  # as typed, the end left out
+        ("seed=range(5,1,-2)", "seed", [5, 3]),
         ("init=glob(torch/k*)", "init", ["torch/kaiming_normal", "torch/kaiming_uniform"]),
         ("act=glob(*,exclude=relu)", "act", [a for a in sorted(activations.ACTIVATIONS) if a != "relu"]),
         ("dtype=float32,float64", "dtype", ["float32", "float64"]),

@@ -13,7 +13,7 @@ def test_a_run_is_known_to_live_until_it_ends_however_it_ends(study):
     assert runs.living(other) == [study.writer]
     assert runs.dead(other)(study.writer) is False
     assert runs.command(other, study.writer) == "python -m sweep"
-    run.close(0, complete=True)
+    run.close(0)
     assert runs.living(other) == []
     assert runs.dead(other)(study.writer) is True
 
@@ -30,7 +30,7 @@ def test_a_run_is_known_to_live_until_it_ends_however_it_ends(study):
 
 
 def test_of_a_run_elsewhere_or_without_a_lock_nothing_is_known(study):
-    runs.Run(study, {}).close(0, complete=True)
+    runs.Run(study, {}).close(0)
     (study.path / "runs" / study.writer / "alive").write_text("another-machine")
     assert runs.dead(Study(study.path))(study.writer) is None
     assert runs.dead(Study(study.path))("20200101T000000-00000000") is None
@@ -46,9 +46,20 @@ def test_what_a_dead_run_left_half_done_is_removed_at_once_and_a_living_ones_is_
     (study.path / "layers" / f".{other.writer}-000001.parquet.77").write_text("half")
     study.tidy(runs.dead(study))
     assert len(list((study.path / "layers").iterdir())) == 2
-    run.close(1, complete=False)
+    run.close(1)
     study.tidy(runs.dead(study))
     assert list((study.path / "layers").iterdir()) == []
+
+
+def test_what_was_set_aside_is_left_to_compute_although_its_run_ended_well(sweep_command, tmp_path):
+    assert sweep_command("-m", "grid=smoke", "batch=20", "report=false").returncode == 0
+    made = tmp_path / "outputs" / "smoke"
+    for part in (made / "cells").iterdir():
+        part.write_bytes(part.read_bytes()[:1000])
+    assert sweep_command(str(made), module="sweep.verify").returncode == 1
+    said = sweep_command(str(made), module="sweep.status").stdout
+    assert "32 cells left" in said
+    assert "run the command again" in said
 
 
 def test_runs_learn_from_those_before_on_this_machine(study):
@@ -61,5 +72,5 @@ def test_runs_learn_from_those_before_on_this_machine(study):
         one = Study(study.path)
         run = runs.Run(one, {})
         run.summarised({"factor": factor} | machine)
-        run.close(0, complete=True)
+        run.close(0)
     assert runs.learned(study) == 3.0

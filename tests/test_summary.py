@@ -82,6 +82,21 @@ def test_backward_is_an_axis_and_close_values_are_told_apart(tmp_path):
     assert rows["init_label"].tolist() == ["normal std=0.1", "normal std=0.1000001"]
 
 
+def test_one_dead_seed_does_not_make_a_geometric_mean_0_and_all_of_them_do(frames):
+    cells = frames[0].query("init == 'xavier' and act == 'relu' and depth == 8 and width == 16").copy()
+    cells["std"] = [0.25, 1.0, 0.0]
+    row = summary.over_seeds(cells).iloc[0]
+    assert (row["value"], row["low"], row["seeds"]) == (0.5, 0.0, 3)
+    cells["std"] = 0.0
+    assert summary.over_seeds(cells).iloc[0]["value"] == 0.0
+
+
+def test_rows_come_in_the_order_of_their_settings_however_they_were_stored(tmp_path):
+    cells = [cell(depth=2, width=8, batch=batch) for batch in (300, 50, 100)]
+    rows = summary.over_seeds(stored(tmp_path / "a", cells)[0])
+    assert rows["setting"].tolist() == ["batch=50", "batch=100", "batch=300"]
+
+
 def test_a_parameter_that_is_not_the_default_is_shown(tmp_path):
     cells = [cell(init={"name": "normal", "std": 0.5}, act={"name": "leaky_relu", "negative_slope": 0.2},
                   depth=2, width=8, batch=16, seed=s) for s in (0, 1)]  # fmt: skip

@@ -87,7 +87,7 @@ def run(
         status = 2
         raise
     finally:
-        made.close(status or 0, status is None)
+        made.close(status or 0)
     if status is None:
         for failure in _failures(study, cells):
             failures.add(failure)

@@ -96,8 +96,12 @@ def by_layer(
         for one in wanted:
             values = merged[one.name].astype(float)
             if one.geometric:
-                logs = pd.Series(np.log(values.clip(1e-300, 1e300)), values.index)
-                curves[one.name] = logs.groupby(merged["group"]).mean().map(np.exp)
+                logs = pd.Series(np.log(values.clip(1e-300, 1e300)), values.index).mask(values == 0)
+                middle = logs.groupby(merged["group"]).mean().map(np.exp)
+                none = (
+                    middle.isna() & (values == 0).groupby(merged["group"]).any()
+                )  # no seed has anything left
+                curves[one.name] = middle.mask(none, 1e-300)
             else:
                 curves[one.name] = values.groupby(merged["group"]).mean()
             curves[f"{one.name}_low"] = groups[one.name].min()
