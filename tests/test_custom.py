@@ -89,7 +89,7 @@ def test_a_wrong_return_says_what_is_wrong(function, message):
     [
         (None, "init.function=null: name a function with its module"),
         ("good", "name a function with its module"),
-        ("mine.god", "mine has no 'god' did you mean 'good'?"),
+        ("mine.god", "mine has no 'god'; did you mean 'good'?"),
         ("nowhere.f", "cannot import nowhere (ModuleNotFoundError"),
         ("mine.number", "number is a int, not a function"),
         ("mine.swish", "cannot be called here"),
