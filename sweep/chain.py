@@ -5,7 +5,7 @@ one of them in most cases.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,52 @@ class Member:
     log2: Array
 
 
+NOWHERE = np.iinfo(np.int64).max
+
+
+@dataclass
+class Doubts:
+    """What of a run is not vouched for, by network.
+
+    since: the first such layer, (seeds,); NOWHERE if there is none. starts: depth -> the gradients sent
+    back from there, (seeds,) bool, where they are in doubt by themselves.
+    """
+
+    since: Array
+    starts: dict[int, Array] = field(default_factory=dict)
+
+    @property
+    def everywhere(self) -> bool:
+        return bool((self.since < NOWHERE).all())
+
+    @property
+    def networks(self) -> Array:
+        """The networks of which anything is in doubt."""
+        anything = self.since < NOWHERE
+        for own in self.starts.values():
+            anything |= own
+        return np.flatnonzero(anything)
+
+    def of_chain(self, chain: Chain, networks: Array) -> Chain:
+        """The part of `chain` that these networks have to cross again; its depth is 0 where there is none."""
+        backward = tuple(depth for depth in chain.backward if self.of_start(depth)[networks].any())
+        reached = (self.since[networks] <= chain.depth).any()
+        return replace(chain, depth=chain.depth if reached else max(backward, default=0), backward=backward)
+
+    def of_layer(self, number: int, doubt: Array) -> None:
+        self.since[doubt] = np.minimum(self.since[doubt], number)
+
+    def of_gradients(self, starts: Sequence[int], doubt: Array) -> None:
+        """doubt: (gradients, seeds)."""
+        for depth, own in zip(starts, doubt, strict=True):
+            self.starts[depth] = self.starts.get(depth, False) | own
+
+    def of_start(self, depth: int) -> Array:
+        """For which networks the gradients sent back from this depth are in doubt: (seeds,) bool."""
+        doubt: Array = (self.since <= depth) | self.starts.get(depth, False)
+        return doubt
+
+
 @dataclass
 class Run:
     """A chain on its way. Exponents and affines by layer, of every network."""
@@ -81,6 +127,7 @@ class Run:
     members: list[Member]
     signal: Signal
     exponents: list[Array]
+    doubts: Doubts
     affines: list[Affine] = field(default_factory=list)
     tape: list[tuple[Array, Array]] = field(default_factory=list)  # (h below, act'(z)) by layer
 
@@ -101,10 +148,12 @@ class Run:
                     own = laws.scaled(values, factor) if name in _SCALED and factor[0] else values
                     member.statistics.forward[name][:, number] = own
 
-    def record_gradients(self, kind: str, number: int, std: Array, rms: Array, exponents: Array) -> None:
-        """std, rms, exponents: (gradients, seeds), the deepest start first."""
+    def record_gradients(
+        self, kind: str, number: int, starts: Sequence[int], std: Array, rms: Array, exponents: Array
+    ) -> None:
+        """Std, rms and exponents of the gradients that started at these depths: (gradients, seeds)."""
         for member in self.members:
-            for i, depth in enumerate(self.backward[: len(std)]):
+            for i, depth in enumerate(starts):
                 if depth in member.chain.backward:
                     log2 = member.log2[number:depth].sum()
                     if kind == "grad":
@@ -131,7 +180,8 @@ def runs_of(
         member = Member(chain, index, statistics[index], log2)
         if key not in runs:
             scheme = chain.scheme if unit is None else unit
-            runs[key] = Run(scheme, chain.act, chain.bias_std, [], signal, [signal.exponent])
+            doubts = Doubts(np.full(len(signal.rms), NOWHERE))
+            runs[key] = Run(scheme, chain.act, chain.bias_std, [], signal, [signal.exponent], doubts)
         runs[key].members.append(member)
     return list(runs.values())
 

@@ -2,32 +2,27 @@
 
     h_0 = x;   z_l = h_{l-1} W_l + b_l;   h_l = act(z_l);   L = sum(G * h_depth)
 
-Chains that draw their weights from one distribution meet the same Z_l, which is drawn once. A
-deep chain contains every shallower one, so each runs once, to its greatest depth; gradients are
-sent back from every depth that was asked for. Chains that an exact law makes one run as one.
-Several seeds cross a layer together.
+A stack of networks crosses its layers in arrays of its own dtype, which say themselves what they
+cannot hold (`sweep.ranges`). That is computed again in float64, and what float64 cannot hold either
+in long double, network by network.
 """
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import draws, laws, layer
-from sweep.activations import histogram_range
-from sweep.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Run, blank, runs_of
-from sweep.layer import Affine
-from sweep.statistics import moments_of
+from sweep import careful
+from sweep.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Doubts, Run
+from sweep.stack import Observer, Stack
 
 __all__ = ["BACKWARD", "FORWARD", "KERNEL_VERSION", "Chain", "ChainStatistics", "propagate"]
 
 Array = NDArray[Any]
-# observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
-Observer = Callable[[str, int, int, int, Array], None]
 
-KERNEL_VERSION = "1"  # part of every cell's identity: a change of numbers is a change of version
+KERNEL_VERSION = "1"  # part of every cell's identity; a correction raises a revision instead
 
 
 def propagate(
@@ -42,212 +37,76 @@ def propagate(
     """Push one batch per seed through all chains and the gradients back.
 
     chains: their schemes share one distribution. widths: (w_0 .. w_L) for the greatest depth L.
-    observe: shown every h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed.
+    observe: shown every h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed; again,
+    where it is computed again.
     Returns the statistics in the order of `chains`.
     """
     assert len({chain.scheme.base for chain in chains}) == 1, "the chains of a stack share their draws"
+    asked = _Asked(tuple(widths), batch, np.dtype(dtype), histogram)
     with np.errstate(all="ignore"):  # divergence is data: it is stored, not warned about
-        stack = _Stack(chains, widths, seeds, batch, np.dtype(dtype), histogram, observe)
+        return asked.measured(chains, seeds, asked.dtype, observe)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of every network alike. dtype: the networks', whose arrays may have more range."""
+
+    widths: tuple[int, ...]
+    batch: int
+    dtype: np.dtype[Any]
+    histogram: bool
+
+    def measured(
+        self, chains: Sequence[Chain], seeds: Sequence[int], dtype: np.dtype[Any], observe: Observer | None
+    ) -> list[ChainStatistics]:
+        """Measured with arrays of this dtype, and with larger ones where it is not enough."""
+        stack = Stack(chains, self.widths, seeds, self.batch, dtype, self.dtype, self.histogram, observe)
         stack.run()
-    return stack.statistics
+        found, runs = stack.statistics, stack.runs
+        del stack  # its arrays make room for wider ones
+        for run in runs:
+            networks = run.doubts.networks
+            most = -(-len(seeds) // 2)  # of twice the size
+            for start in range(0, len(networks), most):
+                self._mend(run, networks[start : start + most], seeds, dtype, observe)
+        return found
 
-
-class _Stack:
-    """The chains of one call."""
-
-    def __init__(
-        self,
-        chains: Sequence[Chain],
-        widths: Sequence[int],
-        seeds: Sequence[int],
-        batch: int,
-        dtype: np.dtype[Any],
-        histogram: bool,
-        observe: Observer | None,
+    def _mend(
+        self, run: Run, networks: Array, seeds: Sequence[int], dtype: np.dtype[Any], observe: Observer | None
     ) -> None:
-        self.widths, self.seeds, self.batch, self.dtype = widths, seeds, batch, dtype
-        self.observe = observe
-        self.base = chains[0].scheme.base
-        self.statistics = [blank(chain, len(seeds), histogram) for chain in chains]
-        x = np.stack([draws.inputs(seed, batch, widths[0]) for seed in seeds]).astype(dtype, copy=False)
-        signal, measured = layer.measure_inputs(x)
-        self.runs: list[Run] = runs_of(chains, self.statistics, widths, signal)
-        for run in self.runs:
-            run.record(0, measured)
-            self._show(run, 0)
-        self._units: dict[int, Array | None] = {}  # layer -> Z: (seeds, fan_in, fan_out)
-        self._first: Array | None = None  # x Z_1, the same for all runs
-        self._upstreams: dict[int, Array] = {}  # width -> G
-        self._buffer = np.empty(0, dtype)
-        self._forgotten: Array | None = None  # memory to be written again, by whichever run is next
-
-    def run(self) -> None:
-        """All chains forward and back."""
-        if any(run.backward for run in self.runs):  # one run's layers are kept at a time, and every Z
-            for run in self.runs:
-                for number in range(1, run.depth + 1):
-                    self._forward(run, number)
-                if run.backward:
-                    self._backward(run)
+        """Measure what of these networks is in doubt again, with more range."""
+        members = [(member, run.doubts.of_chain(member.chain, networks)) for member in run.members]
+        members = [(member, chain) for member, chain in members if chain.depth]
+        if not members:
             return
-        for number in range(1, max(run.depth for run in self.runs) + 1):  # one Z, every run's layer
-            for run in self.runs:
-                if number <= run.depth:
-                    self._forward(run, number)
-            del self._units[number]
-            self._first = None
+        if networks[0] > 0 or observe is None:
+            shown = None
+        else:
+            indices = [member.index for member, _ in members]
 
-    def _forward(self, run: Run, number: int) -> None:
-        fan_in, fan_out = self.widths[number - 1], self.widths[number]
-        below, unit = run.signal, self._unit(number)
-        if number == 1 and len(self.runs) > 1 and self._first is None and unit is not None:
-            self._first = np.matmul(below.mantissa, unit)
-        first = self._first if number == 1 else None
+            def shown(kind: str, chain: int, depth: int, layer: int, values: Array) -> None:
+                observe(kind, indices[chain], depth, layer, values)
 
-        def product(networks: slice, rows: slice, scale: Array) -> Array:
-            factor, own = below.mantissa[networks, rows], scale[networks, None, None]
-            out = self._scratch((*factor.shape[:2], fan_out))
-            if unit is None:  # a scheme without randomness: all of W is in its mean
-                out[...] = 0
-            elif first is not None:
-                np.multiply(first[networks, rows], own, out=out)
-            elif factor.shape[1] > fan_in:  # fewer weights than products to be scaled
-                np.matmul(factor, np.multiply(unit[networks], own), out=out)
-            else:
-                np.matmul(factor, unit[networks], out=out)
-                out *= own
-            return out
-
-        affine = Affine.of(run.scheme, fan_in, fan_out, len(self.seeds), self._bias(run, number))
-        affine = affine.fitted(run.scheme, below, product)
-        h = self._spare((len(self.seeds), self.batch, fan_out))
-        slope = np.empty_like(h) if run.backward and number <= run.backward[0] else None
-        run.signal, measured = layer.forward(affine, run.act, below, product, h, slope)
-        run.record(number, measured)
-        if slope is None and number > 1:  # nobody looks at the layer below again
-            self._forgotten = below.mantissa
-        if slope is not None:
-            run.affines.append(affine)
-            run.exponents.append(run.signal.exponent)
-            run.tape.append((below.mantissa, slope))
-        self._show(run, number)
-
-    def _backward(self, run: Run) -> None:
-        """Send the gradients of every depth back through the layers of `run`, which are forgotten."""
-        delta = np.empty((0, len(self.seeds), self.batch, self.widths[run.backward[0]]), self.dtype)
-        exponents = np.empty((0, len(self.seeds)), np.int64)  # dL/dh = delta · 2^exponent
-        for number in range(run.backward[0], 0, -1):
-            affine = run.affines.pop()
-            below, slope = run.tape.pop()
-            run.exponents.pop()
-            if number in run.backward:
-                delta, exponents = self._started(run, number, delta, exponents)
-            delta *= slope  # dL/dz
-            weight_gradient = _weight_gradient(below, delta)
-            exponent = run.exponents[-1] + exponents
-            fan_in, fan_out = self.widths[number - 1], self.widths[number]
-            std, rms = moments_of(weight_gradient.reshape(-1, fan_in, fan_out))
-            run.record_gradients("grad", number, _by_seed(std, delta), _by_seed(rms, delta), exponent)
-            self._show_gradients(run, number, weight_gradient, exponent)
-
-            row_sums = delta.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
-            delta = self._crossed(delta, number)
-            exponents = exponents + layer.backward(affine, delta, row_sums)
-            flat_std, flat_rms = moments_of(delta.reshape(-1, self.batch, fan_in))
-            std, rms = _by_seed(flat_std, delta), _by_seed(flat_rms, delta)
-            run.record_gradients("delta", number - 1, std, rms, exponents)
-            exponents, _ = layer.recentre(delta, exponents, rms)
-
-    def _started(self, run: Run, number: int, delta: Array, exponents: Array) -> tuple[Array, Array]:
-        """The gradients with G added to them: the one that starts at this layer."""
-        upstream = self._upstream(self.widths[number])
-        grown = np.concatenate([delta, upstream[None]])
-        exponents = np.concatenate([exponents, np.zeros((1, len(self.seeds)), np.int64)])
-        std, rms = moments_of(upstream)
-        for member in run.members:
-            if number in member.chain.backward:
-                columns = member.statistics.backward[number]
-                columns["delta_std"][:, number], columns["delta_rms"][:, number] = std, rms
-        return grown, exponents
-
-    def _upstream(self, width: int) -> Array:
-        """G: (seeds, batch, width), the same for every chain and depth."""
-        if width not in self._upstreams:
-            drawn = [draws.upstream_gradient(seed, self.batch, width) for seed in self.seeds]
-            self._upstreams[width] = np.stack(drawn).astype(self.dtype, copy=False)
-        return self._upstreams[width]
-
-    def _crossed(self, delta: Array, number: int) -> Array:
-        """dL/dz Z^T: (gradients, seeds, batch, fan_in)."""
-        unit, fan_in = self._unit(number), self.widths[number - 1]
-        if unit is None:
-            return np.zeros((*delta.shape[:3], fan_in), self.dtype)
-        gradients, seeds, batch, fan_out = delta.shape
-        if seeds == 1:
-            tall: Array = delta.reshape(gradients * batch, fan_out) @ unit[0].T
-            return tall.reshape(gradients, 1, batch, fan_in)
-        crossed: Array = np.matmul(delta, unit.transpose(0, 2, 1))
-        return crossed
-
-    def _spare(self, shape: tuple[int, ...]) -> Array:
-        """An array to write the next h to."""
-        spare, self._forgotten = self._forgotten, None
-        return spare if spare is not None and spare.shape == shape else np.empty(shape, self.dtype)
-
-    def _scratch(self, shape: tuple[int, ...]) -> Array:
-        """An array to be forgotten before the next is asked for: new memory would cost page faults."""
-        size = math.prod(shape)
-        if size > self._buffer.size:
-            self._buffer = np.empty(size, self.dtype)
-        return self._buffer[:size].reshape(shape)
-
-    def _unit(self, number: int) -> Array | None:
-        if number not in self._units:
-            unit = None
-            if self.base is not None:
-                fans = self.widths[number - 1], self.widths[number]
-                drawn = [draws.weights(seed, self.base, number, *fans) for seed in self.seeds]
-                unit = drawn[0][None] if len(drawn) == 1 else np.stack(drawn)
-                unit = unit.astype(self.dtype, copy=False)
-            self._units[number] = unit
-        return self._units[number]
-
-    def _bias(self, run: Run, number: int) -> Array | None:
-        if not run.bias_std:
-            return None
-        fans = self.widths[number - 1], self.widths[number]
-        drawn = [draws.biases(seed, self.base, number, *fans) for seed in self.seeds]
-        return run.bias_std * np.stack(drawn).astype(np.float64)
-
-    def _show(self, run: Run, number: int) -> None:
-        for member in run.members:
-            if number > member.chain.depth:
-                continue
-            log2 = float(member.log2[:number].sum())
-            if member.statistics.histogram is not None:
-                finite, bounds = run.signal.finite, histogram_range(member.chain.act)
-                counts = layer.histogram(run.signal, bounds, log2)
-                member.statistics.histogram[finite, number] = counts[finite]
-            if self.observe and run.signal.finite[0]:
-                h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
-                self.observe("h", member.index, member.chain.depth, number, h)
-
-    def _show_gradients(self, run: Run, number: int, weight_gradient: Array, exponents: Array) -> None:
-        if self.observe is None:
-            return
-        for member in run.members:
-            for i, depth in enumerate(run.backward[: len(weight_gradient)]):
-                if depth in member.chain.backward:
-                    log2 = member.log2[: number - 1].sum() + member.log2[number:depth].sum()
-                    values = laws.scaled(weight_gradient[i, 0], float(exponents[i, 0]) + log2)
-                    self.observe("dW", member.index, depth, number, values)
+        chains, some = [chain for _, chain in members], [seeds[i] for i in networks]
+        if dtype == np.float32:
+            again = self.measured(chains, some, np.dtype(np.float64), shown)
+        else:
+            again = careful.measured(chains, self.widths, some, self.batch, self.dtype, self.histogram, shown)
+        for (member, chain), mended in zip(members, again, strict=True):
+            for place, network in enumerate(networks):
+                _replace(member.statistics, int(network), mended.of_seed(place), run.doubts, chain)
 
 
-def _weight_gradient(below: Array, delta: Array) -> Array:
-    """dL/dW = h^T dL/dz: (gradients, seeds, fan_in, fan_out)."""
-    gradient: Array = np.matmul(below.transpose(0, 2, 1), delta)
-    return gradient
-
-
-def _by_seed(values: Array, delta: Array) -> Array:
-    return values.reshape(delta.shape[:2])
+def _replace(
+    statistics: ChainStatistics, network: int, mended: ChainStatistics, doubts: Doubts, chain: Chain
+) -> None:
+    """Put what was mended of a network's doubtful layers and gradients where it belongs."""
+    layers = slice(doubts.since[network], chain.depth + 1)
+    for name, values in mended.forward.items():
+        statistics.forward[name][network, layers] = values[layers]
+    if statistics.histogram is not None and mended.histogram is not None:
+        statistics.histogram[network, layers] = mended.histogram[layers]
+    for depth, columns in mended.backward.items():
+        if doubts.of_start(depth)[network]:
+            for name, values in columns.items():
+                statistics.backward[depth][name][network] = values

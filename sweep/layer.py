@@ -1,41 +1,45 @@
 """One layer of a chain: from the signal below to h, act'(z) and what is measured of them.
 
 A chain is one (scheme, act, bias) crossed by the networks of several seeds; arrays are
-(networks, batch, width). A signal is carried as mantissa · 2^exponent: while its size suits the
-dtype the exponent is 0; where it has vanished or exploded the exponent moves instead of the
-mantissa, so products never meet a subnormal number and statistics neither under- nor overflow
-before float64 itself does.
+(networks, batch, width). A signal is carried as mantissa · 2^exponent (`sweep.ranges`), so products
+never meet a subnormal number and statistics neither under- nor overflow before float64 itself does.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.activations import Activation, limits
+from sweep import ranges
+from sweep.activations import Activation, extended
 from sweep.initializers import Scheme
+from sweep.ranges import RANGES
 from sweep.saturation import Flat
 from sweep.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
 
 Array = NDArray[Any]
-# The product h (scale Z) of some networks and rows, the caller's until the next: (slice, slice, scale:
-# (all networks,) of the dtype) -> (networks, rows, fan_out).
-Product = Callable[[slice, slice, Array], Array]
 Measured = dict[str, Array]  # name -> (networks,)
+
+
+class Product(Protocol):
+    """h (scale Z) of a layer. scale: (all networks,) of the dtype."""
+
+    def __call__(self, networks: slice, rows: slice, scale: Array) -> Array:
+        """Of some networks and rows, the caller's until the next: (networks, rows, fan_out)."""
+
+    def columns(self, network: int, chosen: Array, scale: Array) -> Array:
+        """Of one network and some of its first neurons: (batch, neurons). chosen: (at most fan_out,) bool."""
+
 
 HISTOGRAM_BINS = 30
 
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
 ALL = slice(None)
-
-# abs(log2 rms) up to which a mantissa is left alone. dL/dW is a product of two mantissas, and
-# its square must stay a normal float64: 4 · 200 < 1022.
-COMFORT = {np.dtype(np.float32): 30, np.dtype(np.float64): 200}
 
 
 @dataclass(frozen=True)
@@ -74,10 +78,12 @@ class Affine:
         return cls(fan_in, np.full(networks, std, np.float64), mean, bias)
 
     def size(self, below: Signal) -> Array:
-        """log2 of the rms that z may have, the bias apart; -inf where z is 0."""
+        """log2 of the rms that z may have; -inf where z is 0."""
         weights = np.hypot(self.std * math.sqrt(self.fan_in), self.mean * self.fan_in)
         size: Array = below.exponent + np.log2(below.rms) + np.log2(weights)
-        return size
+        if self.bias is not None:
+            size = np.maximum(size, np.log2(np.sqrt(np.vecdot(self.bias, self.bias) / self.bias.shape[1])))
+        return np.where(below.finite, size, -np.inf)
 
     def fitted(self, scheme: Scheme, below: Signal, product: Product) -> "Affine":
         """The same with the std of a scheme that looks at the data."""
@@ -86,7 +92,7 @@ class Affine:
         std = self.std.copy()
         offset, ones = self.offset(below, 0), np.ones_like(self.std, below.mantissa.dtype)
         for i in np.flatnonzero(below.finite):
-            unit = product(slice(i, i + 1), ALL, ones)[0].astype(np.float64)
+            unit = product(slice(int(i), int(i) + 1), ALL, ones)[0].astype(np.float64)
             unit *= math.ldexp(1.0, int(below.exponent[i]))
             own = 0.0 if offset is None else offset[i]
             std[i] = scheme.fit(std[i], partial(_variance, unit, own))
@@ -105,12 +111,24 @@ class Affine:
 
 
 def forward(
-    affine: Affine, act: Activation, below: Signal, product: Product, h: Array, slope: Array | None
-) -> tuple[Signal, Measured]:
-    """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`."""
+    affine: Affine,
+    act: Activation,
+    below: Signal,
+    product: Product,
+    h: Array,
+    slope: Array | None,
+    dtype: np.dtype[Any],
+) -> tuple[Signal, Measured, Array]:
+    """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`.
+
+    dtype: the network's, h's or less. Returns the signal, what is measured of it, and for which networks
+    neither is vouched for: (networks,) bool.
+    """
     networks, _, fan_out = h.shape
-    exponent, fits = _exponents(affine, act, below, COMFORT[h.dtype])
-    unit_std = np.ldexp(np.where(fits, affine.std, 0.0), np.where(fits, below.exponent - exponent, 0))
+    numbers, size = RANGES[h.dtype], affine.size(below)
+    exponent, held = ranges.units(size, act, numbers)
+    there = held & below.finite & (below.rms > 0)  # of zeros and weights beyond the dtype the product is 0
+    unit_std = np.ldexp(np.where(there, affine.std, 0.0), np.where(there, below.exponent - exponent, 0))
     scale = unit_std.astype(h.dtype)
     offset = affine.offset(below, exponent)
     if offset is not None:
@@ -133,30 +151,60 @@ def forward(
                     slope[some, rows] = derivative
             flat.add(some, z, derivative, reach)
         gram[some] += neuron_gram(h[some, tall])  # while they are in the cache
+
+    def again(network: int, coarse: Array) -> Array | None:
+        own = None if offset is None else offset[network]
+        return _again(act, product, network, coarse, scale, own, int(exponent[network]), h[network])
+
+    cosine, sample_rms = sample_cosine(h)
     measured = {
         "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
+        "sample_cosine": cosine,
+        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again),
     }  # fmt: skip
-    z_exponent, rms = exponent.copy(), after.rms
-    misfits = np.flatnonzero(below.finite & ~(fits & np.isfinite(rms))).tolist()
-    for i in misfits:
-        one = slice(i, i + 1)
-        wide = _forward_wide(affine, act, below, product, i, h[one], None if slope is None else slope[one])
-        z_exponent[i], exponent[i], own = wide
-        rms[i] = own["rms"]
-        for name, value in own.items():
-            measured[name][i] = value
-    signal = _settled(h, slope, exponent, np.where(below.finite, rms, np.inf))
-    for name in ("mean", "std", "rms"):
+    nothing = (size == -np.inf) | (act.piecewise_linear & (after.rms == 0))
+    doubt = ~held | ~np.isfinite(after.rms) | ranges.astray(h, exponent, act, numbers)
+    doubt |= (size > -np.inf) & ~(np.abs(np.log2(before.rms)) < -math.log2(numbers.smallest))
+    doubt |= ~nothing & (ranges.lost(sample_rms, act, numbers) | (after.rms < numbers.smallest))
+    doubt &= below.finite
+    for name in ("mean", "std", "rms", "pre_rms"):
         measured[name] = np.ldexp(measured[name], exponent)
-    measured["pre_rms"] = np.ldexp(measured["pre_rms"], z_exponent)
-    known = not misfits and signal.exponent is exponent  # of h as it is still
-    corr = neuron_corr(h, after.column_sums, gram) if known else neuron_corr(h)
-    measured |= {"sample_cosine": sample_cosine(h), "neuron_corr": corr}
-    lost = ~np.isfinite(signal.rms)
-    if lost.any():
-        for name, values in measured.items():
-            values[lost] = np.inf if name in {"std", "rms"} else np.nan
-    return signal, measured
+    signal = _settled(h, slope, exponent, np.where(below.finite, after.rms, np.inf))
+    lose(measured, ~signal.finite)
+    return signal, measured, doubt
+
+
+def lose(measured: Measured, lost: Array) -> None:
+    """What is known of a layer whose h is not finite; lost: (networks,) bool."""
+    for name, values in measured.items() if lost.any() else ():
+        values[lost] = np.inf if name in {"std", "rms"} else np.nan
+
+
+def _again(
+    act: Activation,
+    product: Product,
+    network: int,
+    coarse: Array,
+    scale: Array,
+    offset: Array | None,
+    exponent: int,
+    h: Array,
+) -> Array | None:
+    """The first neurons of a network, those that h (batch, width) holds too coarsely from their z again."""
+    values = h[:, : len(coarse)]
+    if act.piecewise_linear:  # no tails: what is 0 is 0
+        coarse = coarse & (values != 0).any(axis=0)
+    if not coarse.any():
+        return None
+    z = product.columns(network, coarse, scale)
+    if offset is not None:
+        z = z + (offset if offset.shape[1] == 1 else offset[:, : len(coarse)][:, coarse])
+    ends = np.ldexp(np.stack([z.min(axis=0), z.max(axis=0)]).astype(extended.WIDE), exponent)
+    if not values[:, coarse].any() and not extended.applied(act, ends)[0].any():
+        return None  # so far out that long double has lost them too
+    neurons = values.astype(extended.WIDE)
+    neurons[:, coarse] = extended.applied(act, np.ldexp(z.astype(extended.WIDE), exponent))[0]
+    return neurons
 
 
 def backward(affine: Affine, product: Array, row_sums: Array | None) -> Array:
@@ -171,28 +219,15 @@ def backward(affine: Affine, product: Array, row_sums: Array | None) -> Array:
     return shift
 
 
-def measure_inputs(x: Array) -> tuple[Signal, Measured]:
-    """Layer 0: the batch itself; x: (networks, batch, width)."""
+def measure_inputs(x: Array, dtype: np.dtype[Any]) -> tuple[Signal, Measured]:
+    """Layer 0: the batch itself; x: (networks, batch, width). dtype: the network's, x's or less."""
     moments = Moments(*x.shape)
     moments.add(ALL, x)
     measured = {
         "mean": moments.mean, "std": moments.std(x), "rms": moments.rms,
-        "sample_cosine": sample_cosine(x), "neuron_corr": neuron_corr(x),
+        "sample_cosine": sample_cosine(x)[0], "neuron_corr": neuron_corr(x, dtype),
     }  # fmt: skip
     return Signal(x, np.zeros(len(x), np.int64), moments.rms), measured
-
-
-def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array]:
-    """Exponents and rms once mantissas of uncomfortable size are changed, in place, to one of rms 1."""
-    uncomfortable = np.abs(np.log2(rms)) > COMFORT[mantissa.dtype]
-    uncomfortable &= np.isfinite(rms) & (rms > 0)
-    if not uncomfortable.any():
-        return exponent, rms
-    shift = np.where(uncomfortable, np.frexp(rms)[1], 0)
-    for index in zip(*np.nonzero(uncomfortable), strict=True):
-        for part in (shift[index] // 2, -(-shift[index] // 2)):  # the dtype holds half of any shift
-            mantissa[index] *= 2.0 ** float(-part)
-    return exponent + shift, np.ldexp(rms, -shift)
 
 
 def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 0.0) -> Array:
@@ -210,60 +245,6 @@ def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 
     return np.stack([np.bincount(own.ravel(), minlength=HISTOGRAM_BINS) for own in bins])
 
 
-def _exponents(affine: Affine, act: Activation, below: Signal, comfort: int) -> tuple[Array, Array]:
-    """In units of which power of two z is computed, and whether the dtype holds what comes out.
-
-    Far out, where act is f(c z) = c f(z) to the last bit, a large or small z need not be seen in
-    full: it is taken to the edge of comfort, and the exponent carries the rest.
-    """
-    size = affine.size(below)
-    exponent = np.zeros(len(size), np.int64)
-    fits = below.finite.copy()
-    large = fits & (size > comfort)
-    small = fits & (size < -comfort) & (size > -np.inf)
-    if affine.bias is not None:
-        small &= False  # z is the bias
-    if not (large.any() or small.any()):
-        return exponent, fits
-    linear_at_zero, linear_far_out = limits(act)
-    rounded = np.round(np.where(large | small, size, 0.0)).astype(np.int64)
-    exponent[large] = rounded[large] - comfort
-    exponent[small] = rounded[small] + comfort
-    if not linear_far_out:
-        exponent[large], fits = 0, fits & ~large
-    if not linear_at_zero:
-        exponent[small], fits = 0, fits & ~small
-    return exponent, fits
-
-
-def _forward_wide(
-    affine: Affine, act: Activation, below: Signal, product: Product, i: int, h: Array, slope: Array | None
-) -> tuple[int, int, dict[str, float]]:
-    """Cross the layer in float64 with network `i`: the exponents of z and of h, and what is measured.
-
-    h, slope: (1, batch, fan_out).
-    """
-    z = product(slice(i, i + 1), ALL, np.ones(len(below.mantissa), h.dtype)).astype(np.float64)
-    z *= np.ldexp(affine.std[i], below.exponent[i])
-    offset = affine.offset(below, 0)
-    if offset is not None:
-        z += offset[i]
-    out = act.f(z)
-    derivative = act.derivative(z, out)
-    flat = Flat(act, h.shape)
-    flat.add(ALL, z, derivative, math.inf)
-    before_exponent, exponent = _exponent(z), _exponent(out)
-    before, after = Moments(*z.shape), Moments(*z.shape)
-    before.add(ALL, np.ldexp(z, -before_exponent))
-    out = np.ldexp(out, -exponent)
-    after.add(ALL, out)
-    h[:] = out
-    if slope is not None:
-        slope[:] = derivative
-    measured = {"mean": after.mean, "std": after.std(out), "rms": after.rms, "pre_rms": before.rms}
-    return before_exponent, exponent, {name: float(v[0]) for name, v in (measured | flat.shares()).items()}
-
-
 def _settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Signal:
     """The signal of what `forward` wrote: comfortable mantissas, and nothing where h is not finite."""
     lost = ~np.isfinite(rms)
@@ -272,17 +253,11 @@ def _settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Sign
         rms = np.where(lost, np.inf, rms)
         if slope is not None:
             slope[lost] = np.nan  # no gradient is defined through a layer that diverged
-    return Signal(h, *recentre(h, exponent, rms))
+    return Signal(h, *ranges.recentre(h, exponent, rms))
 
 
 def _variance(unit: Array, offset: Array | float, std: float) -> float:
     return float((std * unit + offset).var())
-
-
-def _exponent(values: Array) -> int:
-    """The power of two that brings the largest entry to [0.5, 1)."""
-    largest = float(np.abs(values).max())
-    return math.frexp(largest)[1] if math.isfinite(largest) else 0
 
 
 def _products(h: Array) -> Iterator[tuple[slice, slice]]:

@@ -4,16 +4,24 @@ Arrays are (networks, batch, width). Within a chunk BLAS sums in the array's dty
 chunk float64 does; where a difference would cancel, the values are centred first.
 """
 
+import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.ranges import RANGES
+
 Array = NDArray[Any]
+# (network, which of its first neurons: (neurons,) bool) -> those neurons, (batch, neurons), each right in
+# relation to itself; None where they are as they were.
+Again = Callable[[int, Array], Array | None]
 
 COSINE_SAMPLES = 64
 CORRELATED_NEURONS = 64
+LEAST_CORRELATED = 4  # samples: over two Pearson's correlation is ±1, over three hardly less
 # Columns whose std is below this share of their rms carry rounding, not signal.
 _SPREAD_FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 _SAME_COLUMN = 1e-6
@@ -73,10 +81,11 @@ def moments_of(values: Array) -> tuple[Array, Array]:
     return moments.std(values), moments.rms
 
 
-def sample_cosine(h: Array) -> Array:
-    """Mean cosine between the activations of distinct inputs, zero vectors skipped.
+def sample_cosine(h: Array) -> tuple[Array, Array]:
+    """Mean cosine between the activations of distinct inputs, zero vectors skipped; and their rms.
 
-    h: (networks, batch, width); the first 64 samples count. (networks,), NaN if fewer than two are left.
+    h: (networks, batch, width); the first 64 samples count. The cosine: (networks,), NaN if fewer
+    than two are left. The rms: (networks, samples).
     """
     samples = h[:, :COSINE_SAMPLES].astype(np.float64)
     norms = np.sqrt(np.vecdot(samples, samples))  # (networks, samples)
@@ -85,8 +94,8 @@ def sample_cosine(h: Array) -> Array:
     n = there.sum(axis=1)
     total = np.matmul(inverse[:, None], samples)[:, 0]  # the sum of the unit vectors
     pairs = np.where(n < 2, np.nan, n * (n - 1))
-    cosine: Array = (np.vecdot(total, total) - n) / pairs  # |Σu|² = n + Σ over ordered pairs
-    return cosine
+    cosine = (np.vecdot(total, total) - n) / pairs  # |Σu|² = n + Σ over ordered pairs
+    return np.clip(cosine, -1.0, 1.0), norms / np.sqrt(h.shape[2])
 
 
 def neuron_gram(h: Array) -> Array:
@@ -96,12 +105,20 @@ def neuron_gram(h: Array) -> Array:
     return gram
 
 
-def neuron_corr(h: Array, column_sums: Array | None = None, gram: Array | None = None) -> Array:
+def neuron_corr(
+    h: Array,
+    dtype: np.dtype[Any],
+    column_sums: Array | None = None,
+    gram: Array | None = None,
+    again: Again | None = None,
+) -> Array:
     """Mean abs(Pearson correlation) between distinct neurons.
 
-    h: (networks, batch, width); the first 64 neurons count. column_sums, gram: those of h, where they
-    are known. (networks,): 1 where all neurons agree to 1e-6 relative; pairs with a neuron that does
-    not vary are left out; NaN where none is left.
+    h: (networks, batch, width); the first 64 neurons count. dtype: the network's, h's or less.
+    column_sums, gram: those of h, where they are known. again: asked for the neurons of a network that
+    h holds too coarsely. (networks,): 1 where all neurons agree to 1e-6 relative; else pairs with a neuron
+    that does not vary are left out, and NaN where none is left, or where the batch is of two or three,
+    of which the correlation says nothing.
     """
     networks, batch, width = h.shape
     if width < 2:
@@ -112,24 +129,65 @@ def neuron_corr(h: Array, column_sums: Array | None = None, gram: Array | None =
     gram = _covariance(neuron_gram(h) if gram is None else gram, mean, batch)
     variance = np.diagonal(gram, axis1=1, axis2=2)
     square = variance + mean**2
-    doubtful = (variance < _CANCELS * square).any(axis=1)
-    if doubtful.any():
-        some = neurons[doubtful] - mean[doubtful, None].astype(h.dtype)
-        gram[doubtful] = _covariance(
-            neuron_gram(some), _column_sums(some) / batch, batch
-        )  # rounding left a mean
-    floor = _SPREAD_FLOOR[h.dtype]
-    varies = variance > floor * floor * square
+    if batch < LEAST_CORRELATED:
+        correlation = np.full(networks, np.nan)
+    else:
+        doubtful = (variance < _CANCELS * square).any(axis=1)
+        if doubtful.any():
+            some = neurons[doubtful] - mean[doubtful, None].astype(h.dtype)
+            rest = _column_sums(some) / batch  # rounding left a mean
+            gram[doubtful] = _covariance(neuron_gram(some), rest, batch)
+        correlation = _correlation(gram, square, dtype)
+        coarse = square < RANGES[h.dtype].smallest ** 2
+        for network in np.flatnonzero(coarse.any(axis=1)):
+            finer = again(int(network), coarse[network]) if again else None
+            if finer is not None:
+                correlation[network] = correlation_of(finer, dtype)
+    # No neuron's largest entry exceeds its norm: only where that bound allows it is a closer look due.
+    apart = np.abs(neurons[:, 0] - neurons[:, 0, :1]).max(axis=1)  # for the first sample
+    for network in np.flatnonzero(apart <= _SAME_COLUMN * np.sqrt(batch * square.max(axis=1))):
+        if agree(neurons[network]):
+            correlation[network] = 1.0
+    return correlation
+
+
+def correlation_of(columns: Array, dtype: np.dtype[Any]) -> float:
+    """The mean abs(Pearson correlation) of columns, (rows, columns), whose sizes may be far apart.
+
+    Whether they agree is not asked.
+    """
+    if columns.shape[1] < 2 or len(columns) < LEAST_CORRELATED:
+        return math.nan
+    columns = in_float64(columns, axis=0)
+    mean = columns.mean(axis=0)
+    centred = columns - mean
+    centred -= centred.mean(axis=0)
+    gram = centred.T @ centred / len(columns)
+    return float(_correlation(gram[None], (np.diag(gram) + mean**2)[None], dtype)[0])
+
+
+def in_float64(values: Array, axis: int) -> Array:
+    """Long doubles as float64, each line along `axis` divided by a power of two that brings it near 1."""
+    largest = np.abs(values).max(axis=axis, keepdims=True)
+    near_one: Array = np.ldexp(values, -np.frexp(largest)[1]).astype(np.float64)
+    return near_one
+
+
+def agree(neurons: Array) -> bool:
+    """Whether all columns are the same to 1e-6 of the largest entry; neurons: (rows, columns)."""
+    wide = neurons.astype(np.float64)
+    return bool(np.abs(wide - wide[:, :1]).max() <= _SAME_COLUMN * np.abs(wide).max())
+
+
+def _correlation(gram: Array, square: Array, dtype: np.dtype[Any]) -> Array:
+    """The mean over pairs of neurons that vary; gram: of centred neurons, (networks, neurons, neurons)."""
+    variance = np.diagonal(gram, axis1=1, axis2=2)
+    varies = variance > _SPREAD_FLOOR[dtype] ** 2 * square
     n = varies.sum(axis=1)
     inverse = varies / np.sqrt(np.where(varies, variance, 1.0))
     total = np.vecdot(np.matmul(np.abs(gram), inverse[..., None])[..., 0], inverse)  # n on the diagonal
     correlation: Array = (total - n) / np.where(n < 2, np.nan, n * (n - 1))
-    # No neuron's largest entry exceeds its norm: only where that bound allows it is a closer look due.
-    apart = np.abs(neurons[:, 0] - neurons[:, 0, :1]).max(axis=1)  # for the first sample
-    for network in np.flatnonzero(apart <= _SAME_COLUMN * np.sqrt(batch * square.max(axis=1))):
-        if _agree(neurons[network]):
-            correlation[network] = 1.0
-    return correlation
+    return np.minimum(correlation, 1.0)
 
 
 def _column_sums(values: Array) -> Array:
@@ -142,11 +200,6 @@ def _covariance(gram: Array, mean: Array, rows: int) -> Array:
     covariance = gram / rows
     covariance -= mean[:, :, None] * mean[:, None]
     return covariance
-
-
-def _agree(neurons: Array) -> bool:
-    wide = neurons.astype(np.float64)
-    return bool(np.abs(wide - wide[:, :1]).max() <= _SAME_COLUMN * np.abs(wide).max())
 
 
 def _centred_variance(values: Array) -> float:

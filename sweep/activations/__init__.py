@@ -43,6 +43,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
         Given(piecewise.leaky_relu_slope, (slope,)),
         kinks=(0.0,),
         homogeneous=True,
+        piecewise_linear=True,
         formula=f"max(z, 0) + {slope:g} min(z, 0)",
         parameters=(("negative_slope", slope),),
     )
@@ -64,13 +65,16 @@ def elu(alpha: float = 1.0) -> Activation:
 
 # A function is an activation with parameters, which it takes; an Activation has none.
 ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
-    "identity": Activation("identity", np.positive, smooth.identity_slope, homogeneous=True, formula="z"),
+    "identity": Activation(
+        "identity", np.positive, smooth.identity_slope, homogeneous=True, piecewise_linear=True, formula="z"
+    ),
     "relu": Activation(
         "relu",
         Given(np.maximum, (0.0,)),
         piecewise.relu_slope,
         kinks=(0.0,),
         homogeneous=True,
+        piecewise_linear=True,
         formula="max(z, 0)",
     ),
     "leaky_relu": leaky_relu,
@@ -91,7 +95,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     ),
     "silu": Activation("silu", smooth.silu, smooth.silu_slope, formula="z / (1 + exp(-z))"),
     "mish": Activation("mish", smooth.mish, smooth.mish_slope, formula="z tanh(log(1 + exp(z)))"),
-    "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, formula="tanh(z)"),
+    "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, rough_slope=2.0**-7, formula="tanh(z)"),
     "sigmoid": Activation("sigmoid", smooth.sigmoid, smooth.sigmoid_slope, formula="1 / (1 + exp(-z))"),
     "erf": Activation("erf", smooth.erf, smooth.erf_slope, formula="erf(z)"),
     "hardtanh": Activation(
@@ -99,6 +103,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
         piecewise.hardtanh,
         piecewise.hardtanh_slope,
         kinks=(-1.0, 1.0),
+        piecewise_linear=True,
         formula="min(max(z, -1), 1)",
     ),
     "softplus": Activation("softplus", smooth.softplus, smooth.softplus_slope, formula="log(1 + exp(z))"),

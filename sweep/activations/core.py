@@ -22,6 +22,9 @@ class Activation:
     derivative: (z, h) -> f'(z), given h = f(z), in whichever of the two it is cheaper.
     kinks: the points where f is not smooth, be it a higher derivative that jumps.
     homogeneous: f(c z) = c f(z) for every c > 0.
+    piecewise_linear: f is straight between its kinks, so that an f or f' of 0 is 0, not a tail too small
+        for the dtype.
+    rough_slope: float32's f' is not accurate in relation to itself where it is smaller than this.
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.
@@ -32,6 +35,8 @@ class Activation:
     derivative: Callable[[Array, Array], Array]
     kinks: tuple[float, ...] = ()
     homogeneous: bool = False
+    piecewise_linear: bool = False
+    rough_slope: float = 0.0
     oscillates: bool = False
     formula: str = ""
     parameters: tuple[tuple[str, Any], ...] = field(default=(), compare=False)  # f has them too

@@ -56,7 +56,8 @@ class _Elementwise:
     function: UserFunction
 
     def __call__(self, z: Array) -> Array:
-        returned = np.asarray(self.function(z))
+        wide = z.dtype.itemsize > 8  # long double, which is ours alone
+        returned = np.asarray(self.function(z.astype(np.float64) if wide else z))
         name = self.function.name
         if returned.shape != z.shape:
             raise UserCodeError(f"{name} returned shape {returned.shape} for z of shape {z.shape}")

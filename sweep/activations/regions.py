@@ -9,6 +9,7 @@ from sweep.activations.core import FLAT_SLOPE, Activation, Array
 from sweep.errors import UserCodeError
 
 _NEAR, _FAR = 2.0**-30, 2.0**30
+_SAME = 1e-7
 Regions = tuple[tuple[float, float], ...]
 # Where f' is looked at: finely as far as tails curve, then coarsely to where nothing curves any more.
 _POINTS = np.concatenate([np.arange(64 * 128) / 128, np.geomspace(64, 1e6, 1000)])
@@ -32,10 +33,20 @@ def flat_within(act: Activation, reach: float) -> Regions:
 
 
 @lru_cache(maxsize=256)
-def limits(act: Activation) -> tuple[bool, bool]:
-    """Whether f is f(c z) = c f(z) for every tiny z, and for every huge z, to float32's precision."""
-    near, nearer, far, farther = (_rays(act, scale) for scale in (_NEAR, _NEAR**6, _FAR, _FAR**6))
-    return _same(near, nearer), _same(far, farther)
+def limits(act: Activation) -> tuple[bool, float]:
+    """How far f(c z) = c f(z) holds: (near 0, far out).
+
+    Near 0: whether it does for every tiny z, on either side, to float32's precision. Far out: by how
+    much f(z) misses its two rays at most, whatever z; inf where it leaves them, as a bounded f does.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            near, nearer, far, farther = (_rays(act, scale) for scale in (_NEAR, _NEAR**6, _FAR, _FAR**6))
+            straight = bool(np.abs(far - farther).max() <= _SAME * np.abs(far).max())
+            missed = _missed(act, farther) if straight else math.inf
+    except UserCodeError:  # a user's function that is not defined everywhere
+        return False, math.inf
+    return bool((np.abs(near - nearer) <= _SAME * np.abs(near)).all()), missed
 
 
 @lru_cache(maxsize=256)
@@ -61,12 +72,19 @@ def _outward(reach: float) -> float:
 
 
 def _rays(act: Activation, scale: float) -> Array:
-    rays: Array = act.f(np.array([-scale, scale])) / scale
+    rays: Array = np.asarray(act.f(np.array([-scale, scale])), np.float64) / scale
     return rays
 
 
-def _same(one: Array, other: Array) -> bool:
-    return bool(np.abs(one - other).max() <= 1e-7 * np.abs(one).max())
+def _missed(act: Activation, rays: Array) -> float:
+    """The largest abs(f(z) - ray · z), as far as float64 resolves it."""
+    z = np.geomspace(2.0**-20, _FAR, 2000)
+    both = np.concatenate([-z, z])
+    f = np.asarray(act.f(both), np.float64)
+    ray = both * np.repeat([-rays[0], rays[1]], len(z))
+    off = np.abs(f - ray)
+    largest = float(np.where(off > 4e-16 * np.abs(ray), off, 0.0).max())
+    return largest if math.isfinite(largest) else math.inf
 
 
 def _regions(act: Activation, half: Array) -> Regions:

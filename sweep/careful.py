@@ -1,0 +1,186 @@
+"""One network after another in long double: what float64 cannot hold, without any of the kernel's laws.
+
+Every array is the thing itself, no exponents apart; products too large for long double's slow loop
+go through float64 by powers of two for every row and column. Where long double is a float64, what
+lies beyond that is inf or 0.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep import draws, layer
+from sweep.activations import FLAT_SLOPE, extended, histogram_range
+from sweep.activations.extended import WIDE
+from sweep.chain import Chain, ChainStatistics, blank
+from sweep.initializers import Scheme
+from sweep.layer import Signal
+from sweep.stack import Observer
+from sweep.statistics import (
+    CORRELATED_NEURONS,
+    COSINE_SAMPLES,
+    agree,
+    correlation_of,
+    in_float64,
+    moments_of,
+    sample_cosine,
+)
+
+Array = NDArray[Any]
+Show = Callable[[str, int, int, Array], None]
+
+_MOST_PRODUCTS = 10_000_000  # of long doubles, at about a nanosecond each
+
+
+def measured(
+    chains: Sequence[Chain],
+    widths: Sequence[int],
+    seeds: Sequence[int],
+    batch: int,
+    dtype: np.dtype[Any],
+    histogram: bool,
+    observe: Observer | None,
+) -> list[ChainStatistics]:
+    """As `sweep.kernel.propagate`; dtype: the networks'."""
+    found = [blank(chain, len(seeds), histogram) for chain in chains]
+    for index, (chain, statistics) in enumerate(zip(chains, found, strict=True)):
+        for place, seed in enumerate(seeds):
+            show = None if place or observe is None else partial(_shown, observe, index)
+            _Network(chain, widths, seed, batch, dtype, show).cross(statistics, place)
+    return found
+
+
+def _shown(observe: Observer, index: int, kind: str, depth: int, layer: int, values: Array) -> None:
+    observe(kind, index, depth, layer, values.astype(np.float64))
+
+
+class _Network:
+    """One chain of one seed. show: (kind, depth, layer, values), or None."""
+
+    def __init__(
+        self,
+        chain: Chain,
+        widths: Sequence[int],
+        seed: int,
+        batch: int,
+        dtype: np.dtype[Any],
+        show: Show | None,
+    ) -> None:
+        self.chain, self.widths, self.seed, self.batch, self.dtype = chain, widths, seed, batch, dtype
+        self.show = show
+        self.signals = [draws.inputs(seed, batch, widths[0]).astype(WIDE)]
+        self.weights: list[Array] = []
+        self.slopes: list[Array] = []
+
+    def cross(self, statistics: ChainStatistics, place: int) -> None:
+        """Forward and back, into the row `place` of the statistics."""
+        self._record(statistics, place, 0, {})
+        for number in range(1, self.chain.depth + 1):
+            z = self._z(number)
+            h, slope = extended.applied(self.chain.act, z)
+            if not np.isfinite(h).all():  # nor is any deeper layer, and no gradient is defined here
+                for name, values in statistics.forward.items():
+                    values[place, number:] = math.inf if name in {"std", "rms"} else math.nan
+                break
+            self.signals.append(h)
+            self.slopes.append(slope)
+            self._record(statistics, place, number, {"pre_rms": _moments(z)[2], **_flat(slope)})
+            if self.show:
+                self.show("h", self.chain.depth, number, h)
+        for depth in self.chain.backward:
+            self._send_back(statistics.backward[depth], place, depth)
+
+    def _z(self, number: int) -> Array:
+        """h W + b of a layer: (batch, fan_out)."""
+        scheme, below = self.chain.scheme, self.signals[-1]
+        fans = self.widths[number - 1], self.widths[number]
+        bias = np.zeros(fans[1], WIDE)
+        if self.chain.bias_std:
+            bias += WIDE(self.chain.bias_std) * draws.biases(self.seed, scheme.base, number, *fans)
+        weights = np.full(fans, scheme.weight_mean(*fans), WIDE)
+        if scheme.base is not None:
+            unit = draws.weights(self.seed, scheme.base, number, *fans).astype(WIDE)
+            std = scheme.weight_std(*fans)
+            if type(scheme).fit is not Scheme.fit:
+                through = _product(below, unit)
+                std = scheme.fit(std, lambda std: float((WIDE(std) * through + bias).var()))
+            weights += WIDE(std) * unit
+        self.weights.append(weights)
+        z: Array = _product(below, weights) + bias
+        return z
+
+    def _record(self, statistics: ChainStatistics, place: int, number: int, more: dict[str, float]) -> None:
+        """What is measured of the signal of a layer; more: what is of its z."""
+        h = self.signals[number]
+        mean, std, rms = _moments(h)
+        samples = in_float64(h[:COSINE_SAMPLES], axis=1)
+        found = {
+            "mean": mean, "std": std, "rms": rms, **more,
+            "sample_cosine": float(sample_cosine(samples[None])[0][0]),
+            "neuron_corr": _neuron_corr(h[:, :CORRELATED_NEURONS], self.dtype),
+        }  # fmt: skip
+        for name, value in found.items():
+            statistics.forward[name][place, number] = value
+        if statistics.histogram is not None:
+            near_one, exponent = _near_one(h)
+            signal = Signal(near_one[None], np.array([exponent]), np.ones(1))
+            counts = layer.histogram(signal, histogram_range(self.chain.act))
+            statistics.histogram[place, number] = counts[0]
+
+    def _send_back(self, columns: dict[str, Array], place: int, depth: int) -> None:
+        """The gradients from `depth` down, NaN from where a slope is not known."""
+        delta = draws.upstream_gradient(self.seed, self.batch, self.widths[depth]).astype(WIDE)
+        _, columns["delta_std"][place, depth], columns["delta_rms"][place, depth] = _moments(delta)
+        if depth > len(self.slopes):
+            return
+        for number in range(depth, 0, -1):
+            delta = delta * self.slopes[number - 1]
+            gradient = _product(self.signals[number - 1].T, delta)
+            delta = _product(delta, self.weights[number - 1].T)
+            for name, row, values in (("grad", number, gradient), ("delta", number - 1, delta)):
+                _, columns[f"{name}_std"][place, row], columns[f"{name}_rms"][place, row] = _moments(values)
+            if self.show:
+                self.show("dW", depth, number, gradient)
+
+
+def _product(a: Array, b: Array) -> Array:
+    """a b in long double: (n, k) (k, m) -> (n, m)."""
+    if a.size * b.shape[1] <= _MOST_PRODUCTS:
+        return a @ b
+    rows, columns = (np.frexp(np.abs(m).max(axis=axis, keepdims=True))[1] for m, axis in ((a, 1), (b, 0)))
+    narrow = np.ldexp(a, -rows).astype(np.float64) @ np.ldexp(b, -columns).astype(np.float64)
+    product: Array = np.ldexp(narrow.astype(WIDE), rows + columns)
+    return product
+
+
+def _moments(values: Array) -> tuple[float, float, float]:
+    """Mean, std and rms, as float64 holds them; NaN where an entry is not finite."""
+    near_one, exponent = _near_one(values)
+    std, rms = moments_of(near_one[None])
+    found = np.ldexp(np.array([near_one.mean(), std[0], rms[0]], WIDE), exponent)
+    return float(found[0]), float(found[1]), float(found[2])
+
+
+def _near_one(values: Array) -> tuple[Array, int]:
+    """The values in float64, divided by 2^exponent so that the largest is near 1; and the exponent."""
+    largest = np.abs(values).max()
+    exponent = int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
+    return np.ldexp(values, -exponent).astype(np.float64), exponent
+
+
+def _flat(slope: Array) -> dict[str, float]:
+    if np.isnan(slope).any():
+        return {"flat": math.nan, "dead": math.nan}
+    flat = np.abs(slope) < FLAT_SLOPE
+    return {"flat": float(flat.mean()), "dead": float(flat.all(axis=0).mean())}
+
+
+def _neuron_corr(neurons: Array, dtype: np.dtype[Any]) -> float:
+    """`sweep.statistics.neuron_corr` of the first neurons: (batch, neurons) long double."""
+    if neurons.shape[1] > 1 and agree(_near_one(neurons)[0]):
+        return 1.0
+    return correlation_of(neurons, dtype)

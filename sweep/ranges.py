@@ -1,0 +1,130 @@
+"""The range of numbers: how large an array may be, and which networks it can no longer hold.
+
+A signal is mantissa · 2^exponent, one exponent for a network. One invariant bounds whatever is
+formed of mantissas. Their rms lies within 2^±comfort, so that by Cauchy and Schwarz the squares of
+a product of two of them, summed over everything, stay below
+
+    2^(4 comfort) · batch² · fan_in · fan_out  <  the dtype's largest number,
+
+and the squares of what is worth counting above its smallest normal one. A pre-activation, which is
+only squared, may lie within 2^±edge. Beyond, where act(c z) = c act(z), z is taken to that edge and
+the exponent carries the rest.
+
+Rows are what a network keeps apart: no layer mixes two samples, and one that is lost among larger
+ones may be all that is left further on. So a row smaller than `smallest` is not vouched for, nor is
+a layer; a column is measured again by itself, for no later layer sees it alone. What is not vouched
+for is computed again with more range: in float64, then in long double.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.activations import Activation, limits
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Range:
+    """What an array of one dtype may hold.
+
+    comfort, edge: of abs(log2 rms). smallest: an rms whose squares are normal numbers, and whose
+    entries are accurate, still. rounding: half the distance from 1 to the next number.
+    """
+
+    comfort: int
+    edge: int
+    smallest: float
+    rounding: float
+
+
+# float32: 4 · 12 < 127 - 79, and batch² · fan_in · fan_out < 2^79; edge: 2 · 40 + 16 for a chunk's sum,
+# and 30 for its largest entry. float64 alike.
+RANGES = {
+    np.dtype(np.float32): Range(12, 40, 2.0**-50, 2.0**-24),
+    np.dtype(np.float64): Range(120, 400, 2.0**-460, 2.0**-53),
+}
+
+
+def units(size: Array, act: Activation, numbers: Range) -> tuple[Array, Array]:
+    """In units of which power of two z is computed, and whether the dtype then holds act(z).
+
+    size: log2 of the rms that z may have, (networks,); -inf where it is 0. Both (networks,).
+    """
+    exponent = np.zeros(len(size), np.int64)
+    large, small = size > numbers.edge, (size < -numbers.edge) & (size > -np.inf)
+    held = ~(large | small)
+    if held.all():
+        return exponent, held
+    near, far = limits(act)
+    rounded = np.round(np.where(held, 0.0, size)).astype(np.int64)
+    if near:
+        exponent[small], held = rounded[small] + numbers.edge, held | small
+    if far < np.inf:
+        exponent[large], held = rounded[large] - numbers.edge, held | large
+    return exponent, held
+
+
+def astray(h: Array, exponent: Array, act: Activation, numbers: Range) -> Array:
+    """Where the law that took a large z to the edge does not hold to rounding for what came out.
+
+    The law is off by a constant at most, as where elu is -1: every sample must be far above it, or be
+    0. h: (networks, batch, width). Returns (networks,) bool.
+    """
+    found = exponent > 0
+    error = limits(act)[1] if found.any() else 0.0
+    if error:
+        for i in np.flatnonzero(found):
+            rms = np.sqrt(np.vecdot(h[i], h[i]) / h.shape[2])
+            found[i] = ((rms < error / numbers.rounding) & (rms > 0)).any() or not rms.any()
+    else:
+        found[:] = False
+    return found
+
+
+def lost(sample_rms: Array, act: Activation, numbers: Range) -> Array:
+    """Whether a sample is smaller than what is vouched for; sample_rms: (networks, samples)."""
+    small = sample_rms < numbers.smallest
+    if act.piecewise_linear:
+        small &= sample_rms > 0
+    return np.asarray(small.any(axis=1))
+
+
+def faded(arrived: Array, passed: Array, act: Activation, dtype: np.dtype[Any]) -> Array:
+    """Whether act' let so little of a sample's gradient through that what is left is not vouched for.
+
+    arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, networks, batch).
+    Returns (gradients, networks) bool.
+    """
+    least = passed < RANGES[dtype].smallest ** 2
+    if act.piecewise_linear:
+        least &= passed > 0
+    elif dtype == np.float32 and act.rough_slope:
+        least |= passed < act.rough_slope**2 * arrived
+    least &= arrived > 0
+    return np.asarray(least.any(axis=2) | ~np.isfinite(passed).all(axis=2))
+
+
+def dropped(before: Array, after: Array, weights: Array, dtype: np.dtype[Any]) -> Array:
+    """Whether a gradient left the dtype's range on its way through the weights.
+
+    before, after: rms, (gradients, networks). weights: which networks have any that are not 0.
+    """
+    smallest = RANGES[dtype].smallest
+    return ((after < smallest) & (before > 0) & weights) | ~(after < 1 / smallest)
+
+
+def recentre(mantissa: Array, exponent: Array, rms: Array) -> tuple[Array, Array]:
+    """Exponents and rms once mantissas beyond comfort are changed, in place, to an rms of 1 or less."""
+    with np.errstate(divide="ignore"):
+        uncomfortable = np.abs(np.log2(rms)) > RANGES[mantissa.dtype].comfort
+    uncomfortable &= np.isfinite(rms) & (rms > 0)
+    if not uncomfortable.any():
+        return exponent, rms
+    shift = np.where(uncomfortable, np.frexp(rms)[1], 0)
+    for index in zip(*np.nonzero(uncomfortable), strict=True):
+        mantissa[index] *= mantissa.dtype.type(2.0 ** -float(shift[index]))
+    return exponent + shift, np.ldexp(rms, -shift)

@@ -1,0 +1,271 @@
+"""A stack of chains, pushed through their layers and back by arrays of one dtype.
+
+Chains that draw their weights from one distribution meet the same Z_l, which is drawn once. A
+deep chain contains every shallower one, so each runs once, to its greatest depth; gradients are
+sent back from every depth that was asked for. Chains that an exact law makes one run as one.
+Several seeds cross a layer together.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep import draws, laws, layer, ranges
+from sweep.activations import histogram_range
+from sweep.chain import Chain, Run, blank, runs_of
+from sweep.layer import Affine
+from sweep.statistics import moments_of
+
+Array = NDArray[Any]
+# observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
+Observer = Callable[[str, int, int, int, Array], None]
+
+
+class Stack:
+    """The chains of one call; `run` measures them, and marks in its runs what it cannot vouch for.
+
+    dtype: of the arrays. as_dtype: the network's, which may have less range.
+    """
+
+    def __init__(
+        self,
+        chains: Sequence[Chain],
+        widths: Sequence[int],
+        seeds: Sequence[int],
+        batch: int,
+        dtype: np.dtype[Any],
+        as_dtype: np.dtype[Any],
+        histogram: bool,
+        observe: Observer | None,
+    ) -> None:
+        self.widths, self.seeds, self.batch = widths, seeds, batch
+        self.dtype, self.as_dtype = dtype, as_dtype
+        self.observe = observe
+        self.base = chains[0].scheme.base
+        self.statistics = [blank(chain, len(seeds), histogram) for chain in chains]
+        x = np.stack([draws.inputs(seed, batch, widths[0]) for seed in seeds]).astype(dtype, copy=False)
+        signal, measured = layer.measure_inputs(x, as_dtype)
+        self.runs: list[Run] = runs_of(chains, self.statistics, widths, signal)
+        for run in self.runs:
+            run.record(0, measured)
+            self._show(run, 0)
+        self._units: dict[int, Array | None] = {}  # layer -> Z: (seeds, fan_in, fan_out)
+        self._first: Array | None = None  # x Z_1, the same for all runs
+        self._upstreams: dict[int, Array] = {}  # width -> G
+        self._buffer = np.empty(0, dtype)
+        self._forgotten: Array | None = None  # memory to be written again, by whichever run is next
+
+    def run(self) -> None:
+        """All chains forward and back."""
+        if any(run.backward for run in self.runs):  # one run's layers are kept at a time, and every Z
+            for run in self.runs:
+                for number in range(1, run.depth + 1):
+                    if not run.doubts.everywhere:
+                        self._forward(run, number)
+                if run.backward and run.tape:
+                    self._backward(run)
+            return
+        for number in range(1, max(run.depth for run in self.runs) + 1):  # one Z, every run's layer
+            for run in self.runs:
+                if number <= run.depth and not run.doubts.everywhere:
+                    self._forward(run, number)
+            self._units.pop(number, None)
+            self._first = None
+
+    def _forward(self, run: Run, number: int) -> None:
+        fan_in, fan_out = self.widths[number - 1], self.widths[number]
+        below, unit = run.signal, self._unit(number)
+        if number == 1 and len(self.runs) > 1 and self._first is None and unit is not None:
+            self._first = np.matmul(below.mantissa, unit)
+        first = self._first if number == 1 else None
+
+        product = _Product(below.mantissa, unit, first, fan_out, self._scratch)
+        affine = Affine.of(run.scheme, fan_in, fan_out, len(self.seeds), self._bias(run, number))
+        affine = affine.fitted(run.scheme, below, product)
+        h = self._spare((len(self.seeds), self.batch, fan_out))
+        slope = np.empty_like(h) if run.backward and number <= run.backward[0] else None
+        run.signal, measured, doubt = layer.forward(affine, run.act, below, product, h, slope, self.as_dtype)
+        run.doubts.of_layer(number, doubt)
+        run.record(number, measured)
+        if slope is None and number > 1:  # nobody looks at the layer below again
+            self._forgotten = below.mantissa
+        if slope is not None:
+            run.affines.append(affine)
+            run.exponents.append(run.signal.exponent)
+            run.tape.append((below.mantissa, slope))
+        self._show(run, number)
+
+    def _backward(self, run: Run) -> None:
+        """Send the gradients of every depth back through the layers of `run`, which are forgotten."""
+        top = len(run.tape)  # less than the greatest depth where no network is vouched for above
+        starts = [depth for depth in run.backward if depth <= top]
+        if not starts:
+            return
+        top = starts[0]
+        del run.tape[top:], run.affines[top:], run.exponents[top + 1 :]
+        delta = np.empty((0, len(self.seeds), self.batch, self.widths[top]), self.dtype)
+        exponents = np.empty((0, len(self.seeds)), np.int64)  # dL/dh = delta · 2^exponent
+        for number in range(top, 0, -1):
+            affine = run.affines.pop()
+            below, slope = run.tape.pop()
+            run.exponents.pop()
+            if number in starts:
+                delta, exponents = self._started(run, number, delta, exponents)
+            now = starts[: len(delta)]
+            fan_in, fan_out = self.widths[number - 1], self.widths[number]
+            arrived = np.vecdot(delta, delta)  # (gradients, seeds, batch)
+            delta *= slope  # dL/dz
+            passed = np.vecdot(delta, delta)
+            doubt = ranges.faded(arrived / fan_out, passed / fan_out, run.act, self.dtype)
+            total = np.sqrt(passed.mean(axis=2, dtype=np.float64) / fan_out)
+            exponents, _ = ranges.recentre(delta, exponents, total)
+            weight_gradient = _weight_gradient(below, delta)
+            exponent = run.exponents[-1] + exponents
+            std, rms = moments_of(weight_gradient.reshape(-1, fan_in, fan_out))
+            run.record_gradients("grad", number, now, _by_seed(std, delta), _by_seed(rms, delta), exponent)
+            self._show_gradients(run, number, now, weight_gradient, exponent)
+
+            row_sums = delta.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
+            delta = self._crossed(delta, number)
+            exponents = exponents + layer.backward(affine, delta, row_sums)
+            flat_std, flat_rms = moments_of(delta.reshape(-1, self.batch, fan_in))
+            std, rms = _by_seed(flat_std, delta), _by_seed(flat_rms, delta)
+            run.record_gradients("delta", number - 1, now, std, rms, exponents)
+            doubt |= ranges.dropped(total, rms, (affine.std > 0) | bool(affine.mean), self.dtype)
+            run.doubts.of_gradients(now, doubt)
+            exponents, _ = ranges.recentre(delta, exponents, rms)
+
+    def _started(self, run: Run, number: int, delta: Array, exponents: Array) -> tuple[Array, Array]:
+        """The gradients with G added to them: the one that starts at this layer."""
+        upstream = self._upstream(self.widths[number])
+        grown = np.concatenate([delta, upstream[None]])
+        exponents = np.concatenate([exponents, np.zeros((1, len(self.seeds)), np.int64)])
+        std, rms = moments_of(upstream)
+        for member in run.members:
+            if number in member.chain.backward:
+                columns = member.statistics.backward[number]
+                columns["delta_std"][:, number], columns["delta_rms"][:, number] = std, rms
+        return grown, exponents
+
+    def _upstream(self, width: int) -> Array:
+        """G: (seeds, batch, width), the same for every chain and depth."""
+        if width not in self._upstreams:
+            drawn = [draws.upstream_gradient(seed, self.batch, width) for seed in self.seeds]
+            self._upstreams[width] = np.stack(drawn).astype(self.dtype, copy=False)
+        return self._upstreams[width]
+
+    def _crossed(self, delta: Array, number: int) -> Array:
+        """dL/dz Z^T: (gradients, seeds, batch, fan_in)."""
+        unit, fan_in = self._unit(number), self.widths[number - 1]
+        if unit is None:
+            return np.zeros((*delta.shape[:3], fan_in), self.dtype)
+        gradients, seeds, batch, fan_out = delta.shape
+        if seeds == 1:
+            tall: Array = delta.reshape(gradients * batch, fan_out) @ unit[0].T
+            return tall.reshape(gradients, 1, batch, fan_in)
+        crossed: Array = np.matmul(delta, unit.transpose(0, 2, 1))
+        return crossed
+
+    def _spare(self, shape: tuple[int, ...]) -> Array:
+        """An array to write the next h to."""
+        spare, self._forgotten = self._forgotten, None
+        return spare if spare is not None and spare.shape == shape else np.empty(shape, self.dtype)
+
+    def _scratch(self, shape: tuple[int, ...]) -> Array:
+        """An array to be forgotten before the next is asked for: new memory would cost page faults."""
+        size = math.prod(shape)
+        if size > self._buffer.size:
+            self._buffer = np.empty(size, self.dtype)
+        return self._buffer[:size].reshape(shape)
+
+    def _unit(self, number: int) -> Array | None:
+        if number not in self._units:
+            unit = None
+            if self.base is not None:
+                fans = self.widths[number - 1], self.widths[number]
+                drawn = [draws.weights(seed, self.base, number, *fans) for seed in self.seeds]
+                unit = drawn[0][None] if len(drawn) == 1 else np.stack(drawn)
+                unit = unit.astype(self.dtype, copy=False)
+            self._units[number] = unit
+        return self._units[number]
+
+    def _bias(self, run: Run, number: int) -> Array | None:
+        if not run.bias_std:
+            return None
+        fans = self.widths[number - 1], self.widths[number]
+        drawn = [draws.biases(seed, self.base, number, *fans) for seed in self.seeds]
+        return run.bias_std * np.stack(drawn).astype(np.float64)
+
+    def _show(self, run: Run, number: int) -> None:
+        for member in run.members:
+            if number > member.chain.depth:
+                continue
+            log2 = float(member.log2[:number].sum())
+            if member.statistics.histogram is not None:
+                finite, bounds = run.signal.finite, histogram_range(member.chain.act)
+                counts = layer.histogram(run.signal, bounds, log2)
+                member.statistics.histogram[finite, number] = counts[finite]
+            if self.observe and run.signal.finite[0]:
+                h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
+                self.observe("h", member.index, member.chain.depth, number, h)
+
+    def _show_gradients(
+        self, run: Run, number: int, starts: list[int], weight_gradient: Array, exponents: Array
+    ) -> None:
+        if self.observe is None:
+            return
+        for member in run.members:
+            for i, depth in enumerate(starts):
+                if depth in member.chain.backward:
+                    log2 = member.log2[: number - 1].sum() + member.log2[number:depth].sum()
+                    values = laws.scaled(weight_gradient[i, 0], float(exponents[i, 0]) + log2)
+                    self.observe("dW", member.index, depth, number, values)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """h (scale Z) of one layer: `sweep.layer.Product`.
+
+    unit: Z, (networks, fan_in, fan_out); None where all of W is in its mean. first: h Z where it is known.
+    """
+
+    h: Array
+    unit: Array | None
+    first: Array | None
+    fan_out: int
+    scratch: Callable[[tuple[int, ...]], Array]
+
+    def __call__(self, networks: slice, rows: slice, scale: Array) -> Array:
+        factor, own = self.h[networks, rows], scale[networks, None, None]
+        out = self.scratch((*factor.shape[:2], self.fan_out))
+        if self.unit is None:
+            out[...] = 0
+        elif self.first is not None:
+            np.multiply(self.first[networks, rows], own, out=out)
+        elif factor.shape[1] > factor.shape[2]:  # fewer weights than products to be scaled
+            np.matmul(factor, np.multiply(self.unit[networks], own), out=out)
+        else:
+            np.matmul(factor, self.unit[networks], out=out)
+            out *= own
+        return out
+
+    def columns(self, network: int, chosen: Array, scale: Array) -> Array:
+        if self.unit is None:
+            return np.zeros((self.h.shape[1], int(chosen.sum())), self.h.dtype)
+        columns = self.unit[network][:, : len(chosen)][:, chosen]
+        product: Array = self.h[network] @ (columns * scale[network])
+        return product
+
+
+def _weight_gradient(below: Array, delta: Array) -> Array:
+    """dL/dW = h^T dL/dz: (gradients, seeds, fan_in, fan_out)."""
+    gradient: Array = np.matmul(below.transpose(0, 2, 1), delta)
+    return gradient
+
+
+def _by_seed(values: Array, delta: Array) -> Array:
+    return values.reshape(delta.shape[:2])
