@@ -160,7 +160,7 @@ def forward(
     measured = {
         "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
         "sample_cosine": cosine,
-        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again),
+        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, act.piecewise_linear),
     }  # fmt: skip
     nothing = (size == -np.inf) | (act.piecewise_linear & (after.rms == 0))
     doubt = ~held | ~np.isfinite(after.rms) | ranges.astray(h, exponent, act, numbers)
@@ -192,10 +192,6 @@ def _again(
 ) -> Array | None:
     """The first neurons of a network, those that h (batch, width) holds too coarsely from their z again."""
     values = h[:, : len(coarse)]
-    if act.piecewise_linear:  # no tails: what is 0 is 0
-        coarse = coarse & (values != 0).any(axis=0)
-    if not coarse.any():
-        return None
     z = product.columns(network, coarse, scale)
     if offset is not None:
         z = z + (offset if offset.shape[1] == 1 else offset[:, : len(coarse)][:, coarse])

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.activations import Activation, limits
+from sweep.activations.core import NARROW
 
 Array = NDArray[Any]
 
@@ -31,21 +32,22 @@ Array = NDArray[Any]
 class Range:
     """What an array of one dtype may hold.
 
-    comfort, edge: of abs(log2 rms). smallest: an rms whose squares are normal numbers, and whose
-    entries are accurate, still. rounding: half the distance from 1 to the next number.
+    comfort, edge: of abs(log2 rms). smallest: an rms whose squares are normal numbers still, and
+    smallest_sample one whose entries are. rounding: half the distance from 1 to the next number.
     """
 
     comfort: int
     edge: int
     smallest: float
+    smallest_sample: float
     rounding: float
 
 
 # float32: 4 · 12 < 127 - 79, and batch² · fan_in · fan_out < 2^79; edge: 2 · 40 + 16 for a chunk's sum,
 # and 30 for its largest entry. float64 alike.
 RANGES = {
-    np.dtype(np.float32): Range(12, 40, 2.0**-50, 2.0**-24),
-    np.dtype(np.float64): Range(120, 400, 2.0**-460, 2.0**-53),
+    np.dtype(np.float32): Range(12, 40, 2.0**-50, 2.0**-95, 2.0**-24),
+    np.dtype(np.float64): Range(120, 400, 2.0**-460, 2.0**-500, 2.0**-53),
 }
 
 
@@ -87,22 +89,22 @@ def astray(h: Array, exponent: Array, act: Activation, numbers: Range) -> Array:
 
 def lost(sample_rms: Array, act: Activation, numbers: Range) -> Array:
     """Whether a sample is smaller than what is vouched for; sample_rms: (networks, samples)."""
-    small = sample_rms < numbers.smallest
+    small = sample_rms < numbers.smallest_sample
     if act.piecewise_linear:
         small &= sample_rms > 0
     return np.asarray(small.any(axis=1))
 
 
-def faded(arrived: Array, passed: Array, act: Activation, dtype: np.dtype[Any]) -> Array:
+def faded(arrived: Array, passed: Array, width: int, act: Activation, dtype: np.dtype[Any]) -> Array:
     """Whether act' let so little of a sample's gradient through that what is left is not vouched for.
 
-    arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, networks, batch).
-    Returns (gradients, networks) bool.
+    arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, networks, batch), in a
+    layer of this width. Returns (gradients, networks) bool.
     """
-    least = passed < RANGES[dtype].smallest ** 2
+    least = passed < RANGES[dtype].smallest_sample ** 2
     if act.piecewise_linear:
         least &= passed > 0
-    elif dtype == np.float32 and act.rough_slope:
+    elif dtype == np.float32 and act.rough_slope and width > NARROW:
         least |= passed < act.rough_slope**2 * arrived
     least &= arrived > 0
     return np.asarray(least.any(axis=2) | ~np.isfinite(passed).all(axis=2))

@@ -18,7 +18,7 @@ from sweep import draws, laws, layer, ranges
 from sweep.activations import histogram_range
 from sweep.chain import Chain, Run, blank, runs_of
 from sweep.layer import Affine
-from sweep.statistics import moments_of
+from sweep.statistics import moments_of, row_squares
 
 Array = NDArray[Any]
 # observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
@@ -109,19 +109,20 @@ class Stack:
         del run.tape[top:], run.affines[top:], run.exponents[top + 1 :]
         delta = np.empty((0, len(self.seeds), self.batch, self.widths[top]), self.dtype)
         exponents = np.empty((0, len(self.seeds)), np.int64)  # dL/dh = delta · 2^exponent
+        arrived = np.empty((0, len(self.seeds), self.batch))  # mean squares of every sample's delta
         for number in range(top, 0, -1):
             affine = run.affines.pop()
             below, slope = run.tape.pop()
             run.exponents.pop()
             if number in starts:
                 delta, exponents = self._started(run, number, delta, exponents)
+                arrived = np.concatenate([arrived, row_squares(delta[-1:]) / delta.shape[3]])
             now = starts[: len(delta)]
             fan_in, fan_out = self.widths[number - 1], self.widths[number]
-            arrived = np.vecdot(delta, delta)  # (gradients, seeds, batch)
             delta *= slope  # dL/dz
-            passed = np.vecdot(delta, delta)
-            doubt = ranges.faded(arrived / fan_out, passed / fan_out, run.act, self.dtype)
-            total = np.sqrt(passed.mean(axis=2, dtype=np.float64) / fan_out)
+            passed = row_squares(delta) / fan_out
+            doubt = ranges.faded(arrived, passed, fan_out, run.act, self.dtype)
+            total = np.sqrt(passed.mean(axis=2))
             exponents, _ = ranges.recentre(delta, exponents, total)
             weight_gradient = _weight_gradient(below, delta)
             exponent = run.exponents[-1] + exponents
@@ -132,12 +133,19 @@ class Stack:
             row_sums = delta.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
             delta = self._crossed(delta, number)
             exponents = exponents + layer.backward(affine, delta, row_sums)
-            flat_std, flat_rms = moments_of(delta.reshape(-1, self.batch, fan_in))
+            squares = row_squares(delta)
+            flat_std, flat_rms = moments_of(
+                delta.reshape(-1, self.batch, fan_in), squares.reshape(-1, self.batch).sum(axis=1)
+            )
             std, rms = _by_seed(flat_std, delta), _by_seed(flat_rms, delta)
             run.record_gradients("delta", number - 1, now, std, rms, exponents)
             doubt |= ranges.dropped(total, rms, (affine.std > 0) | bool(affine.mean), self.dtype)
             run.doubts.of_gradients(now, doubt)
-            exponents, _ = ranges.recentre(delta, exponents, rms)
+            before = exponents
+            exponents, _ = ranges.recentre(delta, before, rms)
+            arrived = squares / fan_in
+            if exponents is not before:
+                arrived = np.ldexp(arrived, 2 * (before - exponents)[..., None])
 
     def _started(self, run: Run, number: int, delta: Array, exponents: Array) -> tuple[Array, Array]:
         """The gradients with G added to them: the one that starts at this layer."""

@@ -28,6 +28,8 @@ _SAME_COLUMN = 1e-6
 # Below this share of the mean square, the variance is not taken as a difference of two sums.
 _CANCELS = 0.1
 _CHUNK = 1 << 16
+_SHORT = 64  # entries of a row
+_FAINT = 2.0**-100  # sums of float32's squares that may have lost some
 
 
 class Moments:
@@ -40,10 +42,13 @@ class Moments:
         self._entries = rows * columns
         self.column_sums, self._squares = np.zeros((networks, columns)), np.zeros(networks)
 
-    def add(self, networks: slice, chunk: Array) -> None:
-        """Take in some entries of some networks: (networks, rows, columns)."""
+    def add(self, networks: slice, chunk: Array, squares: Array | None = None) -> None:
+        """Take in some entries of some networks: (networks, rows, columns); squares: their sums, if known."""
         self.column_sums[networks] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
-        self.add_squares(networks, chunk)
+        if squares is None:
+            self.add_squares(networks, chunk)
+        else:
+            self._squares[networks] += squares
 
     def add_squares(self, networks: slice, chunk: Array) -> Array:
         """The same where only the rms is wanted; returns the chunk's sums of squares, (networks,)."""
@@ -74,11 +79,26 @@ class Moments:
         return std
 
 
-def moments_of(values: Array) -> tuple[Array, Array]:
-    """Std and rms of each network's entries; values: (networks, rows, columns)."""
+def moments_of(values: Array, squares: Array | None = None) -> tuple[Array, Array]:
+    """Std and rms of each network's entries: (networks, rows, columns); squares: as in `Moments.add`."""
     moments = Moments(*values.shape)
-    moments.add(slice(None), values)
+    moments.add(slice(None), values, squares)
     return moments.std(values), moments.rms
+
+
+def row_squares(values: Array) -> Array:
+    """Sums of squares over the last axis, float64: right of every row, if float64 holds it."""
+    if values.shape[-1] > _SHORT:
+        sums: Array = np.vecdot(values, values)
+    else:  # a call of BLAS for every short row would take five times as long
+        sums = np.matmul(np.square(values), _ones(values.shape[-1], values.dtype))
+    squares = sums.astype(np.float64)
+    if values.dtype == np.float32:
+        faint = squares < _FAINT
+        if faint.any():
+            rows = values[faint].astype(np.float64)
+            squares[faint] = np.vecdot(rows, rows)
+    return squares
 
 
 def sample_cosine(h: Array) -> tuple[Array, Array]:
@@ -111,14 +131,15 @@ def neuron_corr(
     column_sums: Array | None = None,
     gram: Array | None = None,
     again: Again | None = None,
+    exact: bool = False,
 ) -> Array:
     """Mean abs(Pearson correlation) between distinct neurons.
 
     h: (networks, batch, width); the first 64 neurons count. dtype: the network's, h's or less.
     column_sums, gram: those of h, where they are known. again: asked for the neurons of a network that
-    h holds too coarsely. (networks,): 1 where all neurons agree to 1e-6 relative; else pairs with a neuron
-    that does not vary are left out, and NaN where none is left, or where the batch is of two or three,
-    of which the correlation says nothing.
+    h holds too coarsely; exact: not where they are 0 throughout, since that is what they are.
+    (networks,): 1 where all neurons agree to 1e-6 relative; else pairs with a neuron that does not vary
+    are left out, and NaN where none is left, or where the batch is of two or three, which say nothing.
     """
     networks, batch, width = h.shape
     if width < 2:
@@ -139,6 +160,8 @@ def neuron_corr(
             gram[doubtful] = _covariance(neuron_gram(some), rest, batch)
         correlation = _correlation(gram, square, dtype)
         coarse = square < RANGES[h.dtype].smallest ** 2
+        if exact and coarse.any():
+            coarse &= (neurons != 0).any(axis=1)
         for network in np.flatnonzero(coarse.any(axis=1)):
             finer = again(int(network), coarse[network]) if again else None
             if finer is not None:

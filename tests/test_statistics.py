@@ -11,11 +11,11 @@ finite = st.floats(-1e6, 1e6)
 
 
 def sample_cosine(h):
-    return float(statistics.sample_cosine(h[None])[0])
+    return float(statistics.sample_cosine(h[None])[0][0])
 
 
 def neuron_corr(h):
-    return float(statistics.neuron_corr(h[None])[0])
+    return float(statistics.neuron_corr(h[None], h.dtype)[0])
 
 
 def moments_of(chunks):

@@ -95,7 +95,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     ),
     "silu": Activation("silu", smooth.silu, smooth.silu_slope, formula="z / (1 + exp(-z))"),
     "mish": Activation("mish", smooth.mish, smooth.mish_slope, formula="z tanh(log(1 + exp(z)))"),
-    "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, rough_slope=2.0**-7, formula="tanh(z)"),
+    "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, rough_slope=smooth.ROUGH, formula="tanh(z)"),
     "sigmoid": Activation("sigmoid", smooth.sigmoid, smooth.sigmoid_slope, formula="1 / (1 + exp(-z))"),
     "erf": Activation("erf", smooth.erf, smooth.erf_slope, formula="erf(z)"),
     "hardtanh": Activation(
