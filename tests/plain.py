@@ -8,7 +8,7 @@ once an entry (a sum of n terms: √n times at most, n ≤ 64), beside the floor
 entries do not, as differences of a few statistics would, come out small by chance.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -100,10 +100,11 @@ class Spread:
         mean = unit.mean()
         std = np.sqrt(((unit - mean) ** 2).mean())
         within = (self.floor + self.error(values, (1, 2))) * (rms or np.abs(values).max())
+        mean, std = mean * largest, std * largest
         return {
-            "mean": between(mean * largest, mean * largest - within, mean * largest + within, lost=lost),
-            "std": between(std * largest, std * largest - within, std * largest + within),
-            "rms": allowed,
+            "mean": between(mean, mean - within, mean + within, lost=lost),
+            "std": between(std, std - within, std + within, lost=lost and bool(std <= LARGEST)),
+            "rms": replace(allowed, lost=lost and bool(rms <= LARGEST)),
         }
 
     def sample_cosine(self, h, null):
@@ -171,10 +172,7 @@ class Spread:
     def gradients(self, values, kind, lost):
         """std and rms of dL/dh or dL/dW."""
         of = self.moments(values)
-        return {
-            f"{kind}_{name}": Allowed(of[name].exact, of[name].low, of[name].high, lost=lost)
-            for name in ("std", "rms")
-        }
+        return {f"{kind}_{name}": replace(of[name], lost=lost) for name in ("std", "rms")}
 
 
 class Network:
