@@ -24,7 +24,7 @@ from sweep.errors import RequestError
 from tests import exact
 from tests.plain import Network
 
-MOST_ENTRIES = 40_000  # of all h of a stack: what a long double loop does in a second
+MOST_ENTRIES = 20_000  # of all h of a stack: what a long double loop does in half a second
 ASCENDING = {("low", "high"), ("a", "b"), ("minval", "maxval"), ("lower", "upper")}
 STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)
 
@@ -78,7 +78,9 @@ class Disagreement:
     def __str__(self):
         back = "" if self.start is None else f" from {self.start}"
         where = f"chain {self.chain} seed {self.seed} layer {self.layer}{back}"
-        return f"{where}: {self.name} {self.figure:.10g}, not {self.allowed}{' (alone)' if self.alone else ''}"
+        return (
+            f"{where}: {self.name} {self.figure:.10g}, not {self.allowed}{' (alone)' if self.alone else ''}"
+        )
 
 
 def own_weights(rng, fan_in, fan_out):
@@ -156,7 +158,13 @@ def bounds(rng, low, high, width, name):
     else:
         size = scale(rng, width)
         kind = rng.random()
-        ends = (-size, size) if kind < 0.5 else (0.0, size) if kind < 0.7 else sorted(size * rng.uniform(-1, 1, 2))
+        ends = (
+            (-size, size)
+            if kind < 0.5
+            else (0.0, size)
+            if kind < 0.7
+            else sorted(size * rng.uniform(-1, 1, 2))
+        )
     return {low: float(ends[0]), high: float(ends[1])}
 
 
@@ -190,7 +198,13 @@ def init_choice(rng, width, tries=20):
 def spec_of(seed: int, number: int) -> Spec:
     """The stack of that number."""
     rng = np.random.default_rng([seed, number])
-    depth = int(rng.integers(1, 9) if (kind := rng.random()) < 0.65 else rng.integers(9, 31) if kind < 0.9 else rng.integers(31, 101))
+    depth = int(
+        rng.integers(1, 9)
+        if (kind := rng.random()) < 0.65
+        else rng.integers(9, 31)
+        if kind < 0.9
+        else rng.integers(31, 101)
+    )
     widest = float(2 ** rng.uniform(0, 6.01))
     if rng.random() < 0.5:
         widths = [int(widest)] * (depth + 1)
@@ -248,7 +262,9 @@ def disagreements(spec: Spec) -> tuple[int, list[Disagreement]]:
                     figure = float(columns[name][layer])
                     count += 1
                     if not allowed.holds(figure):
-                        found.append(Disagreement(number, seed, start, name, layer, figure, str(allowed), alone))
+                        found.append(
+                            Disagreement(number, seed, start, name, layer, figure, str(allowed), alone)
+                        )
     return count, found
 
 

@@ -8,7 +8,9 @@ once an entry (a sum of n terms: √n times at most, n ≤ 64), beside the floor
 entries do not, as differences of a few statistics would, come out small by chance.
 """
 
+import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -21,12 +23,13 @@ COPIES = 3
 GAIN = 16
 # The contract's: relative, `mean` and std in units of the rms, correlations absolute.
 FLOOR = {"float32": 1e-5, "float64": 1e-12}
-ROUNDING = {"float32": LONG(2) ** -24, "float64": LONG(2) ** -53}
 SPREAD_FLOOR = {"float32": 1e-5, "float64": 1e-12}  # of neuron_corr
 TIPS = 1.5  # within this factor of a threshold, rounding may decide
 SAME = 1e-6
-NUMERICAL = 1e-6  # relative error that a numerical slope may have
+# By what copies are moved; a numerical slope may be wrong by 1e-6 in all.
+MOVES = {"float32": LONG(2) ** -24, "float64": LONG(2) ** -53, "numerical": LONG(1e-6) / GAIN}
 SMALLEST, LARGEST = LONG(2.3e-308), LONG(np.finfo(np.float64).max)
+TINY, HUGE = LONG("1e-4800"), LONG("1e4900")  # of squares, whose smaller terms then do not count
 FEW = 3  # samples of which a correlation says nothing
 FIRST = 64  # samples of a cosine, neurons of a correlation
 
@@ -59,6 +62,9 @@ def between(exact, low, high, **more):
 
 def norm(values, axis):
     """Euclidean norm with nothing squared that long double could not hold."""
+    squares = (values * values).sum(axis=axis)
+    if squares.size == 0 or (squares.min() > TINY and squares.max() < HUGE):
+        return np.sqrt(squares)
     size = np.abs(values).max(axis=axis, keepdims=True)
     size[size == 0] = 1
     return np.sqrt(((values / size) ** 2).sum(axis=axis)) * size.squeeze(axis)
@@ -67,6 +73,12 @@ def norm(values, axis):
 def ratio(over, under):
     """over / under, 0 where both are 0."""
     return np.divide(over, under, out=np.where(over > 0, LONG(np.inf), LONG(0)), where=under > 0)
+
+
+@lru_cache
+def _moves(name):
+    """Factors 1 ± a rounding, signs at random: any stretch of them will do."""
+    return 1 + MOVES[name] * np.random.default_rng(0).choice([-1, 1], 1 << 17).astype(LONG)
 
 
 @dataclass
@@ -84,22 +96,25 @@ class Spread:
 
     def size(self, values, lost=False):
         """What the rms may be. In chaos it is its logarithm that the copies say something about."""
+        return self._size(values, self.error(values, (1, 2)), lost)[0]
+
+    def _size(self, values, error, lost=False):
         sizes = norm(values, (1, 2)) / np.sqrt(LONG(values[0].size))
-        factor = 1 + self.floor + self.error(values, (1, 2))
         if sizes[0] == 0:
             return between(0, 0, GAIN * sizes.max(), lost=lost), sizes[0]
         with np.errstate(divide="ignore"):
-            factor *= np.exp(3 * np.abs(np.log(sizes[1:] / sizes[0])).max())
+            factor = (1 + self.floor + error) * np.exp(3 * np.abs(np.log(sizes[1:] / sizes[0])).max())
         return between(sizes[0], sizes[0] / factor, sizes[0] * factor, lost=lost), sizes[0]
 
     def moments(self, values, lost=False):
         """mean, std, rms of (copies, rows, columns)."""
-        allowed, rms = self.size(values)
+        error = self.error(values, (1, 2))
+        allowed, rms = self._size(values, error)
         largest = np.abs(values[0]).max() or LONG(1)
         unit = values[0] / largest
         mean = unit.mean()
         std = np.sqrt(((unit - mean) ** 2).mean())
-        within = (self.floor + self.error(values, (1, 2))) * (rms or np.abs(values).max())
+        within = (self.floor + error) * (rms or np.abs(values).max())
         mean, std = mean * largest, std * largest
         return {
             "mean": between(mean, mean - within, mean + within, lost=lost),
@@ -176,22 +191,30 @@ class Spread:
 
 
 class Network:
-    """One network of a stack: `figures` says what each may be, by (depth of the start or None, name, layer)."""
+    """One network of a stack.
+
+    figures: what each may be, by (depth that the gradient starts from or None, name, layer).
+    """
 
     def __init__(self, scheme, act, bias_std, widths, seed, batch, dtype, rng):
         self.scheme, self.act, self.bias_std, self.widths = scheme, act, bias_std, widths
         self.seed, self.batch, self.dtype, self.rng = seed, batch, dtype, rng
-        self.rounding = ROUNDING[dtype]
         floor = FLOOR[dtype] * (np.sqrt(max(widths)) if dtype == "float64" else 1)
         self.spread = Spread(np.full(COPIES, LONG(GAIN)), floor)
         self.figures, self.layers, self.lost_at = {}, [], len(widths)
         self._forward()
 
-    def _rounded(self, values, relative=None):
+    def _rounded(self, values):
         """The copies moved by a rounding, in place."""
-        signs = self.rng.integers(0, 2, values[1:].shape, np.int8) * 2 - 1
-        values[1 : COPIES + 1] *= 1 + (self.rounding if relative is None else relative) * signs[:COPIES]
+        moved = values[1 : COPIES + 1]
+        moved *= self._signs(moved.shape, self.dtype)
         return values
+
+    def _signs(self, shape, scale):
+        pool, size = _moves(scale), math.prod(shape)
+        start = int(self.rng.integers(0, max(1, len(pool) - size)))
+        some = pool[start : start + size] if size <= len(pool) else np.resize(pool, size)
+        return some.reshape(shape)
 
     def _copies(self, values):
         return self._rounded(np.repeat(np.asarray(values, LONG)[None], COPIES + 1, axis=0))
@@ -212,7 +235,7 @@ class Network:
             if self.lost_at > layer and np.abs(h[0]).max() > LARGEST / 2:
                 self.lost_at = layer
             lost = layer >= self.lost_at
-            self.figures[None, "pre_rms", layer] = self.spread.size(z, lost)[0]
+            self.figures[None, "pre_rms", layer] = self.spread.size(z, lost)
             self._record_flat(layer, z[0], apart, lost)
             self._record(layer, h)
 
@@ -221,7 +244,9 @@ class Network:
         mean = self._copies(np.full((1, 1), scheme.weight_mean(*fans)))
         drawn = draws.weights(self.seed, base, layer, *fans) if base else np.zeros(fans)
         unit = self._copies(drawn)
-        bias = self._copies(LONG(self.bias_std) * draws.biases(self.seed, base, layer, *fans).astype(LONG)[None])
+        bias = self._copies(
+            LONG(self.bias_std) * draws.biases(self.seed, base, layer, *fans).astype(LONG)[None]
+        )
         started = scheme.weight_std(*fans)
         stds = [started] * (COPIES + 1)
         for copy in range(COPIES + 1) if type(scheme).fit is not Scheme.fit else ():
@@ -307,8 +332,7 @@ class Network:
         slope = self._rounded(self.act.slope(z))
         if self.act.numerical:  # an error of f moves a difference quotient by its share of f / z
             scale = np.abs(slope) + ratio(np.abs(above), np.abs(z))
-            signs = self.rng.integers(0, 2, slope[1:].shape) * 2 - 1
-            slope[1:] += NUMERICAL / GAIN * signs * scale[1:]
+            slope[1:] += (self._signs(slope[1:].shape, "numerical") - 1) * scale[1:]
         return slope
 
     def _flipped(self, below, z, above, affine, apart):

@@ -19,7 +19,7 @@ SEED, BLOCK = 7, 15
 ONCE_WRONG = [
     Spec((Link("small_normal", {}, "mish", {}, 1e4, 19, (11, 19)),), (1,) * 20, (319396833,), 4, "float32"),
     Spec((Link("jax/ones", {}, "mish", {}, 0.0, 16, (16,)),), (24,) * 17, (1701878885,), 5, "float32"),
-    Spec((Link("keras/ones", {}, "sigmoid", {}, 1e4, 5, (5,)),), (3, 2, 2, 3, 2, 3), (1673559236,), 24, "float32"),
+    Spec((Link("keras/ones", {}, "sigmoid", {}, 1e4, 5, (5,)),), (3, 2, 2, 3, 2, 3), (1673559236,), 9, "float32"),
     Spec(
         (Link("keras/identity", {"gain": 9.684120662270287}, "tanh", {}, 0.1, 35, (35,)),),
         (1,) * 36, (2119001275,), 3, "float32",
@@ -65,9 +65,12 @@ def said(spec):
     return "\n".join([repr(spec), *map(str, wrong[:5]), f"{len(wrong)} in all"]) if wrong else ""
 
 
-@pytest.mark.parametrize("block", range(16))
+@pytest.mark.parametrize("block", range(12))
 def test_random_stacks_agree_with_the_plain_loop(block):
-    wrong = [f"--seed {SEED} --only {n}: {said(spec_of(SEED, n))}" for n in range(block * BLOCK, (block + 1) * BLOCK)]
+    wrong = [
+        f"--seed {SEED} --only {n}: {said(spec_of(SEED, n))}"
+        for n in range(block * BLOCK, (block + 1) * BLOCK)
+    ]
     wrong = [text for text in wrong if not text.endswith(": ")]
     assert not wrong, "\n".join(wrong)
 
@@ -77,7 +80,10 @@ def test_stacks_that_once_disagreed(spec):
     assert not said(spec), said(spec)
 
 
-NAMES = [(name, {}) for name in exact.BUILT_IN] + [("elu", {"alpha": 3.0}), ("leaky_relu", {"negative_slope": -0.5})]
+NAMES = [(name, {}) for name in exact.BUILT_IN] + [
+    ("elu", {"alpha": 3.0}),
+    ("leaky_relu", {"negative_slope": -0.5}),
+]
 
 
 @pytest.mark.parametrize(("name", "parameters"), NAMES)
@@ -96,10 +102,10 @@ def test_exact_slopes_are_differences_of_exact_values_however_far_out(name):
     step = z * LONG(2) ** -21
     difference = (act.f(z + step) - act.f(z - step)) / (2 * step)
     slope = act.slope(z)
-    smooth = np.all([np.abs(z - kink) > np.abs(step) for kink in act.kinks] or [z == z], axis=0)
+    smooth = np.all([np.abs(z - kink) > np.abs(step) for kink in (*act.kinks, np.inf)], axis=0)
     # f is told to 2^-63 of itself (gelu, erf: 2^-52) and the step is 5e-7 of z: 1e-9 of f / z;
-    # the difference's own error is (step²/6) f''', f''' being up to z³ times f' in a Gaussian's tail.
-    error = 1e-8 * np.abs(act.f(z) / z) + (1e-12 + np.abs(z) ** 4 * 1e-13) * np.abs(slope)
+    # the difference's own error is (step²/6) f''', f''' being up to z⁴ times f' in gelu_tanh's tail.
+    error = 1e-8 * np.abs(act.f(z) / z) + (1e-12 + np.abs(z) ** 6 * 1e-14) * np.abs(slope)
     assert (np.abs(difference - slope) <= error)[smooth].all()
 
 
@@ -144,7 +150,9 @@ def test_what_the_plain_loop_allows_is_narrow_and_holds_a_plain_float64_loop(ini
 def test_a_product_of_halves_is_exact():
     """W = 1/2 everywhere and no act: every figure is a fraction."""
     scheme = initializers.get("constant", value=0.5)
-    network = Network(scheme, exact.of("identity", {}), 0.0, (2, 2, 2), 1, 2, "float64", np.random.default_rng(0))
+    network = Network(
+        scheme, exact.of("identity", {}), 0.0, (2, 2, 2), 1, 2, "float64", np.random.default_rng(0)
+    )
     x = network.layers[0][0][0]
     sums = [Fraction(float(row[0])) + Fraction(float(row[1])) for row in x]
     right = float(sum(value * value for value in sums) / 8)  # z = (x_1 + x_2) / 2, over two samples

@@ -100,7 +100,8 @@ def test_a_users_relu_has_the_slopes_of_the_built_in_one():
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(
-    ("high", "width", "seed", "batch"), [(0.904, 2, 2, 17), (5.393, 4, 5, 12), (7.233, 4, 1, 34), (4.275, 3, 10, 19)]
+    ("high", "width", "seed", "batch"),
+    [(0.904, 2, 2, 17), (5.393, 4, 5, 12), (7.233, 4, 1, 34), (4.275, 3, 10, 19)],
 )
 def test_no_correlation_exceeds_1(high, width, seed, batch, dtype):
     measured = layers(one("uniform", "mish", 30, width, seed, batch, dtype, low=-high, high=high))
@@ -118,7 +119,11 @@ def test_entries_in_the_tail_of_elu_are_flat():
 def test_squares_do_not_underflow_where_one_layer_drops_far():
     spec = one("constant", "softplus", 1, 1, 10, 2, value=-260.0)
     measured = layers(spec)
-    for name, layer, right in (("rms", 1, 1.1204e-32), ("delta_rms", 0, 4.982e-31), ("grad_rms", 1, 7.632e-34)):
+    for name, layer, right in (
+        ("rms", 1, 1.1204e-32),
+        ("delta_rms", 0, 4.982e-31),
+        ("grad_rms", 1, 7.632e-34),
+    ):
         assert measured[name][layer] == pytest.approx(right, rel=3e-4), name
     assert_right(spec)
 
@@ -158,7 +163,9 @@ TAILS = {
         "variance_scaling", "mish", 1, (6, 2), 8, 9, bias_std=1e4, scale=19.5, mode="fan_geo_avg"
     ),
     "linear_default × silu": one("torch/linear_default", "silu", 3, (4, 8, 3, 4), 3, 4, "float64", 1e4),
-    "linear_default × silu, float32": one("torch/linear_default", "silu", 3, (6, 7, 6, 4), 6, 4, bias_std=1e4),
+    "linear_default × silu, float32": one(
+        "torch/linear_default", "silu", 3, (6, 7, 6, 4), 6, 4, bias_std=1e4
+    ),
 }
 PINNED = {
     "constant × gelu": ("sample_cosine", 15, 1 / 15),
@@ -201,4 +208,3 @@ def test_slopes_and_values_do_not_underflow_within_a_layer(name):
     # The slope exp(z) of a far z, rounded, is off by z roundings.
     assert layers(spec)[statistic][layer] == pytest.approx(right, rel=2e-3)
     assert_right(spec)
-
