@@ -143,11 +143,11 @@ def leaky_slope(z, negative_slope=0.01):
     return np.where(z > 0, LONG(1), LONG(negative_slope))
 
 
-def elu(z, alpha=1.0, scale=LONG(1)):
+def elu(z, alpha=1.0, scale=1.0):
     return scale * np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0)))
 
 
-def elu_slope(z, alpha=1.0, scale=LONG(1)):
+def elu_slope(z, alpha=1.0, scale=1.0):
     return scale * np.where(z > 0, LONG(1), alpha * np.exp(np.minimum(z, 0)))
 
 
