@@ -21,6 +21,7 @@ from tests.exact import FLAT_SLOPE, LONG
 
 COPIES = 3
 GAIN = 16
+CHAOS = GAIN / 20  # from here on, 5 % of a rounded layer is rounding
 # The contract's: relative, `mean` and std in units of the rms, correlations absolute.
 FLOOR = {"float32": 1e-5, "float64": 1e-12}
 SPREAD_FLOOR = {"float32": 1e-5, "float64": 1e-12}  # of neuron_corr
@@ -94,27 +95,31 @@ class Spread:
         gains = self.gains.reshape(-1, *[1] * (apart.ndim - 1))
         return (gains * ratio(apart, norm(values[:1], axis))).max(axis=0)
 
-    def size(self, values, lost=False):
-        """What the rms may be. In chaos it is its logarithm that the copies say something about."""
-        return self._size(values, self.error(values, (1, 2)), lost)[0]
+    def size(self, values, error, lost=False):
+        """What the rms may be, and what it is.
 
-    def _size(self, values, error, lost=False):
+        In chaos it is its logarithm that the copies say something about: three samples of its
+        spread, whose largest is 30 times too small once in 30,000.
+        """
         sizes = norm(values, (1, 2)) / np.sqrt(LONG(values[0].size))
         if sizes[0] == 0:
             return between(0, 0, GAIN * sizes.max(), lost=lost), sizes[0]
         with np.errstate(divide="ignore"):
-            factor = (1 + self.floor + error) * np.exp(3 * np.abs(np.log(sizes[1:] / sizes[0])).max())
+            apart = np.abs(np.log(sizes[1:] / sizes[0])).max()
+        factor = (1 + self.floor + error) * np.exp((30 if error > CHAOS else 3) * apart)
         return between(sizes[0], sizes[0] / factor, sizes[0] * factor, lost=lost), sizes[0]
 
     def moments(self, values, lost=False):
         """mean, std, rms of (copies, rows, columns)."""
         error = self.error(values, (1, 2))
-        allowed, rms = self._size(values, error)
+        allowed, rms = self.size(values, error)
         largest = np.abs(values[0]).max() or LONG(1)
         unit = values[0] / largest
         mean = unit.mean()
         std = np.sqrt(((unit - mean) ** 2).mean())
         within = (self.floor + error) * (rms or np.abs(values).max())
+        if error > CHAOS:
+            within = max(within, LONG(allowed.high))
         mean, std = mean * largest, std * largest
         return {
             "mean": between(mean, mean - within, mean + within, lost=lost),
@@ -228,6 +233,9 @@ class Network:
             z = self._rounded(self._sum(h @ unit, std, h.sum(axis=2, keepdims=True), mean, bias))
             above = self._rounded(self.act.f(z))
             apart = GAIN * np.abs(z[1:] - z[:1]).max(axis=0)
+            error = self.spread.error(z, (1, 2))
+            if error > CHAOS:
+                apart = np.maximum(apart, 100 * np.abs(z[0]).max())
             if self.act.numerical:
                 apart += 1e-5 * np.abs(z[0])
             self.layers.append((h, z, above, affine, apart))
@@ -235,7 +243,7 @@ class Network:
             if self.lost_at > layer and np.abs(h[0]).max() > LARGEST / 2:
                 self.lost_at = layer
             lost = layer >= self.lost_at
-            self.figures[None, "pre_rms", layer] = self.spread.size(z, lost)
+            self.figures[None, "pre_rms", layer] = self.spread.size(z, error, lost)[0]
             self._record_flat(layer, z[0], apart, lost)
             self._record(layer, h)
 
