@@ -8,9 +8,10 @@ import pytest
 
 from sweep import activations, initializers
 from tests import exact, reference
+from tests.bounds import NULL
 from tests.differential import Link, Spec, disagreements, spec_of
 from tests.exact import LONG
-from tests.plain import NULL, Network
+from tests.plain import Network
 
 pytestmark = pytest.mark.skipif(not exact.WIDE, reason="a long double is only a double on this machine")
 
