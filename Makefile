@@ -19,6 +19,7 @@ check: .venv/dev
 torture: .venv/dev
 	$(BIN)/python -m tests.torture
 	$(BIN)/python -m tests.fuzz
+	$(BIN)/python -m tests.differential --jobs 2
 
 bench: .venv/run
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'

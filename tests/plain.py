@@ -1,0 +1,195 @@
+"""The plain loop in long double, on the kernel's draws: what every figure may be, chaos allowed for.
+
+Beside the network run copies of it in which every input, weight, bias, z, h, slope and gradient is
+moved by one rounding of the dtype under test. How far they come apart says how far a kernel may;
+tests/bounds.py.
+"""
+
+import math
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+
+from sweep import draws
+from sweep.initializers import Scheme
+from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allowed, Spread, ratio
+from tests.exact import FLAT_SLOPE, LONG
+
+COPIES = 3
+# By what copies are moved; a numerical slope may be wrong by 1e-6 in all.
+MOVES = {"float32": LONG(2) ** -24, "float64": LONG(2) ** -53, "numerical": LONG(1e-6) / GAIN}
+
+
+@lru_cache
+def _moves(name):
+    """Factors 1 ± a rounding, signs at random: any stretch of them will do."""
+    return 1 + MOVES[name] * np.random.default_rng(0).choice([-1, 1], 1 << 17).astype(LONG)
+
+
+class Network:
+    """One network of a stack.
+
+    figures: what each may be, by (depth that the gradient starts from or None, name, layer).
+    """
+
+    def __init__(self, scheme, act, bias_std, widths, seed, batch, dtype, rng):
+        self.scheme, self.act, self.bias_std, self.widths = scheme, act, bias_std, widths
+        self.seed, self.batch, self.dtype, self.rng = seed, batch, dtype, rng
+        floor = FLOOR[dtype] * (np.sqrt(max(widths)) if dtype == "float64" else 1)
+        self.spread = Spread(np.full(COPIES, LONG(GAIN)), floor)
+        self.figures, self.layers = {}, []
+        # The first layer that float64 cannot hold, and the first of which rounding leaves nothing known.
+        self.lost_at = self.adrift_at = len(widths)
+        self._forward()
+
+    def _rounded(self, values):
+        """The copies moved by a rounding, in place."""
+        moved = values[1 : COPIES + 1]
+        moved *= self._signs(moved.shape, self.dtype)
+        return values
+
+    def _signs(self, shape, scale):
+        pool, size = _moves(scale), math.prod(shape)
+        start = int(self.rng.integers(0, max(1, len(pool) - size)))
+        some = pool[start : start + size] if size <= len(pool) else np.resize(pool, size)
+        return some.reshape(shape)
+
+    def _copies(self, values):
+        return self._rounded(np.repeat(np.asarray(values, LONG)[None], COPIES + 1, axis=0))
+
+    def _forward(self):
+        h = self._copies(draws.inputs(self.seed, self.batch, self.widths[0]))
+        self._record(0, h)
+        for layer, fans in enumerate(pairwise(self.widths), start=1):
+            affine = self._affine(layer, fans, h)
+            unit, std, mean, bias = affine
+            z = self._rounded(self._sum(h @ unit, std, h.sum(axis=2, keepdims=True), mean, bias))
+            above = self._rounded(self.act.f(z))
+            apart = GAIN * np.abs(z[1:] - z[:1]).max(axis=0)
+            error = self.spread.error(z, (1, 2))
+            if error > CHAOS:
+                apart = np.maximum(apart, 100 * np.abs(z[0]).max())
+            if self.act.numerical:
+                apart += 1e-5 * np.abs(z[0])
+            self.layers.append((h, z, above, affine, apart))
+            h = above
+            if self.lost_at > layer and np.abs(h[0]).max() > LARGEST / 2:
+                self.lost_at = layer
+            lost = layer >= self.lost_at
+            self.figures[None, "pre_rms", layer], _, known = self.spread.size(z, error, lost)
+            if not known:
+                self.adrift_at = min(self.adrift_at, layer)
+            self._record_flat(layer, z[0], apart, lost)
+            self._record(layer, h)
+        for key in self.figures:
+            if key[2] >= self.adrift_at:
+                self.figures[key] = ANY
+
+    def _affine(self, layer, fans, h):
+        scheme, base = self.scheme, self.scheme.base
+        mean = self._copies(np.full((1, 1), scheme.weight_mean(*fans)))
+        drawn = draws.weights(self.seed, base, layer, *fans) if base else np.zeros(fans)
+        unit = self._copies(drawn)
+        bias = self._copies(
+            LONG(self.bias_std) * draws.biases(self.seed, base, layer, *fans).astype(LONG)[None]
+        )
+        started = scheme.weight_std(*fans)
+        stds = [started] * (COPIES + 1)
+        for copy in range(COPIES + 1) if type(scheme).fit is not Scheme.fit else ():
+            product = h[copy] @ unit[copy]
+
+            def variance(std, product=product, own=bias[copy]):
+                z = std * product + own
+                size = np.abs(z).max() or LONG(1)
+                return float((z / size).var() * size * size)
+
+            stds[copy] = scheme.fit(started, variance)
+        return unit, self._rounded(np.array(stds, LONG)[:, None, None]), mean, bias
+
+    def _sum(self, product, std, sums, mean, bias=None):
+        """std · product + mean · sums + bias, each of them rounded."""
+        out = self._rounded(product * std)
+        if mean.any():
+            out = out + self._rounded(sums * mean)
+        return out if bias is None else out + bias
+
+    def _record(self, layer, h):
+        lost = layer >= self.lost_at
+        of = self.spread.moments(h, lost)
+        rms = of["rms"].exact
+        null = lost or not SMALLEST < rms < LARGEST
+        of["sample_cosine"] = self.spread.sample_cosine(h, null)
+        of["neuron_corr"] = self.spread.neuron_corr(h, self.dtype, null)
+        if layer == 0:
+            of |= {"pre_rms": NULL, "flat": NULL, "dead": NULL}
+        for name, allowed in of.items():
+            self.figures[None, name, layer] = allowed
+
+    def _record_flat(self, layer, z, apart, lost):
+        """Entries whose slope rounding may carry across the threshold may count or not."""
+        slope = np.abs(self.act.slope(z))
+        flat = slope < FLAT_SLOPE
+        unsure = np.abs(slope / FLAT_SLOPE - 1) < (1e-4 if self.dtype == "float32" else 1e-10)
+        if self.act.ripples:
+            unsure |= np.abs(slope - FLAT_SLOPE) <= apart
+        else:
+            for edge in self.act.edges:
+                unsure |= (np.abs(z - edge) <= apart) & (apart > 0)
+        surely, maybe = flat & ~unsure, flat | unsure
+        tiny = 1e-12
+        for name, share in {"flat": np.mean, "dead": lambda mask: mask.all(axis=0).mean()}.items():
+            exact, low, high = (float(share(mask)) for mask in (flat, surely, maybe))
+            self.figures[None, name, layer] = Allowed(exact, low - tiny, high + tiny, lost=lost)
+
+    def send_back(self, start):
+        """Add what the gradients of a loss at that depth may be."""
+        flips = [self._flipped(*self.layers[layer - 1]) for layer in range(1, start + 1)]
+        extra = COPIES if any(flip is not None for flip in flips) else 0
+        gains = np.concatenate([self.spread.gains, np.full(extra, LONG(2))])
+        spread, lost = Spread(gains, self.spread.floor), self.lost_at <= start
+
+        def widened(values):
+            return np.concatenate([values, np.repeat(values[:1], extra, axis=0)]) if extra else values
+
+        delta = widened(self._copies(draws.upstream_gradient(self.seed, self.batch, self.widths[start])))
+        self._put(start, start, spread.gradients(delta, "delta", False))
+        for layer in range(start, 0, -1):
+            below, z, above, (unit, std, mean, _), _ = self.layers[layer - 1]
+            slope = self._slopes(z, above)
+            if extra:
+                flipped = flips[layer - 1]
+                flipped = np.repeat(slope[:1], extra, axis=0) if flipped is None else flipped
+                slope = np.concatenate([slope, flipped])
+            delta = self._rounded(delta * slope)
+            gradient = widened(below).transpose(0, 2, 1) @ delta
+            self._put(start, layer, spread.gradients(gradient, "grad", lost))
+            crossed = delta @ widened(unit).transpose(0, 2, 1)
+            delta = self._rounded(
+                self._sum(crossed, widened(std), delta.sum(axis=2, keepdims=True), widened(mean))
+            )
+            self._put(start, layer - 1, spread.gradients(delta, "delta", lost))
+        self._put(start, 0, {"grad_std": NULL, "grad_rms": NULL})
+
+    def _put(self, start, layer, allowed):
+        for name, one in allowed.items():
+            adrift = self.adrift_at <= start and (layer < start or name.startswith("grad"))
+            self.figures[start, name, layer] = ANY if adrift else one
+
+    def _slopes(self, z, above):
+        slope = self._rounded(self.act.slope(z))
+        if self.act.numerical:  # an error of f moves a difference quotient by its share of f / z
+            scale = np.abs(slope) + ratio(np.abs(above), np.abs(z))
+            slope[1:] += (self._signs(slope[1:].shape, "numerical") - 1) * scale[1:]
+        return slope
+
+    def _flipped(self, below, z, above, affine, apart):
+        """Slopes with the entries that rounding may carry across a kink: all left, all right, at random."""
+        near = np.zeros(z[0].shape, bool)
+        for kink in self.act.kinks:
+            near |= (np.abs(z[0] - kink) <= apart) & (apart > 0)
+        if not near.any():
+            return None
+        own, left, right = (self.act.slope(v) for v in (z[0], z[0] - apart, z[0] + apart))
+        either = np.where(self.rng.integers(0, 2, near.shape) > 0, left, right)
+        return np.stack([np.where(near, side, own) for side in (left, right, either)])
