@@ -64,18 +64,20 @@ class Signal:
 class Affine:
     """z = std · (h Z) + mean · (row sums of h) + bias.
 
-    std: (networks,). bias: (networks, fan_out) float64 or None.
+    std: (networks,). bias: (networks, fan_out) float64 or None. mixes: as of a distribution.
     """
 
     fan_in: int
     std: Array
     mean: float
     bias: Array | None
+    mixes: bool
 
     @classmethod
     def of(cls, scheme: Scheme, fan_in: int, fan_out: int, networks: int, bias: Array | None) -> "Affine":
         std, mean = scheme.weight_std(fan_in, fan_out), scheme.weight_mean(fan_in, fan_out)
-        return cls(fan_in, np.full(networks, std, np.float64), mean, bias)
+        mixes = scheme.base is None or scheme.base.mixes
+        return cls(fan_in, np.full(networks, std, np.float64), mean, bias, mixes)
 
     def size(self, below: Signal) -> Array:
         """log2 of the rms that z may have; -inf where z is 0."""
@@ -135,12 +137,16 @@ def forward(
         offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
     before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
     gram = np.zeros((networks, *2 * (min(fan_out, CORRELATED_NEURONS),)))
+    bias_fades = affine.bias is not None and ranges.fades(exponent, numbers)
+    doubt = ~held
     for some, tall in _products(h):
         whole = product(some, tall, scale)
         for rows in _evenly(tall, _CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
             z, out = whole[:, rows.start - tall.start : rows.stop - tall.start], h[some, rows]
             if offset is not None:
                 z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
+                if bias_fades:  # it is all of z where a sample or a column of the weights is 0
+                    doubt[some] |= np.abs(z).min(axis=(1, 2)) < numbers.smallest_sample
             reach = math.sqrt(before.add_squares(some, z).max())
             act.into(z, out)
             after.add(some, out)
@@ -153,6 +159,7 @@ def forward(
         gram[some] += neuron_gram(h[some, tall])  # while they are in the cache
 
     def again(network: int, coarse: Array) -> Array | None:
+        doubt[network] |= not affine.mixes  # a later layer may see such a neuron alone
         own = None if offset is None else offset[network]
         return _again(act, product, network, coarse, scale, own, int(exponent[network]), h[network])
 
@@ -163,7 +170,7 @@ def forward(
         "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, act.piecewise_linear),
     }  # fmt: skip
     nothing = (size == -np.inf) | (act.piecewise_linear & (after.rms == 0))
-    doubt = ~held | ~np.isfinite(after.rms) | ranges.astray(h, exponent, act, numbers)
+    doubt |= ~np.isfinite(after.rms) | ranges.astray(h, exponent, affine.mixes, act, numbers)
     doubt |= (size > -np.inf) & ~(np.abs(np.log2(before.rms)) < -math.log2(numbers.smallest))
     doubt |= ~nothing & (ranges.lost(sample_rms, act, numbers) | (after.rms < numbers.smallest))
     doubt &= below.finite

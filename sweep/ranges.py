@@ -70,21 +70,27 @@ def units(size: Array, act: Activation, numbers: Range) -> tuple[Array, Array]:
     return exponent, held
 
 
-def astray(h: Array, exponent: Array, act: Activation, numbers: Range) -> Array:
+def astray(h: Array, exponent: Array, mixes: bool, act: Activation, numbers: Range) -> Array:
     """Where the law that took a large z to the edge does not hold to rounding for what came out.
 
     The law is off by a constant at most, as where elu is -1: every sample must be far above it, or be
-    0. h: (networks, batch, width). Returns (networks,) bool.
+    0; and every entry, where weights do not mix what they are given. h: (networks, batch, width).
+    Returns (networks,) bool.
     """
     found = exponent > 0
     error = limits(act)[1] if found.any() else 0.0
     if error:
         for i in np.flatnonzero(found):
-            rms = np.sqrt(np.vecdot(h[i], h[i]) / h.shape[2])
+            rms = np.sqrt(np.vecdot(h[i], h[i]) / h.shape[2]) if mixes else np.abs(h[i])
             found[i] = ((rms < error / numbers.rounding) & (rms > 0)).any() or not rms.any()
     else:
         found[:] = False
     return found
+
+
+def fades(exponent: Array, numbers: Range) -> bool:
+    """Whether a bias may be too small for the dtype in units of 2^exponent."""
+    return bool(exponent.max() > -np.log2(numbers.smallest))
 
 
 def lost(sample_rms: Array, act: Activation, numbers: Range) -> Array:

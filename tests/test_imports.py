@@ -9,7 +9,8 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
-    "activations", "theory", "draws", "statistics", "saturation", "layer", "laws", "chain", "kernel",
+    "activations", "theory", "draws", "ranges", "statistics", "saturation", "layer", "laws", "chain", "stack",
+    "careful", "kernel",
     "cell", "blocks", "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted",
     "verdict", "compute", "pool", "execute", "estimate", "provenance", "tables", "places", "parts",
     "store", "stored", "results",

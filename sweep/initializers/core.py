@@ -30,12 +30,15 @@ class Distribution:
     sampler: (rng, fan_in, fan_out, *parameters) -> Z, (fan_in, fan_out) float32.
     parameters: shape parameters; with the name they key the random stream.
     random: False where Z is the same matrix every time; mean and variance then mean nothing.
+    mixes: every neuron sees all of the layer below; False where a neuron may see a few or one, or it is not
+        known.
     """
 
     name: str
     sampler: Callable[..., Weights]
     parameters: tuple[float, ...] = ()
     random: bool = True
+    mixes: bool = True
 
     def draw(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         """Z: (fan_in, fan_out) float32."""

@@ -41,7 +41,9 @@ class Custom(Scheme):
     def base(self) -> Distribution:
         # Keyed by all that tells two functions apart: nobody else's draws are like these.
         return Distribution(
-            f"custom {self.called.name} {self.source} {self.called.keywords}", _Draw(self.called)
+            f"custom {self.called.name} {self.source} {self.called.keywords}",
+            _Draw(self.called),
+            mixes=False,  # for all that is known
         )
 
     @property

@@ -117,7 +117,7 @@ UNIFORM = Distribution("uniform", _unit_uniform)
 ORTHOGONAL = Distribution("orthogonal", _haar_orthogonal)
 # Not random: ones on the diagonal, also where fan_in and fan_out differ. Its entries have no
 # variance to speak of; std only multiplies it.
-EYE = Distribution("eye", _eye, random=False)
+EYE = Distribution("eye", _eye, random=False, mixes=False)
 
 
 def truncated(low: float, high: float) -> Distribution:
@@ -127,7 +127,7 @@ def truncated(low: float, high: float) -> Distribution:
 
 def sparse(sparsity: float) -> Distribution:
     """N(0, 1) with a share of each row set to zero, then scaled to unit variance."""
-    return Distribution("sparse", _sparse_normal, (sparsity,))
+    return Distribution("sparse", _sparse_normal, (sparsity,), mixes=False)
 
 
 TRUNCATED = truncated(-2.0, 2.0)
