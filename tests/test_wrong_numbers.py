@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import kernel
+from sweep import initializers, kernel
 from sweep.verdict import flat_share_of, verdict
 from tests import exact
 from tests.differential import Link, Spec, disagreements
@@ -209,3 +209,11 @@ def test_slopes_and_values_do_not_underflow_within_a_layer(name):
     # The slope exp(z) of a far z, rounded, is off by z roundings.
     assert layers(spec)[statistic][layer] == pytest.approx(right, rel=2e-3)
     assert_right(spec)
+
+
+@pytest.mark.parametrize(("low", "high"), [(3.0, 3.0001), (-2.0, 2.0), (0.1, 0.3), (-1e-3, 7.0)])
+@pytest.mark.parametrize("name", ["torch/trunc_normal", "torch/uniform"])
+def test_no_drawn_weight_lies_beyond_its_bounds(name, low, high):
+    scheme = initializers.get(name, a=low, b=high)
+    weights = scheme(np.random.default_rng(0), 300, 300).astype(float)
+    assert low <= weights.min() <= weights.max() <= high

@@ -1,5 +1,6 @@
 """What a scheme is: W = mean + std · Z, with Z from a distribution of zero mean and unit variance."""
 
+import math
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -106,12 +107,13 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Fixed(Scheme):
-    """mean + std · Z, whatever the fan; distribution None: W = mean."""
+    """mean + std · Z, whatever the fan; distribution None: W = mean. bounds: what no weight lies beyond."""
 
     distribution: Distribution | None
     mean: float
     std: float
     text: str
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
     @property
     def base(self) -> Distribution | None:
@@ -126,6 +128,16 @@ class Fixed(Scheme):
 
     def weight_std(self, fan_in: int, fan_out: int) -> float:
         return self.std
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        weights = super().__call__(rng, fan_in, fan_out)
+        if self.bounds == (-math.inf, math.inf):
+            return weights
+        low, high = self.bounds  # of float32's numbers those within
+        inner = np.float32(low), np.float32(high)
+        least = inner[0] if inner[0] >= low else np.nextafter(inner[0], np.float32(np.inf))
+        most = inner[1] if inner[1] <= high else np.nextafter(inner[1], np.float32(-np.inf))
+        return np.clip(weights, least, most) if least <= most else weights
 
 
 class Derived(Scheme):
@@ -153,6 +165,9 @@ class Derived(Scheme):
 
     def weight_std(self, fan_in: int, fan_out: int) -> float:
         return self.core.weight_std(fan_in, fan_out)
+
+    def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        return self.core(rng, fan_in, fan_out)
 
 
 Entries = dict[str, Scheme | type[Scheme]]  # a class: a scheme with parameters

@@ -55,30 +55,31 @@ def uniform(low: float, high: float, names: str = "low high") -> Fixed:
     """W ~ U(low, high): variance (high - low)² / 12."""
     _check_ascending(low, high, names)
     text = f"U(±{high:g})" if low == -high else f"U({low:g}, {high:g})"
-    return Fixed(UNIFORM, low / 2 + high / 2, (high / 2 - low / 2) / math.sqrt(3), text)
+    return Fixed(UNIFORM, low / 2 + high / 2, (high / 2 - low / 2) / math.sqrt(3), text, (low, high))
 
 
 def truncated_normal(mean: float, std: float, low: float, high: float, names: str = "low high") -> Fixed:
     """W ~ N(mean, std²) given low < W < high."""
     _check_ascending(low, high, names)
-    bounds = f"±{high:g}" if low == -high else f"{low:g} and {high:g}"
-    return _cut(mean, std, (low - mean) / std, (high - mean) / std, bounds)
+    text = f"±{high:g}" if low == -high else f"{low:g} and {high:g}"
+    return _cut(mean, std, ((low - mean) / std, (high - mean) / std), text, (low, high))
 
 
 def normal_cut_at(mean: float, std: float, low: float, high: float, names: str = "lower upper") -> Fixed:
     """W ~ N(mean, std²) given low < (W - mean) / std < high."""
     _check_ascending(low, high, names)
-    return _cut(mean, std, low, high, f"±{high:g}σ" if low == -high else f"{low:g}σ and {high:g}σ")
+    text = f"±{high:g}σ" if low == -high else f"{low:g}σ and {high:g}σ"
+    return _cut(mean, std, (low, high), text, (mean + std * low, mean + std * high))
 
 
-def _cut(mean: float, std: float, low: float, high: float, bounds: str) -> Fixed:
+def _cut(mean: float, std: float, cuts: tuple[float, float], text: str, bounds: tuple[float, float]) -> Fixed:
     """What is cut off moves the mean, unless it is cut evenly, and reduces the variance.
 
-    Source: Johnson, Kotz and Balakrishnan 1994, section 10.1.
+    cuts: in standard deviations. Source: Johnson, Kotz and Balakrishnan 1994, section 10.1.
     """
-    shift, shrink = truncated_moments(low, high)
-    text = f"N({mean:g}, {_squared(std)}) cut at {bounds}"
-    return Fixed(truncated(low, high), mean + std * shift, std * shrink, text)
+    shift, shrink = truncated_moments(*cuts)
+    formula = f"N({mean:g}, {_squared(std)}) cut at {text}"
+    return Fixed(truncated(*cuts), mean + std * shift, std * shrink, formula, bounds)
 
 
 @dataclass(frozen=True)
