@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from sweep.activations.core import Activation, Array
+from sweep.activations.slopes import Slopes, slopes_of
 from sweep.errors import RequestError, UserCodeError
 from sweep.user_code import UserFunction, user_function
-
-# Central differences in float64: truncation and rounding are both about 1e-10 there.
-_STEP = 6e-6
 
 
 def custom(
@@ -23,8 +21,9 @@ def custom(
     """The activation of a user's function; both functions take the same keyword arguments.
 
     function, derivative: dotted names, or in Python the callables themselves. Without a
-    derivative it is taken numerically. source: a hash of the functions' sources, part of a cell's
-    identity; found by itself. Raises RequestError where there is no such function.
+    derivative it is found from the function, where the cell is computed. source: a hash of the
+    functions' sources, part of a cell's identity; found by itself. Raises RequestError where there
+    is no such function.
     """
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise RequestError(f"act.kwargs={kwargs}: act.kwargs must hold names and values")
@@ -37,7 +36,7 @@ def custom(
     return Activation(
         "custom",
         _Elementwise(f),
-        _Slope(slope) if slope else _NumericalSlope(f),
+        _Slope(slope) if slope else _FoundSlope(f),
         oscillates=True,  # for all that is known
         formula=f"{f.name}(z)",
         parameters=(
@@ -46,7 +45,21 @@ def custom(
             ("kwargs", keywords),
             ("source", f"{f.source}-{slope.source}" if slope else f.source),
         ),
+        revision=1 if slope else 2,
     )
+
+
+def found_of(act: Activation) -> Slopes:
+    """What is found of an activation from its f alone: its kinks, and whether it has a slope."""
+    return slopes_of(act.f.function if isinstance(act.f, _Elementwise) else act.f)
+
+
+def slope_unknown(act: Activation) -> str | None:
+    """Why nothing can be said of act'(z) anywhere, in one line; None where it can."""
+    if not isinstance(act.derivative, _FoundSlope):
+        return None
+    reason = slopes_of(act.derivative.function).reason
+    return reason and f"the slope of {act.formula} is not known: {reason}; give act.derivative"
 
 
 @dataclass(frozen=True)
@@ -78,11 +91,10 @@ class _Slope:
 
 
 @dataclass(frozen=True)
-class _NumericalSlope:
+class _FoundSlope:
+    """f'(z) as it is found from f alone; NaN where it cannot be had."""
+
     function: UserFunction
 
     def __call__(self, z: Array, h: Array) -> Array:
-        f, wide = _Elementwise(self.function), z.astype(np.float64)
-        step = _STEP * np.maximum(1.0, np.abs(wide))
-        slope: Array = (f(wide + step) - f(wide - step)) / (2 * step)
-        return slope.astype(z.dtype)
+        return slopes_of(self.function)(z)
