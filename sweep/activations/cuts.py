@@ -48,7 +48,8 @@ def cut_at(f: Callable[[Array], Array], low: Array, high: Array, noise: float) -
 def _slopes_meet(f: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array]:
     """The cells narrowed to where the slopes on either side meet: f'' jumps there."""
     middle, length = (low + high) / 2, high - low
-    slopes, bends = [], []
+    slopes: list[Array] = []
+    bends: list[Array] = []
     half = length * _ASIDE
     for centre in (low - half, high + half):
         values = f((centre + half * _WINDOW[:, None]).ravel()).reshape(len(_WINDOW), -1)

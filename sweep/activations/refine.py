@@ -39,6 +39,7 @@ _SERIES[0] /= 2
 _AT_ENDS = np.stack([(-1.0) ** np.arange(NODES), np.ones(NODES)], axis=1)
 _SLOPE_AT_ENDS = _AT_ENDS * np.arange(NODES)[:, None] ** 2 * np.array([-1.0, 1.0])
 _INSIDE = 2.0**-42  # of the distance from 0
+_NO_INSIDE = 2.0**-30  # panels this narrow have nothing there but nodes
 _NEXT_TO_0 = 2.0**-900
 
 
@@ -67,7 +68,7 @@ class Panels:
 
 
 def noise_of(f: Function) -> float:
-    """The function's rounding, a share of its values: what is no polynomial over a hundred-thousandth of z."""
+    """The function's rounding, a share of its values: no polynomial over a hundred-thousandth of z."""
     z = PROBES[:, None] * np.array([1 - 1e-5, 1 + 1e-5])
     found = _seen(f, z.min(axis=1), z.max(axis=1))
     with np.errstate(all="ignore"):
@@ -220,9 +221,7 @@ def _seen(f: Function, left: Array, right: Array) -> Panels:
         secant = (values[:, -1] - values[:, 0]) / (x[:, -1] - x[:, 0])
         aside = np.stack([inside - left, outside - right], axis=1) / half[:, None]
         off = np.abs(ends - series @ _AT_ENDS - series @ _SLOPE_AT_ENDS * aside).max(axis=1)
-    off[np.minimum(np.abs(left), np.abs(right)) * 2.0**-30 > right - left] = (
-        0.0  # the ends are nodes' neighbours
-    )
+    off[right - left < _NO_INSIDE * np.minimum(np.abs(left), np.abs(right))] = 0.0
     some = lost.any(axis=1) & ~lost.all(axis=1)
     series[lost.any(axis=1)] = np.nan
     series[some] = np.inf  # an end of where f is defined lies in between
@@ -252,9 +251,8 @@ def _missing(panels: Panels) -> Panels:
 
 
 def _joined(parts: list[Panels]) -> Panels:
-    return Panels(
-        *(np.concatenate(columns) for columns in zip(*(vars(p).values() for p in parts), strict=True))
-    )
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return Panels(*(np.concatenate(own) for own in columns))
 
 
 def _without_slivers(panels: Panels) -> Panels:

@@ -81,11 +81,9 @@ class Slopes:
         self.ends = tuple(near[np.abs(np.frexp(near)[0]) == 0.5].tolist())
         self._table = Table(panels.left[1:], local.origin, local.reach, local.powers)
         if panels.missed[-1] or panels.missed[0]:
-            self._beyond = float(
-                min(-panels.left[0] if not panels.missed[0] else -panels.right[0], panels.left[-1])
-            )
-            nearby = (away_of := np.maximum(np.abs(panels.left), np.abs(panels.right))) > self._beyond / 4
-            nearby &= ~panels.missed & (away_of <= self._beyond)
+            away = np.maximum(-panels.left, panels.right)
+            self._beyond = float(away[~panels.missed].max())
+            nearby = ~panels.missed & (away > self._beyond / 4)
             self._step = float((panels.right - panels.left)[nearby].min()) * _STEP
             self._typical = float(np.median(np.abs(panels.secant[nearby])))
             self._check_beyond()
@@ -201,11 +199,8 @@ class _Local:
         powers = (_POWERS @ series.T) / half
         origin, reach = panels.left + half, half.copy()
         # Next to 0 in powers of z itself, so that f' keeps its relative accuracy down to z = 0.
-        for at_0, shifted, side in (
-            (panels.left == 0, _SHIFTED[1], 1.0),
-            (panels.right == 0, _SHIFTED[-1], -1.0),
-        ):
-            for i in np.flatnonzero(at_0):
+        for at_0, shifted in ((panels.left == 0, _SHIFTED[1]), (panels.right == 0, _SHIFTED[-1])):
+            for i in np.flatnonzero(at_0).tolist():
                 powers[:, i] = shifted @ series[i] / half[i]
                 origin[i], reach[i] = 0.0, 2 * half[i]
                 if reach[i] < _NOTHING:  # f is singular at 0

@@ -44,6 +44,9 @@ class Pair:
     squares: float
 
 
+_UNKNOWN = Pair(math.nan, math.nan, math.nan)
+
+
 @lru_cache(maxsize=100_000)
 def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1].
@@ -51,7 +54,7 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     NaN where that is not known: c is not, or act waves hundreds of times within the scale.
     """
     if math.isnan(c):
-        return Pair(math.nan, math.nan, math.nan)
+        return _UNKNOWN
     if means_of.act.homogeneous and scale:
         return _homogeneous(means_of, c)
     means = means_of.at(scale)
@@ -62,10 +65,11 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
         return _of_waves(means_of, means, scale, c)
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
     if min(shared, own) > 0 and len(means.structure) > _MOST_POINTS:
-        return Pair(math.nan, math.nan, math.nan)
-    series = _by_series(means_of, means, scale, c)
-    if series is not None:
-        return series
+        return _UNKNOWN
+    return _by_series(means_of, means, scale, c) or _by_quadrature(means_of, means, shared, own, c)
+
+
+def _by_quadrature(means_of: Gaussian, means: Means, shared: float, own: float, c: float) -> Pair:
     x, weight = _outer_nodes(means.structure, np.array(kinks_of(means_of.act)), shared, own)
     g = _smoothed(means_of, means, shared * x, own)
     other = g if c >= 0 else g[:, ::-1]  # x lies symmetrically about 0

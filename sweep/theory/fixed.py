@@ -38,7 +38,8 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
 
     v is followed in the direction in which the variance map V(v) = sigma_w² E[act²] + sigma_b² moves
     it; c is the stable fixed point of the correlation map there, 1 where chi1 <= 1. Where v diverges:
-    v = inf, chi1 its limit, the rest NaN. All but v is NaN where act' is not known. Raises RequestError where a value breaks its rule.
+    v = inf, chi1 its limit, the rest NaN; where act' is not known all but v is NaN. Raises
+    RequestError where a value breaks its rule.
     """
     sigma_w = check.real("sigma_w", sigma_w, 0.0)
     sigma_b = check.real("sigma_b", sigma_b, 0.0)
