@@ -38,6 +38,10 @@ _SERIES = np.cos(np.outer(np.arange(NODES), np.arccos(_X))) * (2 / NODES)
 _SERIES[0] /= 2
 _AT_ENDS = np.stack([(-1.0) ** np.arange(NODES), np.ones(NODES)], axis=1)
 _SLOPE_AT_ENDS = _AT_ENDS * np.arange(NODES)[:, None] ** 2 * np.array([-1.0, 1.0])
+_BETWEEN = np.linspace(-0.99, 0.99, 67)
+_AT_BETWEEN = np.polynomial.chebyshev.chebvander(_BETWEEN, NODES - 1).T
+_WIDE = 0.2  # of the distance from 0
+_LOOKED_INTO = 6  # octaves
 _INSIDE = 2.0**-42  # of the distance from 0
 _NO_INSIDE = 2.0**-30  # panels this narrow have nothing there but nodes
 _NEXT_TO_0 = 2.0**-900
@@ -91,6 +95,8 @@ def panels_of(f: Function, noise: float) -> Panels:
     while start < reach:
         both = _joined([below[start : min(start + step, reach)], above[start : min(start + step, reach)]])
         ok = _resolved(both, noise)
+        if start < _LOOKED_INTO:
+            ok = _confirmed(f, both, ok, noise)
         stretch = _stretch(f, both.left[~ok], both.right[~ok], noise)
         if not stretch.missed.any():
             found += [both[ok], stretch]
@@ -151,7 +157,7 @@ def _halved(f: Function, left: Array, right: Array, noise: float) -> tuple[Panel
     """Panels halved until f is resolved on each; and the narrow cells, from low to high, that hold a kink."""
     pending = _seen(f, left, right)
     scale = pending.size  # what f's rounding may be a share of, even where f itself is next to 0
-    ok = _resolved(pending, noise)
+    ok = _confirmed(f, pending, _resolved(pending, noise), noise)
     leaves = [pending[ok]]
     pending, scale = pending[~ok], scale[~ok]
     cells: list[Panels] = []
@@ -169,7 +175,7 @@ def _halved(f: Function, left: Array, right: Array, noise: float) -> tuple[Panel
         children = _seen(f, left.ravel(), right.ravel())
         scale = np.repeat(scale, 2)
         scale = np.where(np.isfinite(scale), scale, children.size)
-        ok = _resolved(children, noise)
+        ok = _confirmed(f, children, _resolved(children, noise), noise)
         tail, before = _tail(children), np.repeat(_tail(pending), 2)
         with np.errstate(all="ignore"):
             noisy = ~ok & (tail > before / 4) & (tail <= _LEVEL * noise * scale)
@@ -241,6 +247,23 @@ def _resolved(panels: Panels, noise: float) -> Array:
     with np.errstate(all="ignore"):  # the nodes themselves are rounded
         slack = max(_MISSED, 4 * noise) * panels.size + 4 * ROUNDING * away * np.abs(panels.secant)
         return (tail <= np.where(np.isfinite(slack), slack, 0.0)) | np.isnan(tail)
+
+
+def _confirmed(f: Function, panels: Panels, ok: Array, noise: float) -> Array:
+    """Of the panels that seem resolved, those where nothing hides between the nodes, if they are wide."""
+    away = np.maximum(-panels.left, panels.right)
+    asked = np.flatnonzero(ok & (panels.right - panels.left > _WIDE * away) & np.isfinite(panels.size))
+    if not len(asked):
+        return ok
+    some = panels[asked]
+    half = ((some.right - some.left) / 2)[:, None]
+    values = f((some.left[:, None] + half * (1 + _BETWEEN)).ravel()).reshape(len(some), -1)
+    with np.errstate(all="ignore"):
+        off = np.abs(values - some.series @ _AT_BETWEEN).max(axis=1)
+        fine = off <= 32 * max(_MISSED, 4 * noise) * some.size
+    confirmed = ok.copy()
+    confirmed[asked] = fine
+    return confirmed
 
 
 def _missing(panels: Panels) -> Panels:

@@ -29,6 +29,7 @@ _STEP = 2.0**-7  # of the narrowest panel nearby
 _SETTLED = 1e-4
 _LEAST_STEP = 32 * ROUNDING
 _ROUNDS = 4
+_ROUGH = 64.0  # abs(z) up to which narrow panels are told of
 _NEAREST = 2.0**-60
 _FURTHEST = 1e100  # beyond it kinks are where something overflows
 _NOTHING = 1e-290  # next to what underflows no jump is looked for
@@ -38,7 +39,7 @@ class Slopes:
     """f' of one function, for arrays of any shape.
 
     reason: why there is no slope anywhere; None where there is. kinks: where f or its slope jumps, or
-    its slope's slope. ends: of the panels near 0, between which f is smooth.
+    its slope's slope. ends: of its rough parts and, next to 0, of its panels.
     """
 
     def __init__(self, function: Function) -> None:
@@ -77,8 +78,7 @@ class Slopes:
             self.reason = "its difference quotients do not settle, or it bends at too many places"
         if self.reason is not None:
             return
-        near = panels.left[(np.abs(panels.left) <= 1) & (np.abs(panels.left) > _NEAREST)]
-        self.ends = tuple(near[np.abs(np.frexp(near)[0]) == 0.5].tolist())
+        self.ends = _rough_parts(panels)
         self._table = Table(panels.left[1:], local.origin, local.reach, local.powers)
         if panels.missed[-1] or panels.missed[0]:
             away = np.maximum(-panels.left, panels.right)
@@ -152,6 +152,15 @@ def slopes_of(function: Function) -> Slopes:
 @lru_cache(maxsize=64)
 def _slopes(same: _Same) -> Slopes:
     return Slopes(same.function)
+
+
+def _rough_parts(panels: Panels) -> tuple[float, ...]:
+    """The powers of two near 0 among the ends of panels, and where runs of narrow panels start and end."""
+    left, away = panels.left, np.maximum(-panels.left, panels.right)
+    near = (np.abs(left) <= 1) & (np.abs(left) > _NEAREST) & (np.abs(np.frexp(left)[0]) == 0.5)
+    narrow = (panels.right - left < away / 16) & (away < _ROUGH)
+    runs = left[1:][narrow[1:] != narrow[:-1]]
+    return tuple(np.union1d(left[near], runs[:_MOST_KINKS]).tolist())
 
 
 def _unfit(f: Function, noise: float) -> str | None:

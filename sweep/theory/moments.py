@@ -96,7 +96,7 @@ class Gaussian:
             return float((np.abs(over_a_period(self.act, 256 * _PHASES)[1]) < FLAT_SLOPE).mean())
         octave = max(4, math.ceil(math.log2(_REACHES[0] * scale)))
         if octave not in self._flat:
-            found = flat_within(self.act, 2.0**octave)
+            found = flat_within(self.act, 2.0**octave, structure_of(self.act))
             self._flat[octave] = [(_settled(a), _settled(b)) for a, b in found]
         root = math.sqrt(2) * scale
         return sum(_normal_share(a / root, b / root) for a, b in self._flat[octave])
