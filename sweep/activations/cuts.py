@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 
 _BISECTIONS = 64
-_ASIDE = 64  # lengths of the cell over which the slope on either side of it is taken
+_ASIDE, _CLOSE = 64, 8  # lengths of the cell over which the slope on either side of it is taken
 _ULP = 2.0**-52
 _WINDOW = np.cos(np.pi * (np.arange(16) + 0.5) / 16)
 _SOFT = 1e-3  # of a cell: how closely slopes are known to meet
@@ -22,16 +22,17 @@ def cut_at(f: Callable[[Array], Array], low: Array, high: Array, noise: float) -
     that come into question the one that is shortest to write is meant: 0.3 and not 0.30000000000000004.
     """
     length = high - low
-    before, start, end, after = f(
-        np.concatenate([low - _ASIDE * length, low, high, high + _ASIDE * length])
-    ).reshape(4, -1)
+    asides = [side * length for side in (-_ASIDE, -_CLOSE, _CLOSE, _ASIDE)]
+    ends = [low + asides[0], low + asides[1], low, high, high + asides[2], high + asides[3]]
+    before, closer, start, end, close, after = f(np.concatenate(ends)).reshape(6, -1)
     with np.errstate(all="ignore"):
         below, above = (start - before) / (_ASIDE * length), (after - end) / (_ASIDE * length)
         size = noise * np.maximum(np.abs(start), np.abs(end))
         step = np.abs(end - start) - 2 * np.maximum(np.abs(below), np.abs(above)) * length
         jumps = (step > 64 * size) | (np.isfinite(start) != np.isfinite(end))
         bend = above - below
-        bends = ~jumps & (np.abs(bend) * length > 32 * size)
+        closer_bend = ((close - end) - (start - closer)) / (_CLOSE * length)
+        bends = ~jumps & (np.abs(bend) * length > 32 * size) & (np.abs(closer_bend) > np.abs(bend) / 2)
         where = low + (start - end + above * length) / np.where(bends, bend, 1.0)
         spread = np.where(bends, 16 * size / np.abs(bend), length)
     where = np.where(bends, np.clip(where, low, high), (low + high) / 2)

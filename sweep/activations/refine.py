@@ -137,7 +137,7 @@ def _straight_from(octaves: Panels, noise: float) -> int:
         slack = 64 * noise * octaves.size
         odd = ~((rough <= slack) & (np.abs(octaves.secant - end) * length <= slack))
     odd = odd[: last + 1]
-    return min(last, int(np.flatnonzero(odd)[-1]) + 1) if odd.any() else 0
+    return int(np.flatnonzero(odd)[-1]) + 1 if odd.any() else 0
 
 
 def _stretch(f: Function, left: Array, right: Array, noise: float) -> Panels:

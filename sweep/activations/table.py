@@ -16,7 +16,7 @@ Array = NDArray[Any]
 _KEY_BITS = {np.dtype(np.float32): 17, np.dtype(np.float64): 18}  # sign, exponent and 8 or 6 more
 _CHUNK = 1 << 14  # entries whose temporaries stay in L2
 _NEGLIGIBLE = 1e-16
-_ROUNDED = 2.0**-24  # float32's rounding, which a parabola may miss
+_ROUNDED = 2.0**-23  # what a parabola may miss: float32's own resolution
 _FITTED, _CHECKED = np.array([0.067, 0.5, 0.933]), np.array([0.0, 0.25, 0.75, 1.0])
 
 
@@ -128,8 +128,7 @@ class Table:
         square = (second - first) / (_FITTED[2] - _FITTED[0])
         slope = first - square * (_FITTED[0] + _FITTED[1])
         constant = a - _FITTED[0] * (slope + _FITTED[0] * square)
-        # z is rounded itself, so that the slope of what is looked for counts too.
-        slack = _ROUNDED * (np.abs(b) + np.abs(slope) * np.abs(start / length))
+        slack = _ROUNDED * (np.abs(b) + np.abs(slope))
         fine = ~split & np.isfinite(square)
         for share in _CHECKED:
             missed = np.abs(constant + share * (slope + share * square) - self(start + share * length))

@@ -167,8 +167,9 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool = True
     """
     structure = _structure(act, scale, reach)
     edges = np.union1d(np.linspace(-reach, reach, 2 * math.ceil(reach / _PANEL) + 1), structure / scale)
-    unit = _largest(act, scale * edges) or 1.0  # squares of act / unit neither overflow nor vanish
     left, right = edges[:-1], edges[1:]
+    looked_at = np.concatenate([edges, _nodes(left, right).ravel()])
+    unit = _largest(act, scale * looked_at) or 1.0  # squares of act / unit neither overflow nor vanish
     sums, sizes, outermost = np.zeros((3, 5))
     halved = [structure]
     before = np.full(5, math.nan)
@@ -222,7 +223,7 @@ def _named(sums: Array, unit: float, structure: Array) -> Means:
 
 def _integrand(act: Activation, scale: float, unit: float, left: Array, right: Array) -> Array:
     """(f, f², act'², z f f', f² He₄(z/scale)/4) · φ at the nodes of every panel, f = act / unit."""
-    x = ((left + right) / 2)[:, None] + ((right - left) / 2)[:, None] * _X
+    x = _nodes(left, right)
     with np.errstate(all="ignore"):
         z = scale * x
         h = np.asarray(act.f(z), dtype=np.float64)
@@ -233,6 +234,12 @@ def _integrand(act: Activation, scale: float, unit: float, left: Array, right: A
         square, pull = weighted * h, weighted * x * (slope * (scale / unit))
         bend = square * (x**4 - 6 * x * x + 3) / 4  # Price 1958: (d/dv)² E[g] = E[g He₄] / 4v²
         return np.stack([weighted, square, slope * slope * density, pull, bend])
+
+
+def _nodes(left: Array, right: Array) -> Array:
+    """Those of Gauss and Legendre on every panel: (panels, nodes)."""
+    nodes: Array = ((left + right) / 2)[:, None] + ((right - left) / 2)[:, None] * _X
+    return nodes
 
 
 def _structure(act: Activation, scale: float, reach: float) -> Array:
