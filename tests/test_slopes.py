@@ -224,6 +224,15 @@ def test_what_hides_between_the_points_looked_at_is_found():
     assert late == pytest.approx(1e6 / math.cosh(0.5) ** 2, rel=1e-6)
 
 
+def test_a_function_may_write_to_its_argument():
+    def relu(z):
+        z[z < 0.3] = 0.3
+        return z
+
+    for _ in range(2):
+        assert slopes(relu, [-1.0, 0.29, 0.31]).tolist() == [0.0, 0.0, 1.0]
+
+
 def test_a_function_is_looked_at_when_a_slope_is_asked_for_and_once():
     seen = []
 

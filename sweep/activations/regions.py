@@ -33,7 +33,8 @@ def flat_within(act: Activation, reach: float, rough: tuple[float, ...] = ()) ->
     near = np.arange(_STEP / 2, min(reach, _SCANNED), _STEP)  # no kink at a round number falls on a point
     if rough:
         ends = np.abs(rough)
-        near = np.concatenate([near, 0.75 * ends, ends, 1.25 * ends])
+        about = np.concatenate([0.75 * ends, ends, 1.25 * ends])
+        near = np.append(near, about[about < reach])
     return _regions(act, np.append(near, _SCANNED * 2.0 ** np.arange(1, max(1, math.log2(reach / _SCANNED)))))
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sweep.activations.refine import DEGREE, PROBES, ROUNDING, Panels, noise_of, panels_of
 from sweep.activations.table import Table
+from sweep.user_code import UserFunction
 
 Array = NDArray[Any]
 Function = Callable[[Array], Array]
@@ -118,7 +119,7 @@ class Slopes:
     def _f(self, z: Array) -> Array:
         """The function of a (n,) float64 array; NaN where it raises, or returns what it should not."""
         try:
-            values = np.asarray(self._function(z))
+            values = np.asarray(self._function(z.copy()))  # which it may write to
         except Exception:  # whatever a user's code raises where it is not defined
             if len(z) < 2:
                 return np.full(len(z), np.nan)
@@ -134,8 +135,9 @@ class _Same:
 
     def __init__(self, function: Function) -> None:
         self.function = function
-        inner = getattr(function, "function", function)
-        self._key = id(inner), repr(getattr(function, "keywords", None))
+        self._key: tuple[int, str] = (id(function), "")
+        if isinstance(function, UserFunction):  # made anew for every cell
+            self._key = (id(function.function), repr(function.keywords))
 
     def __hash__(self) -> int:
         return hash(self._key)
