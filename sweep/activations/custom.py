@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sweep.activations.core import Activation, Array
-from sweep.activations.slopes import Slopes, slopes_of
 from sweep.errors import RequestError, UserCodeError
 from sweep.user_code import UserFunction, user_function
+
+if TYPE_CHECKING:
+    from sweep.activations.slopes import Slopes
 
 
 def custom(
@@ -49,17 +51,23 @@ def custom(
     )
 
 
-def found_of(act: Activation) -> Slopes:
+def found_of(act: Activation) -> "Slopes":
     """What is found of an activation from its f alone: its kinks, and whether it has a slope."""
-    return slopes_of(act.f.function if isinstance(act.f, _Elementwise) else act.f)
+    return _slopes_of(act.f.function if isinstance(act.f, _Elementwise) else act.f)
 
 
 def slope_unknown(act: Activation) -> str | None:
     """Why nothing can be said of act'(z) anywhere, in one line; None where it can."""
     if not isinstance(act.derivative, _FoundSlope):
         return None
-    reason = slopes_of(act.derivative.function).reason
+    reason = _slopes_of(act.derivative.function).reason
     return reason and f"the slope of {act.formula} is not known: {reason}; give act.derivative"
+
+
+def _slopes_of(function: Callable[[Array], Array]) -> "Slopes":
+    from sweep.activations.slopes import slopes_of  # noqa: PLC0415  a run that has none starts sooner
+
+    return slopes_of(function)
 
 
 @dataclass(frozen=True)
@@ -97,4 +105,4 @@ class _FoundSlope:
     function: UserFunction
 
     def __call__(self, z: Array, h: Array) -> Array:
-        return slopes_of(self.function)(z)
+        return _slopes_of(self.function)(z)

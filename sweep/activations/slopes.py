@@ -52,8 +52,8 @@ class Slopes:
         with np.errstate(all="ignore"):
             noise = noise_of(self._f)
             self.reason = _unfit(self._f, noise)
-            panels = panels_of(self._f, noise)
-            self._read(panels, noise)
+            if self.reason is None:
+                self._read(panels_of(self._f, noise), noise)
 
     def __call__(self, z: Array) -> Array:
         """f'(z) in z's dtype; at a kink the left limit; NaN where it cannot be had."""
@@ -75,7 +75,7 @@ class Slopes:
             self.reason = _STAIRCASE
         inner = panels.missed & (np.maximum(-panels.left, panels.right) <= 1)
         away = np.maximum(np.abs(panels.left), np.abs(panels.right))[inner]
-        if self.reason is None and len(away) and away.max() > _LISTED:
+        if len(away) and away.max() > _LISTED:
             self.reason = "its difference quotients do not settle, or it bends at too many places"
         if self.reason is not None:
             return
