@@ -28,7 +28,7 @@ _PANEL = 2.0  # in units of the standard deviation
 # rule is exact to twice their degree, so what it then misses of a smooth integrand is the square of that.
 _RESOLVED = 1e-10
 _SETTLED = 1e-10  # or when halving what is not resolved changes the whole by no more than this
-_NOISY = 1e-3  # or by this at the very end: a function in float32, and its numerical derivative
+_NOISY = 1e-3  # or by this at the very end: a function in float32, and its slopes
 _MOST_HALVINGS = 48
 _MOST_PANELS = 10_000
 _MOST_KEPT = 20_000  # scales of one activation
