@@ -5,6 +5,7 @@ conf/act/; kernel, theory, report and tests pick it up from here.
 """
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from sweep import check
 from sweep.activations import piecewise, smooth
 from sweep.activations.core import FLAT_SLOPE, Activation, Array, Given, flat_share
-from sweep.activations.custom import custom
+from sweep.activations.custom import custom, found_of, slope_unknown
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.errors import unknown
 
@@ -27,10 +28,13 @@ __all__ = [
     "flat_within",
     "get",
     "histogram_range",
+    "kinks_of",
     "limits",
     "parameter_names",
     "parameters_of",
     "resolved",
+    "slope_unknown",
+    "structure_of",
 ]
 
 
@@ -110,7 +114,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "softsign": Activation(
         "softsign", piecewise.softsign, piecewise.softsign_slope, kinks=(0.0,), formula="z / (1 + abs(z))"
     ),
-    "sin": Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)"),
+    "sin": Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)", period=2 * math.pi),
 }
 
 
@@ -132,6 +136,22 @@ def resolved(act: str | Activation | Callable[..., Array], parameters: Mapping[s
     if isinstance(act, str):
         return get(act, **parameters)
     return act if isinstance(act, Activation) else custom(act, kwargs=parameters)
+
+
+def kinks_of(act: Activation) -> tuple[float, ...]:
+    """Where act is not smooth: as declared, or as found of a user's own; the 500 nearest to 0 of more."""
+    return act.kinks if act.kinks or _is_listed(act) else found_of(act).kinks
+
+
+def structure_of(act: Activation) -> tuple[float, ...]:
+    """Its kinks, and what lies near 0 of the points between which a user's own is a polynomial."""
+    kinks = kinks_of(act)
+    return kinks if act.kinks or _is_listed(act) else (*kinks, *found_of(act).ends)
+
+
+def _is_listed(act: Activation) -> bool:
+    """Whether it is one of those here, whose kinks are declared."""
+    return act == ACTIVATIONS.get(act.name)
 
 
 def parameter_names(name: str) -> tuple[str, ...]:

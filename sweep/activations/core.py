@@ -1,5 +1,6 @@
 """What an activation is: f, f', where f is not smooth, and whether f is homogeneous."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -31,6 +32,8 @@ class Activation:
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.
+    revision: of its numbers; above 1 it is part of a cell's identity.
+    period: f(z + period) = f(z), where there is one.
     """
 
     name: str
@@ -43,6 +46,8 @@ class Activation:
     oscillates: bool = False
     formula: str = ""
     parameters: tuple[tuple[str, Any], ...] = field(default=(), compare=False)  # f has them too
+    revision: int = 1
+    period: float | None = None
 
     def __call__(self, z: ArrayLike) -> Array:
         """f(z), for anything NumPy makes an array of."""
@@ -75,9 +80,12 @@ class Given:
 
 @lru_cache(maxsize=256)
 def flat_share(act: Activation) -> float:
-    """Share of z ~ N(0, 1) at which abs(f'(z)) < FLAT_SLOPE: the `flat` of a healthy layer."""
+    """Share of z ~ N(0, 1) at which abs(f'(z)) < FLAT_SLOPE: the `flat` of a healthy layer; or NaN."""
     # Midpoints of 160,000 cells on [-8, 8]: no kink at 0 falls on one, error below 1e-4.
     z = (np.arange(160_000) + 0.5) / 10_000 - 8
     weight = np.exp(-z * z / 2)
-    flat = np.abs(act.derivative(z, act.f(z))) < FLAT_SLOPE
+    slope = act.derivative(z, act.f(z))
+    if np.isnan(slope).any():
+        return math.nan
+    flat = np.abs(slope) < FLAT_SLOPE
     return float(weight[flat].sum() / weight.sum())

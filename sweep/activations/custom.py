@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,8 +10,8 @@ from sweep.activations.core import Activation, Array
 from sweep.errors import RequestError, UserCodeError
 from sweep.user_code import UserFunction, user_function
 
-# Central differences in float64: truncation and rounding are both about 1e-10 there.
-_STEP = 6e-6
+if TYPE_CHECKING:
+    from sweep.activations.slopes import Slopes
 
 
 def custom(
@@ -23,8 +23,9 @@ def custom(
     """The activation of a user's function; both functions take the same keyword arguments.
 
     function, derivative: dotted names, or in Python the callables themselves. Without a
-    derivative it is taken numerically. source: a hash of the functions' sources, part of a cell's
-    identity; found by itself. Raises RequestError where there is no such function.
+    derivative it is found from the function, where the cell is computed. source: a hash of the
+    functions' sources, part of a cell's identity; found by itself. Raises RequestError where there
+    is no such function.
     """
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise RequestError(f"act.kwargs={kwargs}: act.kwargs must hold names and values")
@@ -37,7 +38,7 @@ def custom(
     return Activation(
         "custom",
         _Elementwise(f),
-        _Slope(slope) if slope else _NumericalSlope(f),
+        _Slope(slope) if slope else _FoundSlope(f),
         oscillates=True,  # for all that is known
         formula=f"{f.name}(z)",
         parameters=(
@@ -46,7 +47,27 @@ def custom(
             ("kwargs", keywords),
             ("source", f"{f.source}-{slope.source}" if slope else f.source),
         ),
+        revision=1 if slope else 2,
     )
+
+
+def found_of(act: Activation) -> "Slopes":
+    """What is found of an activation from its f alone: its kinks, and whether it has a slope."""
+    return _slopes_of(act.f.function if isinstance(act.f, _Elementwise) else act.f)
+
+
+def slope_unknown(act: Activation) -> str | None:
+    """Why nothing can be said of act'(z) anywhere, in one line; None where it can."""
+    if not isinstance(act.derivative, _FoundSlope):
+        return None
+    reason = _slopes_of(act.derivative.function).reason
+    return reason and f"the slope of {act.formula} is not known: {reason}; give act.derivative"
+
+
+def _slopes_of(function: Callable[[Array], Array]) -> "Slopes":
+    from sweep.activations.slopes import slopes_of  # noqa: PLC0415  a run that has none starts sooner
+
+    return slopes_of(function)
 
 
 @dataclass(frozen=True)
@@ -79,11 +100,10 @@ class _Slope:
 
 
 @dataclass(frozen=True)
-class _NumericalSlope:
+class _FoundSlope:
+    """f'(z) as it is found from f alone; NaN where it cannot be had."""
+
     function: UserFunction
 
     def __call__(self, z: Array, h: Array) -> Array:
-        f, wide = _Elementwise(self.function), z.astype(np.float64)
-        step = _STEP * np.maximum(1.0, np.abs(wide))
-        slope: Array = (f(wide + step) - f(wide - step)) / (2 * step)
-        return slope.astype(z.dtype)
+        return _slopes_of(self.function)(z)

@@ -23,12 +23,19 @@ def flat_regions(act: Activation) -> Regions | None:
     return None if act.oscillates else _regions(act, _POINTS)
 
 
-def flat_within(act: Activation, reach: float) -> Regions:
-    """The same for any activation. One whose regions can't be listed is looked at up to abs(z) < reach."""
+def flat_within(act: Activation, reach: float, rough: tuple[float, ...] = ()) -> Regions:
+    """The same for any activation. One whose regions can't be listed is looked at up to abs(z) < reach.
+
+    rough: points about which it is to be looked at, however close they lie.
+    """
     listed = flat_regions(act)
     if listed is not None:
         return listed
     near = np.arange(_STEP / 2, min(reach, _SCANNED), _STEP)  # no kink at a round number falls on a point
+    if rough:
+        ends = np.abs(rough)
+        about = np.concatenate([0.75 * ends, ends, 1.25 * ends])
+        near = np.append(near, about[about < reach])
     return _regions(act, np.append(near, _SCANNED * 2.0 ** np.arange(1, max(1, math.log2(reach / _SCANNED)))))
 
 

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.theory.moments import Gaussian, Means
+from sweep.activations import kinks_of
+from sweep.theory.moments import Gaussian, Means, over_a_period, waves
 
 Array = NDArray[Any]
 
@@ -26,6 +27,7 @@ _ROUNDING = 1e-14
 _MOST_POINTS = 500  # of a function that goes on waving; a plane of them would take minutes
 _DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it ends in time
 _MISSING = 1e-11
+_PHASES = 512  # of a period
 _CHUNK = 200_000  # evaluations of the activation at a time
 
 
@@ -42,6 +44,9 @@ class Pair:
     squares: float
 
 
+_UNKNOWN = Pair(math.nan, math.nan, math.nan)
+
+
 @lru_cache(maxsize=100_000)
 def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1].
@@ -49,23 +54,43 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     NaN where that is not known: c is not, or act waves hundreds of times within the scale.
     """
     if math.isnan(c):
-        return Pair(math.nan, math.nan, math.nan)
+        return _UNKNOWN
     if means_of.act.homogeneous and scale:
         return _homogeneous(means_of, c)
     means = means_of.at(scale)
     if means.rms == 0 or scale == 0:
         cosine, squares = (1.0, 0.0) if means.rms else (math.nan, math.nan)
         return Pair(cosine, means.slope_rms**2, squares)
+    if waves(means_of.act, scale):
+        return _of_waves(means_of, means, scale, c)
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
     if min(shared, own) > 0 and len(means.structure) > _MOST_POINTS:
-        return Pair(math.nan, math.nan, math.nan)
-    series = _by_series(means_of, means, scale, c)
-    if series is not None:
-        return series
-    x, weight = _outer_nodes(means.structure, np.array(means_of.act.kinks), shared, own)
+        return _UNKNOWN
+    return _by_series(means_of, means, scale, c) or _by_quadrature(means_of, means, shared, own, c)
+
+
+def _by_quadrature(means_of: Gaussian, means: Means, shared: float, own: float, c: float) -> Pair:
+    x, weight = _outer_nodes(means.structure, np.array(kinks_of(means_of.act)), shared, own)
     g = _smoothed(means_of, means, shared * x, own)
     other = g if c >= 0 else g[:, ::-1]  # x lies symmetrically about 0
     product, slopes, squares = ((g * other) @ weight).tolist()
+    return Pair(_or_zero(product), slopes, _or_zero(squares - 1))
+
+
+def _of_waves(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair:
+    """Far within which act waves many times: E[g(u1) g(u2)] by g's Fourier series, Σ g_k exp(i k ω u).
+
+    Of E[exp(i ω (k u1 + l u2))] = exp(-(ω scale)² (k² + l² + 2klc) / 2) only l = ±k are left.
+    """
+    h, slope = over_a_period(means_of.act, _PHASES)
+    h = h / means.rms
+    harmonics = np.fft.rfft(np.stack([h, slope, h * h])) / _PHASES  # (3, k)
+    k = np.arange(harmonics.shape[1])
+    harmonics = harmonics * np.exp(-1j * math.pi * k / _PHASES)  # the first point lies half a step from 0
+    root = (k * (2 * math.pi / (means_of.act.period or 1.0)) * scale) ** 2
+    near, far = np.exp(-root * (1 - c)), np.exp(-root * (1 + c))
+    terms = np.abs(harmonics) ** 2 * near + (harmonics**2).real * far
+    product, slopes, squares = (harmonics[:, 0].real ** 2 + 2 * terms[:, 1:].sum(axis=1)).tolist()
     return Pair(_or_zero(product), slopes, _or_zero(squares - 1))
 
 
@@ -80,11 +105,11 @@ def _by_series(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair
     columns = np.stack([h, slope, h * h], axis=1)
     whole = hermite[0] @ (columns * columns)
     known = np.array([1.0, means.slope_rms**2])
-    if not (np.abs(whole[:2] - known) <= _MISSING * known).all():
+    if not ((np.abs(whole[:2] - known) <= _MISSING * known) | np.isnan(known)).all():
         return None
     squares = (hermite @ columns) ** 2  # (K, 3)
     missing = np.abs(whole - squares.sum(axis=0)) * abs(c) ** _DEGREE
-    if not (missing <= _MISSING * whole).all():
+    if not ((missing <= _MISSING * whole) | np.isnan(whole)).all():
         return None
     product, slopes, second = (c ** np.arange(_DEGREE) @ squares).tolist()
     return Pair(_or_zero(product), slopes, _or_zero(second - 1))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sweep import check
+from sweep.activations import slope_unknown
 from sweep.errors import RequestError
 from sweep.theory.correlation import pair
 from sweep.theory.moments import Act, Gaussian, gaussian
@@ -37,7 +38,8 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
 
     v is followed in the direction in which the variance map V(v) = sigma_w² E[act²] + sigma_b² moves
     it; c is the stable fixed point of the correlation map there, 1 where chi1 <= 1. Where v diverges:
-    v = inf, chi1 its limit, the rest NaN. Raises RequestError where a value breaks its rule.
+    v = inf, chi1 its limit, the rest NaN; where act' is not known all but v is NaN. Raises
+    RequestError where a value breaks its rule.
     """
     sigma_w = check.real("sigma_w", sigma_w, 0.0)
     sigma_b = check.real("sigma_b", sigma_b, 0.0)
@@ -49,6 +51,8 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     at = means_of.at(scale or _LIMIT)
     chi1 = (sigma_w * at.slope_rms) ** 2
     share = (sigma_w * at.rms / (scale or _LIMIT)) ** 2
+    if math.isnan(chi1):  # the slope of act is not known
+        return FixedPoint(scale**2, *(math.nan,) * 5)
     slope = share * at.elasticity
     c = _settled_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + _CRITICAL else 1.0
     slopes = chi1 if c == 1 else sigma_w**2 * pair(means_of, scale, c).slopes
@@ -63,6 +67,8 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
     """
     sigma_b = check.real("sigma_b", sigma_b, 0.0)
     means_of = gaussian(act)
+    if math.isnan(means_of.at(1.0).slope_rms):
+        raise RequestError(_no_slope(means_of))
     limit, repels = None, False
     if sigma_b == 0:
         limit, repels = _critical_limit(means_of)
@@ -172,6 +178,10 @@ def _crossings(function: Callable[[float], float]) -> Iterator[float]:
         ):
             yield _root(function, scale, further)
         scale, before = further, after
+
+
+def _no_slope(means_of: Gaussian) -> str:
+    return slope_unknown(means_of.act) or f"the slope of {means_of.act.formula} is not known everywhere"
 
 
 def _why_not(means_of: Gaussian, sigma_b: float, unstable: list[tuple[float, float]], repels: bool) -> str:

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from sweep import check
+from sweep.activations import slope_unknown
 from sweep.errors import RequestError
 from sweep.theory.moments import Act, gaussian
 
@@ -45,6 +46,10 @@ def gain(act: Act, preserves: str = "second_moment", variance: float = 1.0) -> f
         "variance": (scale, means.std),
         "backward": (1.0, means.slope_rms),
     }[preserves]
+    if math.isnan(size):
+        raise RequestError(
+            f"no gain is known to preserve the {preserves}: {slope_unknown(gaussian(act).act)}"
+        )
     if size == 0:
         raise RequestError(f"no gain preserves the {preserves} of {act}: it is 0 whatever the weights")
     return numerator / size

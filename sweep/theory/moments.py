@@ -7,7 +7,7 @@ so that 1e-200 and 1e+200 are numbers like any other.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import activations
-from sweep.activations import FLAT_SLOPE, Activation, flat_within
+from sweep.activations import FLAT_SLOPE, Activation, flat_within, structure_of
 from sweep.errors import RequestError, SweepError
 
 Array = NDArray[Any]
@@ -28,12 +28,13 @@ _PANEL = 2.0  # in units of the standard deviation
 # rule is exact to twice their degree, so what it then misses of a smooth integrand is the square of that.
 _RESOLVED = 1e-10
 _SETTLED = 1e-10  # or when halving what is not resolved changes the whole by no more than this
-_NOISY = 1e-3  # or by this at the very end: a function in float32, and its numerical derivative
+_NOISY = 1e-3  # or by this at the very end: a function in float32, and its slopes
 _MOST_HALVINGS = 48
 _MOST_PANELS = 10_000
 _MOST_KEPT = 20_000  # scales of one activation
 _ROUNDING = 1e-15
 _AT_ZERO = 2.0**-56  # as far from a kink at 0 as looking for it may end
+_PHASES = 512  # of a period; the mean over them is exact for half as many harmonics
 _BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies beyond them
 
 
@@ -43,7 +44,7 @@ class Means:
 
     rms: sqrt(E[act²]); slope_rms: sqrt(E[act'²]); elasticity: d log E[act²] / d log(scale²), that
     is E[z act act'] / E[act²]; curvature: v² (d/dv)² E[act²] / E[act²], v = scale².
-    structure: points z between which act is smooth at this scale.
+    structure: points z between which act is smooth at this scale. What needs act' is NaN where that is.
     """
 
     mean: float
@@ -87,11 +88,15 @@ class Gaussian:
 
     def flat(self, scale: float) -> float:
         """P(abs(act'(z)) < FLAT_SLOPE), z ~ N(0, scale²)."""
+        if math.isnan(self.at(scale).slope_rms):
+            return math.nan
         if scale == 0:
             return float(abs(self._at_zero()[1][0]) < FLAT_SLOPE)
+        if waves(self.act, scale):
+            return float((np.abs(over_a_period(self.act, 256 * _PHASES)[1]) < FLAT_SLOPE).mean())
         octave = max(4, math.ceil(math.log2(_REACHES[0] * scale)))
         if octave not in self._flat:
-            found = flat_within(self.act, 2.0**octave)
+            found = flat_within(self.act, 2.0**octave, structure_of(self.act))
             self._flat[octave] = [(_settled(a), _settled(b)) for a, b in found]
         root = math.sqrt(2) * scale
         return sum(_normal_share(a / root, b / root) for a, b in self._flat[octave])
@@ -127,7 +132,27 @@ def gaussian(act: Act) -> Gaussian:
     return _gaussian(_Same(activations.resolved(act, {})))
 
 
+def waves(act: Activation, scale: float) -> bool:
+    """Whether z ~ N(0, scale²) sees every phase of act alike, to exp(-2 (2π)²) = 5e-35 or better."""
+    return act.period is not None and scale > 2 * act.period
+
+
+def over_a_period(act: Activation, points: int) -> tuple[Array, Array]:
+    """act and act' at so many points of one period."""
+    z = (np.arange(points) + 0.5) * ((act.period or 0.0) / points)
+    h = act.f(z)
+    return h, act.derivative(z, h)
+
+
+def _of_waves(act: Activation) -> Means:
+    h, slope = over_a_period(act, _PHASES)
+    sums = np.array([h.mean(), (h * h).mean(), (slope * slope).mean(), 0.0, 0.0])
+    return _named(sums, 1.0, np.zeros(0))
+
+
 def _means(act: Activation, scale: float) -> Means:
+    if waves(act, scale):
+        return _of_waves(act)
     for reach in _REACHES:
         result, inside = _integrated(act, scale, reach)
         if inside:
@@ -135,17 +160,25 @@ def _means(act: Activation, scale: float) -> Means:
     raise _no_moment(act, scale)
 
 
-def _integrated(act: Activation, scale: float, reach: float) -> tuple[Means, bool]:
-    """The means over abs(z) < reach · scale, and whether next to nothing lies beyond."""
+def _integrated(act: Activation, scale: float, reach: float, sloped: bool = True) -> tuple[Means, bool]:
+    """The means over abs(z) < reach · scale, and whether next to nothing lies beyond.
+
+    sloped: whether act' is known throughout; if not, what needs it is NaN.
+    """
     structure = _structure(act, scale, reach)
     edges = np.union1d(np.linspace(-reach, reach, 2 * math.ceil(reach / _PANEL) + 1), structure / scale)
-    unit = _largest(act, scale * edges) or 1.0  # squares of act / unit neither overflow nor vanish
     left, right = edges[:-1], edges[1:]
+    looked_at = np.concatenate([edges, _nodes(left, right).ravel()])
+    unit = _largest(act, scale * looked_at) or 1.0  # squares of act / unit neither overflow nor vanish
     sums, sizes, outermost = np.zeros((3, 5))
     halved = [structure]
     before = np.full(5, math.nan)
     for halving in range(_MOST_HALVINGS):
         integrand = _integrand(act, scale, unit, left, right)  # (5, panels, nodes)
+        if not sloped:
+            integrand[[2, 3]] = 0.0
+        elif np.isnan(integrand[2]).any():
+            return _integrated(act, scale, reach, sloped=False)
         half, far = (right - left) / 2, np.maximum(np.abs(left), np.abs(right))
         integrals = integrand @ _WEIGHTS * half
         size = sizes + np.abs(integrals).sum(axis=1)
@@ -167,7 +200,8 @@ def _integrated(act: Activation, scale: float, reach: float) -> tuple[Means, boo
         if not coarse.any():
             inside = bool((outermost <= _BEYOND * sizes).all())
             points = structure if len(left) > _MOST_PANELS else np.unique(np.concatenate(halved))
-            return _named(sums, unit, points), inside
+            means = _named(sums, unit, points)
+            return means if sloped else replace(means, slope_rms=math.nan, elasticity=math.nan), inside
         middle = (left[coarse] + right[coarse]) / 2
         halved.append(scale * middle)
         left, right = np.concatenate([left[coarse], middle]), np.concatenate([middle, right[coarse]])
@@ -189,7 +223,7 @@ def _named(sums: Array, unit: float, structure: Array) -> Means:
 
 def _integrand(act: Activation, scale: float, unit: float, left: Array, right: Array) -> Array:
     """(f, f², act'², z f f', f² He₄(z/scale)/4) · φ at the nodes of every panel, f = act / unit."""
-    x = ((left + right) / 2)[:, None] + ((right - left) / 2)[:, None] * _X
+    x = _nodes(left, right)
     with np.errstate(all="ignore"):
         z = scale * x
         h = np.asarray(act.f(z), dtype=np.float64)
@@ -202,10 +236,16 @@ def _integrand(act: Activation, scale: float, unit: float, left: Array, right: A
         return np.stack([weighted, square, slope * slope * density, pull, bend])
 
 
+def _nodes(left: Array, right: Array) -> Array:
+    """Those of Gauss and Legendre on every panel: (panels, nodes)."""
+    nodes: Array = ((left + right) / 2)[:, None] + ((right - left) / 2)[:, None] * _X
+    return nodes
+
+
 def _structure(act: Activation, scale: float, reach: float) -> Array:
     """The kinks, and panels as fine as activations bend, near 0, where the density asks for less."""
     bends = 2.0 ** np.arange(1, max(1.0, math.log2(4 * scale)))
-    points = np.concatenate([-bends, bends, [0.0] if scale > 1 else [], act.kinks])
+    points = np.concatenate([-bends, bends, [0.0] if scale > 1 else [], structure_of(act)])
     return np.unique(points[np.abs(points) < reach * scale])
 
 
