@@ -81,11 +81,12 @@ class _Network:
         self._record(statistics, place, 0, {})
         for number in range(1, self.chain.depth + 1):
             z = self._z(number)
-            h, slope = extended.applied(self.chain.act, z)
+            h = extended.applied(self.chain.act, z)
             if not np.isfinite(h).all():  # nor is any deeper layer, and no gradient is defined here
                 for name, values in statistics.forward.items():
                     values[place, number:] = math.inf if name in {"std", "rms"} else math.nan
                 break
+            slope = extended.slope(self.chain.act, z, h)
             self.signals.append(h)
             self.slopes.append(slope)
             self._record(statistics, place, number, {"pre_rms": _moments(z)[2], **_flat(slope)})

@@ -203,10 +203,10 @@ def _again(
     if offset is not None:
         z = z + (offset if offset.shape[1] == 1 else offset[:, : len(coarse)][:, coarse])
     ends = np.ldexp(np.stack([z.min(axis=0), z.max(axis=0)]).astype(extended.WIDE), exponent)
-    if not values[:, coarse].any() and not extended.applied(act, ends)[0].any():
+    if not values[:, coarse].any() and not extended.applied(act, ends).any():
         return None  # so far out that long double has lost them too
     neurons = values.astype(extended.WIDE)
-    neurons[:, coarse] = extended.applied(act, np.ldexp(z.astype(extended.WIDE), exponent))[0]
+    neurons[:, coarse] = extended.applied(act, np.ldexp(z.astype(extended.WIDE), exponent))
     return neurons
 
 

@@ -15,7 +15,10 @@ _MANY, _FEW = 4096, 32
 
 
 class Flat:
-    """Counts the entries without slope, and the neurons that have none for any sample."""
+    """Counts the entries without slope, and the neurons that have none for any sample.
+
+    Neither is known of a network with an entry whose slope is not: NaN.
+    """
 
     def __init__(self, act: Activation, shape: tuple[int, ...]) -> None:
         networks, self._batch, self._width = shape
@@ -34,6 +37,8 @@ class Flat:
         if self._regions is None:
             assert derivative is not None
             mask = np.abs(derivative) < FLAT_SLOPE
+            unknown = np.isnan(derivative).reshape(len(mask), -1).any(axis=1)
+            self._flat[networks][unknown] = math.nan
         elif self._regions:
             mask = _inside(z, *self._regions[0])
             for region in self._regions[1:]:
@@ -51,7 +56,8 @@ class Flat:
 
     def shares(self) -> dict[str, Array]:
         """By name, of every network: (networks,)."""
-        return {"flat": self._flat / (self._batch * self._width), "dead": self._dead.mean(axis=1)}
+        dead = np.where(np.isnan(self._flat), math.nan, self._dead.mean(axis=1))
+        return {"flat": self._flat / (self._batch * self._width), "dead": dead}
 
 
 def _inside(z: Array, low: float, high: float) -> Array:

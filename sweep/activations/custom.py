@@ -77,14 +77,16 @@ class _Elementwise:
     function: UserFunction
 
     def __call__(self, z: Array) -> Array:
-        wide = z.dtype.itemsize > 8  # long double, which is ours alone
-        returned = np.asarray(self.function(z.astype(np.float64) if wide else z))
+        dtype = z.dtype
+        if dtype.itemsize > 8:  # long double, which is ours alone
+            z = z.astype(np.float64)
+        returned = np.asarray(self.function(z))
         name = self.function.name
         if returned.shape != z.shape:
             raise UserCodeError(f"{name} returned shape {returned.shape} for z of shape {z.shape}")
         if returned.dtype.kind not in "fiu":
             raise UserCodeError(f"{name} returned dtype {returned.dtype}, not real numbers")
-        values = returned.astype(z.dtype, copy=False)
+        values = returned.astype(dtype, copy=False)
         nan = np.isnan(values) & np.isfinite(z)
         if nan.any():
             raise UserCodeError(f"{name} returned NaN, for z = {float(z[nan][0]):g} for one")
@@ -106,4 +108,6 @@ class _FoundSlope:
     function: UserFunction
 
     def __call__(self, z: Array, h: Array) -> Array:
+        if z.dtype.itemsize > 8:
+            return _slopes_of(self.function)(z.astype(np.float64)).astype(z.dtype)
         return _slopes_of(self.function)(z)

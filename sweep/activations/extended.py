@@ -39,14 +39,23 @@ def erf(z: Array) -> Array:
     return both
 
 
-def applied(act: Activation, z: Array) -> tuple[Array, Array]:
-    """f(z) and f'(z) in long double; z: long double. A function that knows float64 alone is given that."""
+def applied(act: Activation, z: Array) -> Array:
+    """f(z) in long double; z: long double. A function that knows float64 alone is given that."""
     try:
         h = act.f(z)
         if h.dtype == z.dtype:
-            return h, act.derivative(z, h)
+            return h
     except TypeError:
         pass
-    narrow = z.astype(np.float64)
-    h = act.f(narrow)
-    return h.astype(z.dtype), act.derivative(narrow, h).astype(z.dtype)
+    return act.f(z.astype(np.float64)).astype(z.dtype)
+
+
+def slope(act: Activation, z: Array, h: Array) -> Array:
+    """f'(z) likewise, h = f(z)."""
+    try:
+        slope = act.derivative(z, h)
+        if slope.dtype == z.dtype:
+            return slope
+    except TypeError:
+        pass
+    return act.derivative(z.astype(np.float64), h.astype(np.float64)).astype(z.dtype)
