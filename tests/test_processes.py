@@ -11,23 +11,29 @@ from tests.processes import Process, alive, left, marked, none_left, session, un
 
 FAMILY = """
 import os, signal, subprocess, sys
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
 child = subprocess.Popen([sys.executable, "-c", "import signal; print(1, flush=True); signal.pause()"])
+signal.signal(signal.SIGTERM, signal.SIG_IGN)  # not before: a child would inherit it
 print("both are there", file=sys.stderr, flush=True)
 signal.pause()
 """
 
 
 def test_a_process_ends_with_all_that_it_has_started_also_where_the_test_fails():
-    with pytest.raises(ZeroDivisionError), Process([sys.executable, "-c", FAMILY]) as process:
-        process.says("both are there")
-        process.until(lambda: process.out, "the child's word")
-        (child,) = session(process.pid)
-        process.signal(signal.SIGTERM)  # which ends the child alone
-        process.until(lambda: not alive(child), "the child's end")
-        assert process.running()
-        raise ZeroDivisionError
-    assert not alive(process.pid)
+    def failing():
+        with Process([sys.executable, "-c", FAMILY]) as process:
+            found.append(process.pid)
+            process.until(lambda: process.out, "the child's word")
+            found.extend(session(process.pid))
+            process.says("both are there")
+            process.signal(signal.SIGTERM)  # which ends the child alone
+            process.until(lambda: not alive(found[1]), "the child's end")
+            assert process.running()
+            raise ZeroDivisionError
+
+    found = []
+    with pytest.raises(ZeroDivisionError):
+        failing()
+    assert not any(map(alive, found))
 
 
 def test_a_child_ends_that_has_outlived_who_started_it():

@@ -195,6 +195,7 @@ class Slurm:
         controller = self._daemons["slurmctld"]
         controller.signal(signal.SIGTERM)  # as an administrator stops a service
         controller.wait()
+        controller.end()
 
     def kill_controller(self):
         self._daemons["slurmctld"].end()
