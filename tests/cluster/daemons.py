@@ -66,7 +66,9 @@ class Dask:
 
     def _start(self, kind, *arguments):
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
-        self._daemons.append(Process(command, environment={"PYTHONPATH": str(ROOT)}))
+        # Workers do not have the environment of the command: a Gate of theirs is in the folder.
+        environment = {"PYTHONPATH": str(ROOT), "GATE": str(self.folder / "gate")}
+        self._daemons.append(Process(command, environment=environment))
         return self._daemons[-1]
 
 
