@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.processes import DEADLINE, session, start
+from tests.processes import DEADLINE, session, start, until
 from tests.torture import DRIVER
 from tests.users import Gate
 
@@ -234,17 +234,27 @@ def interrupted(tmp_path, gate, terminal):
         process = at_work(gate, tmp_path, stdout=theirs, stderr=theirs)
     finally:
         os.close(theirs)
-    with open(ours, "rb", buffering=0) as printed:  # noqa: PTH123  a descriptor
-        parts = tmp_path / "outputs" / "smoke" / "cells"
-        process.until(
-            lambda: gate.waiting() and list(parts.glob("[!.]*.parquet")), "a stored part and work left"
-        )
+    os.set_blocking(ours, False)
+    parts, said = tmp_path / "outputs" / "smoke" / "cells", []
+
+    def read():
+        """Whatever is there: a terminal that nobody reads makes the command wait."""
+        with contextlib.suppress(OSError):  # nothing now, or a pty's end
+            while chunk := os.read(ours, 65536):
+                said.append(chunk)
+
+    def at_it():
+        read()
+        return gate.waiting() and list(parts.glob("[!.]*.parquet"))
+
+    try:
+        process.until(at_it, "a stored part and work left")
         process.signal(signal.SIGINT)
-        said = b""
-        with contextlib.suppress(OSError):  # a pty ends so
-            while chunk := printed.read(65536):
-                said += chunk
-    return process.wait(), said.decode()
+        until(lambda: read() or not process.running(), "the end")
+        read()
+    finally:
+        os.close(ours)
+    return process.wait(), b"".join(said).decode()
 
 
 @pytest.mark.parametrize("terminal", [True, False])
