@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-DEADLINE = 60_000  # ms for a condition; two slow cores share the work
+from tests.processes import DEADLINE
+
+_DEADLINE = 1000 * DEADLINE  # ms
 _FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -27,10 +29,13 @@ def chromium() -> Iterator:
     path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not path:
         pytest.skip("no Chromium on this machine: apt-get install chromium, or CHROMIUM=/path/to/it")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=path, headless=True, args=list(_FLAGS))
+    with (
+        playwright.sync_playwright() as running,
+        running.chromium.launch(
+            executable_path=path, headless=True, args=list(_FLAGS), timeout=_DEADLINE
+        ) as browser,
+    ):
         yield browser
-        browser.close()
 
 
 @contextmanager
@@ -38,7 +43,7 @@ def opened(browser, file: Path, width=1440, scheme="light", javascript=True) -> 
     """The page of a file; fails at the end if it asked for anything else, or logged anything."""
     viewport = {"width": width, "height": 900}
     context = browser.new_context(viewport=viewport, color_scheme=scheme, java_script_enabled=javascript)
-    context.set_default_timeout(DEADLINE)
+    context.set_default_timeout(_DEADLINE)
     page = context.new_page()
     requests, complaints = [], []
     page.on("request", lambda request: requests.append(request.url))

@@ -1,11 +1,18 @@
 import os
-import subprocess
 import sys
 
+import hypothesis
 import pytest
 from threadpoolctl import threadpool_limits
 
 from sweep.store import Study
+from tests import processes
+
+# A shared machine may pause at any time: no example is too slow.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 def _no_skip(report):
@@ -33,6 +40,23 @@ def _one_blas_thread():
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_outlives_the_tests():
+    """Processes that fixtures of modules start, and theirs, end with them."""
+    processes.mark()
+    yield
+    processes.none_left(set())
+
+
+@pytest.fixture(autouse=True)
+def _nobody_outlives_a_test(_nobody_outlives_the_tests):
+    """What a test has started by `start` ends with it, however that ends; all else must have ended."""
+    before = set(processes.marked())
+    yield
+    processes.end_all()
+    processes.none_left(before)
+
+
 @pytest.fixture
 def study(tmp_path):
     """A new study, empty."""
@@ -45,16 +69,9 @@ def study(tmp_path):
 def sweep_command(tmp_path):
     """Run `python -m sweep…` in an empty folder, as a user does."""
 
-    def run(*arguments, module="sweep", cwd=tmp_path, timeout=300, **environment):
-        return subprocess.run(
-            [sys.executable, "-W", "error::RuntimeWarning", "-m", module, *arguments],
-            cwd=cwd,
-            env=os.environ | environment,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
+    def run(*arguments, module="sweep", cwd=tmp_path, **environment):
+        command = [sys.executable, "-W", "error::RuntimeWarning", "-m", module, *arguments]
+        return processes.start(command, cwd, environment=environment).ended()
 
     return run
 

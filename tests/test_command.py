@@ -1,17 +1,21 @@
 """The commands as users type them, each in a process of its own."""
 
+import contextlib
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.processes import DEADLINE, session, start, until
+from tests.torture import DRIVER
+from tests.users import Gate
 
 SMALL = ("grid=smoke", "depth=2", "seed=0", "batch=20")
 
@@ -211,53 +215,63 @@ def test_help_is_what_hydra_says_when_it_copies_its_store(capsys, monkeypatch):
 
 def test_tab_completion_of_the_console_script(tmp_path):
     script = os.path.join(os.path.dirname(sys.executable), "sweep")  # noqa: PTH118, PTH120
-    done = subprocess.run(
-        [script, "-sc", "query=bash"],
-        env=os.environ | {"COMP_LINE": "sweep init=xa", "COMP_POINT": "13"},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"COMP_LINE": "sweep init=xa", "COMP_POINT": "13"}
+    done = start([script, "-sc", "query=bash"], tmp_path, environment=environment).ended()
     assert done.stdout.split() == ["init=xavier"], done.stderr
 
 
-def interrupted(tmp_path, terminal):
-    """Press Ctrl-C once cells are being stored; the exit status and what was printed."""
-    command = [sys.executable, "-m", "sweep", "-m", "depth=10,50", "report=false"]
+def at_work(gate, folder, *arguments, **files):
+    """A command in two workers, a task for each width from 8 to 11, some of which the gate holds."""
+    grid = ("grid=smoke", "act=tanh", *gate.arguments, "width=range(8,12)", *SMALL[1:], "n_jobs=2")
+    command = [sys.executable, "-c", DRIVER, "-m", *grid, "report=false", *arguments]
+    return start(command, folder, environment=gate.environment, **files)
+
+
+def interrupted(tmp_path, gate, terminal):
+    """Press Ctrl-C once cells are stored and others are at work; the exit status and what was printed."""
     ours, theirs = pty.openpty() if terminal else os.pipe()
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=theirs, stderr=theirs, start_new_session=True)
-    os.close(theirs)
-    parts = tmp_path / "outputs" / "standard" / "cells"
-    deadline = time.time() + 60
-    while time.time() < deadline and not list(parts.glob("[!.]*.parquet")):
-        time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)
-    printed = b""
-    while True:
-        try:
-            chunk = os.read(ours, 65536)
-        except OSError:  # a pty ends so
-            break
-        if not chunk:
-            break
-        printed += chunk
-    os.close(ours)
-    return process.wait(timeout=30), printed.decode()
+    try:
+        process = at_work(gate, tmp_path, stdout=theirs, stderr=theirs)
+    finally:
+        os.close(theirs)
+    os.set_blocking(ours, False)
+    parts, said = tmp_path / "outputs" / "smoke" / "cells", []
+
+    def read():
+        """Whatever is there: a terminal that nobody reads makes the command wait."""
+        with contextlib.suppress(OSError):  # nothing now, or a pty's end
+            while chunk := os.read(ours, 65536):
+                said.append(chunk)
+
+    def at_it():
+        read()
+        return gate.waiting() and list(parts.glob("[!.]*.parquet"))
+
+    try:
+        process.until(at_it, "a stored part and work left")
+        process.signal(signal.SIGINT)
+        until(lambda: read() or not process.running(), "the end")
+        read()
+    finally:
+        os.close(ours)
+    return process.wait(), b"".join(said).decode()
 
 
 @pytest.mark.parametrize("terminal", [True, False])
-def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(sweep_command, tmp_path, terminal):
-    status, printed = interrupted(tmp_path, terminal)
-    assert status == 130
+def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, terminal):
+    gate = Gate(tmp_path, 8)
+    status, printed = interrupted(tmp_path, gate, terminal)
+    assert status == 130, printed
     assert "Traceback" not in printed
     done = re.search(r"interrupted: (\d+) cells are stored, (\d+) are left; run the same command", printed)
     assert done, printed
     stored, left = int(done[1]), int(done[2])
-    assert stored + left == 320
-    assert len(pd.read_parquet(tmp_path / "outputs" / "standard" / "cells")) == stored > 0
-    resumed = sweep_command("-m", "depth=5,10", "seed=0", "width=64", "report=false")
+    assert stored + left == 4
+    assert len(pd.read_parquet(tmp_path / "outputs" / "smoke" / "cells")) == stored > 0
+    gate.open()
+    resumed = at_work(gate, tmp_path).ended()
     assert resumed.returncode == 0, resumed.stderr
+    assert f"4 cells, {stored} stored already, {left} to compute" in resumed.stderr
 
 
 def test_progress_shows_cells_rate_and_time_left_where_there_is_no_terminal(capsys, monkeypatch):
@@ -271,33 +285,33 @@ def test_progress_shows_cells_rate_and_time_left_where_there_is_no_terminal(caps
 
 def test_ctrl_c_while_workers_start_is_one_line_too(tmp_path):
     """Whatever the moment: the workers never see the interrupt, and the driver says one line."""
-    for delay in (1.0, 1.6, 2.2):
-        command = [sys.executable, "-m", "sweep", "-m", "report=false", f"study=s{delay}"]
-        process = subprocess.Popen(
-            command,
-            cwd=tmp_path,
-            stderr=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-            text=True,
-        )
-        time.sleep(delay)
-        os.killpg(process.pid, signal.SIGINT)
-        _, printed = process.communicate(timeout=60)
-        assert process.returncode == 130
-        lines = [line for line in printed.splitlines() if not line.startswith("study ")]
-        assert len(lines) == 1, printed
+    gate = Gate(tmp_path, 8, 9, 10, 11)
+
+    def planned(process):
+        return list(tmp_path.glob(f"outputs/{study}/runs/*/plan.parquet"))
+
+    def first_other(process):
+        return session(process.pid)
+
+    def worker(process):
+        return len(session(process.pid)) >= 2
+
+    for moment in (planned, first_other, worker):
+        study = moment.__name__
+        process = at_work(gate, tmp_path, f"study={study}")
+        process.until(lambda process=process, moment=moment: moment(process), study)
+        process.signal(signal.SIGINT)
+        done = process.ended()
+        assert done.returncode == 130, done.stderr
+        lines = [line for line in done.stderr.splitlines() if not line.startswith("study ")]
+        assert len(lines) == 1, done.stderr
         assert "interrupted" in lines[0]
 
 
 def test_two_runs_at_once_in_one_study_end_well(tmp_path):
-    commands = [[sys.executable, "-m", "sweep", "-m", *SMALL, "init=xavier,kaiming,normal"]] * 2
-    processes = [
-        subprocess.Popen(c, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
-        for c in commands
-    ]
-    ended = [(process.communicate(timeout=120)[1], process.returncode) for process in processes]
-    assert [status for _, status in ended] == [0, 0], ended
+    command = [sys.executable, "-m", "sweep", "-m", *SMALL, "init=xavier,kaiming,normal"]
+    ended = [process.ended() for process in [start(command, tmp_path) for _ in range(2)]]
+    assert [done.returncode for done in ended] == [0, 0], ended
     cells = pd.read_parquet(tmp_path / "outputs" / "smoke" / "cells")
     assert len(cells["cell_id"].unique()) == 12
 
@@ -334,9 +348,9 @@ def test_a_write_error_is_one_line(tmp_path, limit):
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); sys.argv[1:] = ['-m', 'grid=smoke'];"
         "runpy.run_module('sweep', run_name='__main__')"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-c", code]
+    piped = {"capture_output": True, "text": True}  # no file, which would be cut off itself
+    done = subprocess.run(command, cwd=tmp_path, **piped, timeout=DEADLINE, check=False)
     assert done.returncode == 2
     assert "cannot write to outputs/smoke: File too large" in done.stderr
     assert "Traceback" not in done.stderr

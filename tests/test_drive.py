@@ -1,11 +1,8 @@
 """Runs that meet with accidents: the commands as users type them, real signals, real processes."""
 
-import os
 import re
 import signal
-import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -15,49 +12,26 @@ from sweep import runs
 from sweep.blocks import Cells
 from sweep.run import Options, run
 from sweep.store import Study
+from tests.processes import ROOT, start
 from tests.test_cell import cell
-from tests.torture import torture
+from tests.torture import DRIVER, torture
+from tests.users import Gate
 
-DEADLINE = 120.0
 SMALL = ("grid=smoke", "depth=2", "seed=0", "batch=20", "report=false")
-SLOW = """
-import os, time
-import numpy as np
-
-def slow(rng, fan_in, fan_out, seconds=0.3, number=0, deadly=-1):
-    if number == deadly:
-        os._exit(1)
-    time.sleep(seconds)
-    return rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
-"""
-OWN = ("init=custom", "init.function=slow.slow")
+# What no test waits for: the next look at what other runs have stored.
+LOOKING = "from sweep import drive\ndrive._LOOK_SECONDS = 0.0\n"
 
 
-@pytest.fixture
-def mine(tmp_path):
-    (tmp_path / "slow.py").write_text(SLOW)
-    return tmp_path
+def started(folder, *arguments, **environment):
+    return start([sys.executable, "-m", "sweep", *arguments], folder, environment=environment)
 
 
-def started(folder, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "sweep", *arguments],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    )
+def task_by_task(folder, *arguments, **environment):
+    """A command for which cells of several widths are several tasks, however small."""
+    return start([sys.executable, "-c", LOOKING + DRIVER, *arguments], folder, environment=environment)
 
 
-def wait_for(condition, process=None):
-    deadline = time.monotonic() + DEADLINE
-    while not condition() and time.monotonic() < deadline and (process is None or process.poll() is None):
-        time.sleep(0.05)
-    return condition()
-
-
-def test_a_poison_cell_among_500_costs_one_row(sweep_command, mine):
+def test_a_poison_cell_among_500_costs_one_row(sweep_command, tmp_path):
     arguments = [
         "-m",
         "grid=smoke",
@@ -67,36 +41,50 @@ def test_a_poison_cell_among_500_costs_one_row(sweep_command, mine):
         "seed=0",
         "batch=5",
         "report=false",
-        *OWN,
+        "init=custom",
+        "init.function=tests.users.deadly",
+        "init.kwargs.culprit=321",
+        "init.kwargs.number=range(0,500)",
     ]
-    arguments += ["init.kwargs.seconds=0", "init.kwargs.deadly=321", "init.kwargs.number=range(0,500)"]
-    done = sweep_command(*arguments)
+    done = sweep_command(*arguments, PYTHONPATH=str(ROOT))
     assert done.returncode == 1, done.stderr
-    cells = sweep.load(mine / "outputs" / "smoke")
+    cells = sweep.load(tmp_path / "outputs" / "smoke")
     assert cells["status"].value_counts().to_dict() == {"ok": 499, "failed": 1}
     (row,) = cells[cells["status"] == "failed"].itertuples()
     assert '"number":321' in row.init_params
     assert row.error_type == "WorkerDied"
     assert "1 failed: WorkerDied" in done.stderr
-    again = sweep_command(*arguments, "retry_failed=false")
+    again = sweep_command(*arguments, "retry_failed=false", PYTHONPATH=str(ROOT))
     assert again.returncode == 1
     assert "1 cell failed earlier" in again.stderr
 
 
-def test_sigterm_stores_what_is_done_and_ends_with_143(mine):
-    # Two tasks of one cell each end soon, the others never do.
-    process = started(mine, "-m", *SMALL, *OWN, "init.kwargs.seconds=0.01,1000", "act=tanh", "width=8")
-    study = mine / "outputs" / "smoke"
-    assert wait_for(lambda: list((study / "runs").glob("*/plan.parquet")), process)
-    time.sleep(1)  # into the work, or the workers' start: it must not matter
-    began = time.monotonic()
-    os.killpg(process.pid, signal.SIGTERM)  # as a scheduler does: every process of the job
-    _, printed = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 143, printed
-    assert time.monotonic() - began < DEADLINE
-    assert re.search(r"terminated(: \d cells are stored, \d are left; run the same command)?", printed)
-    assert "Traceback" not in printed
-    assert not sweep.load(study)["cell_id"].duplicated().any()
+def test_sigterm_stores_what_is_done_and_ends_with_143(tmp_path):
+    gate = Gate(tmp_path, 8)
+    process = task_by_task(
+        tmp_path, "-m", *SMALL, *gate.arguments, "act=tanh", "width=8,9", **gate.environment
+    )
+    study = tmp_path / "outputs" / "smoke"
+    process.until(lambda: gate.waiting() and list(study.glob("cells/[!.]*")), "a cell stored and one at work")
+    process.signal(signal.SIGTERM)  # as a scheduler does: every process of the job
+    done = process.ended()
+    assert done.returncode == 143, done.stderr
+    assert "terminated: 1 cells are stored, 1 are left; run the same command" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert sweep.load(study)["width"].tolist() == [9]
+
+
+def test_sigterm_while_workers_start_is_one_line_too(tmp_path):
+    gate = Gate(tmp_path, 8, 9)
+    process = task_by_task(
+        tmp_path, "-m", *SMALL, *gate.arguments, "act=tanh", "width=8,9", **gate.environment
+    )
+    process.until(lambda: list(tmp_path.glob("outputs/smoke/runs/*/plan.parquet")), "the plan")
+    process.signal(signal.SIGTERM)
+    done = process.ended()
+    assert done.returncode == 143, done.stderr
+    assert re.search(r"terminated(: 0 cells are stored, 2 are left; run the same command)?", done.stderr)
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("drivers", [2, 4])
@@ -104,35 +92,37 @@ def test_drivers_at_once_on_overlapping_grids_lose_nothing_and_count_nothing_twi
     common = ("-m", "grid=smoke", "depth=2,3", "batch=20", "report=false")
     inits = ["xavier,kaiming", "kaiming,normal", "normal,xavier", "xavier,orthogonal"][:drivers]
     processes = [started(tmp_path, *common, f"init={init}", "seed=0,1,2") for init in inits]
-    ended = [(process.communicate(timeout=DEADLINE)[1], process.returncode) for process in processes]
-    assert [status for _, status in ended] == [0] * drivers, ended
+    ended = [process.ended() for process in processes]
+    assert [done.returncode for done in ended] == [0] * drivers, ended
     schemes = {scheme for init in inits for scheme in init.split(",")}
     expected = len(schemes) * 2 * 2 * 2 * 3
     study = tmp_path / "outputs" / "smoke"
     assert len(sweep.load(study)) == sweep.load(study)["cell_id"].nunique() == expected
     assert len(sweep.load(study, "layers").drop_duplicates(["cell_id", "layer"])) == expected // 2 * (3 + 4)
     process = started(tmp_path, *common, "init=xavier,kaiming,normal", "seed=0,1,2,3")
-    assert process.communicate(timeout=DEADLINE)[1]
+    assert process.ended().returncode == 0, process.err
     assert not pd.read_parquet(study / "cells")["cell_id"].duplicated().any()
     assert not pd.read_parquet(study / "layers")[["cell_id", "layer"]].duplicated().any()
 
 
-def test_the_second_driver_leaves_to_the_first_what_that_has_stored(mine):
-    grid = ("-m", *SMALL, *OWN, "init.kwargs.seconds=0.4", "act=tanh", "n_jobs=1")
-    patched = (
-        "import sys; from sweep import plan; plan._TASK_SECONDS = (0.0, 0.0); sys.argv[1:] = %r;"
-        "from sweep.__main__ import main; main()"
-    )
-    command = [sys.executable, "-c", patched % ([*grid, "width=range(8,16)"],)]
-    first, second = (
-        subprocess.Popen(command, cwd=mine, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    )
-    said = [process.communicate(timeout=DEADLINE)[1] for process in (first, second)]
-    assert [first.returncode, second.returncode] == [0, 0], said
-    computed = [int(found[1]) for one in said if (found := re.search(r"^(\d+) cells? in", one, re.MULTILINE))]
-    assert sum(computed) < 16, said
-    assert len(sweep.load(mine / "outputs" / "smoke")) == 8
+def test_the_second_driver_leaves_to_the_first_what_that_has_stored(tmp_path):
+    grid = ("-m", *SMALL, *Gate.arguments, "act=tanh", "n_jobs=1", "width=range(8,16)")
+    gates, drivers = [], []
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        gates.append(Gate(tmp_path / name, *range(8, 16)))
+        drivers.append(task_by_task(tmp_path, *grid, **gates[-1].environment))
+        drivers[-1].until(gates[-1].waiting, "its first cell")
+    computed = []
+    for gate, driver in zip(gates, drivers, strict=True):  # one after the other, with all before them
+        gate.open()
+        done = driver.ended()
+        assert done.returncode == 0, done.stderr
+        computed.append(int(re.search(r"^(\d+) cells? in", done.stderr, re.MULTILINE)[1]))
+    assert computed[0] == 8
+    assert computed[1] <= 2, "what it had handed out already"
+    assert f"{8 - computed[1]} cells stored by another run meanwhile" in done.stderr
+    assert len(sweep.load(tmp_path / "outputs" / "smoke")) == 8
 
 
 def test_a_dry_run_says_what_would_run_and_writes_nothing(sweep_command, tmp_path):
@@ -177,15 +167,14 @@ def test_overwrite_replaces_and_a_damaged_part_is_computed_again(sweep_command, 
     assert "1 of 1 parts whole; 4 of 4 cells come out again" in verified.stdout
 
 
-def test_status_knows_what_an_interrupted_run_left(sweep_command, mine):
-    process = started(mine, "-m", *SMALL, *OWN, "init.kwargs.seconds=1000", "act=tanh", "width=8,9")
-    study = mine / "outputs" / "smoke"
-    assert wait_for(lambda: list((study / "runs").glob("*/plan.parquet")), process)
+def test_status_knows_what_an_interrupted_run_left(sweep_command, tmp_path):
+    gate = Gate(tmp_path, 8, 9)
+    process = started(tmp_path, "-m", *SMALL, *gate.arguments, "act=tanh", "width=8,9", **gate.environment)
+    process.until(gate.waiting, "a cell at work")
     running = sweep_command("outputs/smoke", module="sweep.status")
     assert running.returncode == 0, running.stderr
     assert "running" in running.stdout
     process.kill()
-    process.communicate(timeout=DEADLINE)
     assert sweep_command("-m", *SMALL, "init=xavier", "act=tanh", "width=8").returncode == 0
     status = sweep_command("outputs/smoke", module="sweep.status").stdout
     assert re.search(r"│ all +│ +│ +3 │ +1 │ +0 │ +2 │", status), status
@@ -198,7 +187,7 @@ def test_status_knows_what_an_interrupted_run_left(sweep_command, mine):
 
 def test_nothing_is_lost_under_kill_9():
     """A handful of the kills of `make torture`."""
-    tally = torture(kills=3, seed=1, widths=8, latest=2.5)
+    tally = torture(kills=3, seed=1, widths=8)
     assert tally.killed >= 3
     assert tally.loads > 0
 

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import DEADLINE
+
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "tour.ipynb"
 
 
@@ -15,7 +17,8 @@ def test_the_tour_runs_in_an_empty_folder(tmp_path):
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     resources = {"metadata": {"path": str(tmp_path)}}
-    client.NotebookClient(notebook, timeout=300, startup_timeout=300, resources=resources).execute()
+    patience = {"timeout": DEADLINE, "startup_timeout": DEADLINE}
+    client.NotebookClient(notebook, **patience, resources=resources).execute()
     pictures = [
         output
         for cell in notebook.cells

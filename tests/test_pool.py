@@ -3,9 +3,7 @@
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -13,10 +11,10 @@ import numpy as np
 import pytest
 
 from sweep import execute
+from tests.processes import alive, session, start, until
 from tests.test_cell import cell
 from tests.test_plan import packed
-
-DEADLINE = 60.0
+from tests.users import Gate
 
 
 def user_scheme(rng, fan_in, fan_out, deadly=0, how="exit", path=""):
@@ -85,9 +83,7 @@ def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
         if handed_out:
             pid = int(notes.read_text().split()[0])
             os.kill(pid, signal.SIGKILL)
-            deadline = time.monotonic() + DEADLINE
-            while alive(pid) and time.monotonic() < deadline:
-                time.sleep(0.02)
+            until(lambda: not alive(pid), "the worker's end")
         handed_out.append(task)
         return task
 
@@ -96,42 +92,20 @@ def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
 
 
 DRIVER = """
-import sys
 from sweep import execute
 from tests.test_cell import cell
 from tests.test_plan import packed
-init = {"name": "custom", "function": "tests.test_pool.endless", "kwargs": {"path": sys.argv[1]}}
-cells = [cell(init=init, depth=1, width=4, seed=seed) for seed in range(2)]
+init = {"name": "custom", "function": "tests.users.held"}
+cells = [cell(init=init, depth=1, width=width) for width in (4, 5)]
 list(execute.run(packed(cells, 2), "local", 2, False))
 """
 
 
-def endless(rng, fan_in, fan_out, path):
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.write(f"{os.getpid()}\n")
-    while True:
-        time.sleep(0.1)
-
-
-def alive(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="no /proc to look processes up in")
 def test_workers_end_when_their_driver_is_killed(tmp_path):
-    notes = tmp_path / "workers"
-    root = Path(__file__).parents[1]
-    driver = subprocess.Popen([sys.executable, "-c", DRIVER, str(notes)], cwd=root, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + DEADLINE
-    while not (notes.exists() and notes.read_text().endswith("\n")) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    gate = Gate(tmp_path, 4, 5)
+    driver = start([sys.executable, "-c", DRIVER], environment=gate.environment)
+    driver.until(gate.waiting, "a worker at work")
+    assert set(gate.waiting()) <= set(session(driver.pid))
     driver.kill()
-    driver.wait()
-    workers = [int(line) for line in notes.read_text().split()]
-    assert workers
-    while any(map(alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not any(map(alive, workers))
+    until(lambda: not session(driver.pid), "the end of all that it has started")

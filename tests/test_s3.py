@@ -2,13 +2,9 @@
 
 import http.client
 import http.server
-import os
-import signal
-import socket
-import subprocess
+import re
 import sys
 import threading
-import time
 
 import pandas as pd
 import pytest
@@ -17,13 +13,13 @@ import sweep
 from sweep import runs
 from sweep.errors import StoreError
 from sweep.store import Study
+from tests.processes import Process, start
 from tests.test_store import CELLS, fail, write
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
 boto3 = pytest.importorskip("boto3", reason="moto's server is not installed")
 pytest.importorskip("moto.server", reason="moto's server is not installed")
 
-DEADLINE = 120.0
 GRID = ("-m", "grid=smoke", "init=xavier,kaiming", "act=tanh", "depth=2", "seed=0", "batch=20")
 SECRET = "not-to-be-written-down"
 
@@ -31,23 +27,10 @@ SECRET = "not-to-be-written-down"
 @pytest.fixture(scope="module")
 def endpoint():
     """The address of an S3 server of our own."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + DEADLINE
-    try:
-        while server.poll() is None and time.monotonic() < deadline:
-            with socket.socket() as asking:
-                if asking.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
-        yield url
-    finally:
-        server.kill()
-        server.wait()
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", "0"]
+    with Process(command) as server:
+        url = r"Running on (http://127\.0\.0\.1:\d+)"
+        yield server.until(lambda: re.search(url, server.err + server.out), "the address of moto's server")[1]
 
 
 @pytest.fixture
@@ -153,16 +136,21 @@ class Refusing(http.server.BaseHTTPRequestHandler):
             self.wfile.write(body)
 
 
-def test_a_put_that_is_refused_is_one_line_and_loses_nothing(sweep_command, bucket, endpoint):
-    assert sweep_command(*GRID, f"root={bucket}", "report=false").returncode == 0
+@pytest.fixture
+def refusing(endpoint):
+    """The address of a server before the other one, which refuses."""
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as proxy:
         proxy.behind = endpoint.removeprefix("http://")
         serving = threading.Thread(target=proxy.serve_forever, daemon=True)
         serving.start()
-        through = f"http://127.0.0.1:{proxy.server_port}"
-        done = sweep_command(*GRID[:-2], "seed=0,1", "batch=20", f"root={bucket}", AWS_ENDPOINT_URL=through)
+        yield f"http://127.0.0.1:{proxy.server_port}"
         proxy.shutdown()
         serving.join()
+
+
+def test_a_put_that_is_refused_is_one_line_and_loses_nothing(sweep_command, bucket, refusing):
+    assert sweep_command(*GRID, f"root={bucket}", "report=false").returncode == 0
+    done = sweep_command(*GRID[:-2], "seed=0,1", "batch=20", f"root={bucket}", AWS_ENDPOINT_URL=refusing)
     assert done.returncode == 2, done.stderr
     summary, error = done.stderr.splitlines()
     assert "8 cells, 4 stored already, 4 to compute" in summary
@@ -186,15 +174,13 @@ def test_a_bucket_that_is_not_there_is_one_line(sweep_command, bucket):
 def test_a_driver_killed_while_it_stores_is_resumed(bucket, tmp_path):
     command = [sys.executable, "-m", "sweep", "-m", "report=false", f"root={bucket}", "study=big"]
     started = [*command, "depth=5,10"]
-    driver = subprocess.Popen(started, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    study, deadline = Study(f"{bucket}/big"), time.monotonic() + DEADLINE
-    while not study.place.files("cells") and driver.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    os.kill(driver.pid, signal.SIGKILL)
-    driver.wait()
+    driver = start(started, tmp_path)
+    study = Study(f"{bucket}/big")
+    driver.until(lambda: study.place.files("cells"), "a stored part")
+    driver.kill()
     stored = sweep.load(study.path)
     assert len(stored) > 0
     rest = [*command, "depth=5", "width=64", "seed=0"]
-    done = subprocess.run(rest, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = start(rest, tmp_path).ended()
     assert done.returncode == 0, done.stderr
     assert set(stored["cell_id"]) <= set(sweep.load(study.path)["cell_id"])

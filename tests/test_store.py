@@ -294,7 +294,7 @@ REALS = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(compute.STATISTICS), st.lists(REALS, min_size=3, max_size=3)))
 def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     study = Study(tmp_path / str(uuid.uuid4()))

@@ -1,6 +1,6 @@
 """Kill -9 at random moments, again and again: nothing may be lost, nothing counted twice.
 
-    make torture, or python tests/torture.py --kills 200 --seed 0
+    make torture, or python -m tests.torture --kills 200 --seed 0
 
 Each round is one study. The same command is started over and over, and the driver, a worker or all
 of its processes are killed with SIGKILL at a random moment, until the command ends well by itself;
@@ -12,7 +12,6 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,9 +22,8 @@ import numpy as np
 import pandas as pd
 
 import sweep
+from tests.processes import ROOT, Process, session, until
 
-ROOT = Path(__file__).resolve().parents[1]
-DEADLINE = 180.0
 SCHEME = """
 import time
 import numpy as np
@@ -65,6 +63,7 @@ while os.getppid() == parent:
     print(loads, flush=True)
     time.sleep(0.02)
 """
+ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 # What may differ between two runs of the same cell.
 OWN = ["seconds", "run_id"]
 
@@ -91,37 +90,10 @@ def arguments(widths: int, seconds: float) -> list[str]:
     return ["-m", *run, f"init.kwargs.seconds={seconds}", *axes]
 
 
-def start(folder: Path, command: list[str]) -> subprocess.Popen[bytes]:
-    log = (folder / "stderr.txt").open("ab")
-    with log:
-        return subprocess.Popen(
-            [sys.executable, "-c", DRIVER, *command],
-            cwd=folder,
-            stdout=subprocess.DEVNULL,
-            stderr=log,
-            start_new_session=True,
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-        )
-
-
-def session(leader: int) -> list[int]:
-    """The living processes of a session, its leader left out."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdecimal():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            if int(fields[3]) == leader and fields[0] != "Z" and int(entry.name) != leader:
-                found.append(int(entry.name))
-    return found
-
-
-def strike(process: subprocess.Popen[bytes], target: str, rng: random.Random) -> bool:
+def strike(process: Process, target: str, rng: random.Random) -> bool:
     """Kill the driver, one of its processes, or all of them; whether there was one to kill."""
     others = session(process.pid)
-    if process.poll() is not None or (target == "worker" and not others):
+    if not process.running() or (target == "worker" and not others):
         return False
     victims = {"driver": [process.pid], "both": [*others, process.pid]}.get(target) or [rng.choice(others)]
     for pid in victims:
@@ -152,21 +124,19 @@ def check_equal(study: Path, reference: dict[str, pd.DataFrame]) -> None:
 
 def run_to_its_end(folder: Path, command: list[str], target: str, delay: float, tally: Tally, rng) -> bool:
     """Start the command and strike; whether it ended well."""
-    process = start(folder, command)
-    tally.starts += 1
-    time.sleep(delay)
-    if target and strike(process, target, rng):
-        tally.kills[target] += 1
-    status = process.wait(timeout=DEADLINE)
-    deadline = time.monotonic() + DEADLINE
-    while session(process.pid) and time.monotonic() < deadline:  # workers follow their driver
-        time.sleep(0.02)
-    assert not session(process.pid), "a worker outlives its driver"
-    assert status in (0, -signal.SIGKILL), (status, (folder / "stderr.txt").read_text()[-2000:])
+    with Process([sys.executable, "-c", DRIVER, *command], folder, ENVIRONMENT) as process:
+        tally.starts += 1
+        if target:
+            time.sleep(delay)
+            if strike(process, target, rng):
+                tally.kills[target] += 1
+        status = process.wait()
+        until(lambda: not session(process.pid), "the workers, which follow their driver")
+        assert status in (0, -signal.SIGKILL), (status, process.err[-2000:])
     return status == 0
 
 
-def torture(kills: int, seed: int, widths: int = 24, seconds: float = 0.06, latest: float = 3.0) -> Tally:
+def torture(kills: int, seed: int, widths: int = 24, seconds: float = 0.06) -> Tally:
     """Kill so many times; AssertionError where anything was lost."""
     rng, tally, command = random.Random(seed), Tally(), arguments(widths, seconds)
     with tempfile.TemporaryDirectory() as name:
@@ -174,7 +144,9 @@ def torture(kills: int, seed: int, widths: int = 24, seconds: float = 0.06, late
         undisturbed = folder / "undisturbed"
         undisturbed.mkdir()
         (undisturbed / "mine.py").write_text(SCHEME)
+        began = time.monotonic()
         assert run_to_its_end(undisturbed, command, "", 0.0, Tally(), rng)
+        latest = time.monotonic() - began  # moments from start to end, on this machine as it is now
         reference = frames(undisturbed / "outputs" / "victim")
         assert (reference["cells"]["status"] == "ok").all()
         while tally.killed < kills:
@@ -183,21 +155,15 @@ def torture(kills: int, seed: int, widths: int = 24, seconds: float = 0.06, late
             place.mkdir()
             (place / "mine.py").write_text(SCHEME)
             study = place / "outputs" / "victim"
-            with (place / "reader.txt").open("w+") as said:
-                reader = subprocess.Popen(
-                    [sys.executable, "-c", READER, str(study)],
-                    stdout=said, stderr=subprocess.STDOUT, env=os.environ | {"PYTHONPATH": str(ROOT)},
-                )  # fmt: skip
-                try:
-                    while True:
-                        target = rng.choice(list(tally.kills)) if tally.killed < kills else ""
-                        if run_to_its_end(place, command, target, rng.uniform(0.2, latest), tally, rng):
-                            break
-                    assert reader.poll() is None, (place / "reader.txt").read_text()[-2000:]
-                finally:
-                    reader.kill()
-                    reader.wait()
-            tally.loads += len((place / "reader.txt").read_text().splitlines())
+            with Process([sys.executable, "-c", READER, study], environment=ENVIRONMENT) as reader:
+                while True:
+                    target = rng.choice(list(tally.kills)) if tally.killed < kills else ""
+                    if run_to_its_end(place, command, target, rng.uniform(0.0, latest), tally, rng):
+                        break
+                reads = len(reader.out.splitlines())
+                # The second of them began after the end, and sees all.
+                reader.until(lambda seen=reads: len(reader.out.splitlines()) >= seen + 2, "two more reads")
+                tally.loads += len(reader.out.splitlines())
             check_equal(study, reference)
     return tally
 

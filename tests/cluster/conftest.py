@@ -1,12 +1,12 @@
-import os
-import subprocess
 import sys
 
 import pandas as pd
 import pytest
 
 import sweep
-from tests.cluster.daemons import ROOT, Dask, Slurm
+from tests.cluster.daemons import Dask, Slurm
+from tests.processes import ROOT, start
+from tests.users import Gate
 
 # Cheap cells, and enough of them that a scheduler's part in it is seen.
 GRID = (
@@ -15,14 +15,23 @@ GRID = (
 )  # fmt: skip
 
 
-def slow(cells, study, *arguments):
-    """A grid whose cells take 40 times the environment's SLOW, in tasks of a few cells."""
-    named = {argument.partition("=")[0] for argument in arguments}
-    large = [size for size in ("depth=40", "width=512", "batch=200") if size.partition("=")[0] not in named]
+# The cells that take most time come first: what is held is the last that anybody comes to.
+FIRST_WIDTH = 512
+
+
+def held(cells, study, *sizes):
+    """A grid of so many widths, from FIRST_WIDTH on, in tasks of a cell or two; a Gate may hold some."""
+    named = {argument.partition("=")[0] for argument in sizes}
+    large = [size for size in ("depth=40", "batch=200") if size.partition("=")[0] not in named]
     return (
-        "-m", "grid=smoke", "init=custom", "init.function=tests.cluster.users.slow", *arguments, "act=tanh",
-        f"init.kwargs.number=range(0,{cells})", *large, "seed=0", "report=false", f"study={study}",
+        "-m", "grid=smoke", *Gate.arguments, *sizes, "act=tanh", f"study={study}",
+        f"width=range({FIRST_WIDTH},{FIRST_WIDTH + cells})", *large, "seed=0", "report=false",
     )  # fmt: skip
+
+
+def gate(folder, held):
+    """One that holds so many of the widths of `held`."""
+    return Gate(folder, *range(FIRST_WIDTH, FIRST_WIDTH + held))
 
 
 class Commands:
@@ -31,20 +40,14 @@ class Commands:
     def __init__(self, folder, environment):
         self.folder = folder
         # Users' functions are found where the tests are, whatever the working directory.
-        self.environment = os.environ | {"PYTHONPATH": str(ROOT)} | environment
+        self.environment = {"PYTHONPATH": str(ROOT)} | environment
 
-    def start(self, *arguments, **environment):
-        return subprocess.Popen(
-            [sys.executable, "-m", "sweep", *arguments],
-            cwd=self.folder,
-            env=self.environment | environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *arguments, module="sweep", **environment):
+        command = [sys.executable, "-m", module, *arguments]
+        return start(command, self.folder, environment=self.environment | environment)
 
-    def __call__(self, *arguments, timeout=240, **environment):
-        return ended(self.start(*arguments, **environment), timeout)
+    def __call__(self, *arguments, **environment):
+        return ended(self.start(*arguments, **environment))
 
     def table(self, study="smoke", root="outputs"):
         """What is stored, cell by cell, but for what differs from run to run."""
@@ -57,15 +60,11 @@ class Commands:
         return layers.set_index(["cell_id", "layer"]).sort_index()
 
 
-def ended(process, timeout=240):
-    """The finished command; one that outlasts its deadline is killed, and fails the test."""
-    try:
-        out, err = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
-    assert "Traceback" not in err, err
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+def ended(process):
+    """The finished command, which has shown no traceback."""
+    done = process.ended()
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
 
 
 def assert_equal(commands, other):

@@ -6,25 +6,13 @@ import pwd
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-DEADLINE = 120.0  # of every wait, on a slow machine with other things to do
+from tests.processes import MARK, ROOT, Process, parent, processes, until
 
-
-def until(condition, what, seconds=DEADLINE):
-    """Poll until the condition holds; its value."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+_LEAVING_SECONDS = 30.0  # for a queue to be empty; what is left then is killed
 
 
 def free_port():
@@ -39,38 +27,6 @@ def answers(port):
     return False
 
 
-class Daemon:
-    """A process in a session of its own, ended with all its children."""
-
-    def __init__(self, command, log, environment, cwd=ROOT):
-        self._log = log
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=environment, cwd=cwd,
-                start_new_session=True,
-            )  # fmt: skip
-
-    @property
-    def pid(self):
-        return self.process.pid
-
-    def alive(self):
-        return self.process.poll() is None
-
-    def printed(self):
-        return self._log.read_text(encoding="utf-8", errors="replace")
-
-    def end(self):
-        """As an administrator stops a service."""
-        os.kill(self.pid, signal.SIGTERM)
-        self.process.wait(timeout=DEADLINE)
-
-    def kill(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
-        self.process.wait(timeout=DEADLINE)
-
-
 class Dask:
     """A scheduler and its workers; what is not ended in a test ends with the block."""
 
@@ -78,37 +34,42 @@ class Dask:
         self.folder = folder
         self.port = free_port()
         self.address = f"tcp://127.0.0.1:{self.port}"
-        self._environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self._daemons = []
 
     def __enter__(self):
-        self.start_scheduler()
+        try:
+            self.start_scheduler()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def start_scheduler(self):
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"
         )
-        until(lambda: answers(self.port), "the Dask scheduler")
+        self.scheduler.until(lambda: answers(self.port), "the Dask scheduler's answer")
 
     def __exit__(self, *_):
         for daemon in reversed(self._daemons):
-            daemon.kill()
+            daemon.end()
 
     def worker(self, *arguments):
         """A worker of one thread, with a nanny that starts it again, ready for work."""
-        number = len(self._daemons)
-        folder = self.folder / f"worker-{number}"
-        return self._start(
+        folder = self.folder / f"worker-{len(self._daemons)}"
+        worker = self._start(
             "worker", self.address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1",
             "--local-directory", str(folder), *arguments,
         )  # fmt: skip
+        worker.says("Registered to")
+        return worker
 
     def _start(self, kind, *arguments):
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
-        daemon = Daemon(command, self.folder / f"{kind}-{len(self._daemons)}.log", self._environment)
-        self._daemons.append(daemon)
-        return daemon
+        # Workers do not have the environment of the command: a Gate of theirs is in the folder.
+        environment = {"PYTHONPATH": str(ROOT), "GATE": str(self.folder / "gate")}
+        self._daemons.append(Process(command, environment=environment))
+        return self._daemons[-1]
 
 
 _SLURM_CONF = """
@@ -180,7 +141,8 @@ class Slurm:
         self.folder = folder
         self.nodes = nodes or ("node",)
         self.conf = folder / "slurm.conf"
-        self.environment = {"SLURM_CONF": str(self.conf)}
+        # Its processes, and what they start, are looked for at its own end: see left_behind.
+        self.environment = {"SLURM_CONF": str(self.conf), MARK: ""}
         self._daemons = {}
 
     def __enter__(self):
@@ -218,24 +180,27 @@ class Slurm:
             self.ask("scancel", "--signal=KILL", job)
             self.ask("scancel", job)
         with contextlib.suppress(TimeoutError):
-            until(lambda: not self.ask("squeue", "--noheader"), "an empty queue", 30)
+            until(lambda: not self.ask("squeue", "--noheader"), "an empty queue", _LEAVING_SECONDS)
         for daemon in self._daemons.values():
-            daemon.kill()
+            daemon.end()
 
     def _start(self, command, *arguments, name=None, cwd=ROOT):
-        log = self.folder / "log" / f"{name or command}.out"
-        environment = os.environ | self.environment
-        self._daemons[name or command] = Daemon([self._which(command), *arguments], log, environment, cwd)
+        command = self._which(command)
+        daemon = Process([command, *arguments], cwd, self.environment)
+        self._daemons[name or Path(command).name] = daemon
 
     def start_controller(self):
         self._start("slurmctld", "-D")
         until(lambda: "UP" in self.ask("scontrol", "ping"), "slurmctld")
 
     def stop_controller(self):
-        self._daemons["slurmctld"].end()
+        controller = self._daemons["slurmctld"]
+        controller.signal(signal.SIGTERM)  # as an administrator stops a service
+        controller.wait()
+        controller.end()
 
     def kill_controller(self):
-        self._daemons["slurmctld"].kill()
+        self._daemons["slurmctld"].end()
 
     def start_node(self, name, cwd=ROOT):
         """One that works in the folder `cwd`, as do the processes that it starts, until they change it."""
@@ -245,7 +210,7 @@ class Slurm:
 
     def kill_node(self, name):
         """As a machine loses its power: slurmd and all that it has started, at once."""
-        self._daemons[name].kill()
+        self._daemons[name].end()
         jobs = processes(self.conf, f"SLURMD_NODENAME={name}")
         # First those that would tell slurmctld of the others' end.
         for pid in [*({parent(pid) for pid in jobs} - {*jobs, 0, 1}), *jobs]:
@@ -254,36 +219,12 @@ class Slurm:
 
     def ask(self, *command):
         """What a command of Slurm prints; empty where it fails."""
-        done = subprocess.run(
-            command,
-            env=os.environ | self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+        with Process(command, environment=self.environment) as asked:
+            done = asked.ended()
         return done.stdout.strip() if done.returncode == 0 else ""
 
     def left_behind(self):
-        """Command lines of processes that still know this Slurm's folder."""
+        """Command lines of processes that still know this Slurm's folder, and do not end by themselves."""
+        with contextlib.suppress(TimeoutError):
+            until(lambda: not processes(self.conf), "the end of Slurm's processes", _LEAVING_SECONDS)
         return processes(self.conf)
-
-
-def parent(pid):
-    """Who started a process; 0 where it has ended."""
-    with contextlib.suppress(OSError):
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return 0
-
-
-def processes(*words):
-    """Command lines and environments of living processes that hold all the words: pid -> command line."""
-    found = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            environment = (folder / "environ").read_bytes().decode(errors="replace")
-            if command and all(str(word) in command + environment for word in words):
-                found[int(folder.name)] = command
-    found.pop(os.getpid(), None)
-    return found

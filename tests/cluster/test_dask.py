@@ -12,14 +12,19 @@ import pytest
 
 from sweep import verdict
 from sweep.errors import RequestError
-from tests.cluster.conftest import GRID, assert_equal, ended, slow
-from tests.cluster.daemons import Dask, processes, until
+from tests.cluster.conftest import GRID, assert_equal, ended, gate, held
+from tests.cluster.daemons import Dask
+from tests.processes import processes, until
 from tests.test_plan import grid, packed
 
 pytest.importorskip("distributed")
 
 from sweep.cluster import connection
 from sweep.cluster import dask as program
+
+# Seconds for what is not there: whoever waits them out waits for nothing else, and what is there answers
+# within them on a machine with other things to do.
+SHORT = 10
 
 
 def executor(dask, *more):
@@ -45,26 +50,25 @@ def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselv
     assert "all stored already: nothing to compute" in commands(*GRID, *executor(two)).stderr
 
 
-def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands, tmp_path):
+def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands):
     dask.worker()
-    arguments = slow(15, "killed", f"init.kwargs.path={tmp_path}/pids")
-    process = commands.start(*arguments, *executor(dask))
-    first = until(lambda: (tmp_path / "pids").exists() and (tmp_path / "pids").read_text().split(), "a cell")[
-        0
-    ]
+    bars = gate(dask.folder, 6)
+    process = commands.start(*held(9, "killed"), *executor(dask), **bars.environment)
+    process.until(lambda: parts(commands, "killed"), "a stored part")
+    process.until(bars.waiting, "a cell in the middle")
     dask.worker()
-    until(lambda: parts(commands, "killed"), "a stored part")
-    os.kill(int(first), signal.SIGKILL)
+    process.until(lambda: len(set(bars.waiting())) >= 2, "a cell at the late worker")
+    os.kill(bars.waiting()[0], signal.SIGKILL)
+    bars.open()
     done = ended(process)
     assert done.returncode == 0, done.stderr
-    assert len(commands.table("killed")) == 15
-    assert len(set((tmp_path / "pids").read_text().split())) >= 2
-    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 15
+    assert len(commands.table("killed")) == 9
+    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 9
 
 
 def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
     poisoned = (
-        "-m", "grid=smoke", "init=custom,xavier", "init.function=tests.cluster.users.poison", "act=tanh",
+        "-m", "grid=smoke", "init=custom,xavier", "init.function=tests.users.poison", "act=tanh",
         "depth=1", "width=8,13", "batch=20", "report=false",
     )  # fmt: skip
     done = commands(*poisoned, "seed=0", *executor(two))
@@ -76,39 +80,42 @@ def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
 
 
 def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two, commands):
-    arguments = slow(15, "lost")
-    process = commands.start(*arguments, *executor(two, "executor.timeout=5"))
-    until(lambda: parts(commands, "lost"), "a stored part")
-    two.scheduler.kill()
+    arguments, bars = held(9, "lost"), gate(two.folder, 6)
+    process = commands.start(*arguments, *executor(two), **bars.environment)
+    process.until(lambda: parts(commands, "lost"), "a stored part")
+    two.scheduler.end()
     lost = ended(process)
     assert lost.returncode == 1
     assert "the Dask scheduler is gone; what is stored is kept: run the same command to go on" in lost.stderr
     kept = len(commands.table("lost"))
-    assert kept > 0
+    assert 0 < kept < 9
     two.start_scheduler()
     two.worker()
-    done = commands(*arguments, *executor(two))
+    process = commands.start(*arguments, *executor(two), **bars.environment)
+    process.says(f"{kept} stored already, {9 - kept} to compute")
+    bars.open()
+    done = ended(process)
     assert done.returncode == 0, done.stderr
-    assert int(re.search(r"(\d+) stored already", done.stderr)[1]) >= kept, "a worker still stores its last"
-    assert len(commands.table("lost")) == 15
+    assert len(commands.table("lost")) == 9
 
 
 def test_the_last_worker_leaving_is_a_clear_error(dask, commands):
     worker = dask.worker()
-    process = commands.start(*slow(15, "left"), *executor(dask, "executor.timeout=3"))
-    until(lambda: parts(commands, "left"), "a stored part")
-    worker.kill()
+    environment = gate(dask.folder, 6).environment
+    process = commands.start(*held(9, "left"), *executor(dask, f"executor.timeout={SHORT}"), **environment)
+    process.until(lambda: parts(commands, "left"), "a stored part")
+    worker.end()
     done = ended(process)
     assert done.returncode == 1
-    assert "the Dask scheduler has had no worker for 3 s" in done.stderr
+    assert f"the Dask scheduler has had no worker for {SHORT} s" in done.stderr
 
 
 def test_without_an_address_workers_of_this_machine_do_it_and_leave_nothing_behind(commands):
     arguments = (*GRID[:-2], "seed=range(0,5)", "report=false", "executor=dask", "n_jobs=2")
-    done = commands(*arguments, MARK="a-local-cluster")
+    done = commands(*arguments, CLUSTER=str(commands.folder))
     assert done.returncode == 0, done.stderr
     assert len(commands.table()) == 20
-    until(lambda: not processes("MARK=a-local-cluster"), "the workers' end")
+    until(lambda: not processes(f"CLUSTER={commands.folder}"), "the workers' end")
 
 
 OTHER = "import sweep.kernel\nsweep.kernel.KERNEL_VERSION = 'other'\n"
@@ -128,8 +135,8 @@ def test_a_worker_with_another_version_that_joins_late_ends_the_run_clearly(dask
     preload = tmp_path / "preload.py"
     preload.write_text(OTHER)
     dask.worker()
-    process = commands.start(*slow(60, "late"), *executor(dask), SLOW="0.01")
-    until(lambda: parts(commands, "late"), "a stored part")
+    process = commands.start(*held(9, "late"), *executor(dask), **gate(dask.folder, 6).environment)
+    process.until(lambda: parts(commands, "late"), "a stored part")
     dask.worker("--preload", str(preload), "--no-nanny")
     done = ended(process)
     assert done.returncode == 1, done.stderr
@@ -165,8 +172,10 @@ def test_an_address_nobody_answers_is_given_up(commands):
 
 
 def test_a_scheduler_without_workers_is_given_up(dask, commands):
-    said = refused(commands, f"executor.address={dask.address}", "executor.timeout=2")
-    assert f"has no worker (waited 2 s): start some with 'dask worker {dask.address} --nthreads 1'" in said
+    said = refused(commands, f"executor.address={dask.address}", f"executor.timeout={SHORT}")
+    assert (
+        f"has no worker (waited {SHORT} s): start some with 'dask worker {dask.address} --nthreads 1'" in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -201,11 +210,14 @@ def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_p
     assert [path.name for path in (place.study / "cells").iterdir()] == ["a-d000000.parquet"]
 
 
-def test_waiting_for_what_never_answers_ends():
+def test_waiting_for_what_never_answers_ends(monkeypatch):
+    monkeypatch.setattr(connection, "_GRACE_SECONDS", 0.0)
     never = threading.Event()
-    with pytest.raises(TimeoutError, match="no answer within 0"):
-        connection.bounded(never.wait, 0.0)
-    never.set()
+    try:
+        with pytest.raises(TimeoutError, match="no answer within 0"):
+            connection.bounded(never.wait, 0.0)
+    finally:
+        never.set()
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
@@ -225,5 +237,5 @@ def test_a_task_is_split_into_all_its_cells():
 def test_no_test_leaves_a_process_behind(tmp_path):
     with Dask(tmp_path) as running:
         running.worker()
-        until(lambda: processes(running.address, "dask_worker"), "a worker")
+        assert processes(running.address, "dask_worker")
     assert processes(running.address) == {}

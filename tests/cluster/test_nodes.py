@@ -3,8 +3,6 @@
 import contextlib
 import re
 import shutil
-import subprocess
-import sys
 
 import pytest
 
@@ -12,9 +10,10 @@ from sweep.blocks import Cells
 from sweep.cluster import element, jobs, marker, squeue
 from sweep.errors import RequestError
 from sweep.store import Study
-from tests.cluster.conftest import Commands, ended, slow
-from tests.cluster.daemons import Slurm, until
+from tests.cluster.conftest import Commands, ended, gate, held
+from tests.cluster.daemons import Slurm
 from tests.cluster.test_slurm import SUBMIT, WAIT, begun, job_of
+from tests.processes import until
 from tests.test_plan import grid
 from tests.test_store import write
 
@@ -46,10 +45,11 @@ def far(pair):
 @contextlib.contextmanager
 def busy(slurm, node):
     """No element starts on the node before the block has ended."""
-    held = ("--exclusive", "--output=/dev/null", "--chdir=/", "--wrap=sleep 600")
-    job = slurm.ask("sbatch", "--parsable", f"--partition={node}", *held)
-    until(lambda: slurm.ask("squeue", "--noheader", f"--jobs={job}", "--format=%T") == "RUNNING", "the hold")
+    alone = ("--exclusive", "--output=/dev/null", "--chdir=/", "--wrap=sleep infinity")
+    job = slurm.ask("sbatch", "--parsable", f"--partition={node}", *alone)
+    state = ("squeue", "--noheader", f"--jobs={job}", "--format=%T")
     try:
+        until(lambda: slurm.ask(*state) == "RUNNING", "the hold")
         yield
     finally:
         slurm.ask("scancel", job)
@@ -64,9 +64,9 @@ class Apart:
         self.disk.mkdir()
         self.commands = Commands(self.here, slurm.environment)
 
-    def part(self, copied):
+    def part(self, copied, process=None):
         """The command's folder keeps its files under another name; by its own there is the node's disk."""
-        job = job_of(self.commands, "smoke")
+        job = job_of(self.commands, "smoke", process)
         self.here.rename(self.moved)
         self.commands.folder = self.moved
         self.here.symlink_to(self.disk)
@@ -79,11 +79,8 @@ class Apart:
 
     def status(self):
         """What `python -m sweep.status` says above its table of runs, in one line."""
-        command = [sys.executable, "-m", "sweep.status", "outputs/smoke"]
-        done = subprocess.run(
-            command, cwd=self.moved, env=self.commands.environment, capture_output=True, text=True,
-            timeout=60, check=True,
-        )  # fmt: skip
+        done = self.commands("outputs/smoke", module="sweep.status")
+        assert done.returncode == 0, done.stderr
         return " ".join(done.stdout.partition("\nruns\n")[0].split())
 
 
@@ -93,11 +90,11 @@ def test_a_node_that_does_not_see_the_root_is_named_and_nothing_waits(pair, far,
     far(cwd=apart.disk)
     with busy(pair, "far"):
         process = apart.commands.start(*GRID, *WAIT, "executor.partition=far", "executor.max_jobs=8", ROOT)
-        job = apart.part(copied)
+        job = apart.part(copied, process)
     refused = ended(process)
     assert refused.returncode == 2, refused.stderr
     assert re.search(rf"^sweep: {UNSEEN}; job {job} is cancelled", refused.stderr.splitlines()[-1])
-    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end", 20)
+    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end")
     files = [path.relative_to(apart.moved) for path in apart.moved.glob("outputs/*/**/*") if path.is_file()]
     assert {path.parts[2] for path in files} == {"runs", "study.json"}
     assert not list(apart.disk.rglob("started-*")), "nothing was computed there"
@@ -115,7 +112,7 @@ def test_without_waiting_the_status_and_the_next_command_name_a_node_that_does_n
         assert "how far it is: python -m sweep.status /proc/self/cwd/outputs/smoke" in submitted.stderr
         job = apart.part(copied=True)
         assert f"job {job}: 8 pending; 0 of 8 have begun" in apart.status()
-    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end", 20)
+    until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end")
     assert re.search(rf"8 cells left.* job {job}: 8 failed; {UNSEEN}", apart.status())
 
     finished = apart.commands(*GRID, *WAIT, "executor.partition=near", "executor.max_jobs=1", "root=outputs")
@@ -128,13 +125,14 @@ def test_without_waiting_the_status_and_the_next_command_name_a_node_that_does_n
 def test_what_a_lost_node_was_computing_goes_on_elsewhere(pair, far, tmp_path):
     far()
     commands = Commands(tmp_path, pair.environment)
-    arguments = slow(4, "lost", "depth=10", "width=64", "batch=20")
+    arguments, bars = held(4, "lost", "depth=10", "batch=20"), gate(tmp_path, 4)
     with busy(pair, "near"):
-        process = commands.start(*arguments, *WAIT, "executor.max_jobs=2", SLOW="0.1")
-        job = job_of(commands, "lost")
-        until(lambda: begun(commands, "lost") == {0, 1}, "two elements")
+        process = commands.start(*arguments, *WAIT, "executor.max_jobs=2", **bars.environment)
+        job = job_of(commands, "lost", process)
+        process.until(lambda: begun(commands, "lost") == {0, 1}, "two elements")
         pair.kill_node("far")
         pair.ask("scontrol", "update", "nodename=far", "state=down", "reason=lost")  # as SlurmdTimeout does
+    bars.open()
     done = ended(process)
     assert done.returncode == 0, done.stderr
     assert len(commands.table("lost")) == 4
@@ -146,13 +144,13 @@ def test_what_a_lost_node_was_computing_goes_on_elsewhere(pair, far, tmp_path):
 
 def test_a_job_that_slurmctld_forgets_is_noticed_and_the_same_command_finishes(pair, tmp_path):
     commands = Commands(tmp_path, pair.environment)
-    process = commands.start(*GRID, *WAIT, "executor.max_jobs=1", "executor.setup=[sleep 60]")
-    job = job_of(commands, "smoke")
+    process = commands.start(*GRID, *WAIT, "executor.max_jobs=1", "executor.setup=[sleep infinity]")
+    job = job_of(commands, "smoke", process)
     pair.kill_controller()
     shutil.rmtree(pair.folder / "state")  # killed before it wrote anything, and started with nothing
     (pair.folder / "state").mkdir(mode=0o700)
     pair.start_controller()
-    forgotten = ended(process, 60)
+    forgotten = ended(process)
     assert forgotten.returncode == 1, forgotten.stderr
     assert f"job {job}: no longer in the queue; none of its elements could be seen" in forgotten.stderr
     assert "0 cells are stored, 8 are left; finish: python -m sweep -m" in forgotten.stderr

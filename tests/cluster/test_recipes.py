@@ -12,7 +12,7 @@ import yaml
 
 import sweep
 from sweep.shards import Shard
-from tests.cluster.daemons import ROOT
+from tests.processes import ROOT, start
 
 RECIPES = ROOT / "docs" / "cluster"
 # The variable in which each scheduler tells a job its number.
@@ -95,14 +95,7 @@ def test_gnu_parallel_computes_the_whole_grid(tmp_path):
         .replace("seq 8", "seq 2")
     )
     here = Path(sys.executable).parent
-    done = subprocess.run(
-        ["/bin/bash", "-c", small],
-        cwd=tmp_path,
-        env=os.environ | {"PATH": f"{here}:{os.environ['PATH']}", "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        timeout=240,
-        check=False,
-    )
+    environment = {"PATH": f"{here}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    done = start(["/bin/bash", "-c", small], tmp_path, environment=environment).ended()
     assert done.returncode == 0, done.stderr
     assert len(sweep.load(tmp_path / "outputs" / "smoke")) == 16
