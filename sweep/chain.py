@@ -79,10 +79,12 @@ class Doubts:
     """What of a run is not vouched for, by network.
 
     since: the first such layer, (seeds,); NOWHERE if there is none. starts: depth -> the gradients sent
-    back from there, (seeds,) bool, where they are in doubt by themselves.
+    back from there, (seeds,) bool, where they are in doubt by themselves. without_slope: (seeds,) bool, the
+    networks whose gradients nobody knows.
     """
 
     since: Array
+    without_slope: Array
     starts: dict[int, Array] = field(default_factory=dict)
 
     @property
@@ -109,7 +111,7 @@ class Doubts:
     def of_gradients(self, starts: Sequence[int], doubt: Array) -> None:
         """doubt: (gradients, seeds)."""
         for depth, own in zip(starts, doubt, strict=True):
-            self.starts[depth] = self.starts.get(depth, False) | own
+            self.starts[depth] = self.starts.get(depth, False) | (own & ~self.without_slope)
 
     def of_start(self, depth: int) -> Array:
         """For which networks the gradients sent back from this depth are in doubt: (seeds,) bool."""
@@ -180,7 +182,7 @@ def runs_of(
         member = Member(chain, index, statistics[index], log2)
         if key not in runs:
             scheme = chain.scheme if unit is None else unit
-            doubts = Doubts(np.full(len(signal.rms), NOWHERE))
+            doubts = Doubts(np.full(len(signal.rms), NOWHERE), np.zeros(len(signal.rms), bool))
             runs[key] = Run(scheme, chain.act, chain.bias_std, [], signal, [signal.exponent], doubts)
         runs[key].members.append(member)
     return list(runs.values())

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from sweep import kernel
-from sweep.activations import CUSTOM, histogram_range
+from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.blocks import Block
 from sweep.cell import Cell, Spec
 from sweep.errors import Failure
@@ -62,12 +62,14 @@ class Own:
     """What is asked of a user's own activation: here, for the driver never calls it.
 
     theory: its predictions by name. flat_share: its share of flat units at unit variance.
-    histogram_range: where its histograms begin and end.
+    histogram_range: where its histograms begin and end. without_slope: why its slope, and so every
+    gradient, is not known; None where it is.
     """
 
     theory: dict[str, Array]
     flat_share: float
     histogram_range: tuple[float, float]
+    without_slope: str | None
 
 
 def run_task(task: Task, histogram: bool) -> Result:
@@ -93,7 +95,12 @@ def _asked(parts: Sequence[Result]) -> dict[Spec, Own]:
         if spec.act == CUSTOM
     )
     return {
-        spec: Own(predicted(spec), flat_share_of(spec.activation), histogram_range(spec.activation))
+        spec: Own(
+            predicted(spec),
+            flat_share_of(spec.activation),
+            histogram_range(spec.activation),
+            slope_unknown(spec.activation),
+        )
         for spec in fine
     }
 

@@ -87,6 +87,7 @@ def _compute(
     total = sum(map(len, tasks))
     start, done = time.perf_counter(), 0
     others = _Others(job.stored, made.name, not overwrite)
+    said: set[str | None] = {None}  # reasons why gradients are null
     results = _results(job, made.name, others.left)
     try:
         with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
@@ -99,6 +100,10 @@ def _compute(
                 progress.advance(len(result), result.estimate)
                 for error in result.errors.values():
                     failures.add(error)
+                for reason in {own.without_slope for own in result.own.values()} - said:
+                    said.add(reason)
+                    terminal.say(f"gradients are null: {reason}")
+                    log.info("gradients are null: %s", reason)
                 log.info("%d of %d cells stored, %d failed", done, total, len(failures))
                 if result.errors and fail_fast:
                     terminal.say(

@@ -90,6 +90,7 @@ class Stack:
         slope = np.empty_like(h) if run.backward and number <= run.backward[0] else None
         run.signal, measured, doubt = layer.forward(affine, run.act, below, product, h, slope, self.as_dtype)
         run.doubts.of_layer(number, doubt)
+        run.doubts.without_slope |= np.isnan(measured["flat"]) & run.signal.finite
         run.record(number, measured)
         if slope is None and number > 1:  # nobody looks at the layer below again
             self._forgotten = below.mantissa
