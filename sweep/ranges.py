@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.activations import Activation, limits
-from sweep.activations.core import NARROW
+from sweep.activations.core import WIDE
 
 Array = NDArray[Any]
 
@@ -107,13 +107,13 @@ def faded(arrived: Array, passed: Array, width: int, act: Activation, dtype: np.
     arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, networks, batch), in a
     layer of this width. Returns (gradients, networks) bool.
     """
-    least = passed < RANGES[dtype].smallest_sample ** 2
+    least = (passed < RANGES[dtype].smallest_sample ** 2) & (arrived > 0)
     if act.piecewise_linear:
         least &= passed > 0
-    elif dtype == np.float32 and act.rough_slope and width > NARROW:
-        least |= passed < act.rough_slope**2 * arrived
-    least &= arrived > 0
-    return np.asarray(least.any(axis=2) | ~np.isfinite(passed).all(axis=2))
+    doubt = least.any(axis=2) | ~np.isfinite(passed).all(axis=2)
+    if dtype == np.float32 and width >= WIDE:
+        doubt |= passed.mean(axis=2) < act.rough_slope**2 * arrived.mean(axis=2)
+    return np.asarray(doubt)
 
 
 def dropped(before: Array, after: Array, weights: Array, dtype: np.dtype[Any]) -> Array:

@@ -141,7 +141,8 @@ class Spread:
         band = SAME / TIPS - min(doubt, 1) * SAME, SAME * TIPS + (doubt if doubt > SAME else 0)
         if agree[0] <= band[0]:
             return Allowed(1.0, 1.0 - self.floor, 1.0, null=null)
-        ones = [LONG(1)] if agree[0] <= band[1] else []
+        # What a user's function returns is a float64: a layer below that is zeros, whose neurons agree.
+        ones = [LONG(1)] if agree[0] <= band[1] or size[0] < SMALLEST else []
         if h.shape[1] <= FEW:
             return self.correlation([*ones, np.nan], LONG(0), null)
         scale = np.abs(columns[0]).max(axis=0)

@@ -14,7 +14,7 @@ Array = NDArray[Any]
 # abs(f') below this passes no gradient to speak of: for tanh, exactly abs(h) > 0.99.
 FLAT_SLOPE = 1 - 0.99**2
 
-NARROW = 64  # units of a layer, of which all may lie in a tail
+WIDE = 64  # units of a layer, of which some have more slope than a tail
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class Activation:
     homogeneous: f(c z) = c f(z) for every c > 0.
     piecewise_linear: f is straight between its kinks, so that an f or f' of 0 is 0, not a tail too small
         for the dtype.
-    rough_slope: in layers wider than NARROW, float32's f' is not accurate in relation to itself where it is
-        smaller than this.
+    rough_slope: in layers of WIDE units and more, float32's f' is no longer accurate in relation to itself
+        where it is smaller than this.
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.

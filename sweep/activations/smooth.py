@@ -9,11 +9,12 @@ import math
 import numpy as np
 
 from sweep.activations import extended
-from sweep.activations.core import NARROW, Array
+from sweep.activations.core import WIDE, Array
 
 # Gates are 0 or 1 to the last bit of long double before this; clipping there spares 0 · inf.
 _FAR = 2e4
-ROUGH = 2.0**-7  # below this, 1 - h² of float32 is off by 1e-5 of itself and more
+_TAIL = 2.0**-7  # below this, 1 - h² of float32 is off by 1e-5 of itself and more
+ROUGH = 2.0**-13  # and below this by 5e-4
 # Hendrycks and Gimpel 2016: Φ(z) ≈ σ(2 √(2/π) (z + 0.044715 z³)).
 _GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715
@@ -29,8 +30,8 @@ def tanh_slope(z: Array, h: Array) -> Array:
     if z.dtype != np.float32:
         return _squared_sech(z)
     slope: Array = 1 - h * h
-    if z.shape[-1:] <= (NARROW,):
-        tail = slope < ROUGH
+    if z.shape[-1:] < (WIDE,):
+        tail = slope < _TAIL
         if tail.any():
             slope[tail] = _squared_sech(z[tail])
     return slope
