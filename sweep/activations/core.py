@@ -25,6 +25,7 @@ class Activation:
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.
+    revision: raised where f or f' is corrected: part of the identity of the cells that have it.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Activation:
     oscillates: bool = False
     formula: str = ""
     parameters: tuple[tuple[str, Any], ...] = field(default=(), compare=False)  # f has them too
+    revision: int = 1
 
     def __call__(self, z: ArrayLike) -> Array:
         """f(z), for anything NumPy makes an array of."""
