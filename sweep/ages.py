@@ -1,6 +1,6 @@
 """Which rows are of an older revision: those whose id is that of the same spec as it once was."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from sweep.errors import SweepError
 EXPERIMENT = (*SPEC, "seed")
 NEEDED = (*EXPERIMENT, "kernel_version", "cell_id")
 REPEATED = ("init", "init_params", "act", "act_params", "dtype")  # few texts, again and again
-
-Array = NDArray[Any]
+VARIOUS = "various"  # the state of a part whose rows were computed at several
 
 
 def ages(rows: pa.Table) -> NDArray[np.int64]:
@@ -43,6 +42,16 @@ def ages(rows: pa.Table) -> NDArray[np.int64]:
             if not len(unknown):
                 break
     return found
+
+
+def common(states: Collection[str]) -> str:
+    """The state of rows from parts of these states."""
+    return next(iter(states)) if len(set(states)) == 1 else VARIOUS
+
+
+def apart(states: Collection[str]) -> bool:
+    """Whether parts of these states may hold an experiment at two revisions."""
+    return len(set(states)) > 1 or VARIOUS in states
 
 
 def repeated(rows: pa.Table) -> NDArray[np.int64]:

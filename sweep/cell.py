@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
 from sweep import activations, check, initializers, revisions
@@ -93,7 +94,7 @@ class Spec:
     @property
     def revisions(self) -> Revisions:
         """The present revisions of all that makes its numbers."""
-        return _revisions(*(getattr(self, name) for name in SPEC))
+        return _revisions(*_values(self))
 
     def digests(
         self, seeds: Iterable[int], of: Revisions | None = None, kernel_version: str | None = None
@@ -137,10 +138,11 @@ class Cell(Spec):
     @property
     def spec(self) -> Spec:
         """All but the seed."""
-        return Spec(*(getattr(self, name) for name in SPEC))
+        return Spec(*_values(self))
 
 
 SPEC = tuple(field.name for field in fields(Spec))
+_values = attrgetter(*SPEC)
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -185,7 +187,7 @@ def _json(parameters: Mapping[str, Any]) -> str:
     return json.dumps(parameters, sort_keys=True, separators=(",", ":"))
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 17)
 def _revisions(*values: Any) -> Revisions:
     return revisions.of(Spec(*values))
 

@@ -35,7 +35,6 @@ _LISTINGS = 10
 # What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError)
 _LAYERS_BYTES, _DIGEST, _STATE = b"layers_bytes", b"digest", b"revisions"
-VARIOUS = "various"  # the state of a part whose rows were computed at several
 
 
 class DamagedError(StoreError):
@@ -132,16 +131,6 @@ def states(place: Place, chosen: Iterable[str]) -> dict[str, str]:
         name: (_footer(place, "cells", name).metadata or {}).get(_STATE, b"").decode()
         for name in sorted(chosen)
     }
-
-
-def common(states: Collection[str]) -> str:
-    """The state of rows from parts of these states."""
-    return next(iter(states)) if len(set(states)) == 1 else VARIOUS
-
-
-def apart(states: Collection[str]) -> bool:
-    """Whether parts of these states may hold an experiment at two revisions."""
-    return len(set(states)) > 1 or VARIOUS in states
 
 
 def distinct(ranks: pa.Table, column: str) -> list[str]:

@@ -10,6 +10,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ def of(spec: "Spec") -> Revisions:
     return _of_scheme(spec), _of_activation(spec), _of_range(spec)
 
 
+@lru_cache(maxsize=64)
 def text(revisions: Revisions) -> str:
     """What a cell's id hashes of them: '' where nothing was ever corrected."""
     raised = (f"\0{name}={number}" for name, number in zip(_NAMES, revisions, strict=True) if number > 1)

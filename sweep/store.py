@@ -192,7 +192,7 @@ class Study:
         """The ids of cells of which the result of a newer kernel, or of a newer revision, is stored."""
         nothing = pa.array([], pa.string())
         one_kernel = len(parts.distinct(ranks, "kernel_version")) < 2
-        if one_kernel and not parts.apart(parts.states(self.place, chosen).values()):
+        if one_kernel and not ages.apart(parts.states(self.place, chosen).values()):
             return nothing
         rows = parts.read(self.place, "cells", chosen, list(EXPERIMENT), REPEATED)
         if not len(ages.repeated(rows)):
@@ -224,7 +224,7 @@ class Study:
         other.create()
         with parts.writing(other.place.root):
             name = f"{other.writer}-000000.parquet"
-            parts.write(other.place, name, self.read("cells"), self.read("layers"), parts.VARIOUS)
+            parts.write(other.place, name, self.read("cells"), self.read("layers"), ages.VARIOUS)
 
     def tidy(self, dead: Callable[[str], bool | None] = lambda writer: None) -> None:
         """Remove superseded rows, and what dead writers left, so that plain readers see each cell once.
@@ -274,7 +274,7 @@ class Study:
             for folder, table in tables.items():
                 tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))
         name: str | None = None
-        state = parts.common(parts.states(self.place, sources).values())
+        state = ages.common(parts.states(self.place, sources).values())
         if tables["cells"].num_rows:
             name = parts.rewritten(self.writer, self._rewrites, sources)
             self._rewrites += 1
