@@ -79,6 +79,8 @@ def numbered(rows: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
 
 def by_spec(rows: pa.Table) -> Iterator[tuple[NDArray[np.int64], Spec, str]]:
     """The row numbers of every spec, by the kernel that computed them."""
+    if not rows.num_rows:
+        return
     number = numbered(rows, (*SPEC, "kernel_version"))
     order = np.argsort(number, kind="stable")
     starts = np.flatnonzero(np.diff(number[order], prepend=-1))

@@ -15,7 +15,7 @@ ORDER = (
     "store", "stored", "results",
     "labels", "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot",
     "terminal", "runs", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
-    "compact", "verify",
+    "compact", "nudged", "verify",
 )  # fmt: skip
 
 
