@@ -107,8 +107,8 @@ def _recomputed(study: "Study", old: "pa.Array", count: int, seed: int) -> tuple
     again: list[Cell] = []
     skipped = 0
     for row in cells.take(pa.array(rows, pa.int64())).to_pylist():
-        one = _cell(row)
         try:
+            one = _cell(row)
             _ = one.scheme, one.activation
         except SweepError:  # a user's function that is not here, or was edited since: nothing to compare
             skipped += 1
