@@ -31,16 +31,12 @@ def ages(rows: pa.Table) -> NDArray[np.int64]:
             older = revisions.before(spec.revisions)
         except SweepError:  # a scheme or an activation of another program's
             continue
-        if not older:
-            continue
         unknown = places
-        for age, state in enumerate((spec.revisions, *older)):
+        for age, state in enumerate(older, 1):
             then = spec.digests(seeds[unknown].tolist(), state, kernel_version)
             same = (ids[unknown] == np.frombuffer(then, np.int64).reshape(-1, 2)).all(axis=1)
             found[unknown[same]] = age
             unknown = unknown[~same]
-            if not len(unknown):
-                break
     return found
 
 

@@ -53,7 +53,8 @@ def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
 
     planned = [part for name in runs.names(study) for part in runs.planned(study, name)]
     cells = Cells.joined(block for block, _ in planned)
-    left = cells.where((Stored(study).of(cells) == Status.MISSING) & ~old.computed_anew(cells))
+    left = cells.where(Stored(study).of(cells) == Status.MISSING)
+    left = left.where(~old.among(left))
     each = {spec: seconds for block, seconds in planned for spec in block.specs}
     return left, sum(each[spec] * len(block.seeds) for block in left.blocks for spec in block.specs)
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sweep import ages, parts, revisions
 from sweep.blocks import Block, Cells
+from sweep.cell import Spec
 from sweep.kernel import KERNEL_VERSION
 from sweep.store import Study
 
@@ -135,11 +136,16 @@ class Older:
     superseded: int
     ids: pa.Array
 
-    def computed_anew(self, cells: Cells) -> NDArray[np.bool_]:
+    def among(self, cells: Cells) -> NDArray[np.bool_]:
         """Which of these cells are there at an older revision only, in order."""
-        known = _together([_ids_of(block) for block in self.counting.blocks])
+        seeds: dict[Spec, list[NDArray[np.int64]]] = {}
+        for block in self.counting.blocks:
+            for spec in block.specs:
+                seeds.setdefault(spec, []).append(np.array(block.seeds))
+        known = {spec: np.concatenate(own) for spec, own in seeds.items()}
+        nothing = np.empty(0, np.int64)
         found = [
-            pc.is_in(_ids_of(block), value_set=known).to_numpy(zero_copy_only=False) for block in cells.blocks
+            np.isin(block.seeds, known.get(spec, nothing)) for block in cells.blocks for spec in block.specs
         ]
         return np.concatenate([np.empty(0, bool), *found])
 
@@ -157,8 +163,10 @@ def older(study: Study) -> Older:
         ids = pc.unique(rows["cell_id"])
         if not len(ids):
             return Older(Cells(()), 0, ids)
-        counting = study.read("cells", ["cell_id"])["cell_id"]
-        standing = rows.filter(pc.is_in(rows["cell_id"], value_set=counting.combine_chunks()))
+        standing = rows
+        if ages.apart(states.values()):
+            counting = study.read("cells", ["cell_id"])["cell_id"]
+            standing = rows.filter(pc.is_in(rows["cell_id"], value_set=counting.combine_chunks()))
         cells = Cells.joined(
             Block((spec,), tuple(dict.fromkeys(standing["seed"].take(pa.array(places)).to_pylist())))
             for places, spec, _ in ages.by_spec(standing)
