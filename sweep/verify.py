@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from sweep.cell import Cell
     from sweep.store import Study
 
-# What is compared with what, and how closely where a network does not multiply its rounding.
+# How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
 _SIZES, _GRADIENTS = ("mean", "std", "rms", "pre_rms"), ("delta_std", "delta_rms", "grad_std", "grad_rms")
 _SHARES = ("flat", "dead", "sample_cosine", "neuron_corr")
-# Where it does, a stored number may be off by so many times what a few roundings in the weights do to it, or
-# to these: at no layer below (of gradients: above), nor at the next few, at no time that it is tried.
+# Where it does, a statistic may be off by _TIMES what some roundings in the weights do to it, or to those like
+# it, at any layer that its signal (its gradient) has crossed and at the next few, the worst of some tries.
 _LIKE = {
     **dict.fromkeys(_SIZES, _SIZES),
     **dict.fromkeys(("flat", "dead"), (*_SIZES, "flat", "dead")),
