@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
 _SIZES, _GRADIENTS = ("mean", "std", "rms", "pre_rms"), ("delta_std", "delta_rms", "grad_std", "grad_rms")
 _SHARES = ("flat", "dead", "sample_cosine", "neuron_corr")
-# Where it does, a statistic may be off by _TIMES what some roundings in the weights do to it, or to those like
-# it, at any layer that its signal (its gradient) has crossed and at the next few, the worst of some tries.
+# Where it does, it may be off by _TIMES what some roundings in the weights do to it, or to those like it, at
+# any layer that its signal (its gradient) has crossed and at the next few, in the worst of some tries.
 _LIKE = {
     **dict.fromkeys(_SIZES, _SIZES),
     **dict.fromkeys(("flat", "dead"), (*_SIZES, "flat", "dead")),

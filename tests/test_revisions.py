@@ -12,9 +12,11 @@ from sweep.activations import ACTIVATIONS
 from sweep.blocks import Cells
 from sweep.cell import Spec
 from sweep.initializers.schemes import Normal
+from sweep.results import of_cells
 from sweep.run import Options, run
 from sweep.store import Study
 from sweep.stored import Status, Stored, older
+from sweep.verdict import DEFAULT
 from tests.test_cell import VALUES, cell
 from tests.test_store import fail, write
 
@@ -154,6 +156,10 @@ def test_a_row_of_an_older_revision_counts_until_the_same_experiment_is_stored_a
     for table in ("cells", "layers"):
         assert set(sweep.load(study.path, table)["cell_id"]) == expected
     assert len(sweep.load(study.path, versions="all")) == 6
+    own = of_cells(study, Cells.of(new), ["cell_id", "status"], DEFAULT).set_index("cell_id")["status"]
+    assert own.to_dict() == {new[0].id: "ok", new[1].id: "ok", new[2].id: "failed"}, (
+        "what a run says of itself"
+    )
     assert (set(older(study).counting), older(study).superseded) == ({new[2]}, 2)
 
     name = study.replace(sorted(parts.names(study.place)))  # both in one part: it is not forgotten
