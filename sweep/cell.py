@@ -5,13 +5,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
 
-from sweep import activations, check, initializers
+from sweep import activations, check, initializers, revisions
 from sweep.activations import Activation
 from sweep.errors import RequestError
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION
+from sweep.revisions import Revisions
 
 DTYPES = ("float32", "float64")
 ID_BYTES = 16
@@ -89,14 +91,25 @@ class Spec:
         """The cell of one seed."""
         return Cell(**{name: getattr(self, name) for name in SPEC}, seed=seed)
 
-    def digests(self, seeds: Iterable[int]) -> bytes:
-        """The ids of the cells of these seeds, ID_BYTES each, one after another."""
+    @property
+    def revisions(self) -> Revisions:
+        """The present revisions of all that makes its numbers."""
+        return _revisions(*_values(self))
+
+    def digests(
+        self, seeds: Iterable[int], of: Revisions | None = None, kernel_version: str | None = None
+    ) -> bytes:
+        """The ids of the cells of these seeds, ID_BYTES each, one after another.
+
+        of, kernel_version: as they were at other revisions, and with another kernel; by default the present.
+        """
         before = (
             f"{self.init}\0{self.init_params}\0{self.act}\0{self.act_params}\0"
             f"{self.widths or (self.depth, self.width)}\0"
         ).encode()
         after = (
-            f"\0{self.bias_std!r}\0{self.batch}\0{self.dtype}\0{self.backward}\0{KERNEL_VERSION}"
+            f"\0{self.bias_std!r}\0{self.batch}\0{self.dtype}\0{self.backward}"
+            f"\0{kernel_version or KERNEL_VERSION}{revisions.text(of or self.revisions)}"
         ).encode()
         blake2b = hashlib.blake2b
         return b"".join(
@@ -125,10 +138,11 @@ class Cell(Spec):
     @property
     def spec(self) -> Spec:
         """All but the seed."""
-        return Spec(*(getattr(self, name) for name in SPEC))
+        return Spec(*_values(self))
 
 
 SPEC = tuple(field.name for field in fields(Spec))
+_values = attrgetter(*SPEC)
 
 
 def plain(config: Any) -> dict[str, Any]:
@@ -171,6 +185,11 @@ def _canonical_act(choice: str) -> tuple[str, str]:
 
 def _json(parameters: Mapping[str, Any]) -> str:
     return json.dumps(parameters, sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=1 << 17)
+def _revisions(*values: Any) -> Revisions:
+    return revisions.of(Spec(*values))
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from sweep import revisions
 from sweep.cell import ID_BYTES
 from sweep.errors import StoreError
 from sweep.places import Place
@@ -33,7 +34,7 @@ RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell count
 _LISTINGS = 10
 # What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
 _UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError)
-_LAYERS_BYTES, _DIGEST = b"layers_bytes", b"digest"
+_LAYERS_BYTES, _DIGEST, _STATE = b"layers_bytes", b"digest", b"revisions"
 
 
 class DamagedError(StoreError):
@@ -49,11 +50,15 @@ class DamagedError(StoreError):
         )
 
 
-def write(place: Place, name: str, cells: pa.Table, layers: pa.Table) -> None:
-    """Add one part; it is stored when this returns."""
+def write(place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str | None = None) -> None:
+    """Add one part; it is stored when this returns.
+
+    state: of the revisions at which its rows were computed; by default the present.
+    """
     cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
     content = _serialised(layers, {})
     commit = {_LAYERS_BYTES: str(len(content)).encode(), _DIGEST: _digest(cells, layers)}
+    commit[_STATE] = (revisions.state() if state is None else state).encode()
     place.write(f"layers/{name}", content)
     place.write(f"cells/{name}", _serialised(cells, commit))
 
@@ -117,6 +122,17 @@ def ranks(place: Place, parts: Iterable[str]) -> pa.Table:
     return _whole(place, "cells", sorted(parts), lambda some: _scanned(place, "cells", some, names, made))
 
 
+def states(place: Place, chosen: Iterable[str]) -> dict[str, str]:
+    """Name -> at which state of the revisions the rows of a part were computed; '' before there were any.
+
+    Raises as `read` does.
+    """
+    return {
+        name: (_footer(place, "cells", name).metadata or {}).get(_STATE, b"").decode()
+        for name in sorted(chosen)
+    }
+
+
 def distinct(ranks: pa.Table, column: str) -> list[str]:
     """The values of one of the dictionaries."""
     chunks = ranks[column].chunks
@@ -144,18 +160,18 @@ def _whole(place: Place, folder: str, chosen: list[str], read: Callable[[list[st
 
 def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
     """Name -> rows of layers, of some parts; raises as `read` does."""
-    found = {}
-    for name in chosen:
-        path = place.full(f"layers/{name}")
-        try:
-            found[name] = int(pq.read_metadata(path, filesystem=place.filesystem).num_rows)
-        except FileNotFoundError:
-            raise
-        except _UNREADABLE as error:
-            if isinstance(error, OSError):  # the disk, or the network, as likely
-                raise _cause(place, [name], "layers", error) from error
-            raise DamagedError(place.root, {name: _one_line(error)}) from error
-    return found
+    return {name: int(_footer(place, "layers", name).num_rows) for name in chosen}
+
+
+def _footer(place: Place, folder: str, name: str) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(place.full(f"{folder}/{name}"), filesystem=place.filesystem)
+    except FileNotFoundError:
+        raise
+    except _UNREADABLE as error:
+        if isinstance(error, OSError):  # the disk, or the network, as likely
+            raise _cause(place, [name], folder, error) from error
+        raise DamagedError(place.root, {name: _one_line(error)}) from error
 
 
 def _cause(place: Place, chosen: list[str], folder: str, error: Exception) -> Exception:

@@ -32,8 +32,9 @@ def load(
     path: the study's folder or URL, as in 'outputs/standard'. table: 'cells' (a row per cell, with the
     last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
     `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
-    versions: 'newest' has each experiment once, by the newest kernel that computed it; 'all' has the
-    older results too. columns: those that are wanted, where millions of rows are more than memory holds.
+    versions: 'newest' has each experiment once, by the newest kernel and at the newest revision that
+    computed it; 'all' has the older results too. columns: those that are wanted, where millions of rows
+    are more than memory holds.
     Raises StoreError where there is no study, RequestError for an unknown table, column or threshold.
     """
     check.option("table", table, ("cells", "layers"))
@@ -56,9 +57,9 @@ def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresho
     """These columns of the rows of these cells, with the verdicts of these thresholds."""
 
     def read(needed: list[str]) -> "pa.Table":
-        rows = study.read("cells", needed, repeated=_REPEATED.intersection(needed))
+        rows = study.read("cells", needed, "all", _REPEATED.intersection(needed))
         if rows.num_rows > len(cells):  # the study has others besides
-            rows = study.read("cells", [*needed, *{"cell_id"}.difference(needed)])
+            rows = study.read("cells", [*needed, *{"cell_id"}.difference(needed)], "all")
             rows = rows.filter(among(rows["cell_id"], cells)).select(needed)
         return rows
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from sweep.blocks import Cells
     from sweep.store import Study
+    from sweep.stored import Older
 
 _RECENT_SECONDS = 120.0
 _MOST_VALUES = 12  # of an axis that are shown
@@ -30,16 +31,22 @@ def main() -> int:
 
     study = Study(arguments.study)
     study.check_readable()
-    stored = study.read("cells", ["status", *_AXES], versions="all")
-    left, seconds = _left(study)
-    table, caption = _by_axis(stored, left), _caption(study, stored, len(left), seconds)
+    from sweep.stored import older  # noqa: PLC0415
+
+    stored = study.read("cells", ["status", *_AXES])
+    old = older(study)
+    left, seconds = _left(study, old)
+    table, caption = _by_axis(stored, left), _caption(study, stored, len(left), seconds, old)
     show(table, f"study {study.path}", caption, spare=("planned", "left", "failed"))
     show(_runs(study), "runs", "")
     return 0
 
 
-def _left(study: "Study") -> tuple["Cells", float]:
-    """What runs were to compute and is not there, or not any more, and its seconds of one core."""
+def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
+    """What runs were to compute and is not there, or not any more, and its seconds of one core.
+
+    What is there at an older revision counts as stored.
+    """
     from sweep import runs  # noqa: PLC0415
     from sweep.blocks import Cells  # noqa: PLC0415
     from sweep.stored import Status, Stored  # noqa: PLC0415
@@ -47,6 +54,7 @@ def _left(study: "Study") -> tuple["Cells", float]:
     planned = [part for name in runs.names(study) for part in runs.planned(study, name)]
     cells = Cells.joined(block for block, _ in planned)
     left = cells.where(Stored(study).of(cells) == Status.MISSING)
+    left = left.where(~old.among(left))
     each = {spec: seconds for block, seconds in planned for spec in block.specs}
     return left, sum(each[spec] * len(block.seeds) for block in left.blocks for spec in block.specs)
 
@@ -94,7 +102,7 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
     return found
 
 
-def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float) -> str:
+def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
     from sweep import estimate, runs  # noqa: PLC0415
     from sweep.cluster import jobs  # noqa: PLC0415
 
@@ -110,6 +118,12 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float) -> s
     failed = stored["status"].to_pylist().count("failed")
     if failed:
         lines.append(f"{estimate.counted(failed)} failed: the same command computes them again")
+    if len(old.counting):
+        are = f"{estimate.counted(len(old.counting))} of an older revision"
+        lines.append(f"{are}: the command that made them computes them anew")
+    if old.superseded:
+        rows = f"{old.superseded:,} {'row' if old.superseded == 1 else 'rows'}"
+        lines.append(f"{rows} of an older revision superseded: sweep.load(…, versions='all') has them too")
     if not study.remote:
         lines += jobs.told(study, bool(left))
     return "\n".join(lines)

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import parts, places
-from sweep.cell import SPEC
+from sweep import ages, parts, places
+from sweep.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.errors import StoreError
 from sweep.parts import RANK, SCHEMAS
 from sweep.tables import SCHEMA_VERSION
@@ -150,9 +150,9 @@ class Study:
     ) -> pa.Table:
         """'cells' or 'layers', each cell once: a result wins over a failure, a later one over an earlier.
 
-        versions: 'newest' leaves out a cell where a newer kernel's result of the same experiment is
-        stored; 'all' has both. repeated: columns to have as dictionaries. Raises DamagedError, naming the
-        part, where one cannot be read.
+        versions: 'newest' leaves out a cell where a result of the same experiment by a newer kernel, or of
+        a newer revision, is stored; 'all' has both. repeated: columns to have as dictionaries. Raises
+        DamagedError, naming the part, where one cannot be read.
         """
 
         def attempt() -> pa.Table:
@@ -189,20 +189,25 @@ class Study:
         raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
 
     def _outdated(self, chosen: set[str], ranks: pa.Table) -> pa.Array:
-        """The ids of cells of which a newer kernel version's result is stored."""
-        if len(parts.distinct(ranks, "kernel_version")) < 2:
-            return pa.array([], pa.string())
-        columns = [*RANK, *EXPERIMENT, "kernel_version"]
-        rows = parts.read(self.place, "cells", chosen, columns).drop_columns(["part"]).to_pylist()
-        rank = {
-            row["cell_id"]: (row["status"] == "ok", _version(row["kernel_version"]))
-            for row in sorted(rows, key=lambda row: bool(row["status"] == "ok"))
-        }
-        best: dict[tuple[Any, ...], str] = {}
-        for row in rows:
-            spec, cell_id = tuple(str(row[name]) for name in EXPERIMENT), row["cell_id"]
-            if rank[cell_id] > rank[best.setdefault(spec, cell_id)]:
-                best[spec] = cell_id
+        """The ids of cells of which the result of a newer kernel, or of a newer revision, is stored."""
+        nothing = pa.array([], pa.string())
+        one_kernel = len(parts.distinct(ranks, "kernel_version")) < 2
+        if one_kernel and not ages.apart(parts.states(self.place, chosen).values()):
+            return nothing
+        rows = parts.read(self.place, "cells", chosen, list(EXPERIMENT), REPEATED)
+        if not len(ages.repeated(rows)):
+            return nothing
+        rows = parts.read(self.place, "cells", chosen, [*NEEDED, "status"], REPEATED)
+        rows = rows.take(pa.array(ages.repeated(rows)))
+        number, since = ages.numbered(rows, EXPERIMENT), ages.ages(rows)
+        rank: dict[str, tuple[Any, ...]] = {}
+        best: dict[int, str] = {}
+        columns = (rows[name].to_pylist() for name in ("cell_id", "status", "kernel_version"))
+        for cell_id, status, version, age, experiment in zip(*columns, since, number, strict=True):
+            own = (status == "ok", _version(version), -age)
+            rank[cell_id] = max(rank.get(cell_id, own), own)  # a result wins over a failure
+            if rank[cell_id] > rank[best.setdefault(experiment, cell_id)]:
+                best[experiment] = cell_id
         newest = set(best.values())
         return pa.array([cell_id for cell_id in rank if cell_id not in newest], pa.string())
 
@@ -217,7 +222,9 @@ class Study:
         """Write this study's rows as a study of one part in the folder `path`."""
         other = Study(path)
         other.create()
-        other.write(f"{other.writer}-000000.parquet", self.read("cells"), self.read("layers"))
+        with parts.writing(other.place.root):
+            name = f"{other.writer}-000000.parquet"
+            parts.write(other.place, name, self.read("cells"), self.read("layers"), ages.VARIOUS)
 
     def tidy(self, dead: Callable[[str], bool | None] = lambda writer: None) -> None:
         """Remove superseded rows, and what dead writers left, so that plain readers see each cell once.
@@ -267,11 +274,12 @@ class Study:
             for folder, table in tables.items():
                 tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))
         name: str | None = None
+        state = ages.common(parts.states(self.place, sources).values())
         if tables["cells"].num_rows:
             name = parts.rewritten(self.writer, self._rewrites, sources)
             self._rewrites += 1
             cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
-            parts.write(self.place, name, cells, layers)
+            parts.write(self.place, name, cells, layers, state)
         for source in sources:
             parts.remove(self.place, source)
         return name
@@ -316,10 +324,6 @@ class Study:
             return self.place.modified(path)
         except FileNotFoundError:
             return 0.0
-
-
-# What makes two rows the same experiment, whatever kernel computed it.
-EXPERIMENT = (*SPEC, "seed")
 
 
 def _name(moment: datetime) -> str:

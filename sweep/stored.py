@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
@@ -9,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweep import parts
+from sweep import ages, parts, revisions
 from sweep.blocks import Block, Cells
+from sweep.cell import Spec
+from sweep.kernel import KERNEL_VERSION
 from sweep.store import Study
 
 _PARTS_AT_ONCE = 64
@@ -119,6 +122,58 @@ class Watch:
         rows = rows.append_column("place", places).filter(pc.is_valid(places))
         columns = (rows["place"], rows["run_id"], pc.equal(rows["status"], "ok"))
         return list(zip(*(column.to_pylist() for column in columns), strict=True))
+
+
+@dataclass(frozen=True)
+class Older:
+    """What a study holds of an older revision, by the present kernel.
+
+    counting: the experiments of which there is nothing newer, as the cells that they are now.
+    superseded: how many others there are. ids: of all of them, as they are stored.
+    """
+
+    counting: Cells
+    superseded: int
+    ids: pa.Array
+
+    def among(self, cells: Cells) -> NDArray[np.bool_]:
+        """Which of these cells are there at an older revision only, in order."""
+        seeds: dict[Spec, list[NDArray[np.int64]]] = {}
+        for block in self.counting.blocks:
+            for spec in block.specs:
+                seeds.setdefault(spec, []).append(np.array(block.seeds))
+        known = {spec: np.concatenate(own) for spec, own in seeds.items()}
+        nothing = np.empty(0, np.int64)
+        found = [
+            np.isin(block.seeds, known.get(spec, nothing)) for block in cells.blocks for spec in block.specs
+        ]
+        return np.concatenate([np.empty(0, bool), *found])
+
+
+def older(study: Study) -> Older:
+    """What a study holds of an older revision."""
+
+    def attempt() -> Older:
+        present = revisions.state()
+        states = parts.states(study.place, parts.names(study.place))
+        suspects = [name for name, state in states.items() if state != present]
+        rows = parts.read(study.place, "cells", suspects, list(ages.NEEDED), ages.REPEATED)
+        rows = rows.filter(pc.equal(rows["kernel_version"], KERNEL_VERSION))
+        rows = rows.filter(pa.array(ages.ages(rows) > 0))
+        ids = pc.unique(rows["cell_id"])
+        if not len(ids):
+            return Older(Cells(()), 0, ids)
+        standing = rows
+        if ages.apart(states.values()):
+            counting = study.read("cells", ["cell_id"])["cell_id"]
+            standing = rows.filter(pc.is_in(rows["cell_id"], value_set=counting.combine_chunks()))
+        cells = Cells.joined(
+            Block((spec,), tuple(dict.fromkeys(standing["seed"].take(pa.array(places)).to_pylist())))
+            for places, spec, _ in ages.by_spec(standing)
+        )
+        return Older(cells, len(ids) - len(cells), ids)
+
+    return study.settled(attempt)
 
 
 def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:

@@ -5,9 +5,11 @@ cells again. Exit status 0: all is well; 1: something was not.
 """
 
 import argparse
+import itertools
+import math
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep import check
@@ -15,14 +17,30 @@ from sweep.command import Parser, guarded
 from sweep.errors import SweepError
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from sweep.blocks import Cells
     from sweep.cell import Cell
     from sweep.store import Study
 
-# Rounding differs between groupings, and a chaotic cell multiplies it with every layer: the first
-# layers are compared closely, the others, and the gradients that cross all of them, by their size.
-_CLOSELY = 3
+# How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
+_SIZES, _GRADIENTS = ("mean", "std", "rms", "pre_rms"), ("delta_std", "delta_rms", "grad_std", "grad_rms")
+_SHARES = ("flat", "dead", "sample_cosine", "neuron_corr")
+# Where it does, it may be off by _TIMES what some roundings in the weights do to it, or to those like it, at
+# any layer that its signal (its gradient) has crossed and at the next few, in the worst of some tries.
+_LIKE = {
+    **dict.fromkeys(_SIZES, _SIZES),
+    **dict.fromkeys(("flat", "dead"), (*_SIZES, "flat", "dead")),
+    "sample_cosine": (*_SIZES, "sample_cosine"),
+    "neuron_corr": (*_SIZES, "neuron_corr"),
+    **dict.fromkeys(_GRADIENTS, _GRADIENTS),
+}
+_TRIES = 2
 _TIMES = 10.0
+_AHEAD = 2
+
+Layers = list[dict[str, Any]]
 
 
 def main() -> int:
@@ -40,6 +58,7 @@ def main() -> int:
 
     from sweep import parts  # noqa: PLC0415
     from sweep.store import Study  # noqa: PLC0415
+    from sweep.stored import older  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()
@@ -50,11 +69,15 @@ def main() -> int:
     if broken:
         study.set_aside(broken)
         print(f"set aside in {study.path}/quarantine; the command that made this study computes them again")
-    compared, skipped, wrong = _recomputed(study, arguments.cells, arguments.seed)
+    old = older(study).ids
+    compared, skipped, wrong = _recomputed(study, old, arguments.cells, arguments.seed)
     for line in wrong:
         print(line)
     same = f"{compared - len(wrong)} of {compared} cells come out again"
     print(f"{len(names) - len(broken):,} of {len(names):,} parts whole; {same}")
+    if len(old):
+        rows = "1 row is" if len(old) == 1 else f"{len(old):,} rows are"
+        print(f"{rows} of an older revision and left out: the command that made them computes them anew")
     if skipped:
         print(
             f"{skipped} more are of a function of yours that is not here, or was edited: not computed again"
@@ -62,26 +85,30 @@ def main() -> int:
     return 1 if broken or wrong else 0
 
 
-def _recomputed(study: "Study", count: int, seed: int) -> tuple[int, int, list[str]]:
-    """How many cells were computed again, how many could not be, and a line for each that differs."""
+def _recomputed(study: "Study", old: "pa.Array", count: int, seed: int) -> tuple[int, int, list[str]]:
+    """How many cells were computed again, how many could not be, and a line for each that differs.
+
+    old: the ids of those that are left out.
+    """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 
-    from sweep import execute, plan, tables  # noqa: PLC0415
     from sweep.blocks import Cells  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415
+    from sweep.nudged import nudged  # noqa: PLC0415
 
     cells = study.read("cells", versions="all")
     cells = cells.filter(
         pc.and_(pc.equal(cells["status"], "ok"), pc.equal(cells["kernel_version"], KERNEL_VERSION))
     )
+    cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old)))
     rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
     wrong: list[str] = []
     again: list[Cell] = []
     skipped = 0
     for row in cells.take(pa.array(rows, pa.int64())).to_pylist():
-        one = _cell(row)
         try:
+            one = _cell(row)
             _ = one.scheme, one.activation
         except SweepError:  # a user's function that is not here, or was edited since: nothing to compare
             skipped += 1
@@ -94,23 +121,34 @@ def _recomputed(study: "Study", count: int, seed: int) -> tuple[int, int, list[s
     layers = study.read("layers", versions="all")
     chosen = pc.is_in(layers["cell_id"], value_set=pa.array(ids, pa.string()))
     stored = _by_cell(layers.filter(chosen).to_pylist())
-    for result in execute.run(plan.tasks(Cells.of(again), 1), "local", 1, histogram=False):
-        found = _by_cell(tables.tables(result, "")[1].to_pylist())
-        for place, one in enumerate(result.cells):
-            error = result.errors.get(place)
-            differs = str(error) if error else _difference(one, stored[one.id], found[one.id])
-            if differs:
-                wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
+    found, errors = _computed(Cells.of(again))
+    tries = [_computed(nudged(again, turn))[0] for turn in range(_TRIES)]
+    for one in again:
+        error = errors.get(one.id)
+        differs = error or _difference(
+            one, stored[one.id], found[one.id], [shaken[one.id] for shaken in tries]
+        )
+        if differs:
+            wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
     return len(rows) - skipped, skipped, wrong
 
 
-def _cell(row: Mapping[str, Any]) -> "Cell":
-    from sweep.cell import Cell  # noqa: PLC0415
-    from sweep.store import EXPERIMENT  # noqa: PLC0415
+def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
+    """The layers of these cells by id, and what went wrong with the others."""
+    from sweep import execute, plan, tables  # noqa: PLC0415
 
-    values = {name: row[name] for name in EXPERIMENT}
-    values["widths"] = None if row["widths"] is None else tuple(row["widths"])
-    return Cell(**values)
+    found: dict[str, Layers] = {}
+    errors: dict[str, str] = {}
+    for result in execute.run(plan.tasks(cells, 1), "local", 1, histogram=False):
+        found |= _by_cell(tables.tables(result, "")[1].to_pylist())
+        errors |= {one.id: str(result.errors[i]) for i, one in enumerate(result.cells) if i in result.errors}
+    return found, errors
+
+
+def _cell(row: Mapping[str, Any]) -> "Cell":
+    from sweep.ages import spec_of  # noqa: PLC0415
+
+    return spec_of(row).cell(row["seed"])
 
 
 def _by_cell(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
@@ -120,32 +158,46 @@ def _by_cell(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return found
 
 
-def _difference(cell: "Cell", stored: list[dict[str, Any]], found: list[dict[str, Any]]) -> str:
-    """The first statistic that differs by more than rounding, in words; '' if none does."""
-    from sweep.compute import STATISTICS  # noqa: PLC0415
+def _difference(cell: "Cell", stored: Layers, found: Layers, tries: Sequence[Layers]) -> str:
+    """The first statistic that differs by more than rounding, in words; '' if none does.
 
+    tries: the layers of the same cell with a few roundings in its weights.
+    """
     if [row["layer"] for row in stored] != [row["layer"] for row in found]:
         return f"{len(stored)} layers are stored, and there are {len(found)}"
-    for before, now in zip(stored, found, strict=True):
-        for name in STATISTICS:
-            if not _same(name, before[name], now[name], now, cell.dtype):
-                return f"{name} of layer {now['layer']} is stored as {before[name]}, comes out as {now[name]}"
+    allowed = {name: _allowed(like, found, tries, cell.dtype) for name, like in _LIKE.items()}
+    for layer, (before, now) in enumerate(zip(stored, found, strict=True)):
+        for name in _LIKE:
+            old, new = before[name], now[name]
+            wild = any(_apart(name, new, shaken[layer][name], now["rms"]) == math.inf for shaken in tries)
+            if _apart(name, old, new, now["rms"]) > allowed[name][layer] and not wild:
+                return f"{name} of layer {now['layer']} is stored as {old}, comes out as {new}"
     return ""
 
 
-def _same(name: str, old: float | None, new: float | None, row: Mapping[str, Any], dtype: str) -> bool:
+def _allowed(names: Sequence[str], found: Layers, tries: Sequence[Layers], dtype: str) -> list[float]:
+    """How far statistics like these may be off, by layer."""
+    moved = [0.0] * len(found)
+    for shaken in tries:
+        for layer, (now, then) in enumerate(zip(found, shaken, strict=True)):
+            off = [_apart(name, now[name], then[name], now["rms"]) for name in names]
+            moved[layer] = max(moved[layer], *filter(math.isfinite, off), 0.0)
+    back = names is _GRADIENTS  # from the last layer to the first
+    most = list(itertools.accumulate(moved[::-1] if back else moved, max))
+    most = [most[min(layer + _AHEAD, len(most) - 1)] for layer in range(len(most))]
+    return [_TOLERANCE[dtype] + _TIMES * one for one in (most[::-1] if back else most)]
+
+
+def _apart(name: str, old: float | None, new: float | None, rms: float | None) -> float:
+    """How far two values of a statistic are from each other, by its own measure; inf where beyond any."""
     if old is None or new is None or old == new:
-        return old == new
-    if row["layer"] <= _CLOSELY and not name.startswith(("delta", "grad")):
-        # mean is near 0 and shares are of 1: they are compared on the scale of rms, of 1.
-        scale = row["rms"] if name == "mean" else 1.0 if name in _SHARES else abs(new)
-        return abs(old - new) <= _TOLERANCE[dtype] * scale
-    if name == "mean" or name in _SHARES:
-        return True
-    return 0 < old <= _TIMES * new and new <= _TIMES * old
-
-
-_SHARES = ("flat", "dead", "sample_cosine", "neuron_corr")
+        return 0.0 if old == new else math.inf
+    if name == "mean" or name in _SHARES:  # near 0, or of 1: on the scale of rms, of 1
+        off = abs(old - new) / (1.0 if name in _SHARES else rms or math.inf)
+        return off if math.isfinite(off) else math.inf
+    if not (0 < old < math.inf and 0 < new < math.inf):
+        return math.inf
+    return abs(math.log(old / new))
 
 
 if __name__ == "__main__":

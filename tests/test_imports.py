@@ -10,13 +10,12 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 ORDER = (
     "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
     "activations", "theory", "draws", "ranges", "statistics", "saturation", "layer", "laws", "chain", "stack",
-    "careful", "kernel",
-    "cell", "blocks", "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted",
-    "verdict", "compute", "pool", "execute", "estimate", "provenance", "tables", "places", "parts",
-    "store", "stored", "results",
+    "careful", "kernel", "revisions", "cell", "blocks", "interactive", "overrides", "grid", "plan", "shards",
+    "pieces", "predicted", "verdict", "compute", "pool", "execute", "estimate", "provenance", "tables",
+    "places", "parts", "ages", "store", "stored", "results",
     "labels", "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot",
     "terminal", "runs", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
-    "compact", "verify",
+    "compact", "nudged", "verify",
 )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Activation:
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.
-    revision: of its numbers; above 1 it is part of a cell's identity.
+    revision: raised where f or f' is corrected: part of the identity of the cells that have it.
     period: f(z + period) = f(z), where there is one.
     """
 

@@ -146,7 +146,7 @@ def _run(
 
 
 def _failures(study: Study, cells: Cells) -> Iterator[Failure]:
-    rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"])
+    rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"], "all")
     rows = rows.filter(pc.equal(rows["status"], "failed"))
     for row in rows.filter(among(rows["cell_id"], cells)).to_pylist():
         message = row["error"].removeprefix(f"{row['error_type']}: ")

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, ClassVar, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +56,10 @@ class Scheme:
 
     A subclass is a frozen dataclass whose fields are the scheme's parameters; a field annotated
     with a rule is checked and made canonical. Raises RequestError where a value breaks its rule.
+    revision: raised where its draws are corrected: part of the identity of the cells that have it.
     """
+
+    revision: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         for name, rule in _rules(type(self)).items():

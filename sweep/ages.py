@@ -1,0 +1,112 @@
+"""Which rows are of an older revision: those whose id is that of the same spec as it once was."""
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sweep import parts, revisions
+from sweep.cell import SPEC, Spec
+from sweep.errors import SweepError
+
+# What makes two rows the same experiment, whatever kernel and revision computed it.
+EXPERIMENT = (*SPEC, "seed")
+NEEDED = (*EXPERIMENT, "kernel_version", "cell_id")
+REPEATED = ("init", "init_params", "act", "act_params", "dtype")  # few texts, again and again
+VARIOUS = "various"  # the state of a part whose rows were computed at several
+
+
+def ages(rows: pa.Table) -> NDArray[np.int64]:
+    """How many revisions ago the numbers of each row were computed: 0 is now.
+
+    rows: the columns of NEEDED. A row that is of no revision that is known counts as one of now.
+    """
+    found = np.zeros(rows.num_rows, np.int64)
+    seeds, ids = rows["seed"].to_numpy(), _ids(rows["cell_id"])
+    for places, spec, kernel_version in by_spec(rows):
+        try:
+            older = revisions.before(spec.revisions)
+        except SweepError:  # a scheme or an activation of another program's
+            continue
+        unknown = places
+        for age, state in enumerate(older, 1):
+            then = spec.digests(seeds[unknown].tolist(), state, kernel_version)
+            same = (ids[unknown] == np.frombuffer(then, np.int64).reshape(-1, 2)).all(axis=1)
+            found[unknown[same]] = age
+            unknown = unknown[~same]
+    return found
+
+
+def common(states: Collection[str]) -> str:
+    """The state of rows from parts of these states."""
+    return next(iter(states)) if len(set(states)) == 1 else VARIOUS
+
+
+def apart(states: Collection[str]) -> bool:
+    """Whether parts of these states may hold an experiment at two revisions."""
+    return len(set(states)) > 1 or VARIOUS in states
+
+
+def repeated(rows: pa.Table) -> NDArray[np.int64]:
+    """Row numbers of the experiments that have several rows; rows: the columns of EXPERIMENT."""
+    number = numbered(rows, EXPERIMENT)
+    if pc.count_distinct(pa.array(number)).as_py() == len(number):
+        return np.empty(0, np.int64)
+    _, inverse, counts = np.unique(number, return_inverse=True, return_counts=True)
+    return np.flatnonzero(counts[inverse] > 1)
+
+
+def numbered(rows: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
+    """Which distinct combination of these columns each row has: (rows,) numbers, equal where all are."""
+    number, size = np.zeros(rows.num_rows, np.int64), 1
+    for name in names:
+        codes, count = _codes(rows[name])
+        if count < 2:
+            continue
+        if size * count >= 1 << 62:
+            kept, number = np.unique(number, return_inverse=True)
+            size = len(kept)
+        number, size = number * count + codes, size * count
+    return number
+
+
+def by_spec(rows: pa.Table) -> Iterator[tuple[NDArray[np.int64], Spec, str]]:
+    """The row numbers of every spec, by the kernel that computed them."""
+    if not rows.num_rows:
+        return
+    number = numbered(rows, (*SPEC, "kernel_version"))
+    order = np.argsort(number, kind="stable")
+    starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    firsts = rows.select([*SPEC, "kernel_version"]).take(pa.array(order[starts])).to_pylist()
+    for places, first in zip(np.split(order, starts[1:]), firsts, strict=True):
+        yield places, spec_of(first), first["kernel_version"]
+
+
+def spec_of(row: Any) -> Spec:
+    """The spec of a row."""
+    values = {name: row[name] for name in SPEC}
+    values["widths"] = None if row["widths"] is None else tuple(row["widths"])
+    return Spec(**values)
+
+
+def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
+    """A number for each distinct value of a column, and how many there are; null is a value."""
+    if pa.types.is_list(column.type):
+        if column.null_count == len(column):
+            return np.zeros(len(column), np.int64), 1
+        column = pc.binary_join(column.cast(pa.list_(pa.string())), ",")
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    encoded = column.unify_dictionaries().combine_chunks()
+    count = len(encoded.dictionary)
+    codes = pc.fill_null(encoded.indices, count).to_numpy(zero_copy_only=False).astype(np.int64)
+    return codes, count + (encoded.null_count > 0)
+
+
+def _ids(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """cell_ids as two numbers each."""
+    digests = parts.digests(column.combine_chunks())
+    return np.frombuffer(digests.buffers()[1], np.int64).reshape(-1, 2)

@@ -1,0 +1,148 @@
+"""Which corrections a cell's numbers can have seen: a cell is known by these too, and by no others.
+
+A number that was wrong is corrected by raising a revision: of the scheme, of the activation, or of the
+range rule below, which says what a correction of the kernel itself can change. A revision is part of
+the identity only where it is above 1, so that a correction renames the cells that it can change.
+"""
+
+import itertools
+import json
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sweep import activations, initializers
+from sweep.activations import Activation
+from sweep.initializers import Scheme
+from sweep.initializers.core import Derived
+from sweep.initializers.custom import Custom
+
+if TYPE_CHECKING:
+    from sweep.cell import Spec
+
+Revisions = tuple[int, int, int]  # of the scheme, of the activation, of the range rule
+
+_NAMES = ("init", "act", "range")
+
+
+def of(spec: "Spec") -> Revisions:
+    """The present revisions of all that makes a cell's numbers; calls and imports no function of a user's.
+
+    Raises RequestError where the scheme or the activation is not known here.
+    """
+    return _of_scheme(spec), _of_activation(spec), _of_range(spec)
+
+
+@lru_cache(maxsize=64)
+def text(revisions: Revisions) -> str:
+    """What a cell's id hashes of them: '' where nothing was ever corrected."""
+    raised = (f"\0{name}={number}" for name, number in zip(_NAMES, revisions, strict=True) if number > 1)
+    return "".join(raised)
+
+
+def before(revisions: Revisions) -> list[Revisions]:
+    """What they may have been earlier, the newest first."""
+    found = itertools.product(*(range(1, number + 1) for number in revisions))
+    return sorted(((init, act, rule) for init, act, rule in found), key=sum, reverse=True)[1:]
+
+
+def state() -> str:
+    """All that this program has raised, in words: two parts of one state hold no cell at two revisions."""
+    raised = {f"init {kind.__name__}": kind.revision for kind in _kinds(Scheme)}
+    for name, entry in activations.ACTIVATIONS.items():
+        raised[f"act {name}"] = (entry if isinstance(entry, Activation) else entry()).revision
+    raised |= {f"act {activations.CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _RANGE}
+    return ", ".join(f"{name}={number}" for name, number in sorted(raised.items()) if number > 1)
+
+
+def _kinds(scheme: type[Scheme]) -> Iterator[type[Scheme]]:
+    yield scheme
+    for kind in scheme.__subclasses__():
+        yield from _kinds(kind)
+
+
+def _of_scheme(spec: "Spec") -> int:
+    if spec.init == initializers.CUSTOM:
+        return Custom.revision
+    scheme, revision = spec.scheme, 1
+    while isinstance(scheme, Derived):  # what it amounts to may be corrected as well
+        revision, scheme = max(revision, scheme.revision), scheme.core
+    return max(revision, scheme.revision)
+
+
+def _of_activation(spec: "Spec") -> int:
+    if spec.act == activations.CUSTOM:
+        return 1 if json.loads(spec.act_params).get("derivative") else _NUMERICAL_DERIVATIVE
+    return spec.activation.revision
+
+
+_NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks found, its step relative to z
+
+# Revision 2 of the range rule: exponents are carried, and statistics formed, beyond what the array's
+# dtype holds. The rule names what can have been wrong before, and where in doubt more than that.
+_RANGE = 2
+_FEW = 3  # samples
+# Bounded on one side and linear on the other: one unit in the far tail decides, and dL/dW was inf in windows.
+_TAILED = {"elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus"}
+_WIDE = 64  # units: of so many, those in the tails are too few to decide
+_SIGMA_W = (2.0**-12, 2.0**7)  # a layer changes the signal by no more than float32's mantissa bears
+_BIAS_STD = 10.0
+_LOG2_SIGNAL = 900.0  # float64 ends at 2^±1022: theory_* beyond it
+_LAYERS_PER_UNIT = 3.0  # without a scale of its own a narrow network drifts by a factor of 2^1.8 in so many
+_GAIN_OF_EQUAL_WEIGHTS = 5.01  # beyond, all units of tanh lie where 1 - h² says little
+_LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half of that
+
+
+def _of_range(spec: "Spec") -> int:
+    return _RANGE if _out_of_range(spec) else 1
+
+
+def _out_of_range(spec: "Spec") -> bool:
+    if spec.batch <= _FEW:  # neuron_corr says nothing of so few samples: it is null
+        return True
+    if spec.init == initializers.CUSTOM or spec.act == activations.CUSTOM or spec.act in _TAILED:
+        return True
+    scheme, fans, wide = spec.scheme, _fans(spec), min(spec.widths or (spec.width,)) >= _WIDE
+    if scheme.base is None:
+        return not _tame_equal_weights(spec, scheme, fans, wide)
+    if not (scheme.random and scheme.known_std) or any(scheme.weight_mean(*fan) != 0 for fan in fans):
+        return True  # a mean or a diagonal: hit at any width; lsuv: its scale is that of its data
+    sigmas = {fan: scheme.weight_std(*fan) * math.sqrt(fan[0]) for fan in fans}
+    return not _tame_draws(spec, sigmas, fans, wide)
+
+
+def _tame_draws(
+    spec: "Spec", sigmas: Mapping[tuple[int, int], float], fans: Counter[tuple[int, int]], wide: bool
+) -> bool:
+    """Whether a network of draws without a mean was always right; sigmas: sigma_w by fan."""
+    if not all(0 < sigma < math.inf for sigma in sigmas.values()):
+        return False
+    if abs(sum(count * math.log2(sigmas[fan]) for fan, count in fans.items())) > _LOG2_SIGNAL:
+        return False
+    if spec.activation.homogeneous:  # without bias an exact law reads it off a chain of unit scale
+        return spec.bias_std == 0 and spec.depth <= _LAYERS_PER_UNIT * min(spec.widths or (spec.width,))
+    low, high = _SIGMA_W
+    return wide and spec.bias_std <= _BIAS_STD and all(low <= sigma <= high for sigma in sigmas.values())
+
+
+def _tame_equal_weights(spec: "Spec", scheme: Scheme, fans: Counter[tuple[int, int]], wide: bool) -> bool:
+    """Whether a network of equal weights keeps within float32: all 0, or tanh and relu of a moderate gain."""
+    if spec.bias_std > 0:
+        return False
+    gains = {fan: abs(scheme.weight_mean(*fan)) * fan[0] for fan in fans}
+    if not any(gains.values()):
+        return True
+    if spec.act not in {"tanh", "relu"} or not wide or not all(gains.values()):
+        return False
+    growth = sum(count * math.log2(gains[fan]) for fan, count in fans.items())
+    return max(gains.values()) <= _GAIN_OF_EQUAL_WEIGHTS and abs(growth) <= _LOG2_OF_EQUAL_WEIGHTS
+
+
+def _fans(spec: "Spec") -> Counter[tuple[int, int]]:
+    """(fan_in, fan_out) -> how many layers have them."""
+    if spec.widths is None:
+        return Counter({(spec.width, spec.width): spec.depth})
+    return Counter(pairwise(spec.widths))
