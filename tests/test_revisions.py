@@ -96,10 +96,10 @@ def test_what_a_correction_can_change_has_another_id(values):
     assert revisions.before(one.revisions) == [FIRST]
 
 
-def test_a_narrow_relu_without_bias_is_read_off_a_chain_of_unit_scale_and_stays():
+def test_a_relu_without_bias_is_read_off_a_chain_of_unit_scale_and_stays_unless_that_drifts():
     for init in ("kaiming", "huge_normal", "orthogonal", "torch/linear_default"):
-        (one,) = named((init, "relu"), width=4, depth=100)
-        assert one.revisions == FIRST
+        (shallow,), (deep,) = (named((init, "relu"), width=4, depth=depth) for depth in (12, 100))
+        assert shallow.revisions == FIRST != deep.revisions
 
 
 def test_a_users_function_is_neither_called_nor_imported_to_name_its_revision():
