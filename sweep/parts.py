@@ -311,7 +311,7 @@ def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
     part that was rewritten more often, whose rows are copies; then the name of the part.
     """
     if pc.count_distinct(cells["cell_id"]).as_py() == cells.num_rows:
-        return pa.array(range(0)), True
+        return pa.array(np.arange(cells.num_rows)), True
     ids = cells["cell_id"].to_pylist()
     ranks = list(
         zip(

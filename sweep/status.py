@@ -123,7 +123,7 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old:
         lines.append(f"{are}: the command that made them computes them anew")
     if old.superseded:
         rows = f"{old.superseded:,} {'row' if old.superseded == 1 else 'rows'}"
-        lines.append(f"{rows} of an older revision superseded: sweep.load(…, versions='all') has them too")
+        lines.append(f"{rows} of an older revision superseded: the next run or compact removes them")
     if not study.remote:
         lines += jobs.told(study, bool(left))
     return "\n".join(lines)

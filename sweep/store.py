@@ -188,8 +188,11 @@ class Study:
         reason = " ".join(str(missing).split())
         raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
 
-    def _outdated(self, chosen: set[str], ranks: pa.Table) -> pa.Array:
-        """The ids of cells of which the result of a newer kernel, or of a newer revision, is stored."""
+    def _outdated(self, chosen: set[str], ranks: pa.Table, by_revision: bool = False) -> pa.Array:
+        """The ids of cells of which the result of a newer kernel, or of a newer revision, is stored.
+
+        by_revision: of a newer revision by the same kernel alone.
+        """
         nothing = pa.array([], pa.string())
         one_kernel = len(parts.distinct(ranks, "kernel_version")) < 2
         if one_kernel and not ages.apart(parts.states(self.place, chosen).values()):
@@ -200,16 +203,21 @@ class Study:
         rows = parts.read(self.place, "cells", chosen, [*NEEDED, "status"], REPEATED)
         rows = rows.take(pa.array(ages.repeated(rows)))
         number, since = ages.numbered(rows, EXPERIMENT), ages.ages(rows)
-        rank: dict[str, tuple[Any, ...]] = {}
+        rank: dict[str, tuple[bool, Any, int]] = {}
         best: dict[int, str] = {}
+        experiments = dict(zip(rows["cell_id"].to_pylist(), number.tolist(), strict=True))
         columns = (rows[name].to_pylist() for name in ("cell_id", "status", "kernel_version"))
         for cell_id, status, version, age, experiment in zip(*columns, since, number, strict=True):
-            own = (status == "ok", _version(version), -age)
+            own = (status == "ok", _version(version), -int(age))
             rank[cell_id] = max(rank.get(cell_id, own), own)  # a result wins over a failure
             if rank[cell_id] > rank[best.setdefault(experiment, cell_id)]:
                 best[experiment] = cell_id
-        newest = set(best.values())
-        return pa.array([cell_id for cell_id in rank if cell_id not in newest], pa.string())
+
+        def outdated(cell_id: str) -> bool:
+            (_, kernel, age), (_, newest, least) = rank[cell_id], rank[best[experiments[cell_id]]]
+            return kernel == newest and age < least if by_revision else best[experiments[cell_id]] != cell_id
+
+        return pa.array([cell_id for cell_id in rank if outdated(cell_id)], pa.string())
 
     def set_aside(self, names: Mapping[str, str]) -> None:
         """Move damaged parts to the folder `quarantine`; their cells count as not stored."""
@@ -240,14 +248,16 @@ class Study:
     def _remove_superseded(self) -> bool:
         try:
             names = parts.names(self.place)
-            if parts.winners(parts.ranks(self.place, names))[1]:
+            ranks = parts.ranks(self.place, names)
+            old = set(self._outdated(names, ranks, by_revision=True).to_pylist())
+            if parts.winners(ranks)[1] and not old:
                 return False
             cells = parts.read(self.place, "cells", names, list(RANK))
         except FileNotFoundError:  # another writer is at it
             return True
         keep, _ = parts.winners(cells)
-        kept = set(keep.to_pylist())
         rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
+        kept = {row for row in keep.to_pylist() if rows[row][0] not in old}
         winning = {rows[row] for row in kept}
         doomed: dict[str, list[str]] = {}
         for row, (cell_id, part) in enumerate(rows):

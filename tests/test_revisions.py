@@ -169,6 +169,23 @@ def test_a_row_of_an_older_revision_counts_until_the_same_experiment_is_stored_a
     write(study, "d", new[2:])
     assert set(sweep.load(study.path)["cell_id"]) == {one.id for one in new}
     assert (len(older(study).counting), older(study).superseded) == (0, 3)
+    study.tidy()
+    for table in ("cells", "layers"):  # a plain reader sees each experiment once
+        stored = pd.read_parquet(study.path / table)["cell_id"]
+        assert set(stored) == {one.id for one in new}
+        assert len(stored) == len(sweep.load(study.path, table))
+
+
+def test_tidying_removes_no_row_that_counts_and_no_failure(study):
+    with before_any_correction():
+        old = gelus()
+        write(study, "a", old)
+    new = gelus()
+    fail(study, "b", new[0], "MemoryError: now")
+    write(study, "c", new[1:2])
+    study.tidy()
+    stored = pd.read_parquet(study.path / "cells").set_index("cell_id")["status"].to_dict()
+    assert stored == {old[0].id: "ok", new[0].id: "failed", new[1].id: "ok", old[2].id: "ok"}
 
 
 def test_where_all_parts_are_of_one_state_nothing_is_looked_for(study, monkeypatch):
@@ -218,8 +235,7 @@ def test_status_and_verify_name_rows_of_an_older_revision_and_the_command_replac
 
     command(gelus())
     assert set(sweep.load(folder).query("act == 'gelu'")["cell_id"]) == {one.id for one in gelus()}
-    assert len(pd.read_parquet(Study(folder).path / "cells")) == 7
-    status = sweep_command(folder, module="sweep.status", COLUMNS="150").stdout
-    assert "3 rows of an older revision superseded: sweep.load(…, versions='all') has them too" in status
+    assert len(pd.read_parquet(Study(folder).path / "cells")) == 4, "the run has tidied"
+    assert "older revision" not in sweep_command(folder, module="sweep.status", COLUMNS="150").stdout
     verified = sweep_command(folder, module="sweep.verify")
     assert (verified.returncode, "4 of 4 cells" in verified.stdout) == (0, True), verified.stdout
