@@ -81,8 +81,9 @@ class Affine:
 
     def size(self, below: Signal) -> Array:
         """log2 of the rms that z may have; -inf where z is 0."""
-        weights = np.hypot(self.std * math.sqrt(self.fan_in), self.mean * self.fan_in)
-        size: Array = below.exponent + np.log2(below.rms) + np.log2(weights)
+        fan_in = math.log2(self.fan_in)  # in logarithms: sums of weights of 1e308 are beyond a number
+        weights = np.maximum(np.log2(self.std) + fan_in / 2, np.log2(np.abs(self.mean)) + fan_in)
+        size: Array = below.exponent + np.log2(below.rms) + weights
         if self.bias is not None:
             size = np.maximum(size, np.log2(np.sqrt(np.vecdot(self.bias, self.bias) / self.bias.shape[1])))
         return np.where(below.finite, size, -np.inf)

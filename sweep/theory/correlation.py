@@ -28,6 +28,7 @@ _MOST_POINTS = 500  # of a function that goes on waving; a plane of them would t
 _DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it ends in time
 _MISSING = 1e-11
 _PHASES = 512  # of a period
+_ANY_PHASE = 1e100  # a scale within which act waves so often that more makes no difference
 _CHUNK = 200_000  # evaluations of the activation at a time
 
 
@@ -87,8 +88,8 @@ def _of_waves(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair:
     harmonics = np.fft.rfft(np.stack([h, slope, h * h])) / _PHASES  # (3, k)
     k = np.arange(harmonics.shape[1])
     harmonics = harmonics * np.exp(-1j * math.pi * k / _PHASES)  # the first point lies half a step from 0
-    root = (k * (2 * math.pi / (means_of.act.period or 1.0)) * scale) ** 2
-    near, far = np.exp(-root * (1 - c)), np.exp(-root * (1 + c))
+    angle = k * (2 * math.pi / (means_of.act.period or 1.0)) * min(scale, _ANY_PHASE)
+    near, far = np.exp(-(angle**2) * (1 - c)), np.exp(-(angle**2) * (1 + c))
     terms = np.abs(harmonics) ** 2 * near + (harmonics**2).real * far
     product, slopes, squares = (harmonics[:, 0].real ** 2 + 2 * terms[:, 1:].sum(axis=1)).tolist()
     return Pair(_or_zero(product), slopes, _or_zero(squares - 1))

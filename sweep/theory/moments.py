@@ -33,6 +33,7 @@ _MOST_HALVINGS = 48
 _MOST_PANELS = 10_000
 _MOST_KEPT = 20_000  # scales of one activation
 _ROUNDING = 1e-15
+_LARGEST = 1020.0  # log2 of what float64 holds, of z four times and more
 _AT_ZERO = 2.0**-56  # as far from a kink at 0 as looking for it may end
 _PHASES = 512  # of a period; the mean over them is exact for half as many harmonics
 _BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies beyond them
@@ -244,7 +245,7 @@ def _nodes(left: Array, right: Array) -> Array:
 
 def _structure(act: Activation, scale: float, reach: float) -> Array:
     """The kinks, and panels as fine as activations bend, near 0, where the density asks for less."""
-    bends = 2.0 ** np.arange(1, max(1.0, math.log2(4 * scale)))
+    bends = 2.0 ** np.arange(1, min(max(1.0, math.log2(scale) + 2), _LARGEST))
     points = np.concatenate([-bends, bends, [0.0] if scale > 1 else [], structure_of(act)])
     return np.unique(points[np.abs(points) < reach * scale])
 
