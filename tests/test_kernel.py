@@ -215,6 +215,23 @@ def test_float32_measures_what_vanishes_or_explodes_as_float64_does(init, act):
     assert not 1e-38 < narrow.forward["rms"][-1] < 1e38
 
 
+@pytest.mark.parametrize("act", ["gelu", "elu", "silu", "softplus"])
+def test_float32_holds_gradients_of_any_size(act):
+    """dL/dW is a product of two mantissas, which once overflowed in windows of three layers."""
+    sizes = []
+    for std in (0.01, 0.1, 1.0, 10.0, 40.0):
+        one = chain("normal", act, depth=50, std=std)
+        narrow, wide = (
+            alone(one, 64, batch=50, dtype=dtype).backward[50] for dtype in ("float32", "float64")
+        )
+        for name in BACKWARD:
+            # A unit whose z is 0 up to rounding switches its gradient: one of 160,000, over 50 layers.
+            np.testing.assert_allclose(narrow[name], wide[name], rtol=1e-2, err_msg=f"{name} at {std}")
+        sizes.append(wide["grad_rms"][1])
+    assert sizes[0] < 1e-50
+    assert sizes[-1] > 1e110
+
+
 def test_what_float64_cannot_hold_is_inf_or_zero():
     up = alone(chain("normal", "relu", depth=200, std=1e3), 100, batch=64)
     assert np.isinf(up.forward["rms"][-1])
