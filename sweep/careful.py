@@ -72,32 +72,35 @@ class _Network:
     ) -> None:
         self.chain, self.widths, self.seed, self.batch, self.dtype = chain, widths, seed, batch, dtype
         self.show = show
-        self.signals = [draws.inputs(seed, batch, widths[0]).astype(WIDE)]
-        self.weights: list[Array] = []
-        self.slopes: list[Array] = []
+        self.signal = draws.inputs(seed, batch, widths[0]).astype(WIDE)
+        self.tape: list[
+            tuple[Array, Array, Array]
+        ] = []  # (h below, act'(z), W), where gradients are asked for
 
     def cross(self, statistics: ChainStatistics, place: int) -> None:
         """Forward and back, into the row `place` of the statistics."""
         self._record(statistics, place, 0, {})
         for number in range(1, self.chain.depth + 1):
-            z = self._z(number)
+            below, weights, bias = self.signal, *self._drawn(number)
+            z = _product(below, weights) + bias
             h = extended.applied(self.chain.act, z)
             if not np.isfinite(h).all():  # nor is any deeper layer, and no gradient is defined here
                 for name, values in statistics.forward.items():
                     values[place, number:] = math.inf if name in {"std", "rms"} else math.nan
                 break
             slope = extended.slope(self.chain.act, z, h)
-            self.signals.append(h)
-            self.slopes.append(slope)
+            self.signal = h
+            if number <= max(self.chain.backward, default=0):
+                self.tape.append((below, slope, weights))
             self._record(statistics, place, number, {"pre_rms": _moments(z)[2], **_flat(slope)})
             if self.show:
                 self.show("h", self.chain.depth, number, h)
         for depth in self.chain.backward:
             self._send_back(statistics.backward[depth], place, depth)
 
-    def _z(self, number: int) -> Array:
-        """h W + b of a layer: (batch, fan_out)."""
-        scheme, below = self.chain.scheme, self.signals[-1]
+    def _drawn(self, number: int) -> tuple[Array, Array]:
+        """W and b of a layer: (fan_in, fan_out) and (fan_out,)."""
+        scheme = self.chain.scheme
         fans = self.widths[number - 1], self.widths[number]
         bias = np.zeros(fans[1], WIDE)
         if self.chain.bias_std:
@@ -107,16 +110,14 @@ class _Network:
             unit = draws.weights(self.seed, scheme.base, number, *fans).astype(WIDE)
             std = scheme.weight_std(*fans)
             if type(scheme).fit is not Scheme.fit:
-                through = _product(below, unit)
+                through = _product(self.signal, unit)
                 std = scheme.fit(std, lambda std: float((WIDE(std) * through + bias).var()))
             weights += WIDE(std) * unit
-        self.weights.append(weights)
-        z: Array = _product(below, weights) + bias
-        return z
+        return weights, bias
 
     def _record(self, statistics: ChainStatistics, place: int, number: int, more: dict[str, float]) -> None:
         """What is measured of the signal of a layer; more: what is of its z."""
-        h = self.signals[number]
+        h = self.signal
         mean, std, rms = _moments(h)
         samples = in_float64(h[:COSINE_SAMPLES], axis=1)
         found = {
@@ -136,12 +137,13 @@ class _Network:
         """The gradients from `depth` down, NaN from where a slope is not known."""
         delta = draws.upstream_gradient(self.seed, self.batch, self.widths[depth]).astype(WIDE)
         _, columns["delta_std"][place, depth], columns["delta_rms"][place, depth] = _moments(delta)
-        if depth > len(self.slopes):
+        if depth > len(self.tape):
             return
         for number in range(depth, 0, -1):
-            delta = delta * self.slopes[number - 1]
-            gradient = _product(self.signals[number - 1].T, delta)
-            delta = _product(delta, self.weights[number - 1].T)
+            below, slope, weights = self.tape[number - 1]
+            delta = delta * slope
+            gradient = _product(below.T, delta)
+            delta = _product(delta, weights.T)
             for name, row, values in (("grad", number, gradient), ("delta", number - 1, delta)):
                 _, columns[f"{name}_std"][place, row], columns[f"{name}_rms"][place, row] = _moments(values)
             if self.show:
