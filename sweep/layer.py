@@ -164,16 +164,17 @@ def forward(
         own = None if offset is None else offset[network]
         return _again(act, product, network, coarse, scale, own, int(exponent[network]), h[network])
 
+    exact = ranges.exact(act, h.dtype)
     cosine, sample_rms = sample_cosine(h)
     measured = {
         "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
         "sample_cosine": cosine,
-        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, act.piecewise_linear),
+        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, exact),
     }  # fmt: skip
-    nothing = (size == -np.inf) | (act.piecewise_linear & (after.rms == 0))
+    nothing = (size == -np.inf) | (exact & (after.rms == 0))
     doubt |= ~np.isfinite(after.rms) | ranges.astray(h, exponent, affine.mixes, act, numbers)
     doubt |= (size > -np.inf) & ~(np.abs(np.log2(before.rms)) < -math.log2(numbers.smallest))
-    doubt |= ~nothing & (ranges.lost(sample_rms, act, numbers) | (after.rms < numbers.smallest))
+    doubt |= ~nothing & (ranges.lost(sample_rms, act, h.dtype) | (after.rms < numbers.smallest))
     doubt &= below.finite
     for name in ("mean", "std", "rms", "pre_rms"):
         measured[name] = np.ldexp(measured[name], exponent)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.activations import Activation, limits
+from sweep.activations import CUSTOM, Activation, limits
 from sweep.activations.core import WIDE
 
 Array = NDArray[Any]
@@ -93,10 +93,15 @@ def fades(exponent: Array, numbers: Range) -> bool:
     return bool(exponent.max() > -np.log2(numbers.smallest))
 
 
-def lost(sample_rms: Array, act: Activation, numbers: Range) -> Array:
+def exact(act: Activation, dtype: np.dtype[Any]) -> bool:
+    """Whether an act(z) or act'(z) of 0 is 0, not a tail: of a user's function float64 is all there is."""
+    return act.piecewise_linear or (act.name == CUSTOM and dtype == np.float64)
+
+
+def lost(sample_rms: Array, act: Activation, dtype: np.dtype[Any]) -> Array:
     """Whether a sample is smaller than what is vouched for; sample_rms: (networks, samples)."""
-    small = sample_rms < numbers.smallest_sample
-    if act.piecewise_linear:
+    small = sample_rms < RANGES[dtype].smallest_sample
+    if exact(act, dtype):
         small &= sample_rms > 0
     return np.asarray(small.any(axis=1))
 
@@ -108,7 +113,7 @@ def faded(arrived: Array, passed: Array, width: int, act: Activation, dtype: np.
     layer of this width. Returns (gradients, networks) bool.
     """
     least = (passed < RANGES[dtype].smallest_sample ** 2) & (arrived > 0)
-    if act.piecewise_linear:
+    if exact(act, dtype):
         least &= passed > 0
     doubt = least.any(axis=2) | ~np.isfinite(passed).all(axis=2)
     if dtype == np.float32 and width >= WIDE:
