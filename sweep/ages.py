@@ -40,6 +40,32 @@ def ages(rows: pa.Table) -> NDArray[np.int64]:
     return found
 
 
+def outdated(rows: pa.Table, by_revision: bool = False) -> pa.Array:
+    """The ids of cells of which the result of a newer kernel, or of a newer revision, is among the rows.
+
+    rows: the columns of NEEDED and the status. by_revision: of a newer revision by the same kernel alone,
+    where a failure never makes a row outdated nor is made so.
+    """
+    number, since = numbered(rows, EXPERIMENT).tolist(), ages(rows).tolist()
+    rank: dict[str, tuple[bool, tuple[int, str], int]] = {}
+    best: dict[int, str] = {}
+    columns = [rows[name].to_pylist() for name in ("cell_id", "status", "kernel_version")]
+    for cell_id, status, version, age, experiment in zip(*columns, since, number, strict=True):
+        own = (status == "ok", _version(version), -age)
+        rank[cell_id] = max(rank.get(cell_id, own), own)  # a result wins over a failure
+        if rank[cell_id] > rank[best.setdefault(experiment, cell_id)]:
+            best[experiment] = cell_id
+
+    def is_outdated(cell_id: str, newest: str) -> bool:
+        if not by_revision:
+            return cell_id != newest
+        (_, kernel, age), (ok, newest_kernel, least) = rank[cell_id], rank[newest]
+        return ok and kernel == newest_kernel and age < least
+
+    ids = dict(zip(columns[0], (best[experiment] for experiment in number), strict=True))
+    return pa.array([one for one, newest in ids.items() if is_outdated(one, newest)], pa.string())
+
+
 def common(states: Collection[str]) -> str:
     """The state of rows from parts of these states."""
     return next(iter(states)) if len(set(states)) == 1 else VARIOUS
@@ -104,6 +130,10 @@ def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
     count = len(encoded.dictionary)
     codes = pc.fill_null(encoded.indices, count).to_numpy(zero_copy_only=False).astype(np.int64)
     return codes, count + (encoded.null_count > 0)
+
+
+def _version(kernel_version: str) -> tuple[int, str]:
+    return (int(kernel_version), "") if kernel_version.isdecimal() else (0, kernel_version)
 
 
 def _ids(column: pa.ChunkedArray) -> NDArray[np.int64]:

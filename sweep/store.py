@@ -189,10 +189,7 @@ class Study:
         raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
 
     def _outdated(self, chosen: set[str], ranks: pa.Table, by_revision: bool = False) -> pa.Array:
-        """The ids of cells of which the result of a newer kernel, or of a newer revision, is stored.
-
-        by_revision: of a newer revision by the same kernel alone.
-        """
+        """The ids of cells of which the result of a newer kernel, or revision, is stored: see `ages`."""
         nothing = pa.array([], pa.string())
         one_kernel = len(parts.distinct(ranks, "kernel_version")) < 2
         if one_kernel and not ages.apart(parts.states(self.place, chosen).values()):
@@ -201,23 +198,7 @@ class Study:
         if not len(ages.repeated(rows)):
             return nothing
         rows = parts.read(self.place, "cells", chosen, [*NEEDED, "status"], REPEATED)
-        rows = rows.take(pa.array(ages.repeated(rows)))
-        number, since = ages.numbered(rows, EXPERIMENT), ages.ages(rows)
-        rank: dict[str, tuple[bool, Any, int]] = {}
-        best: dict[int, str] = {}
-        experiments = dict(zip(rows["cell_id"].to_pylist(), number.tolist(), strict=True))
-        columns = (rows[name].to_pylist() for name in ("cell_id", "status", "kernel_version"))
-        for cell_id, status, version, age, experiment in zip(*columns, since, number, strict=True):
-            own = (status == "ok", _version(version), -int(age))
-            rank[cell_id] = max(rank.get(cell_id, own), own)  # a result wins over a failure
-            if rank[cell_id] > rank[best.setdefault(experiment, cell_id)]:
-                best[experiment] = cell_id
-
-        def outdated(cell_id: str) -> bool:
-            (_, kernel, age), (_, newest, least) = rank[cell_id], rank[best[experiments[cell_id]]]
-            return kernel == newest and age < least if by_revision else best[experiments[cell_id]] != cell_id
-
-        return pa.array([cell_id for cell_id in rank if outdated(cell_id)], pa.string())
+        return ages.outdated(rows.take(pa.array(ages.repeated(rows))), by_revision)
 
     def set_aside(self, names: Mapping[str, str]) -> None:
         """Move damaged parts to the folder `quarantine`; their cells count as not stored."""
@@ -339,10 +320,6 @@ class Study:
 def _name(moment: datetime) -> str:
     """The name of what a writer writes: sortable by time, and like no other."""
     return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"
-
-
-def _version(kernel_version: str) -> tuple[int, str]:
-    return (int(kernel_version), "") if kernel_version.isdecimal() else (0, kernel_version)
 
 
 def _missing(columns: list[str], needed: tuple[str, ...]) -> Iterator[str]:
