@@ -19,13 +19,14 @@ Array = NDArray[Any]
 
 _STEP = 0.25  # of log v; with slopes known, cubics between these are right to 1e-5
 _FAR = 200.0  # abs(log v) beyond which act is a power law
-_DEGREE = 96  # of Hermite series; what is left of an even and of an odd part goes to the next ones
+_DEGREE = 48  # of Hermite series; what is left of an even and of an odd part goes to the next ones
 _ROUNDING = 1e-12
+_ORTHOGONAL = 1e-6  # a cosine below which none of its powers counts, nor is a subnormal number
 
 
 @dataclass(frozen=True)
 class Step:
-    """By log v: log E[f²] and its slope; own = Var f² / E[f²]²; mean, variance of the log of a layer's factor."""
+    """By log v: log E[f²] and its slope; own = Var f² / E[f²]²; mean and variance of a factor's log."""
 
     log_map: Array
     elasticity: Array
@@ -67,7 +68,11 @@ class Fluctuations:
         rows = [self._profile.row(i) for i in index.ravel().tolist()]
         own = np.array([row.own for row in rows]).reshape(*index.shape, 1)
         series = np.stack([row.series for row in rows]).reshape(*index.shape, _DEGREE + 2, 3)
-        cosine, squares, cubes = np.moveaxis(c[..., None] ** np.arange(_DEGREE + 2) @ series, -1, 0)
+        powers = np.empty((*c.shape, _DEGREE + 2))
+        powers[..., 0] = 1.0
+        powers[..., 1:] = np.where(np.abs(c) < _ORTHOGONAL, 0.0, c)[..., None]
+        np.multiply.accumulate(powers, axis=-1, out=powers)
+        cosine, squares, cubes = np.moveaxis(powers @ series, -1, 0)
         return own, cosine, squares - 1, cubes - cosine
 
     def _rows(self, index: Array) -> Array:

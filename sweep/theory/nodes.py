@@ -21,7 +21,7 @@ LOG_T = np.linspace(-28.0, 80.05, 309)
 _T = np.exp(LOG_T)
 _STEP = LOG_T[1] - LOG_T[0]
 _DECAYED = np.exp(-_T)
-_NEWTON = 3
+_NEWTON = 1
 
 
 @lru_cache(maxsize=32)
@@ -53,13 +53,12 @@ def gauss(x: Array, weights: Array, k: int) -> tuple[Array, Array]:
     vector = np.sqrt(weights)
     basis = vector[..., None, :]
     jacobi = np.zeros((*x.shape[:-1], k, k))
-    for i in range(k):  # Lanczos, orthogonal to all before, twice
+    for i in range(k):  # Lanczos, orthogonal to all before
         image = u * vector
         jacobi[..., i, i] = (image * vector).sum(axis=-1)
         if i == k - 1:
             break
-        for _ in range(2):
-            image = image - ((basis @ image[..., None]).swapaxes(-1, -2) @ basis)[..., 0, :]
+        image = image - ((basis @ image[..., None]).swapaxes(-1, -2) @ basis)[..., 0, :]
         size = np.sqrt((image * image).sum(axis=-1))
         size = np.where(size < _LEAST, 0.0, size)
         jacobi[..., i, i + 1] = jacobi[..., i + 1, i] = size
@@ -77,7 +76,8 @@ def shares(old: Array, new: Array) -> Array:
     before, after = (np.concatenate([[0.0], np.cumsum(weights) / weights.sum()]) for weights in (old, new))
     above = np.minimum(before[1:], after[1:, None])
     taken = np.maximum(above - np.maximum(before[:-1], after[:-1, None]), 0.0)
-    return taken / np.maximum(taken.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    whole: Array = np.maximum(taken.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    return taken / whole
 
 
 def regression(x: Array, weights: Array, values: Array, at: Array) -> Array:

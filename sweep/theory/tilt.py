@@ -1,8 +1,8 @@
 """Finite width: the cosine of two inputs, whose law over seeds and pairs widens from layer to layer.
 
 Of two inputs a, b with correlation c let A, B, X be a layer's means over n neurons of f_a², f_b² and
-f_a f_b, where E[f²] = 1: X has mean C(c), the cosine map. The layer's cosine is c' = X / √(A B). To first order in 1/n,
-with o = Var f², s = Cov(f_a², f_b²), k = Cov(f_a f_b, f_a²) at c:
+f_a f_b, where E[f²] = 1: X has mean C(c), the cosine map. The layer's cosine is c' = X / √(A B). To
+first order in 1/n, with o = Var f², s = Cov(f_a², f_b²), k = Cov(f_a f_b, f_a²) at c:
 
     Var c'     = [s + 1 - C² - 2 C k + C² (o + s) / 2] / n
     E c' - C   = [C (3 o + s) / 4 - k] / n

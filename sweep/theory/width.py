@@ -276,8 +276,11 @@ def _settled(
     found = found / found.sum()
     mix = np.zeros((len(found), len(weights)))
     mix[:, order] = shares(weights[order], found)
-    apart = np.broadcast_to((x - common[:, None]).ravel(), (len(found), x.size))
-    own, inside = gauss(apart, (mix[:, :, None] * within).reshape(len(found), -1), inner)
+    most = int((mix > 0).sum(axis=1).max())
+    taken = np.argsort(-mix, axis=1)[:, :most]  # the rest has no share
+    part = np.take_along_axis(mix, taken, axis=1)[:, :, None] * within[taken]
+    apart = (x - common[:, None])[taken]
+    own, inside = gauss(apart.reshape(len(found), -1), part.reshape(len(found), -1), inner)
     own = own - log_mean_exp(own, inside)[:, None]
     return _Law(points[:, None] + own, inside, found, extra, mean_field), mix
 
