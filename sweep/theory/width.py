@@ -48,10 +48,12 @@ if TYPE_CHECKING:
 
 Array = NDArray[Any]
 
-_OUTER, _INNER, _ALONE = 7, 7, 13  # points of S, of δ, and of the law of a single input
+_POINTS, _PARTED, _ALONE = 3, 7, 13  # of S and of δ; where the map drives them apart; of a single input
+_DRIVES_APART = 1.005  # an elasticity
 _SIZES = 3  # of v, at which the cosines are followed
 _HOMOGENEOUS, _OTHERS, _MAGNIFIED = 6.5, 2.0, 0.5  # Σ 1/n up to which it is right to 15 %
 _MAGNIFIES = 2.0
+_REST = 1e-5  # a change per layer that adds up to nothing
 
 
 def finite_width(
@@ -131,6 +133,7 @@ class _Signal:
     inverse_widths: float = 0.0
     magnified: float = 1.0
     most_magnified: float = 1.0
+    points: int = _POINTS
 
 
 @dataclass
@@ -145,9 +148,10 @@ class _Network:
     c0: float
     laws: list[_Law] = field(default_factory=list)
     _moments: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    _at_rest: tuple[Layer, int] | None = None  # a layer that changes nothing any more
 
     def __post_init__(self) -> None:
-        x, weights = log_gamma(_ALONE if self.alone else _INNER, self.width / 2)
+        x, weights = log_gamma(_ALONE if self.alone else _PARTED, self.width / 2)
         start = math.log(self.q0)
         law = _Law(start + x[None], weights[None], np.ones(1), 0.0, start)
         self._signal = _Signal(law, cosines_of_inputs(self.c0, self.width), rms=math.sqrt(self.q0))
@@ -162,12 +166,17 @@ class _Network:
         """One more layer."""
         signal = self._signal
         signal.inverse_widths += 1 / width
-        if signal.law.known:
+        if signal.law.known and self._at_rest == (layer, width):
+            signal.law = signal.law if self._in_reach() else _UNKNOWN
+        elif signal.law.known:
+            before = signal.law, signal.cosines
             try:
                 law = self._cut() if layer.sigma_in == 0 == self.sigma_b else self._through(layer, width)
             except RequestError:  # some network has a signal of which act has no moments
                 law = _UNKNOWN
             signal.law = law if np.isfinite(law.x).all() and self._in_reach() else _UNKNOWN
+            at_rest = _alike(*before, signal.law, signal.cosines)
+            self._at_rest = (layer, width) if at_rest else None
         self.laws.append(signal.law)
 
     def moments(self, number: int, batch: int) -> tuple[float, float]:
@@ -204,6 +213,8 @@ class _Network:
         elasticity = share * step.elasticity
         signal.magnified *= float(old.weights @ (old.within * elasticity).sum(axis=1))
         signal.most_magnified = max(signal.most_magnified, signal.magnified)
+        if (elasticity > _DRIVES_APART).any():
+            signal.points = _PARTED
 
         first = step.own / width
         bent = np.divide(step.log_variance, first, out=np.ones_like(first), where=first > 0)
@@ -231,7 +242,7 @@ class _Network:
             x = x[:, None] + np.sqrt(common_variance)[:, None, :, None] * ways[:, None, None]
             within = np.broadcast_to(within[:, None], x.shape)  # (outer, 3, inner, 3)
             weights = (old.weights[:, None] * of_way).ravel()
-            law, mix = _settled(x, within, weights, 0.0, mean_field, _OUTER, _INNER)
+            law, mix = _settled(x, within, weights, 0.0, mean_field, signal.points, signal.points)
         if moved is not None:
             parents = len(old.weights)
             signal.cosines = merged(moved, mix.reshape(len(mix), parents, -1).sum(axis=-1))
@@ -283,6 +294,15 @@ def _settled(
     own, inside = gauss(apart.reshape(len(found), -1), part.reshape(len(found), -1), inner)
     own = own - log_mean_exp(own, inside)[:, None]
     return _Law(points[:, None] + own, inside, found, extra, mean_field), mix
+
+
+def _alike(law: _Law, cosines: Cosines, after: _Law, cosines_after: Cosines) -> bool:
+    before = (law.x, law.weights, law.within, cosines.y, cosines.weights, cosines.moved, cosines.heavier)
+    now = (after.x, after.weights, after.within, cosines_after.y, cosines_after.weights)
+    now += (cosines_after.moved, cosines_after.heavier)
+    return law.extra == after.extra and all(
+        a.shape == b.shape and bool((np.abs(a - b) <= _REST).all()) for a, b in zip(before, now, strict=True)
+    )
 
 
 def _moments_of(law: _Law, batch: int) -> tuple[float, float]:
