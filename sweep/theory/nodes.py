@@ -77,7 +77,7 @@ def shares(old: Array, new: Array) -> Array:
     above = np.minimum(before[1:], after[1:, None])
     taken = np.maximum(above - np.maximum(before[:-1], after[:-1, None]), 0.0)
     whole: Array = np.maximum(taken.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    return taken / whole
+    return np.asarray(taken / whole)
 
 
 def regression(x: Array, weights: Array, values: Array, at: Array) -> Array:
@@ -90,7 +90,8 @@ def regression(x: Array, weights: Array, values: Array, at: Array) -> Array:
     gram = weighted @ known.swapaxes(-1, -2) + 1e-9 * np.eye(3)
     fitted = np.linalg.solve(gram, weighted @ values[..., None])
     result = (asked.swapaxes(-1, -2) @ fitted)[..., 0]
-    return np.clip(result, values.min(axis=-1, keepdims=True), values.max(axis=-1, keepdims=True))
+    low, high = values.min(axis=-1, keepdims=True), values.max(axis=-1, keepdims=True)
+    return np.asarray(np.clip(result, low, high))
 
 
 def skewed(mean: Array, std: Array) -> tuple[Array, Array]:

@@ -21,9 +21,10 @@ so that what the map magnifies or saturates is not linearised. Both laws are hel
 log mean of exp(S + δ_a) over B draws of δ. Seeds whose rms is 0 (every neuron dead) are left out.
 
 Right to 15 % of the larger of shift and std, by comparison with measured seeds, for homogeneous f up to
-Σ 1/n = 6.5 over the layers (depth / width), others up to 2, and up to 1/2 where the map magnifies what
-strays more than twice (silu and gelu near the variance that repels): beyond that NaN. It is for weights
-that are independent and Gaussian, or so many that their sum is.
+Σ 1/n = 6.5 over the layers (depth / width), others up to 2 (1 where a layer is narrower than 16), and up
+to 1/2 where the map magnifies what strays more than twice (silu and gelu near the variance that repels):
+beyond that NaN, as it is for several inputs at widths below 8, where log q is far from normal. It is for
+weights that are independent and Gaussian, or so many that their sum is: uniform ones from width 16.
 """
 
 import math
@@ -53,6 +54,7 @@ _DRIVES_APART = 1.005  # an elasticity
 _SIZES = 3  # of v, at which the cosines are followed
 _HOMOGENEOUS, _OTHERS, _MAGNIFIED = 6.5, 2.0, 0.5  # Σ 1/n up to which it is right to 15 %
 _MAGNIFIES = 2.0
+_NARROW, _NARROWEST, _FEW_NEURONS = 16, 8, 1.0  # widths, and Σ 1/n below the first, of a batch's networks
 _REST = 1e-5  # a change per layer that adds up to nothing
 
 
@@ -71,7 +73,8 @@ def finite_width(
     A row per layer 0 .. depth: layer; shift, the mean over seeds of log rms² less the mean field's;
     std, its standard deviation over seeds (of those whose rms is not 0). Gaussian inputs. NaN where it
     would be off by more than 15 %: beyond depth / width = 6.5 for homogeneous activations, 2 for
-    others, 1/2 where fluctuations grow by themselves. Raises RequestError for a wrong value.
+    others (1 at widths below 16), 1/2 where fluctuations grow by themselves; and for several inputs at
+    widths below 8. Raises RequestError for a wrong value.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -131,6 +134,7 @@ class _Signal:
     scale: float = math.nan  # sqrt(v) of the mean field, as `prediction` follows it
     rms: float = math.nan
     inverse_widths: float = 0.0
+    narrowest: int = _NARROW
     magnified: float = 1.0
     most_magnified: float = 1.0
     points: int = _POINTS
@@ -166,6 +170,7 @@ class _Network:
         """One more layer."""
         signal = self._signal
         signal.inverse_widths += 1 / width
+        signal.narrowest = min(signal.narrowest, width)
         if signal.law.known and self._at_rest == (layer, width):
             signal.law = signal.law if self._in_reach() else _UNKNOWN
         elif signal.law.known:
@@ -189,8 +194,11 @@ class _Network:
     def _in_reach(self) -> bool:
         signal = self._signal
         limit = _HOMOGENEOUS if self.means_of.act.homogeneous else _OTHERS
+        if not self.alone and signal.narrowest < _NARROW:
+            limit = min(limit, _FEW_NEURONS) if limit == _OTHERS else limit
+            limit = limit if signal.narrowest >= _NARROWEST else 0.0
         if signal.most_magnified > _MAGNIFIES:
-            limit = _MAGNIFIED
+            limit = min(limit, _MAGNIFIED)
         return signal.inverse_widths <= limit + 1e-9
 
     def _cut(self) -> _Law:
@@ -297,9 +305,10 @@ def _settled(
 
 
 def _alike(law: _Law, cosines: Cosines, after: _Law, cosines_after: Cosines) -> bool:
-    before = (law.x, law.weights, law.within, cosines.y, cosines.weights, cosines.moved, cosines.heavier)
-    now = (after.x, after.weights, after.within, cosines_after.y, cosines_after.weights)
-    now += (cosines_after.moved, cosines_after.heavier)
+    before, now = (
+        [at.x, at.weights, at.within, pairs.y, pairs.weights, pairs.moved, pairs.heavier]
+        for at, pairs in ((law, cosines), (after, cosines_after))
+    )
     return law.extra == after.extra and all(
         a.shape == b.shape and bool((np.abs(a - b) <= _REST).all()) for a, b in zip(before, now, strict=True)
     )
