@@ -131,7 +131,8 @@ def ranked(found: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
 def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds = DEFAULT) -> int:
     """The greatest depth, up to DEEPEST, at which theory finds the network healthy.
 
-    Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside.
+    Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside. It ends
+    too where that spread is not predicted: at depth / width beyond what `finite_width` reaches.
     """
     activation = activations.resolved(act, {})
     share = flat_share_of(activation)
@@ -142,7 +143,7 @@ def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds =
         found = prediction(activation, layers, 0.0, 1).statistics
         shift, std = strayed(activation, layers, widths, 0.0, 100)
         with np.errstate(all="ignore"):
-            rms = found["rms"] * np.exp(shift / 2)
+            rms = found["rms"] * np.exp(shift / 2)  # NaN, and so no longer fine, where not predicted
             delta = found["delta_rms"][0] / found["delta_rms"]  # at layer 0, of a network so deep
             fine = rms * np.exp(-std) >= thresholds.vanishing
             fine &= rms * np.exp(std) <= thresholds.exploding

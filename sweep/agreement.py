@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from sweep import activations, initializers
 from sweep.activations import Activation
+from sweep.initializers import NORMAL
 from sweep.labels import numbered
 from sweep.theory.signal import layers_of
 from sweep.theory.width import strayed
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
 SPREADS = 2.0  # standard deviations within which 95 % of normal deviations lie
 # Below this a spread is that of the measurement: float32 sums of entries rounded to 6e-8.
 _LEAST_SPREAD = 1e-5
+# Independent weights, so many of which make z Gaussian: at width 16 uniform ones leave 5 % of a std.
+_NEARLY_GAUSSIAN, _MANY = ("uniform", "truncated_normal"), 16
 _SPEC = ("init", "init_params", "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Of `cells` cells with a prediction, `within` have the rms that theory gives their width."""
+    """Of `cells` cells with a prediction, `within` have the rms that theory gives their width.
+
+    silent: cells with a mean field whose spread over seeds is not predicted.
+    """
 
     cells: int
     within: int
+    silent: int = 0
 
     @property
     def share(self) -> float:
@@ -38,11 +45,13 @@ class Agreement:
         return self.within / self.cells if self.cells else math.nan
 
     def __str__(self) -> str:
+        left_out = f"no spread over seeds is predicted for {self.silent} cells" if self.silent else ""
         if not self.cells:
-            return "theory: nothing here that it applies to"
+            return f"theory: {left_out or 'nothing here that it applies to'}"
         return (
             f"theory: {100 * self.share:.0f} % of {self.cells} cells have the predicted rms, within "
             f"{SPREADS:g} standard deviations over seeds at their width (95 % expected)"
+            + (f"; {left_out}" if left_out else "")
         )
 
 
@@ -55,22 +64,21 @@ def agreement(cells: "pd.DataFrame", most: int | None = None) -> Agreement:
         spec = _specs(cells)
         cells = cells[np.isin(spec, np.linspace(0, spec.max(), most).round())]
     distance = deviations(cells).dropna().abs()
-    return Agreement(len(distance), int((distance <= SPREADS).sum()))
+    silent = int(_comparable(cells).sum()) - len(distance)
+    return Agreement(len(distance), int((distance <= SPREADS).sum()), silent)
 
 
 def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     """By row: log rms² of the last layer less its predicted mean, in predicted standard deviations.
 
-    NaN where theory does not apply, where rms is 0 or not finite, and for users' own functions, which
-    workers alone may call. The prediction is first order in
-    depth / width (`sweep.theory.finite_width`).
+    NaN where theory does not apply, where rms is 0 or not finite, for users' own functions, which
+    workers alone may call, and where the spread is not predicted: at a depth too great for the width
+    (`sweep.theory.finite_width`), and for weights that are not independent, or not so many that their
+    sum is Gaussian (orthogonal, sparse; uniform at widths below 16).
     """
     import pandas as pd  # noqa: PLC0415
 
-    rms, theory = cells["rms"].to_numpy(float), cells["theory_rms"].to_numpy(float)
-    with np.errstate(all="ignore"):
-        logs = 2 * np.log(rms / theory)
-    logs[~np.isfinite(logs)] = math.nan
+    logs = _logs(cells)
     spec = _specs(cells)
     known = np.unique(spec[~np.isnan(logs)])
     shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
@@ -82,8 +90,23 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
             tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
             profile = tapered or (int(width),) * (int(depth) + 1)
             shift, std = _strayed(init, init_params, act, act_params, profile, float(bias_std), int(batch))
-            shifts[number], spreads[number] = shift, max(std, _LEAST_SPREAD)
+            shifts[number], spreads[number] = shift, max(std, _LEAST_SPREAD)  # NaN stays
     return pd.Series((logs - shifts[spec]) / spreads[spec], cells.index)
+
+
+def _logs(cells: "pd.DataFrame") -> NDArray[Any]:
+    """By row: log rms² less the mean field's; NaN where either is 0, not finite or not known."""
+    rms, theory = cells["rms"].to_numpy(float), cells["theory_rms"].to_numpy(float)
+    with np.errstate(all="ignore"):
+        logs: NDArray[Any] = 2 * (np.log(rms) - np.log(theory))
+    logs[~np.isfinite(logs)] = math.nan
+    return logs
+
+
+def _comparable(cells: "pd.DataFrame") -> NDArray[Any]:
+    """By row: whether there is a mean field to compare with, whatever is known of the spread."""
+    known: NDArray[Any] = ~np.isnan(_logs(cells)) & (cells["act"] != activations.CUSTOM).to_numpy()
+    return known
 
 
 def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
@@ -104,8 +127,11 @@ def _strayed(
     bias_std: float,
     batch: int,
 ) -> tuple[float, float]:
-    """Mean and std over seeds of log rms² at the last layer, less the mean field's."""
+    """Mean and std over seeds of log rms² at the last layer, less the mean field's; NaN if not known."""
     scheme = initializers.get(init, **json.loads(init_params))
+    family = scheme.base.name if scheme.base is not None else ""
+    if family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY):
+        return math.nan, math.nan
     layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
     shift, std = strayed(_activation(act, act_params), layers, widths, bias_std, batch)
     return float(shift[-1]), float(std[-1])

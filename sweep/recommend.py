@@ -103,7 +103,7 @@ def _show(found: "Recommendation") -> None:
     caption = (
         "rank: by abs(log chi1) where v settles, then by what survives. forward: rms of the last layer;\n"
         "backward: delta, the std of dL/dh at the input; each beside theory. good to: the depth to which\n"
-        f"theory, with the spread of this width, finds it healthy. {found.source}"
+        f"theory, with the spread of this width as far as it is predicted, finds it healthy. {found.source}"
         + (f"\nthe same sigma_w: {'; '.join(equals)}" if equals else "")
     )
     spare = ("v", "good to", "theory", "theory ", "chi1", "settles", "delta", "rms")

@@ -90,7 +90,7 @@ _TAILED = {"elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus"}
 _WIDE = 64  # units: of so many, those in the tails are too few to decide
 _SIGMA_W = (2.0**-12, 2.0**7)  # a layer changes the signal by no more than float32's mantissa bears
 _BIAS_STD = 10.0
-_LOG2_SIGNAL = 900.0  # float64 ends at 2^±1022: theory_* beyond it
+_LOG2_SIGNAL = 500.0  # float64's squares end at 2^±511: theory_* beyond them
 _LAYERS_PER_UNIT = 3.0  # without a scale of its own a narrow network drifts by a factor of 2^1.8 in so many
 _GAIN_OF_EQUAL_WEIGHTS = 5.01  # beyond, all units of tanh lie where 1 - h² says little
 _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half of that
@@ -120,7 +120,8 @@ def _tame_draws(
     """Whether a network of draws without a mean was always right; sigmas: sigma_w by fan."""
     if not all(0 < sigma < math.inf for sigma in sigmas.values()):
         return False
-    if abs(sum(count * math.log2(sigmas[fan]) for fan, count in fans.items())) > _LOG2_SIGNAL:
+    growth = sum(count * math.log2(sigmas[fan]) for fan, count in fans.items())
+    if max(abs(growth), abs(growth - spec.depth / 2)) > _LOG2_SIGNAL:  # relu halves the square at every layer
         return False
     if spec.activation.homogeneous:  # without bias an exact law reads it off a chain of unit scale
         return spec.bias_std == 0 and spec.depth <= _LAYERS_PER_UNIT * min(spec.widths or (spec.width,))

@@ -2,9 +2,12 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from sweep import theory
 from sweep.errors import RequestError
+from sweep.theory.moments import gaussian
 
 
 def test_the_edge_of_chaos_of_tanh_is_the_published_one():
@@ -95,3 +98,44 @@ def test_signals_vanish_diverge_or_stay(act, sigma_w, v, chi1):
     point = theory.fixed_point(act, sigma_w)
     assert point.v == pytest.approx(v, rel=1e-9)
     assert point.chi1 == pytest.approx(chi1, rel=1e-9)
+
+
+def iterated(act, sigma_w, sigma_b, q0, times):
+    """v where the variance map has come to rest, None where it has not after so many steps."""
+    means_of, scale = gaussian(act), math.hypot(sigma_w * math.sqrt(q0), sigma_b)
+    for _ in range(times):
+        mapped = math.hypot(sigma_w * means_of.at(scale).rms, sigma_b)
+        if abs(mapped - scale) <= 1e-12 * scale:
+            return mapped**2
+        if not 1e-5 < mapped < 1e5:
+            break
+        scale = mapped
+    return None
+
+
+def test_a_close_pair_of_fixed_points_is_not_stepped_over():
+    point = theory.fixed_point("gelu", 1.984**0.5, 0.1712**0.5, q0=(50 - 0.1712) / 1.984)
+    assert point.v == pytest.approx(4.793, abs=5e-4)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    act=st.sampled_from(["tanh", "gelu", "silu", "mish", "elu", "selu", "softplus", "sin", "hardtanh"]),
+    sigma_w=st.floats(0.2, 2.5),
+    sigma_b=st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+    q0=st.floats(0.01, 100),
+)
+def test_a_fixed_point_is_where_iterating_the_map_ends(act, sigma_w, sigma_b, q0):
+    expected = iterated(act, sigma_w, sigma_b, q0, 400)
+    assume(expected is not None)
+    # Iterated to 1e-12 a step, where steps shrink by 1 % or more.
+    slope = theory.fixed_point(act, sigma_w, sigma_b, q0).slope
+    assume(abs(slope) < 0.99)
+    assert theory.fixed_point(act, sigma_w, sigma_b, q0).v == pytest.approx(expected, rel=1e-6)
+
+
+def test_a_map_that_falls_is_iterated_too():
+    def bump(z):
+        return 3 * np.exp(-z * z) + 0.1
+
+    assert theory.fixed_point(bump, 1.0, 0.2).v == pytest.approx(iterated(bump, 1.0, 0.2, 1.0, 400), rel=1e-9)

@@ -15,6 +15,10 @@ _NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanishe
 _LIMIT = 1e-15  # a scale at which every activation is its two slopes at 0
 _ROUNDING = 1e-14
 _CRITICAL = 1e-12  # chi1 this close to 1 is 1
+_MOST_STEPS = 2000
+_SAFETY = 4.0  # times how fast the slope changes here: how fast it may change nearby
+_FARTHEST = 0.5  # in log v, at once
+_CLOSE, _NEAR = 1e-3, 1e-2  # in log v: what holds one fixed point at most; what is close to one
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,18 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     """Where inputs of second moment q0 settle: Poole et al. 2016 (v, c, chi1), Schoenholz et al. 2017 (xi).
 
     v is followed in the direction in which the variance map V(v) = sigma_w² E[act²] + sigma_b² moves
-    it; c is the stable fixed point of the correlation map there, 1 where chi1 <= 1. Where v diverges:
-    v = inf, chi1 its limit, the rest NaN; where act' is not known all but v is NaN. Raises
-    RequestError where a value breaks its rule.
+    it, to where iterating it ends; c is the stable fixed point of the correlation map there, 1 where
+    chi1 <= 1. Where v diverges: v = inf, chi1 its limit, the rest NaN; where act' is not known all but v is
+    NaN, and all where v does not settle (a user's function whose E[act²] falls with v). Raises RequestError
+    where a value breaks its rule.
     """
     sigma_w = check.real("sigma_w", sigma_w, 0.0)
     sigma_b = check.real("sigma_b", sigma_b, 0.0)
     q0 = check.real("q0", q0, 0.0, strictly=True)
     means_of = gaussian(act)
     scale = settled(means_of, sigma_w, sigma_b, math.hypot(sigma_w * math.sqrt(q0), sigma_b))
+    if math.isnan(scale):
+        return FixedPoint(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
     if scale == math.inf:
         return FixedPoint(math.inf, math.nan, _limit_of_chi1(means_of, sigma_w), math.nan, math.nan, math.nan)
     at = means_of.at(scale or _LIMIT)
@@ -86,25 +93,90 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
 
 
 def settled(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
-    """The scale sqrt(v) at which the variance map, started at `scale`, comes to rest; 0 or inf too."""
+    """The scale sqrt(v) at which the variance map, iterated from `scale`, comes to rest; 0 or inf too.
 
-    def growth(s: float) -> float:
-        mapped = math.hypot(sigma_w * means_of.at(s).rms, sigma_b)
-        return math.log(mapped / s) if mapped else -math.inf
+    NaN where iterating it does not settle. With t = log v and g(t) = log V(v) - t, where V rises, a step
+    of the map never passes a fixed point, and as g(t + d) >= g(t) - (1 - e) d - m d² / 2, e the slope of
+    log V and m a bound on how fast it falls, neither does the d that makes this 0, which comes there
+    quadratically. Where V falls the map itself is iterated.
+    """
+    if scale == 0 or means_of.act.homogeneous:
+        return _settled_line(means_of, sigma_w, sigma_b, scale) if scale else 0.0
 
-    if scale == 0:
-        return 0.0
-    first = growth(scale)
-    if abs(first) < _ROUNDING:
-        return scale
-    factor = _STEP if first > 0 else 1 / _STEP
-    near, end = scale, _INFINITE * max(1.0, scale) if first > 0 else _NOTHING * min(1.0, scale)
-    while (near < end) == (first > 0):
-        far = near * factor
-        if growth(far) * first < 0 and abs(growth(far)) > _ROUNDING:
-            return _root(growth, near, far)
-        near = far
-    return math.inf if first > 0 else 0.0
+    def at(t: float) -> _Growth:
+        return _growth(means_of, sigma_w, sigma_b, t)
+
+    low, high = 2 * math.log(_NOTHING * min(1.0, scale)), 2 * math.log(_INFINITE * max(1.0, scale))
+    t = 2 * math.log(scale)
+    for _ in range(_MOST_STEPS):
+        here = at(t)
+        if abs(here.growth) <= 2 * _ROUNDING:
+            return math.exp(t / 2)
+        step, ended = _followed(at, t, here)
+        t += step
+        if ended or not low < t < high:
+            return math.exp(t / 2) if ended else math.inf if t >= high else 0.0
+    return math.nan
+
+
+def _followed(at: "Callable[[float], _Growth]", t: float, here: "_Growth") -> tuple[float, bool]:
+    """The step to take from t, which passes no fixed point, and whether it ends at one."""
+    step = _step(here)
+    while here.slope >= 0 and math.isfinite(step):
+        there = at(t + step).growth
+        if there * here.growth >= 0:
+            break
+        if abs(there) <= 2 * _ROUNDING:
+            return step, True
+        if abs(step) <= max(_CLOSE, abs(here.growth)):  # no room for a second one between the two
+            root = _root(lambda s: at(2 * math.log(s)).growth, math.exp(t / 2), math.exp((t + step) / 2))
+            return 2 * math.log(root) - t, True
+        step /= 2
+    return step, abs(step) <= _ROUNDING
+
+
+@dataclass(frozen=True)
+class _Growth:
+    """At t = log v: growth = log V - t, slope = d log V / dt, bend = d slope / dt."""
+
+    growth: float
+    slope: float
+    bend: float
+
+
+def _growth(means_of: Gaussian, sigma_w: float, sigma_b: float, t: float) -> _Growth:
+    scale = math.exp(t / 2)
+    at = means_of.at(scale)
+    signal = sigma_w * at.rms
+    mapped = math.hypot(signal, sigma_b)
+    if mapped == 0:
+        return _Growth(-math.inf, 0.0, 0.0)
+    share = (signal / mapped) ** 2
+    slope = share * at.elasticity
+    return _Growth(2 * math.log(mapped / scale), slope, share * at.curvature + slope - slope**2)
+
+
+def _step(here: _Growth) -> float:
+    """How far in t the map may be followed at once, and no less than the map goes itself where it rises."""
+    size = abs(here.growth)
+    if size == math.inf:
+        return here.growth
+    if here.slope < 0:
+        near = size < _NEAR and here.slope > -1  # it circles round a fixed point that attracts
+        return here.growth / (1 - here.slope) if near else here.growth
+    fall, bound = 1 - here.slope, _SAFETY * abs(here.bend) + size
+    step = 2 * size / (fall + math.sqrt(fall * fall + 2 * bound * size))
+    return math.copysign(min(max(step, min(size, _FARTHEST)), _FARTHEST), here.growth)
+
+
+def _settled_line(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
+    """Where V(v) = a v + sigma_b² takes v."""
+    factor = sigma_w * means_of.at(1.0).rms
+    if abs(factor - 1) <= _ROUNDING:
+        return scale if sigma_b == 0 else math.inf
+    if factor > 1:
+        return math.inf
+    return sigma_b / math.sqrt((1 - factor) * (1 + factor))
 
 
 def _root(function: Callable[[float], float], a: float, b: float) -> float:

@@ -58,7 +58,7 @@ class Means:
     @property
     def std(self) -> float:
         """sqrt(Var act): from the second moment, which a mean can come close to."""
-        return math.sqrt(max(0.0, (self.rms - self.mean) * (self.rms + self.mean)))
+        return math.sqrt(max(0.0, self.rms - self.mean)) * math.sqrt(max(0.0, self.rms + self.mean))
 
 
 class Gaussian:

@@ -21,6 +21,8 @@ Array = NDArray[Any]
 
 COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 _SETTLED = 4e-16  # a relative change that is rounding
+_LEAST, _MOST = 1e-290, 1e290  # scales at which an activation is looked at; beyond, it is a power law
+_LOG_LARGEST = math.log(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ def prediction(
 ) -> Prediction:
     """The maps, from inputs of second moment q0 and cosine c0. Raises RequestError where they end.
 
+    A signal beyond what a number holds is 0 or inf, and is followed by its logarithm: what does not
+    depend on its size, cosines and gradients, stays right.
     Without weights and biases, z = 0, every statistic is act's own at 0; a cosine of zeros is NaN.
     """
     means_of = gaussian(act)
@@ -64,34 +68,51 @@ def prediction(
     rms, cosine = math.sqrt(q0), c0
     _set(columns, 0, rms=rms, mean=0.0, std=rms, sample_cosine=cosine)
     pairs: list[Pair] = []
-    elasticity = np.full(depth + 1, math.nan)
-    slopes = np.full(depth + 1, math.nan)
+    elasticity, slopes, log_rms = np.full((3, depth + 1), math.nan)
+    log_rms[0] = math.log(rms)
     scale_before = math.nan
     for number, layer in enumerate(layers, start=1):
         signal = layer.sigma_in * rms
-        scale = math.hypot(signal, sigma_b)
-        if abs(scale - scale_before) <= _SETTLED * scale:
+        scale, share = math.hypot(signal, sigma_b), 0.0
+        beyond = 0.0  # log of how far the scale lies beyond the last at which act is looked at
+        if not _LEAST < scale < _MOST:
+            log_signal, log_b = _log(layer.sigma_in) + log_rms[number - 1], _log(sigma_b)
+            log_scale = max(log_signal, log_b)  # neither adds to the other where they differ so much
+            scale = 0.0 if log_scale == -math.inf else _LEAST if scale < 1 else _MOST
+            share, beyond = float(log_signal >= log_b), log_scale - math.log(scale) if scale else 0.0
+        elif abs(scale - scale_before) <= _SETTLED * scale:
             scale = scale_before
         scale_before = scale
-        cut = layer.sigma_in == 0 == sigma_b  # z = 0: all inputs look alike from here on
-        if not (0 < scale < math.inf or cut):
-            break  # beyond what a number holds
-        share = 0.0 if cut else (signal / scale) ** 2
-        correlation = share * cosine + (1 - share)
+        if not beyond and scale:
+            share = (signal / scale) ** 2
+        correlation = share * cosine + (1 - share)  # without weights and biases all inputs look alike
         if abs(correlation) > 1 - _SETTLED:
             correlation = math.copysign(1.0, correlation)
         means = means_of.at(scale)
         together = _pair(means_of, scale, correlation)
         elasticity[number] = share * means.elasticity
         slopes[number] = means.slope_rms
-        rms, cosine = means.rms, together.cosine
+        # Beyond its bounds act is the power law that it is there.
+        log_rms[number] = _log(means.rms) + (means.elasticity * beyond if beyond else 0.0)
+        rms, cosine = _exp(log_rms[number]) if beyond else means.rms, together.cosine
         pairs.append(together)
+        factor = rms / means.rms if beyond and means.rms else 1.0
         _set(
-            columns, number, rms=rms, mean=means.mean, std=means.std, pre_rms=scale,
+            columns, number, rms=rms, mean=means.mean and means.mean * factor,
+            std=means.std and means.std * factor, pre_rms=_exp(math.log(scale) + beyond) if beyond else scale,
             sample_cosine=cosine, flat=means_of.flat(scale),
         )  # fmt: skip
-    _send_back(columns, layers, slopes, batch)
+    _send_back(columns, layers, slopes, batch, log_rms)
     return Prediction(columns, tuple(pairs), elasticity)
+
+
+def _log(size: float) -> float:
+    return math.log(size) if size else -math.inf
+
+
+def _exp(log: float) -> float:
+    """exp, 0 or inf where a float cannot hold it."""
+    return math.exp(log) if log < _LOG_LARGEST else math.inf
 
 
 def _pair(means_of: Gaussian, scale: float, correlation: float) -> Pair:
@@ -106,15 +127,28 @@ def _set(columns: dict[str, Array], layer: int, **values: float) -> None:
         columns[name][layer] = value
 
 
-def _send_back(columns: dict[str, Array], layers: Sequence[Layer], slopes: Array, batch: int) -> None:
-    """delta_rms from the last layer's 1 down, and grad_rms; independent of the forward signal's size."""
-    delta, rms = columns["delta_rms"], columns["rms"]
+def _send_back(
+    columns: dict[str, Array], layers: Sequence[Layer], slopes: Array, batch: int, log_rms: Array
+) -> None:
+    """delta_rms from the last layer's 1 down, and grad_rms; independent of the forward signal's size.
+
+    From their logarithms where one of the factors is beyond what a number holds.
+    """
+    delta, grad, rms = columns["delta_rms"], columns["grad_rms"], columns["rms"]
     delta[-1] = 1.0
+    log_delta = 0.0
     with np.errstate(all="ignore"):
         for number in range(len(layers), 0, -1):
+            sigma_out = layers[number - 1].sigma_out
+            log_passed = log_delta + _log(float(slopes[number]))
+            log_delta = log_passed + _log(sigma_out)
             passed = slopes[number] * delta[number]
-            delta[number - 1] = layers[number - 1].sigma_out * passed
-            columns["grad_rms"][number] = math.sqrt(batch) * rms[number - 1] * passed
+            delta[number - 1] = sigma_out * passed
+            if not 0 < delta[number - 1] < math.inf:
+                delta[number - 1] = _exp(log_delta)
+            grad[number] = math.sqrt(batch) * rms[number - 1] * passed
+            if not 0 < grad[number] < math.inf:
+                grad[number] = _exp(math.log(batch) / 2 + log_rms[number - 1] + log_passed)
 
 
 def predict(

@@ -1,0 +1,166 @@
+"""What one layer does to a signal of any size, and by how much that varies: tables over log v.
+
+z ~ N(0, v) gives f = act(z); a layer's mean of f² over n neurons is E[f²] times a factor of mean 1,
+whose logarithm has a mean and a variance that are found exactly, without an expansion in 1/n.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.theory.moments import Gaussian
+from sweep.theory.nodes import LOG_T, half_normal_grid, laplace_points, log_moments
+
+Array = NDArray[Any]
+
+_STEP = 0.5  # of log v; with slopes known, cubics between these are right to 2e-4
+_FAR = 40.0  # abs(log v) beyond which act is a power law
+_DEGREE = 48  # of Hermite series; what is left of an even and of an odd part goes to the next ones
+_ROUNDING = 1e-12
+_MANY = 8  # neurons, of whose mean E[exp(-t X)] has decayed after so many points
+_DECAYED = int(np.searchsorted(LOG_T, 14.0))
+_ORTHOGONAL = 1e-6  # a cosine below which none of its powers counts, nor is a subnormal number
+
+
+@dataclass(frozen=True)
+class Step:
+    """By log v: log E[f²] and its slope; own = Var f² / E[f²]²; mean and variance of a factor's log."""
+
+    log_map: Array
+    elasticity: Array
+    own: Array
+    log_mean: Array
+    log_variance: Array
+
+
+class Fluctuations:
+    """One activation seen by layers of one width."""
+
+    def __init__(self, means_of: Gaussian, width: int) -> None:
+        self.homogeneous = means_of.act.homogeneous
+        self._profile, self._width = _profile(means_of), width
+        self._factors: dict[int, tuple[float, float]] = {}
+
+    def at(self, log_v: Array) -> Step:
+        """What happens at these log v. Raises RequestError where act has no moments."""
+        if self.homogeneous:
+            row, ones = self._rows(np.zeros(1, int)), np.ones_like(log_v)
+            return Step(log_v + row[0, 0], ones, row[2, 0] * ones, row[3, 0] * ones, row[4, 0] * ones)
+        inside = np.clip(log_v, -_FAR, _FAR)
+        left = np.floor(inside / _STEP).astype(int)
+        t = inside / _STEP - left
+        a, b = self._rows(left), self._rows(left + 1)
+        low, high = a[0] * (1 + 2 * t) + _STEP * a[1] * t, b[0] * (3 - 2 * t) - _STEP * b[1] * (1 - t)
+        elasticity, own, mean, variance = a[1:] * (1 - t) + b[1:] * t
+        log_map = low * (1 - t) ** 2 + high * t**2 + elasticity * (log_v - inside)
+        return Step(log_map, elasticity, own, mean, variance)
+
+    def pairs(self, log_v: Array, c: Array) -> tuple[Array, Array, Array, Array]:
+        """own, (..., 1), then of two inputs of correlation c, (..., C), at each log v, (...), near enough:
+
+        E[f_a f_b], Cov(f_a², f_b²) and Cov(f_a f_b, f_a²), where E[f²] = 1.
+        """
+        index = np.zeros(log_v.shape, int)
+        if not self.homogeneous:
+            index = np.round(np.clip(log_v, -_FAR, _FAR) / _STEP).astype(int)
+        rows = [self._profile.row(i) for i in index.ravel().tolist()]
+        own = np.array([row.own for row in rows]).reshape(*index.shape, 1)
+        series = np.stack([row.series for row in rows]).reshape(*index.shape, _DEGREE + 2, 3)
+        powers = np.empty((*c.shape, _DEGREE + 2))
+        powers[..., 0] = 1.0
+        powers[..., 1:] = np.where(np.abs(c) < _ORTHOGONAL, 0.0, c)[..., None]
+        np.multiply.accumulate(powers, axis=-1, out=powers)
+        cosine, squares, cubes = np.moveaxis(powers @ series, -1, 0)
+        return own, cosine, squares - 1, cubes - cosine
+
+    def _rows(self, index: Array) -> Array:
+        """(5, ...): the fields of Step at grid points."""
+        low = int(index.min())
+        found = np.flatnonzero(np.bincount((index - low).ravel())) + low
+        table = np.empty((5, int(index.max()) - low + 1))
+        for i in found.tolist():
+            row = self._profile.row(i)
+            if i not in self._factors:
+                self._factors[i] = row.factor(self._width)
+            table[:, i - low] = row.log_map, row.elasticity, row.own, *self._factors[i]
+        taken: Array = table[:, index - low]
+        return taken
+
+
+@lru_cache(maxsize=512)
+def fluctuations(means_of: Gaussian, width: int) -> Fluctuations:
+    """The tables of one activation and width, made once."""
+    return Fluctuations(means_of, width)
+
+
+class _Row:
+    """One activation at one v."""
+
+    def __init__(self, means_of: Gaussian, scale: float) -> None:
+        means = means_of.at(scale)
+        x, weights, hermite = _grid()
+        self.log_map = 2 * math.log(means.rms) if means.rms else -math.inf
+        self.elasticity = means.elasticity
+        with np.errstate(all="ignore"):
+            h = np.asarray(means_of.act.f(scale * x), dtype=np.float64) / (means.rms or 1.0)
+        self._squares = h * h
+        self.own = max(float(weights @ self._squares**2) - 1, 0.0)
+        pairs = ((h, h), (self._squares, self._squares), (h, h * self._squares))
+        self.series = np.stack([_series(hermite, weights, f, g) for f, g in pairs], axis=1)
+
+    def factor(self, width: int) -> tuple[float, float]:
+        """Mean and variance of the log of the mean of f² / E[f²] over `width` neurons, some of them alive.
+
+        E[exp(-t X)] of a mean of independent terms is a power. Layers that are dead are left out.
+        """
+        _, weights, _ = _grid()
+        if self.own < _ROUNDING:
+            return 0.0, 0.0
+        points = laplace_points(width)
+        few = points if width < _MANY else points[:_DECAYED]
+        transform = np.zeros_like(points)
+        transform[: len(few)] = (np.exp(-np.outer(few, self._squares)) @ weights) ** width
+        dead = float(weights[self._squares == 0].sum()) ** width
+        mean, variance = log_moments(np.maximum(transform - dead, 0.0) / (1 - dead))
+        return float(mean), float(variance)
+
+
+class _Profile:
+    """One activation at the grid's v, each looked at once."""
+
+    def __init__(self, means_of: Gaussian) -> None:
+        self._means_of = means_of
+        self._known: dict[int, _Row] = {}
+
+    def row(self, index: int) -> _Row:
+        found = self._known.get(index)
+        if found is None:
+            found = self._known[index] = _Row(self._means_of, math.exp(index * _STEP / 2))
+        return found
+
+
+@lru_cache(maxsize=64)
+def _profile(means_of: Gaussian) -> _Profile:
+    return _Profile(means_of)
+
+
+@lru_cache(maxsize=1)
+def _grid() -> tuple[Array, Array, Array]:
+    """x and weights of N(0, 1), and He_k(x) / √k! times the weights: (K, x)."""
+    x, weights = half_normal_grid(36, 9.0, 10)
+    rows = [np.ones_like(x), x]
+    for k in range(2, _DEGREE):
+        rows.append((x * rows[-1] - math.sqrt(k - 1) * rows[-2]) / math.sqrt(k))
+    return x, weights, np.stack(rows) * weights
+
+
+def _series(hermite: Array, weights: Array, f: Array, g: Array) -> Array:
+    """The coefficients by c^k of E[f(u) g(u')], u and u' of correlation c (Mehler); right at c = ±1."""
+    terms = (hermite @ f) * (hermite @ g)
+    whole, mirrored = weights @ (f * g), weights @ (f * g[::-1])
+    even, odd = (whole + mirrored) / 2 - terms[::2].sum(), (whole - mirrored) / 2 - terms[1::2].sum()
+    return np.concatenate([terms, [even, odd]])
