@@ -171,7 +171,9 @@ def forward(
         "sample_cosine": cosine,
         "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, exact),
     }  # fmt: skip
-    nothing = (size == -np.inf) | (exact & (after.rms == 0))
+    nothing = size == -np.inf
+    if exact and not after.rms.all():
+        nothing |= ~h.any(axis=(1, 2))
     doubt |= ~np.isfinite(after.rms) | ranges.astray(h, exponent, affine.mixes, act, numbers)
     doubt |= (size > -np.inf) & ~(np.abs(np.log2(before.rms)) < -math.log2(numbers.smallest))
     doubt |= ~nothing & (ranges.lost(sample_rms, act, h.dtype) | (after.rms < numbers.smallest))

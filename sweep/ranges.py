@@ -106,17 +106,17 @@ def lost(sample_rms: Array, act: Activation, dtype: np.dtype[Any]) -> Array:
     return np.asarray(small.any(axis=1))
 
 
-def faded(arrived: Array, passed: Array, width: int, act: Activation, dtype: np.dtype[Any]) -> Array:
+def faded(arrived: Array, passed: Array, slope: Array, act: Activation) -> Array:
     """Whether act' let so little of a sample's gradient through that what is left is not vouched for.
 
-    arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, networks, batch), in a
-    layer of this width. Returns (gradients, networks) bool.
+    arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, networks, batch).
+    slope: act'(z), (networks, batch, width). Returns (gradients, networks) bool.
     """
-    least = (passed < RANGES[dtype].smallest_sample ** 2) & (arrived > 0)
-    if exact(act, dtype):
-        least &= passed > 0
+    least = (passed < RANGES[slope.dtype].smallest_sample ** 2) & (arrived > 0)
+    if exact(act, slope.dtype) and least.any():
+        least &= slope.any(axis=2)
     doubt = least.any(axis=2) | ~np.isfinite(passed).all(axis=2)
-    if dtype == np.float32 and width >= WIDE:
+    if slope.dtype == np.float32 and slope.shape[2] >= WIDE:
         doubt |= passed.mean(axis=2) < act.rough_slope**2 * arrived.mean(axis=2)
     return np.asarray(doubt)
 

@@ -122,7 +122,7 @@ class Stack:
             fan_in, fan_out = self.widths[number - 1], self.widths[number]
             delta *= slope  # dL/dz
             passed = row_squares(delta) / fan_out
-            doubt = ranges.faded(arrived, passed, fan_out, run.act, self.dtype)
+            doubt = ranges.faded(arrived, passed, slope, run.act)
             total = np.sqrt(passed.mean(axis=2))
             exponents, _ = ranges.recentre(delta, exponents, total)
             weight_gradient = _weight_gradient(below, delta)

@@ -29,6 +29,7 @@ _SAME_COLUMN = 1e-6
 _CANCELS = 0.1
 _CHUNK = 1 << 16
 _SHORT = 64  # entries of a row
+_NO_SQUARE = 2.0**-500  # of which float64 has no square
 _FAINT = 2.0**-100  # sums of float32's squares that may have lost some
 
 
@@ -105,7 +106,7 @@ def sample_cosine(h: Array) -> tuple[Array, Array]:
     """Mean cosine between the activations of distinct inputs, zero vectors skipped; and their rms.
 
     h: (networks, batch, width); the first 64 samples count. The cosine: (networks,), NaN if fewer
-    than two are left. The rms: (networks, samples).
+    than two are left. The rms: (networks, samples), to a factor of √width where it has no square.
     """
     samples = h[:, :COSINE_SAMPLES].astype(np.float64)
     norms = np.sqrt(np.vecdot(samples, samples))  # (networks, samples)
@@ -115,6 +116,9 @@ def sample_cosine(h: Array) -> tuple[Array, Array]:
     total = np.matmul(inverse[:, None], samples)[:, 0]  # the sum of the unit vectors
     pairs = np.where(n < 2, np.nan, n * (n - 1))
     cosine = (np.vecdot(total, total) - n) / pairs  # |Σu|² = n + Σ over ordered pairs
+    faint = norms < _NO_SQUARE
+    if faint.any():
+        norms[faint] = np.abs(samples[faint]).max(axis=-1)
     return np.clip(cosine, -1.0, 1.0), norms / np.sqrt(h.shape[2])
 
 

@@ -161,7 +161,7 @@ def _step(here: _Growth) -> float:
     size = abs(here.growth)
     if size == math.inf:
         return here.growth
-    if here.slope < 0:
+    if not here.slope >= 0:  # nor is it known where act' is not
         near = size < _NEAR and here.slope > -1  # it circles round a fixed point that attracts
         return here.growth / (1 - here.slope) if near else here.growth
     fall, bound = 1 - here.slope, _SAFETY * abs(here.bend) + size

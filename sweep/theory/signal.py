@@ -112,7 +112,7 @@ def _log(size: float) -> float:
 
 def _exp(log: float) -> float:
     """exp, 0 or inf where a float cannot hold it."""
-    return math.exp(log) if log < _LOG_LARGEST else math.inf
+    return math.inf if log >= _LOG_LARGEST else math.exp(log)
 
 
 def _pair(means_of: Gaussian, scale: float, correlation: float) -> Pair:
