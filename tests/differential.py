@@ -61,6 +61,12 @@ class Spec:
     batch: int
     dtype: str
 
+    @classmethod
+    def of(cls, stored):
+        """The stack of what `dataclasses.asdict` makes of one, as JSON keeps it."""
+        links = tuple(Link(**{**link, "backward": tuple(link["backward"])}) for link in stored["links"])
+        return cls(links, tuple(stored["widths"]), tuple(stored["seeds"]), stored["batch"], stored["dtype"])
+
 
 @dataclass(frozen=True)
 class Disagreement:
