@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -84,13 +85,19 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
     first = cells.iloc[np.unique(spec, return_index=True)[1]]
     columns = [first[name].iloc[known] for name in _SPEC]
+    chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)  # a deep one has the shallower
     for number, one in zip(known, zip(*columns, strict=True), strict=True):
         init, init_params, act, act_params, depth, width, widths, bias_std, batch = one
         if act != activations.CUSTOM:
             tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
             profile = tapered or (int(width),) * (int(depth) + 1)
-            shift, std = _strayed(init, init_params, act, act_params, profile, float(bias_std), int(batch))
-            shifts[number], spreads[number] = shift, max(std, _LEAST_SPREAD)  # NaN stays
+            key = (init, init_params, act, act_params, float(bias_std), int(batch), tapered or width)
+            chains[key].append((number, profile))
+    for (*network, _), own in chains.items():
+        shift, std = _strayed(*network, max((profile for _, profile in own), key=len))
+        for number, profile in own:
+            last = len(profile) - 1
+            shifts[number], spreads[number] = shift[last], max(std[last], _LEAST_SPREAD)  # NaN stays
     return pd.Series((logs - shifts[spec]) / spreads[spec], cells.index)
 
 
@@ -123,18 +130,28 @@ def _strayed(
     init_params: str,
     act: str,
     act_params: str,
-    widths: tuple[int, ...],
     bias_std: float,
     batch: int,
-) -> tuple[float, float]:
-    """Mean and std over seeds of log rms² at the last layer, less the mean field's; NaN if not known."""
+    widths: tuple[int, ...],
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Mean and std over seeds of log rms² by layer, less the mean field's; NaN where not known."""
     scheme = initializers.get(init, **json.loads(init_params))
     family = scheme.base.name if scheme.base is not None else ""
     if family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY):
-        return math.nan, math.nan
+        return np.full(len(widths), math.nan), np.full(len(widths), math.nan)
+    activation = _activation(act, act_params)
+    if activation.homogeneous and not bias_std:  # whatever their scale
+        return _strayed_homogeneous(activation, widths, batch)
     layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
-    shift, std = strayed(_activation(act, act_params), layers, widths, bias_std, batch)
-    return float(shift[-1]), float(std[-1])
+    return strayed(activation, layers, widths, bias_std, batch)
+
+
+@lru_cache(maxsize=4096)
+def _strayed_homogeneous(
+    act: Activation, widths: tuple[int, ...], batch: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    layers = layers_of([1 / math.sqrt(fan_in) for fan_in in widths[:-1]], widths)
+    return strayed(act, layers, widths, 0.0, batch)
 
 
 @lru_cache(maxsize=256)
