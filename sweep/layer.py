@@ -37,6 +37,8 @@ class Product(Protocol):
 
 HISTOGRAM_BINS = 30
 
+_UNSURE = 1e4  # roundings of h: of a spread so small they are more than 1e-4
+
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
 ALL = slice(None)
@@ -88,18 +90,24 @@ class Affine:
             size = np.maximum(size, np.log2(np.sqrt(np.vecdot(self.bias, self.bias) / self.bias.shape[1])))
         return np.where(below.finite, size, -np.inf)
 
-    def fitted(self, scheme: Scheme, below: Signal, product: Product) -> "Affine":
-        """The same with the std of a scheme that looks at the data."""
+    def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
+        """The same with the std of a scheme that looks at the data; and of which networks that is not sure.
+
+        (networks,) bool: where what varies of z is little more than the rounding of h.
+        """
+        unsure = np.zeros(len(self.std), bool)
         if type(scheme).fit is Scheme.fit:
-            return self
-        std = self.std.copy()
+            return self, unsure
+        std, rounding = self.std.copy(), RANGES[below.mantissa.dtype].rounding
         offset, ones = self.offset(below, 0), np.ones_like(self.std, below.mantissa.dtype)
         for i in np.flatnonzero(below.finite):
             unit = product(slice(int(i), int(i) + 1), ALL, ones)[0].astype(np.float64)
-            unit *= math.ldexp(1.0, int(below.exponent[i]))
+            unit *= np.ldexp(1.0, below.exponent[i])
             own = 0.0 if offset is None else offset[i]
+            z = std[i] * unit + own
+            unsure[i] = z.any() and z.std() <= _UNSURE * rounding * np.sqrt(np.square(z).mean())
             std[i] = scheme.fit(std[i], partial(_variance, unit, own))
-        return replace(self, std=std)
+        return replace(self, std=std), unsure
 
     def offset(self, below: Signal, exponent: Array | int) -> Array | None:
         """What is added to std · (h Z), in units of 2^exponent: (networks, batch or 1, fan_out or 1)."""

@@ -85,11 +85,11 @@ class Stack:
 
         product = _Product(below.mantissa, unit, first, fan_out, self._scratch)
         affine = Affine.of(run.scheme, fan_in, fan_out, len(self.seeds), self._bias(run, number))
-        affine = affine.fitted(run.scheme, below, product)
+        affine, unsure = affine.fitted(run.scheme, below, product)
         h = self._spare((len(self.seeds), self.batch, fan_out))
         slope = np.empty_like(h) if run.backward and number <= run.backward[0] else None
         run.signal, measured, doubt = layer.forward(affine, run.act, below, product, h, slope, self.as_dtype)
-        run.doubts.of_layer(number, doubt)
+        run.doubts.of_layer(number, doubt | unsure)
         run.doubts.without_slope |= np.isnan(measured["flat"]) & run.signal.finite
         run.record(number, measured)
         if slope is None and number > 1:  # nobody looks at the layer below again
