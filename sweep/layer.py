@@ -38,7 +38,6 @@ class Product(Protocol):
 HISTOGRAM_BINS = 30
 
 _UNSURE = 1e4  # roundings of h: of a spread so small they are more than 1e-4
-
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
 ALL = slice(None)
@@ -179,21 +178,20 @@ def forward(
         "sample_cosine": cosine,
         "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, exact),
     }  # fmt: skip
-    nothing = size == -np.inf
-    if exact and not after.rms.all():
-        nothing |= ~h.any(axis=(1, 2))
-    doubt |= ~np.isfinite(after.rms) | ranges.astray(h, exponent, affine.mixes, act, numbers)
-    doubt |= (size > -np.inf) & ~(np.abs(np.log2(before.rms)) < -math.log2(numbers.smallest))
-    doubt |= ~nothing & (ranges.lost(sample_rms, act, h.dtype) | (after.rms < numbers.smallest))
+    silent = size == -np.inf  # z is 0
+    nothing = silent | ~h.any(axis=(1, 2)) if exact and not after.rms.all() else silent
+    doubt |= ranges.astray(h, exponent, affine.mixes, act, numbers)
+    doubt |= ranges.outside(before.rms, numbers) & ~silent
+    doubt |= (ranges.outside(after.rms, numbers) | ranges.lost(sample_rms, act, h.dtype)) & ~nothing
     doubt &= below.finite
     for name in ("mean", "std", "rms", "pre_rms"):
         measured[name] = np.ldexp(measured[name], exponent)
     signal = _settled(h, slope, exponent, np.where(below.finite, after.rms, np.inf))
-    lose(measured, ~signal.finite)
+    _lose(measured, ~signal.finite)
     return signal, measured, doubt
 
 
-def lose(measured: Measured, lost: Array) -> None:
+def _lose(measured: Measured, lost: Array) -> None:
     """What is known of a layer whose h is not finite; lost: (networks,) bool."""
     for name, values in measured.items() if lost.any() else ():
         values[lost] = np.inf if name in {"std", "rms"} else np.nan

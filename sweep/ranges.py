@@ -88,6 +88,11 @@ def astray(h: Array, exponent: Array, mixes: bool, act: Activation, numbers: Ran
     return found
 
 
+def outside(rms: Array, numbers: Range) -> Array:
+    """Whether squares of what has this rms are not normal numbers; (networks,) bool."""
+    return ~((rms > numbers.smallest) & (rms < 1 / numbers.smallest))
+
+
 def fades(exponent: Array, numbers: Range) -> bool:
     """Whether a bias may be too small for the dtype in units of 2^exponent."""
     return bool(exponent.max() > -np.log2(numbers.smallest))
