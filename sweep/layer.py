@@ -86,8 +86,15 @@ class Affine:
         weights = np.maximum(np.log2(self.std) + fan_in / 2, np.log2(np.abs(self.mean)) + fan_in)
         size: Array = below.exponent + np.log2(below.rms) + weights
         if self.bias is not None:
-            size = np.maximum(size, np.log2(np.sqrt(np.vecdot(self.bias, self.bias) / self.bias.shape[1])))
+            size = np.maximum(size, self.bias_size)
         return np.where(below.finite, size, -np.inf)
+
+    @property
+    def bias_size(self) -> Array:
+        """log2 of the largest bias: (networks,)."""
+        assert self.bias is not None
+        size: Array = np.log2(np.abs(self.bias).max(axis=1))
+        return size
 
     def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
         """The same with the std of a scheme that looks at the data; and of which networks that is not sure.
@@ -145,7 +152,7 @@ def forward(
         offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
     before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
     gram = np.zeros((networks, *2 * (min(fan_out, CORRELATED_NEURONS),)))
-    bias_fades = affine.bias is not None and ranges.fades(exponent, numbers)
+    bias_fades = affine.bias is not None and ranges.fades(affine.bias_size - exponent, numbers)
     doubt = ~held
     for some, tall in _products(h):
         whole = product(some, tall, scale)
@@ -181,6 +188,8 @@ def forward(
     silent = size == -np.inf  # z is 0
     nothing = silent | ~h.any(axis=(1, 2)) if exact and not after.rms.all() else silent
     doubt |= ranges.astray(h, exponent, affine.mixes, act, numbers)
+    if not affine.mixes:  # whatever is small a later layer may see alone
+        doubt |= ranges.faint(h, numbers).any(axis=(1, 2))
     doubt |= ranges.outside(before.rms, numbers) & ~silent
     doubt |= (ranges.outside(after.rms, numbers) | ranges.lost(sample_rms, act, h.dtype)) & ~nothing
     doubt &= below.finite
@@ -253,8 +262,10 @@ def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 
     whole = math.floor(log2_factor)
     factor = per_unit * 2.0 ** (log2_factor - whole)
     h = np.ldexp(signal.mantissa.astype(np.float64), (signal.exponent + whole)[:, None, None])
-    # Floor before the shift, which would round the tiniest negative numbers to the other side of 0.
-    bins = np.clip(np.floor(h * factor) - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
+    # Floor before the shift, which would round the tiniest negative numbers to the other side of 0; and
+    # what is -0 was less than 0 before it underflowed.
+    floor = np.floor(h * factor) - ((h == 0) & np.signbit(h))
+    bins = np.clip(floor - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
     return np.stack([np.bincount(own.ravel(), minlength=HISTOGRAM_BINS) for own in bins])
 
 

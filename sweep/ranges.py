@@ -93,14 +93,19 @@ def outside(rms: Array, numbers: Range) -> Array:
     return ~((rms > numbers.smallest) & (rms < 1 / numbers.smallest))
 
 
-def fades(exponent: Array, numbers: Range) -> bool:
-    """Whether a bias may be too small for the dtype in units of 2^exponent."""
-    return bool(exponent.max() > -np.log2(numbers.smallest))
+def fades(bias_size: Array, numbers: Range) -> bool:
+    """Whether a bias may be too small for the dtype; bias_size: log2 of the largest, (networks,)."""
+    return bool(bias_size.min() < np.log2(numbers.smallest))
 
 
 def exact(act: Activation, dtype: np.dtype[Any]) -> bool:
     """Whether an act(z) or act'(z) of 0 is 0, not a tail: of a user's function float64 is all there is."""
     return act.piecewise_linear or (act.name == CUSTOM and dtype == np.float64)
+
+
+def faint(values: Array, numbers: Range) -> Array:
+    """Which entries are there, but are smaller than what is vouched for."""
+    return np.asarray((np.abs(values) < numbers.smallest_sample) & (values != 0))
 
 
 def lost(sample_rms: Array, act: Activation, dtype: np.dtype[Any]) -> Array:

@@ -85,6 +85,7 @@ _NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks found, its st
 # dtype holds. The rule names what can have been wrong before, and where in doubt more than that.
 _RANGE = 2
 _FEW = 3  # samples
+_CUTS = 1e-9  # standard deviations between the cuts of a truncated normal
 # Bounded on one side and linear on the other: one unit in the far tail decides, and dL/dW was inf in windows.
 _TAILED = {"elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus"}
 _WIDE = 64  # units: of so many, those in the tails are too few to decide
@@ -105,6 +106,11 @@ def _out_of_range(spec: "Spec") -> bool:
         return True
     if spec.init == initializers.CUSTOM or spec.act == activations.CUSTOM or spec.act in _TAILED:
         return True
+    base = spec.scheme.base
+    if base is not None and base.name == "truncated_normal":
+        low, high = base.parameters
+        if high - low < _CUTS:  # the draws between such cuts were a few numbers
+            return True
     scheme, fans, wide = spec.scheme, _fans(spec), min(spec.widths or (spec.width,)) >= _WIDE
     if scheme.base is None:
         return not _tame_equal_weights(spec, scheme, fans, wide)
@@ -122,6 +128,8 @@ def _tame_draws(
         return False
     growth = sum(count * math.log2(sigmas[fan]) for fan, count in fans.items())
     if max(abs(growth), abs(growth - spec.depth / 2)) > _LOG2_SIGNAL:  # relu halves the square at every layer
+        return False
+    if spec.activation.homogeneous and not spec.activation.piecewise_linear:  # a slope so small that it hides
         return False
     if spec.activation.homogeneous:  # without bias an exact law reads it off a chain of unit scale
         return spec.bias_std == 0 and spec.depth <= _LAYERS_PER_UNIT * min(spec.widths or (spec.width,))

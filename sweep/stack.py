@@ -120,9 +120,13 @@ class Stack:
                 arrived = np.concatenate([arrived, row_squares(delta[-1:]) / delta.shape[3]])
             now = starts[: len(delta)]
             fan_in, fan_out = self.widths[number - 1], self.widths[number]
+            lost = None if affine.mixes else (delta != 0) & (slope != 0)
             delta *= slope  # dL/dz
             passed = row_squares(delta) / fan_out
             doubt = ranges.faded(arrived, passed, slope, run.act)
+            if lost is not None:  # what is small may be all that is left of a neuron further down
+                lost &= np.abs(delta) < ranges.RANGES[self.dtype].smallest_sample
+                doubt |= lost.any(axis=(2, 3))
             total = np.sqrt(passed.mean(axis=2))
             exponents, _ = ranges.recentre(delta, exponents, total)
             weight_gradient = _weight_gradient(below, delta)

@@ -29,6 +29,7 @@ _SAME_COLUMN = 1e-6
 _CANCELS = 0.1
 _CHUNK = 1 << 16
 _SHORT = 64  # entries of a row
+_CENTRES = 256  # entries of which one is near the mean
 _NO_SQUARE = 2.0**-500  # of which float64 has no square
 _FAINT = 2.0**-100  # sums of float32's squares that may have lost some
 
@@ -73,9 +74,10 @@ class Moments:
     def std(self, values: Array) -> Array:
         """Population standard deviation (ddof 0); values: everything that was added, (networks, …)."""
         mean_square = self._squares / self._entries
-        variance = mean_square - self.mean**2
+        mean = self.mean
+        variance = mean_square - mean**2
         for network in np.flatnonzero(variance < _CANCELS * mean_square):
-            variance[network] = _centred_variance(values[network])
+            variance[network] = _centred_variance(values[network], mean[network])
         std: Array = np.sqrt(variance)
         return std
 
@@ -154,6 +156,10 @@ def neuron_corr(
     gram = _covariance(neuron_gram(h) if gram is None else gram, mean, batch)
     variance = np.diagonal(gram, axis1=1, axis2=2)
     square = variance + mean**2
+    coarse = square < RANGES[h.dtype].smallest ** 2
+    if exact and coarse.any():
+        coarse &= (neurons != 0).any(axis=1)
+    finer = {i: again(i, coarse[i]) for i in np.flatnonzero(coarse.any(axis=1)).tolist()} if again else {}
     if batch < LEAST_CORRELATED:
         correlation = np.full(networks, np.nan)
     else:
@@ -163,13 +169,9 @@ def neuron_corr(
             rest = _column_sums(some) / batch  # rounding left a mean
             gram[doubtful] = _covariance(neuron_gram(some), rest, batch)
         correlation = _correlation(gram, square, dtype)
-        coarse = square < RANGES[h.dtype].smallest ** 2
-        if exact and coarse.any():
-            coarse &= (neurons != 0).any(axis=1)
-        for network in np.flatnonzero(coarse.any(axis=1)):
-            finer = again(int(network), coarse[network]) if again else None
-            if finer is not None:
-                correlation[network] = correlation_of(finer, dtype)
+        for one, columns in finer.items():
+            if columns is not None:
+                correlation[one] = correlation_of(columns, dtype)
     # No neuron's largest entry exceeds its norm: only where that bound allows it is a closer look due.
     apart = np.abs(neurons[:, 0] - neurons[:, 0, :1]).max(axis=1)  # for the first sample
     for network in np.flatnonzero(apart <= _SAME_COLUMN * np.sqrt(batch * square.max(axis=1))):
@@ -229,12 +231,13 @@ def _covariance(gram: Array, mean: Array, rows: int) -> Array:
     return covariance
 
 
-def _centred_variance(values: Array) -> float:
-    """About the first entry, which lies within the spread, then about the mean."""
+def _centred_variance(values: Array, mean: float) -> float:
+    """About an entry near the mean, which lies within the spread, then about the mean of the differences."""
     flat = values.reshape(-1)
+    centre = flat[np.abs(flat[:_CENTRES] - mean).argmin()]
     total = squares = 0.0
     for start in range(0, len(flat), _CHUNK):
-        centred = flat[start : start + _CHUNK] - flat[0]
+        centred = flat[start : start + _CHUNK] - centre
         total += float(centred.sum(dtype=np.float64))
         squares += float(centred.dot(centred))
     mean = total / len(flat)

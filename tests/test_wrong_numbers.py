@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import initializers, kernel
+from sweep import activations, initializers, kernel
+from sweep.statistics import Moments
 from sweep.verdict import flat_share_of, verdict
 from tests import exact
 from tests.differential import Link, Spec, disagreements
@@ -217,3 +218,82 @@ def test_no_drawn_weight_lies_beyond_its_bounds(name, low, high):
     scheme = initializers.get(name, a=low, b=high)
     weights = scheme(np.random.default_rng(0), 300, 300).astype(float)
     assert low <= weights.min() <= weights.max() <= high
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(
+    ("init", "act", "depth", "width", "seed", "batch", "bias_std", "layer", "right", "parameters"),
+    [
+        # A bias, or a slope, so small that a layer's squares are 0 though the layer is not.
+        ("xavier", "relu", 2, 1, 5, 2, 1e-25, 2, {"std": 6.563e-26, "rms": 9.282e-26}, {}),
+        ("uniform", "relu", 4, 1, 9, 2, 1e-22, 3, {"rms": 3.177e-23, "std": 7.999e-25, "grad_rms": 3.361e-24},
+         {"init_params": {"low": -3.0, "high": 1.0}}),
+        ("identity", "leaky_relu", 2, 1, 0, 2, 0.0, 2, {"sample_cosine": -1.0},
+         {"act_params": {"negative_slope": 1e-25}}),
+        ("identity", "leaky_relu", 2, 1, 1, 2, 0.0, 2, {"rms": 2.6406e-26, "flat": 0.0},
+         {"act_params": {"negative_slope": -1e-25}}),
+        ("kaiming", "leaky_relu", 7, 1, 1, 2, 0.0, 4, {"rms": 1.7177e-23},
+         {"act_params": {"negative_slope": 1e-10}}),
+        # Columns without weights, whose z is the bias alone, beside weights of 1e25.
+        ("sparse", "relu", 1, 3, 0, 10, 2.4e-35, 1,
+         {"flat": 0.23333, "dead": 0.0, "sample_cosine": 0.44276, "grad_rms": 1.8116},
+         {"init_params": {"sparsity": 0.5, "std": 3.87e25}}),
+        ("zeros", "tanh", 1, 2, 0, 4, 1e-170, 1, {"rms": 1.51091e-171, "pre_rms": 1.51091e-171}, {}),
+    ],
+)  # fmt: skip
+def test_what_is_far_below_the_rest_is_there(
+    init, act, depth, width, seed, batch, bias_std, layer, right, parameters, dtype
+):
+    layers = sweep.propagate(
+        init, act, depth, width, seed=seed, batch=batch, bias_std=bias_std, dtype=dtype, **parameters
+    )
+    for name, value in right.items():
+        assert layers[name][layer] == pytest.approx(value, rel=2e-4), name
+
+
+def far_apart(rng, fan_in, fan_out):
+    return np.diag(10.0 ** (-20 * np.arange(fan_in)))
+
+
+def test_neurons_that_weights_do_not_mix_are_measured_however_far_apart():
+    narrow, wide = (
+        sweep.propagate(far_apart, "relu", 3, 2, batch=2, dtype=dtype) for dtype in ("float32", "float64")
+    )
+    assert narrow["flat"][3] == 0
+    assert (
+        narrow["grad_rms"][3]
+        == pytest.approx(wide["grad_rms"][3], rel=1e-5)
+        == pytest.approx(0.85616, rel=1e-4)
+    )
+
+
+def test_a_lone_outlier_does_not_spoil_the_spread():
+    """A thousand neurons near 1, and the first entry, far from all others."""
+    h = np.full((1, 100, 1000), 1.0, np.float32)
+    h += 1e-4 * np.random.default_rng(0).standard_normal(h.shape).astype(np.float32)
+    h[0, 0, 0] = 1.2
+    moments = Moments(*h.shape)
+    moments.add(slice(None), h)
+    assert float(moments.std(h)[0]) == pytest.approx(h.astype(float).std(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("std", "low", "high"), [(1e13, -0.02, 0.02), (1e15, -0.02, 0.02), (8e23, -0.19, 2e-24)]
+)
+def test_a_normal_cut_to_next_to_nothing_is_uniform(std, low, high):
+    scheme = initializers.get("truncated_normal", std=std, low=low, high=high)
+    weights = scheme(np.random.default_rng(0), 300, 300).astype(float)
+    assert weights.mean() == pytest.approx((low + high) / 2, abs=0.005 * (high - low))
+    assert weights.std() == pytest.approx((high - low) / math.sqrt(12), rel=0.01)
+    assert scheme.weight_std(300, 300) == pytest.approx((high - low) / math.sqrt(12), rel=1e-6)
+
+
+def test_a_histogram_tells_the_sign_of_what_underflowed():
+    narrow, wide = (
+        kernel.propagate(
+            [kernel.Chain(initializers.get("big_normal"), activations.get("gelu"), 0.1, 3)],
+            [20] * 4, [3], 50, dtype, histogram=True,
+        )[0].histogram[0]
+        for dtype in ("float32", "float64")
+    )  # fmt: skip
+    assert np.abs(narrow - wide).max() <= 1

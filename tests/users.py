@@ -12,14 +12,17 @@ from tests.processes import ROOT, until
 class Gate:
     """Holds the cells of some widths, drawn by `held`, for as long as the test wants.
 
+    passes: how many widths are let through all the same, those that come first, in whatever order they do.
     environment: what the command that computes them must be given. arguments: what it must be asked for.
     """
 
     arguments = ("init=custom", "init.function=tests.users.held")
 
-    def __init__(self, folder, *widths):
+    def __init__(self, folder, *widths, passes=0):
         self._folder = folder / "gate"
         self._folder.mkdir()
+        for number in range(passes):
+            (self._folder / f"pass-{number}").touch()
         for width in widths:
             (self._folder / str(width)).touch()
         self.environment = {"GATE": str(self._folder), "PYTHONPATH": str(ROOT)}
@@ -39,11 +42,22 @@ def held(rng, fan_in, fan_out):
     """Waits at the gate where its width is held, having noted which process it is in."""
     gate = Path(os.environ["GATE"])
     bar = gate / str(fan_in)
+    if bar.exists() and any(map(taken, gate.glob("pass-*"))):
+        bar.unlink()
     if bar.exists():
         with (gate / "waiting").open("a", encoding="utf-8") as file:
             file.write(f"{os.getpid()}\n")
         until(lambda: not bar.exists(), f"the test to let width {fan_in} pass")
     return rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+
+
+def taken(file):
+    """Whether it was this process that removed the file."""
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def deadly(rng, fan_in, fan_out, number=0, culprit=-1):

@@ -38,6 +38,9 @@ __all__ = [
 ]
 
 
+_STEEP = 2.0**-16  # a slope below may turn into 0 what is not
+
+
 def leaky_relu(negative_slope: float = 0.01) -> Activation:
     """max(z, 0) + negative_slope · min(z, 0): Maas et al. 2013."""
     slope = check.real("act.negative_slope", negative_slope)
@@ -47,7 +50,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
         Given(piecewise.leaky_relu_slope, (slope,)),
         kinks=(0.0,),
         homogeneous=True,
-        piecewise_linear=True,
+        piecewise_linear=slope == 0 or abs(slope) > _STEEP,
         formula=f"max(z, 0) + {slope:g} min(z, 0)",
         parameters=(("negative_slope", slope),),
     )

@@ -25,8 +25,8 @@ class Activation:
     derivative: (z, h) -> f'(z), given h = f(z), in whichever of the two it is cheaper.
     kinks: the points where f is not smooth, be it a higher derivative that jumps.
     homogeneous: f(c z) = c f(z) for every c > 0.
-    piecewise_linear: f is straight between its kinks, so that an f or f' of 0 is 0, not a tail too small
-        for the dtype.
+    piecewise_linear: f is straight between its kinks and nowhere nearly flat, so that an f or f' of 0 is 0,
+        not a tail too small for the dtype.
     rough_slope: in layers of WIDE units and more, float32's f' is no longer accurate in relation to itself
         where it is smaller than this.
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.

@@ -11,6 +11,9 @@ from sweep.normal import standard_normal
 
 # Redrawing what falls outside is cheaper than the inverse CDF while most draws fall inside.
 _REDRAW = 0.5
+# Cuts this close, in standard deviations, are a few numbers apart once they have gone through Φ.
+_NARROW = 1e-6
+_FLAT = 1e-12  # a slope of the density between them that makes no difference
 
 
 def _unit_uniform(rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
@@ -55,11 +58,34 @@ def zeros_per_row(sparsity: float, fan_out: int) -> int:
 def _truncated_normal(
     rng: np.random.Generator, fan_in: int, fan_out: int, low: float, high: float
 ) -> Weights:
+    if high - low < _NARROW:
+        return _narrow(rng, fan_in, fan_out, low, high)
     mean, std = truncated_moments(low, high)
     inside = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
     shape = (fan_in, fan_out)
     t = _redrawn(rng, shape, low, high) if inside > _REDRAW else _inverse_cdf(rng, shape, low, high)
     return ((t - mean) / std).astype(np.float32)
+
+
+def _narrow(rng: np.random.Generator, fan_in: int, fan_out: int, low: float, high: float) -> Weights:
+    """Between cuts so close that the density in between is exp(-low s), s the distance from the lower one."""
+    if low + high > 0:  # as `_inverse_cdf`
+        return -_narrow(rng, fan_in, fan_out, -high, -low)
+    k = low * (high - low)
+    u = rng.random((fan_in, fan_out))
+    s = u if abs(k) < _FLAT else np.log1p(u * np.expm1(-k)) / -k  # from 0 to 1
+    mean, std = _moments_of_exponential(k)
+    return ((s - mean) / std).astype(np.float32)
+
+
+def _moments_of_exponential(k: float) -> tuple[float, float]:
+    """Mean and std of s in [0, 1] of density ~ exp(-k s), by quadrature as `truncated_moments`."""
+    nodes, weights = np.polynomial.legendre.leggauss(100)
+    s = (1 + nodes) / 2
+    weights = weights * np.exp(-k * s - max(0.0, -k))
+    weights /= weights.sum()
+    mean = float(weights @ s)
+    return mean, math.sqrt(float(weights @ (s - mean) ** 2))
 
 
 def _redrawn(

@@ -15,7 +15,6 @@ GRID = (
 )  # fmt: skip
 
 
-# The cells that take most time come first: what is held is the last that anybody comes to.
 FIRST_WIDTH = 512
 
 
@@ -29,9 +28,13 @@ def held(cells, study, *sizes):
     )  # fmt: skip
 
 
-def gate(folder, held):
-    """One that holds so many of the widths of `held`."""
-    return Gate(folder, *range(FIRST_WIDTH, FIRST_WIDTH + held))
+def gate(folder, held, cells=None):
+    """One that holds so many of the widths of `held`, of which there are `cells`: those that come last.
+
+    A run beside others, as an element is beside its driver, takes its tasks in an order of its own.
+    """
+    widths = range(FIRST_WIDTH, FIRST_WIDTH + (cells or held))
+    return Gate(folder, *widths, passes=len(widths) - held)
 
 
 class Commands:

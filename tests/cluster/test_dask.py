@@ -52,7 +52,7 @@ def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselv
 
 def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands):
     dask.worker()
-    bars = gate(dask.folder, 6)
+    bars = gate(dask.folder, 6, 9)
     process = commands.start(*held(9, "killed"), *executor(dask), **bars.environment)
     process.until(lambda: parts(commands, "killed"), "a stored part")
     process.until(bars.waiting, "a cell in the middle")
@@ -80,7 +80,7 @@ def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
 
 
 def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two, commands):
-    arguments, bars = held(9, "lost"), gate(two.folder, 6)
+    arguments, bars = held(9, "lost"), gate(two.folder, 6, 9)
     process = commands.start(*arguments, *executor(two), **bars.environment)
     process.until(lambda: parts(commands, "lost"), "a stored part")
     two.scheduler.end()
@@ -101,7 +101,7 @@ def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two
 
 def test_the_last_worker_leaving_is_a_clear_error(dask, commands):
     worker = dask.worker()
-    environment = gate(dask.folder, 6).environment
+    environment = gate(dask.folder, 6, 9).environment
     process = commands.start(*held(9, "left"), *executor(dask, f"executor.timeout={SHORT}"), **environment)
     process.until(lambda: parts(commands, "left"), "a stored part")
     worker.end()
@@ -135,7 +135,7 @@ def test_a_worker_with_another_version_that_joins_late_ends_the_run_clearly(dask
     preload = tmp_path / "preload.py"
     preload.write_text(OTHER)
     dask.worker()
-    process = commands.start(*held(9, "late"), *executor(dask), **gate(dask.folder, 6).environment)
+    process = commands.start(*held(9, "late"), *executor(dask), **gate(dask.folder, 6, 9).environment)
     process.until(lambda: parts(commands, "late"), "a stored part")
     dask.worker("--preload", str(preload), "--no-nanny")
     done = ended(process)

@@ -45,7 +45,7 @@ def limited(slurm, tmp_path_factory):
     from tests.cluster.conftest import Commands  # noqa: PLC0415
 
     commands = Commands(tmp_path_factory.mktemp("limited"), slurm.environment)
-    arguments, bars = held(12, "limited"), gate(commands.folder, 6)
+    arguments, bars = held(12, "limited"), gate(commands.folder, 6, 12)
     limits = ("executor.max_jobs=1", "executor.walltime=1", "executor.requeues=0")
     done = commands(*arguments, *SUBMIT, *limits, **bars.environment)
     assert done.returncode == 0, done.stderr
@@ -122,7 +122,7 @@ def test_a_cancelled_element_and_a_killed_one_are_noticed_and_the_same_command_f
 
 
 def test_an_element_told_that_its_time_is_up_stores_what_it_has_and_goes_on_later(on_slurm, slurm, tmp_path):
-    arguments, bars = held(6, "requeued"), gate(tmp_path, 3)
+    arguments, bars = held(6, "requeued"), gate(tmp_path, 3, 6)
     process = on_slurm.start(*arguments, *WAIT, "executor.max_jobs=1", **bars.environment)
     job = job_of(on_slurm, "requeued", process)
     process.until(lambda: stored(on_slurm, "requeued") and bars.waiting(), "a stored part and work left")
