@@ -62,8 +62,8 @@ class Own:
     """What is asked of a user's own activation: here, for the driver never calls it.
 
     theory: its predictions by name. flat_share: its share of flat units at unit variance.
-    histogram_range: where its histograms begin and end. without_slope: why its slope, and so every
-    gradient, is not known; None where it is.
+    histogram_range: where its histograms begin and end. without_slope: why its slope, and so a gradient,
+    is not known; None where it is.
     """
 
     theory: dict[str, Array]
@@ -86,23 +86,20 @@ def run_task(task: Task, histogram: bool) -> Result:
 
 def _asked(parts: Sequence[Result]) -> dict[Spec, Own]:
     """Of every spec with a user's own activation, if it could be computed at all."""
-    fine = dict.fromkeys(
-        spec
-        for part in parts
-        if not part.errors  # a part that failed is one cell
-        for block in part.blocks
-        for spec in block.specs
-        if spec.act == CUSTOM
-    )
-    return {
-        spec: Own(
-            predicted(spec),
-            flat_share_of(spec.activation),
-            histogram_range(spec.activation),
-            slope_unknown(spec.activation),
-        )
-        for spec in fine
-    }
+    fine: dict[Spec, bool] = {}  # whether there are layers of which no slope is known
+    for part in parts:
+        if not part.errors:  # a part that failed is one cell
+            gaps = bool((np.isnan(part.statistics["flat"]) & np.isfinite(part.statistics["pre_rms"])).any())
+            specs = (spec for block in part.blocks for spec in block.specs if spec.act == CUSTOM)
+            fine |= {spec: gaps or fine.get(spec, False) for spec in specs}
+    return {spec: _own(spec, gaps) for spec, gaps in fine.items()}
+
+
+def _own(spec: Spec, gaps: bool) -> Own:
+    act = spec.activation
+    somewhere = f"the slope of {act.formula} is not known for every z that came up; give act.derivative"
+    reason = slope_unknown(act) or (somewhere if gaps else None)
+    return Own(predicted(spec), flat_share_of(act), histogram_range(act), reason)
 
 
 def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:

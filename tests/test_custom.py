@@ -44,6 +44,12 @@ def swish_slope(z, beta=1.0):
 def bounded(z):
     return np.where(np.abs(z) < 7, z, np.nan)
 
+def noise(z):
+    return np.round(z * 1e6) / 1e6
+
+def wavy(z):
+    return z + np.sin(3 * z) ** 2 / 3
+
 number = 3
 """
 
@@ -164,6 +170,25 @@ def test_plain_callables_work_in_python():
         init=initializers.get("xavier"), act=activations.get("tanh"), depth=3, width=60
     )
     pd.testing.assert_frame_equal(as_objects, known)
+
+
+@pytest.mark.parametrize(
+    ("function", "std", "reason"),
+    [
+        ("noise", "0.1", "the slope of mine.noise(z) is not known: it has more steps than can be listed"),
+        ("wavy", "1e4", "the slope of mine.wavy(z) is not known for every z that came up"),
+        ("wavy", "0.1", None),
+    ],
+)
+def test_a_run_says_why_gradients_are_null(function, std, reason, sweep_command, mine, tmp_path):
+    asked = (f"act.function=mine.{function}", f"init.std={std}", "init=normal", "act=custom", "depth=3")
+    done = sweep_command(*asked, "width=20", "batch=50", "report=false", PYTHONPATH=str(mine))
+    assert done.returncode == 0, done.stderr
+    said = [line for line in done.stderr.splitlines() if "gradients are null" in line]
+    assert said == ([f"gradients are null: {reason}; give act.derivative"] if reason else [])
+    (cell,) = sweep.load(tmp_path / "outputs" / "single").itertuples()
+    assert np.isnan(cell.delta_std_first) == (reason is not None)
+    assert np.isfinite(cell.rms)
 
 
 def test_a_users_failing_cells_are_rows_beside_those_that_work(sweep_command, mine, tmp_path):
