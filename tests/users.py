@@ -12,7 +12,7 @@ from tests.processes import ROOT, until
 class Gate:
     """Holds the cells of some widths, drawn by `held`, for as long as the test wants.
 
-    passes: how many widths are let through all the same, those that come first, in whatever order they do.
+    passes: how many widths the process that comes first is let through with, whichever those are.
     environment: what the command that computes them must be given. arguments: what it must be asked for.
     """
 
@@ -42,13 +42,22 @@ def held(rng, fan_in, fan_out):
     """Waits at the gate where its width is held, having noted which process it is in."""
     gate = Path(os.environ["GATE"])
     bar = gate / str(fan_in)
-    if bar.exists() and any(map(taken, gate.glob("pass-*"))):
+    if bar.exists() and is_first(gate) and any(map(taken, gate.glob("pass-*"))):
         bar.unlink()
     if bar.exists():
         with (gate / "waiting").open("a", encoding="utf-8") as file:
             file.write(f"{os.getpid()}\n")
         until(lambda: not bar.exists(), f"the test to let width {fan_in} pass")
     return rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)
+
+
+def is_first(gate):
+    """Whether this is the process that came first."""
+    try:
+        (gate / "first").symlink_to(str(os.getpid()))
+    except FileExistsError:
+        return (gate / "first").readlink() == Path(str(os.getpid()))
+    return True
 
 
 def taken(file):
