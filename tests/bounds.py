@@ -20,6 +20,7 @@ FLOOR = {"float32": 1e-5, "float64": 1e-12}
 SPREAD_FLOOR = {"float32": 1e-5, "float64": 1e-12}  # of neuron_corr
 TIPS = 1.5  # within this factor of a threshold, rounding may decide
 SAME = 1e-6
+ANYTHING = 1e30  # a figure that may be so many times smaller may be 0
 SMALLEST, LARGEST = LONG(2.3e-308), LONG(np.finfo(np.float64).max)
 TINY, HUGE = LONG("1e-4800"), LONG("1e4900")  # of squares, whose smaller terms then do not count
 FEW = 3  # samples of which a correlation says nothing
@@ -94,7 +95,8 @@ class Spread:
             apart = np.abs(np.log(sizes[1:] / sizes[0])).max()
         known = bool(error <= CHAOS or apart < np.log(1e3))
         factor = (1 + self.floor + error) * np.exp((30 if error > CHAOS else 3) * apart)
-        return between(sizes[0], sizes[0] / factor, sizes[0] * factor, lost=lost), sizes[0], known
+        least = sizes[0] / factor if factor < ANYTHING else LONG(0)
+        return between(sizes[0], least, sizes[0] * factor, lost=lost), sizes[0], known
 
     def moments(self, values, lost=False):
         """mean, std, rms of (copies, rows, columns)."""
