@@ -12,14 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.theory.moments import Gaussian
-from sweep.theory.nodes import LOG_T, half_normal_grid, laplace_points, log_moments
+from sweep.errors import RequestError
+from sweep.theory.moments import Gaussian, Means, over_a_period, waves
+from sweep.theory.nodes import LOG_T, laplace_points, log_moments, normal_grid
 
 Array = NDArray[Any]
 
 _STEP = 0.5  # of log v; with slopes known, cubics between these are right to 2e-4
 _FAR = 40.0  # abs(log v) beyond which act is a power law
 _DEGREE = 48  # of Hermite series; what is left of an even and of an odd part goes to the next ones
+_BASE = np.linspace(-9.0, 9.0, 37)  # edges of panels, in standard deviations
+_MOST_EDGES = 600
+_RESOLVED = 1e-6
+_PHASES = 512
 _ROUNDING = 1e-12
 _MANY = 8  # neurons, of whose mean E[exp(-t X)] has decayed after so many points
 _DECAYED = int(np.searchsorted(LOG_T, 14.0))
@@ -102,12 +107,10 @@ class _Row:
 
     def __init__(self, means_of: Gaussian, scale: float) -> None:
         means = means_of.at(scale)
-        x, weights, hermite = _grid()
         self.log_map = 2 * math.log(means.rms) if means.rms else -math.inf
         self.elasticity = means.elasticity
-        with np.errstate(all="ignore"):
-            h = np.asarray(means_of.act.f(scale * x), dtype=np.float64) / (means.rms or 1.0)
-        self._squares = h * h
+        h, weights, hermite = _seen(means_of, means, scale)
+        self._weights, self._squares = weights, h * h
         self.own = max(float(weights @ self._squares**2) - 1, 0.0)
         pairs = ((h, h), (self._squares, self._squares), (h, h * self._squares))
         self.series = np.stack([_series(hermite, weights, f, g) for f, g in pairs], axis=1)
@@ -117,7 +120,7 @@ class _Row:
 
         E[exp(-t X)] of a mean of independent terms is a power. Layers that are dead are left out.
         """
-        _, weights, _ = _grid()
+        weights = self._weights
         if self.own < _ROUNDING:
             return 0.0, 0.0
         points = laplace_points(width)
@@ -148,10 +151,39 @@ def _profile(means_of: Gaussian) -> _Profile:
     return _Profile(means_of)
 
 
-@lru_cache(maxsize=1)
-def _grid() -> tuple[Array, Array, Array]:
+def _seen(means_of: Gaussian, means: Means, scale: float) -> tuple[Array, Array, Array]:
+    """f / rms at the points of a grid on which it is resolved, their weights, and Hermite's times them.
+
+    Whether it is, E[f²] = 1 tells, and that its slope by log v is E[f² (x² - 1)] / 2 (Price 1958). Raises
+    RequestError where it is on no grid, or where the slope is not known.
+    """
+    act = means_of.act
+    if waves(act, scale):  # every phase alike, and two inputs know nothing of each other's
+        h, _ = over_a_period(act, _PHASES)
+        weights = np.full(_PHASES, 1 / _PHASES)
+        return h / (means.rms or 1.0), weights, np.stack([weights, *np.zeros((_DEGREE - 1, _PHASES))])
+    structure = means.structure / scale
+    for fine in (False, True):
+        edges = _BASE
+        if fine:
+            edges = np.union1d(edges, np.concatenate([-structure, structure]))
+            edges = edges[np.abs(edges) <= _BASE[-1]]
+            if len(edges) > _MOST_EDGES:
+                break
+        x, weights, hermite = _grid(edges.tobytes())
+        with np.errstate(all="ignore"):
+            h = np.asarray(act.f(scale * x), dtype=np.float64) / (means.rms or 1.0)
+        density = weights * h * h
+        whole, slope = float(density.sum()), float(density @ (x * x - 1)) / 2
+        if means.rms == 0 or (abs(whole - 1) < _RESOLVED and abs(slope - means.elasticity) < _RESOLVED):
+            return h, weights, hermite
+    raise RequestError(f"the spread of {act.formula or act.name} over seeds is not known at v = {scale**2:g}")
+
+
+@lru_cache(maxsize=64)
+def _grid(edges: bytes) -> tuple[Array, Array, Array]:
     """x and weights of N(0, 1), and He_k(x) / √k! times the weights: (K, x)."""
-    x, weights = half_normal_grid(36, 9.0, 10)
+    x, weights = normal_grid(np.frombuffer(edges), 10)
     rows = [np.ones_like(x), x]
     for k in range(2, _DEGREE):
         rows.append((x * rows[-1] - math.sqrt(k - 1) * rows[-2]) / math.sqrt(k))

@@ -149,11 +149,10 @@ def laplace_points(count: int) -> Array:
     return points
 
 
-def half_normal_grid(panels: int, reach: float, nodes: int) -> tuple[Array, Array]:
-    """x and weights of E over N(0, 1), on panels that lie symmetrically about 0."""
+def normal_grid(edges: Array, nodes: int) -> tuple[Array, Array]:
+    """x and weights of E over N(0, 1), on panels between these edges."""
     points, weights = np.polynomial.legendre.leggauss(nodes)
-    half = reach / panels
-    left = np.linspace(-reach, reach - 2 * half, panels)[:, None]
-    x = (left + half * (1 + points)).ravel()
-    density = np.tile(weights * half, panels) * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    half = np.diff(edges)[:, None] / 2
+    x = (edges[:-1, None] + half * (1 + points)).ravel()
+    density = (half * weights).ravel() * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
     return x, density / density.sum()

@@ -193,7 +193,8 @@ class _Network:
 
     def _in_reach(self) -> bool:
         signal = self._signal
-        limit = _HOMOGENEOUS if self.means_of.act.homogeneous else _OTHERS
+        factor = self.means_of.act.homogeneous and self.sigma_b == 0
+        limit = _HOMOGENEOUS if factor else _OTHERS
         if not self.alone and signal.narrowest < _NARROW:
             limit = min(limit, _FEW_NEURONS) if limit == _OTHERS else limit
             limit = limit if signal.narrowest >= _NARROWEST else 0.0
@@ -228,8 +229,9 @@ class _Network:
         bent = np.divide(step.log_variance, first, out=np.ones_like(first), where=first > 0)
         tilted = np.divide(-2 * step.log_mean, first, out=np.ones_like(first), where=first > 0)
         common, moved = np.zeros_like(first), None
+        factor = tables.homogeneous and log_b == -math.inf  # what strays only adds up
         if not self.alone:
-            sizes, of_size = gauss(old.x, old.within, 1 if tables.homogeneous else _SIZES)
+            sizes, of_size = gauss(old.x, old.within, 1 if factor else _SIZES)
             at_size = np.logaddexp(sizes + log_w, log_b)
             fades = (old.within * np.minimum(elasticity, 1.0)).sum(axis=1, keepdims=True)
             shared, moved = through(
@@ -242,7 +244,7 @@ class _Network:
         own_points, own_weights = skewed(step.log_mean - common_mean, np.sqrt(own_variance))
         x = (step.log_map + missed + common_mean)[..., None] + own_points  # (outer, inner, 3)
         within = old.within[..., None] * own_weights
-        if self.alone or tables.homogeneous:
+        if self.alone or factor:
             extra = old.extra + float((old.within * common_variance).sum())
             law, mix = _settled(x, within, old.weights, extra, mean_field, len(x), old.within.shape[1])
         else:
