@@ -52,7 +52,8 @@ class Candidate:
     """One sigma_w: its schemes, textbook names first; and what theory says where the signal settles.
 
     v: the fixed point; slope = dV/dv there, below 1 where it attracts. depth: how deep it can be
-    trusted. predicted, measured: at the depth asked for; measured by scheme.
+    trusted, None where its spread over seeds is not predicted. predicted, measured: at the depth asked for;
+    measured by scheme.
     """
 
     sigma_w: float
@@ -61,7 +62,7 @@ class Candidate:
     v: float
     chi1: float
     slope: float
-    depth: int
+    depth: int | None
     predicted: Survival
     measured: Mapping[str, Survival] = field(default_factory=dict)
 
@@ -94,9 +95,11 @@ def candidates(
 ) -> list[Candidate]:
     """Every sigma_w worth a look: the named schemes', the derived gain, the edge of chaos, and `others`.
 
-    Raises RequestError where the activation has no Gaussian moments.
+    Raises RequestError where the activation has no Gaussian moments, or its slope is not known.
     """
     activation = activations.resolved(act, {})
+    if unknown := gaussian(activation).without_slope():
+        raise RequestError(unknown)
     gain = theory.gain(activation)
     first = _PRESCRIBED.get(activation.name, "")
     wanted = [
@@ -128,11 +131,12 @@ def ranked(found: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
     return [(place, candidate) for place, candidate in enumerate(ordered, start=1)]
 
 
-def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds = DEFAULT) -> int:
+def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds = DEFAULT) -> int | None:
     """The greatest depth, up to DEEPEST, at which theory finds the network healthy.
 
     Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside. It ends
-    too where that spread is not predicted: at depth / width beyond what `finite_width` reaches.
+    too where that spread is not predicted: at depth / width beyond what `finite_width` reaches. None
+    where none of it is.
     """
     activation = activations.resolved(act, {})
     share = flat_share_of(activation)
@@ -142,6 +146,8 @@ def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds =
         layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
         found = prediction(activation, layers, 0.0, 1).statistics
         shift, std = strayed(activation, layers, widths, 0.0, 100)
+        if np.isnan(std[1]):
+            return None
         with np.errstate(all="ignore"):
             rms = found["rms"] * np.exp(shift / 2)  # NaN, and so no longer fine, where not predicted
             delta = found["delta_rms"][0] / found["delta_rms"]  # at layer 0, of a network so deep
@@ -152,7 +158,7 @@ def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds =
             fine &= (delta >= thresholds.gradient_vanishing) & (delta <= thresholds.gradient_exploding)
         broken = np.flatnonzero(~fine)
         if len(broken) or depth >= DEEPEST:
-            return min(int(broken[0]) - 1 if len(broken) else depth, DEEPEST)
+            return min(max(int(broken[0]) - 1, 0) if len(broken) else depth, DEEPEST)
         depth *= 2
 
 

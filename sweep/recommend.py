@@ -116,7 +116,7 @@ def _show(found: "Recommendation") -> None:
 def _theory(one: "Candidate") -> list[str]:
     from sweep.advice import DEEPEST  # noqa: PLC0415
 
-    depth = f"≥ {one.depth}" if one.depth >= DEEPEST else str(one.depth)
+    depth = "·" if one.depth is None else f"≥ {one.depth}" if one.depth >= DEEPEST else str(one.depth)
     return [f"{one.sigma_w:.4f}", f"{one.chi1:.4f}", f"{one.v:.3g}", one.fate, depth]
 
 

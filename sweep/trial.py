@@ -80,7 +80,7 @@ class Recommendation:
                         "why": one.why,
                     }
                 )
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows).astype({"depth_trusted": "Int64"})
 
     def __str__(self) -> str:
         from sweep.labels import number  # noqa: PLC0415

@@ -43,7 +43,7 @@ class UserFunction:
         try:
             return self.function(*arguments, **dict(self.keywords))
         except Exception as error:
-            raise UserCodeError(f"{self.name} raised {type(error).__name__}: {error}") from error
+            raise UserCodeError(f"{self.name} raised {_one_line(error)}") from error
 
 
 def user_function(
@@ -80,8 +80,7 @@ def _imported(key: str, path: object) -> Callable[..., Any]:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RequestError(f"{key}={path}: cannot import {module_name} ({reason})") from error
+        raise RequestError(f"{key}={path}: cannot import {module_name} ({_one_line(error)})") from error
     found = getattr(module, name, None)
     if found is None:
         hint = suggestion(name, [n for n, value in vars(module).items() if callable(value)])
@@ -90,6 +89,10 @@ def _imported(key: str, path: object) -> Callable[..., Any]:
         raise RequestError(f"{key}={path}: {name} is a {type(found).__name__}, not a function")
     function: Callable[..., Any] = found
     return function
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def _check_signature(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.activations import kinks_of
+from sweep.activations import Activation, kinks_of
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
 
 Array = NDArray[Any]
@@ -28,6 +28,8 @@ _MOST_POINTS = 500  # of a function that goes on waving; a plane of them would t
 _DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it ends in time
 _MISSING = 1e-11
 _PHASES = 512  # of a period
+_FAR = 1e12  # a scale from which on what bends next to 0 is rounding
+_LOOKED_AT = 2.0 ** np.arange(-9, 4)
 _ANY_PHASE = 1e100  # a scale within which act waves so often that more makes no difference
 _CHUNK = 200_000  # evaluations of the activation at a time
 
@@ -56,8 +58,8 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     """
     if math.isnan(c):
         return _UNKNOWN
-    if means_of.act.homogeneous and scale:
-        return _homogeneous(means_of, c)
+    if scale and (sides := _sides(means_of.act, scale)):
+        return _homogeneous(*sides, c)
     means = means_of.at(scale)
     if means.rms == 0 or scale == 0:
         cosine, squares = (1.0, 0.0) if means.rms else (math.nan, math.nan)
@@ -189,14 +191,29 @@ def _seen(means_of: Gaussian, means: Means, z: Array) -> tuple[Array, Array]:
         return h / means.rms, slope
 
 
-def _homogeneous(means_of: Gaussian, c: float) -> Pair:
-    """a max(z, 0) + b min(z, 0), which every homogeneous activation is: arc-cosine kernels.
+def _sides(act: Activation, scale: float) -> tuple[float, float] | None:
+    """(b, a) of b min(z, 0) + a max(z, 0), where that is what act is at this scale; None elsewhere."""
+    if act.homogeneous:
+        ones = np.array([-1.0, 1.0])
+        b, a = act.derivative(ones, act.f(ones)).tolist()
+        return b, a
+    if scale < _FAR:
+        return None
+    z = scale * _LOOKED_AT
+    with np.errstate(all="ignore"):
+        h = np.asarray(act.f(np.stack([-z, z])), dtype=np.float64)
+        b, a = h[0, -1] / -z[-1], h[1, -1] / z[-1]
+        missed = np.abs(h - np.stack([-b * z, a * z])) / scale
+        linear = bool((missed <= max(abs(a), abs(b)) / _FAR).all()) and 0 < max(abs(a), abs(b)) < math.inf
+    return (b, a) if linear else None
+
+
+def _homogeneous(b: float, a: float, c: float) -> Pair:
+    """b min(z, 0) + a max(z, 0), which every homogeneous activation is: arc-cosine kernels.
 
     Source: Cho and Saul 2009, the kernels of degree 0, 1 and 2. With θ the angle between the inputs,
     E[u1⁺ⁿ u2⁺ⁿ] = J_n(θ) / 2π, and of one positive and one negative part the same at π - θ.
     """
-    ones = np.array([-1.0, 1.0])
-    b, a = means_of.act.derivative(ones, means_of.act.f(ones)).tolist()
     theta = math.acos(max(-1.0, min(1.0, c)))
     j0, j1, j2 = _arc_cosine(theta)
     k0, k1, k2 = _arc_cosine(math.pi - theta)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sweep import check
-from sweep.activations import slope_unknown
 from sweep.errors import RequestError
 from sweep.theory.correlation import pair
 from sweep.theory.moments import Act, Gaussian, gaussian
@@ -14,8 +13,9 @@ _STEP = 1.25  # in scale, while looking for a fixed point
 _NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanished or diverged
 _LIMIT = 1e-15  # a scale at which every activation is its two slopes at 0
 _ROUNDING = 1e-14
+_LEVEL = 5.0  # times that: so much growth is none of it
 _CRITICAL = 1e-12  # chi1 this close to 1 is 1
-_MOST_STEPS = 2000
+_MOST_STEPS, _FEW_STEPS = 2000, 300  # the second where act' is not known
 _SAFETY = 4.0  # times how fast the slope changes here: how fast it may change nearby
 _FARTHEST = 0.5  # in log v, at once
 _CLOSE, _NEAR = 1e-3, 1e-2  # in log v: what holds one fixed point at most; what is close to one
@@ -43,8 +43,8 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     v is followed in the direction in which the variance map V(v) = sigma_w² E[act²] + sigma_b² moves
     it, to where iterating it ends; c is the stable fixed point of the correlation map there, 1 where
     chi1 <= 1. Where v diverges: v = inf, chi1 its limit, the rest NaN; where act' is not known all but v is
-    NaN, and all where v does not settle (a user's function whose E[act²] falls with v). Raises RequestError
-    where a value breaks its rule.
+    NaN, and all where v does not settle (a user's function whose E[act²] falls with v, or whose act' is not
+    known where v moves slowly). Raises RequestError where a value breaks its rule.
     """
     sigma_w = check.real("sigma_w", sigma_w, 0.0)
     sigma_b = check.real("sigma_b", sigma_b, 0.0)
@@ -56,14 +56,14 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     if scale == math.inf:
         return FixedPoint(math.inf, math.nan, _limit_of_chi1(means_of, sigma_w), math.nan, math.nan, math.nan)
     at = means_of.at(scale or _LIMIT)
-    chi1 = (sigma_w * at.slope_rms) ** 2
+    v, chi1 = _square(scale), _square(sigma_w * at.slope_rms)
     share = (sigma_w * at.rms / (scale or _LIMIT)) ** 2
     if math.isnan(chi1):  # the slope of act is not known
-        return FixedPoint(scale**2, *(math.nan,) * 5)
+        return FixedPoint(v, *(math.nan,) * 5)
     slope = share * at.elasticity
     c = _settled_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + _CRITICAL else 1.0
-    slopes = chi1 if c == 1 else sigma_w**2 * pair(means_of, scale, c).slopes
-    return FixedPoint(scale**2, c, chi1, slope, _depth_scale(slope), _depth_scale(slopes))
+    slopes = chi1 if c == 1 else _square(sigma_w) * pair(means_of, scale, c).slopes
+    return FixedPoint(v, c, chi1, slope, _depth_scale(slope), _depth_scale(slopes))
 
 
 def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
@@ -74,8 +74,8 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
     """
     sigma_b = check.real("sigma_b", sigma_b, 0.0)
     means_of = gaussian(act)
-    if math.isnan(means_of.at(1.0).slope_rms):
-        raise RequestError(_no_slope(means_of))
+    if unknown := means_of.without_slope():
+        raise RequestError(unknown)
     limit, repels = None, False
     if sigma_b == 0:
         limit, repels = _critical_limit(means_of)
@@ -108,15 +108,40 @@ def settled(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) ->
 
     low, high = 2 * math.log(_NOTHING * min(1.0, scale)), 2 * math.log(_INFINITE * max(1.0, scale))
     t = 2 * math.log(scale)
-    for _ in range(_MOST_STEPS):
+    for _ in range(_FEW_STEPS if math.isnan(means_of.at(scale).elasticity) else _MOST_STEPS):
         here = at(t)
-        if abs(here.growth) <= 2 * _ROUNDING:
-            return math.exp(t / 2)
+        if abs(here.growth) <= _noise(t):
+            drift = _drift(at, t)
+            if drift == 0:
+                return math.exp(t / 2)
+            if drift * t > 0:
+                return math.inf if drift > 0 else 0.0
+            t += drift
+            continue
         step, ended = _followed(at, t, here)
         t += step
         if ended or not low < t < high:
             return math.exp(t / 2) if ended else math.inf if t >= high else 0.0
     return math.nan
+
+
+def _drift(at: "Callable[[float], _Growth]", t: float) -> float:
+    """Which way the map goes at t, where it is level but for rounding: 0 at a fixed point, and if nowhere.
+
+    Away from v = 1 a map may come ever closer to v itself, and goes the way that it goes nearer in.
+    """
+    if abs(at(t + math.copysign(0.5, t)).growth) > _LEVEL * _noise(t):
+        return 0.0
+    for distance in range(1, int(abs(t)) + 2):
+        growth = at(t - math.copysign(distance, t)).growth
+        if abs(growth) > _LEVEL * _noise(t):
+            return math.copysign(1.0, growth)
+    return 0.0
+
+
+def _noise(t: float) -> float:
+    """A growth at t that may be rounding."""
+    return _ROUNDING * (2 + abs(t) / 20)
 
 
 def _followed(at: "Callable[[float], _Growth]", t: float, here: "_Growth") -> tuple[float, bool]:
@@ -126,8 +151,8 @@ def _followed(at: "Callable[[float], _Growth]", t: float, here: "_Growth") -> tu
         there = at(t + step).growth
         if there * here.growth >= 0:
             break
-        if abs(there) <= 2 * _ROUNDING:
-            return step, True
+        if abs(there) <= _noise(t):
+            return step, False
         if abs(step) <= max(_CLOSE, abs(here.growth)):  # no room for a second one between the two
             root = _root(lambda s: at(2 * math.log(s)).growth, math.exp(t / 2), math.exp((t + step) / 2))
             return 2 * math.log(root) - t, True
@@ -216,8 +241,13 @@ def _depth_scale(slope: float) -> float:
 
 
 def _limit_of_chi1(means_of: Gaussian, sigma_w: float) -> float:
-    near, far = ((sigma_w * means_of.at(scale).slope_rms) ** 2 for scale in (1e9, _INFINITE))
-    return far if far < 2 * near else math.inf
+    near, far = (_square(sigma_w * means_of.at(scale).slope_rms) for scale in (1e9, _INFINITE))
+    return math.inf if far >= 2 * near else far  # NaN where act' is not known
+
+
+def _square(size: float) -> float:
+    """inf, and no error, where a number does not hold it."""
+    return size * size
 
 
 def _excess(means_of: Gaussian, scale: float) -> float:
@@ -250,10 +280,6 @@ def _crossings(function: Callable[[float], float]) -> Iterator[float]:
         ):
             yield _root(function, scale, further)
         scale, before = further, after
-
-
-def _no_slope(means_of: Gaussian) -> str:
-    return slope_unknown(means_of.act) or f"the slope of {means_of.act.formula} is not known everywhere"
 
 
 def _why_not(means_of: Gaussian, sigma_b: float, unstable: list[tuple[float, float]], repels: bool) -> str:

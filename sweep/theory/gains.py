@@ -4,7 +4,6 @@ import math
 from dataclasses import dataclass
 
 from sweep import check
-from sweep.activations import slope_unknown
 from sweep.errors import RequestError
 from sweep.theory.moments import Act, gaussian
 
@@ -40,16 +39,16 @@ def gain(act: Act, preserves: str = "second_moment", variance: float = 1.0) -> f
     check.option("preserves", preserves, PRESERVED)
     variance = check.real("variance", variance, 0.0, strictly=True)
     scale = math.sqrt(variance)
-    means = gaussian(act).at(scale)
+    means_of = gaussian(act)
+    means = means_of.at(scale)
     numerator, size = {
         "second_moment": (scale, means.rms),
         "variance": (scale, means.std),
         "backward": (1.0, means.slope_rms),
     }[preserves]
     if math.isnan(size):
-        raise RequestError(
-            f"no gain is known to preserve the {preserves}: {slope_unknown(gaussian(act).act)}"
-        )
+        raise RequestError(f"no gain is known to preserve the {preserves}: {means_of.without_slope()}")
     if size == 0:
-        raise RequestError(f"no gain preserves the {preserves} of {act}: it is 0 whatever the weights")
+        formula = means_of.act.formula
+        raise RequestError(f"no gain preserves the {preserves} of {formula}: it is 0 whatever the weights")
     return numerator / size

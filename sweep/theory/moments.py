@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import activations
-from sweep.activations import FLAT_SLOPE, Activation, flat_within, structure_of
+from sweep.activations import FLAT_SLOPE, Activation, flat_within, slope_unknown, structure_of
 from sweep.errors import RequestError, SweepError
 
 Array = NDArray[Any]
@@ -31,6 +31,7 @@ _SETTLED = 1e-10  # or when halving what is not resolved changes the whole by no
 _NOISY = 1e-3  # or by this at the very end: a function in float32, and its slopes
 _MOST_HALVINGS = 48
 _MOST_PANELS = 10_000
+_FEW_PANELS = 1000  # of what has no slope, by chance or by its steps: more of them find no more
 _MOST_KEPT = 20_000  # scales of one activation
 _ROUNDING = 1e-15
 _LARGEST = 1020.0  # log2 of what float64 holds, of z four times and more
@@ -45,7 +46,8 @@ class Means:
 
     rms: sqrt(E[act²]); slope_rms: sqrt(E[act'²]); elasticity: d log E[act²] / d log(scale²), that
     is E[z act act'] / E[act²]; curvature: v² (d/dv)² E[act²] / E[act²], v = scale².
-    structure: points z between which act is smooth at this scale. What needs act' is NaN where that is.
+    structure: points z between which act is smooth at this scale. Where act' is not known all but
+    mean and rms is NaN.
     """
 
     mean: float
@@ -58,7 +60,7 @@ class Means:
     @property
     def std(self) -> float:
         """sqrt(Var act): from the second moment, which a mean can come close to."""
-        return math.sqrt(max(0.0, self.rms - self.mean)) * math.sqrt(max(0.0, self.rms + self.mean))
+        return math.sqrt(max(self.rms - self.mean, 0.0)) * math.sqrt(max(self.rms + self.mean, 0.0))
 
 
 class Gaussian:
@@ -68,6 +70,13 @@ class Gaussian:
         self.act = act
         self._means: dict[float, Means] = {}
         self._flat: dict[int, list[tuple[float, float]]] = {}
+
+    def without_slope(self) -> str | None:
+        """Why E[act'²] is not known, in one line; None where it is, at unit variance."""
+        if not math.isnan(self.at(1.0).slope_rms):
+            return None
+        everywhere = f"the slope of {self.act.formula} is not known everywhere; give act.derivative"
+        return slope_unknown(self.act) or everywhere
 
     def at(self, scale: float) -> Means:
         """The means at z ~ N(0, scale²). Raises RequestError where they do not exist."""
@@ -154,14 +163,15 @@ def _of_waves(act: Activation) -> Means:
 def _means(act: Activation, scale: float) -> Means:
     if waves(act, scale):
         return _of_waves(act)
+    sloped = slope_unknown(act) is None
     for reach in _REACHES:
-        result, inside = _integrated(act, scale, reach)
+        result, inside = _integrated(act, scale, reach, sloped)
         if inside:
             return result
     raise _no_moment(act, scale)
 
 
-def _integrated(act: Activation, scale: float, reach: float, sloped: bool = True) -> tuple[Means, bool]:
+def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tuple[Means, bool]:
     """The means over abs(z) < reach · scale, and whether next to nothing lies beyond.
 
     sloped: whether act' is known throughout; if not, what needs it is NaN.
@@ -173,11 +183,11 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool = True
     unit = _largest(act, scale * looked_at) or 1.0  # squares of act / unit neither overflow nor vanish
     sums, sizes, outermost = np.zeros((3, 5))
     halved = [structure]
-    before = np.full(5, math.nan)
+    before, most = np.full(5, math.nan), _MOST_PANELS if sloped else _FEW_PANELS
     for halving in range(_MOST_HALVINGS):
         integrand = _integrand(act, scale, unit, left, right)  # (5, panels, nodes)
         if not sloped:
-            integrand[[2, 3]] = 0.0
+            integrand[2:] = 0.0
         elif np.isnan(integrand[2]).any():
             return _integrated(act, scale, reach, sloped=False)
         half, far = (right - left) / 2, np.maximum(np.abs(left), np.abs(right))
@@ -189,10 +199,10 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool = True
         rough = np.abs(integrand @ _TOP).max(axis=-1) * half
         coarse = (rough > _RESOLVED * whole[:, None]).any(axis=0) & (half > 1e-14 * far)
         total = sums + integrals.sum(axis=1)
-        enough = _SETTLED if len(left) < _MOST_PANELS else _NOISY
+        enough = _SETTLED if len(left) < most else _NOISY
         if halving > 2 and (np.abs(total - before) <= enough * whole).all():
             coarse[:] = False  # what is left is the function's own rounding
-        elif len(left) > _MOST_PANELS:
+        elif len(left) > most:
             break
         before = total
         sums += integrals[:, ~coarse].sum(axis=1)
@@ -200,9 +210,11 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool = True
         outermost += np.abs(integrals[:, ~coarse & (far >= reach)]).sum(axis=1)
         if not coarse.any():
             inside = bool((outermost <= _BEYOND * sizes).all())
-            points = structure if len(left) > _MOST_PANELS else np.unique(np.concatenate(halved))
+            points = structure if len(left) > most else np.unique(np.concatenate(halved))
             means = _named(sums, unit, points)
-            return means if sloped else replace(means, slope_rms=math.nan, elasticity=math.nan), inside
+            if not sloped:
+                means = replace(means, slope_rms=math.nan, elasticity=math.nan, curvature=math.nan)
+            return means, inside
         middle = (left[coarse] + right[coarse]) / 2
         halved.append(scale * middle)
         left, right = np.concatenate([left[coarse], middle]), np.concatenate([middle, right[coarse]])
@@ -211,7 +223,8 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool = True
 
 def _largest(act: Activation, z: Array) -> float:
     with np.errstate(all="ignore"):
-        return float(np.abs(act.f(z)).max())
+        values = np.abs(act.f(z))
+    return float(values[np.isfinite(values)].max(initial=0.0))  # it may have a pole
 
 
 def _named(sums: Array, unit: float, structure: Array) -> Means:
@@ -251,9 +264,10 @@ def _structure(act: Activation, scale: float, reach: float) -> Array:
 
 
 def _no_moment(act: Activation, scale: float) -> SweepError:
+    way_out = slope_unknown(act) or "choose an activation with finite moments, or a smaller variance"
     return RequestError(
         f"act {act.formula or act.name}: E[act(z)²] or E[act'(z)²] does not converge for "
-        f"z ~ N(0, {scale:g}²): choose an activation with finite moments, or a smaller variance"
+        f"z ~ N(0, {scale:g}²): {way_out}"
     )
 
 

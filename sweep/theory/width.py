@@ -179,7 +179,7 @@ class _Network:
                 law = self._cut() if layer.sigma_in == 0 == self.sigma_b else self._through(layer, width)
             except RequestError:  # some network has a signal of which act has no moments
                 law = _UNKNOWN
-            signal.law = law if np.isfinite(law.x).all() and self._in_reach() else _UNKNOWN
+            signal.law = law if self._in_reach() else _UNKNOWN
             at_rest = _alike(*before, signal.law, signal.cosines)
             self._at_rest = (layer, width) if at_rest else None
         self.laws.append(signal.law)
@@ -219,6 +219,8 @@ class _Network:
         log_v = np.logaddexp(old.x + log_w, log_b)
         share = np.exp(old.x + log_w - log_v)
         step = tables.at(log_v)
+        if not np.isfinite(step.log_map).all():  # nothing comes through
+            return _UNKNOWN
         elasticity = share * step.elasticity
         signal.magnified *= float(old.weights @ (old.within * elasticity).sum(axis=1))
         signal.most_magnified = max(signal.most_magnified, signal.magnified)

@@ -30,9 +30,16 @@ def advised(cells: pd.DataFrame) -> dict[str, Advice]:
             (_, best), *_ = advice.ranked(advice.candidates(act, depth, width))
         except (SweepError, ValueError):
             continue
-        deep = f"{best.depth} layers" if best.depth < advice.DEEPEST else f"{best.depth} layers and more"
         schemes, chi1 = " or ".join(best.schemes[:2]), number(best.chi1, 4)
         numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {chi1} per layer"
-        text = f"{schemes}: {numbers}; theory trusts it to {deep} of {width} neurons."
-        found[str(label)] = Advice(text, advice.paste(best.sigma_w)["torch"])
+        found[str(label)] = Advice(
+            f"{schemes}: {numbers}{_trust(best.depth, width)}.", advice.paste(best.sigma_w)["torch"]
+        )
     return found
+
+
+def _trust(depth: int | None, width: int) -> str:
+    if depth is None:
+        return ""
+    more = " and more" if depth >= advice.DEEPEST else ""
+    return f"; theory trusts it to {depth} layers{more} of {width} neurons"
