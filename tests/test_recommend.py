@@ -11,6 +11,17 @@ from sweep.advice import Candidate, Survival
 from sweep.errors import RequestError
 
 DEPTH, WIDTH = 12, 64
+MINE = """
+import numpy as np
+
+
+def rounded(z):
+    return np.round(np.tanh(z), 6)
+
+
+def broken(z):
+    raise ValueError("on two\\nlines")
+"""
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +119,17 @@ def test_an_activation_of_ones_own_is_recommended_for_in_python_and_by_name(swee
     assert done.stderr == ""
 
 
+def test_where_no_spread_is_predicted_no_depth_is_trusted(sweep_command):
+    found = sweep.recommend("relu", 3, 4)
+    assert found.table["depth_trusted"].isna().all()
+    done = sweep_command("relu", "--depth", "3", "--width", "4", module="sweep.recommend", COLUMNS="120")
+    assert re.search(r"kaiming +1\.4142 1\.0000 +2 +stays +· ", done.stdout)
+
+
+def test_a_depth_to_which_a_network_is_trusted_is_no_less_than_0():
+    assert advice.trusted_depth(np.sign, 1.0, 64) == 0  # no gradient at all
+
+
 def test_a_stored_study_is_measured_enough(sweep_command, tmp_path):
     arguments = ("init=xavier,kaiming,normal", "init.std=0.3", "act=relu", "depth=6", "width=32", "seed=0,1")
     assert sweep_command("-m", *arguments, "batch=50", "report=false", "study=s").returncode == 0
@@ -171,13 +193,16 @@ def test_a_narrow_terminal_cuts_no_number_of_the_ranking(sweep_command, columns)
         (["tanh", "--depth", "x"], "invalid int value: 'x'; see python -m sweep.recommend --help"),
         (["tanh", "--study", "nowhere"], "nowhere is no study"),
         (["numpy.reciprocal"], "does not converge"),
+        (["mine.rounded"], "the slope of mine.rounded(z) is not known: it has more steps than can be listed"),
+        (["mine.broken"], "mine.broken raised ValueError: on two lines"),
         (["elu", "--param", "beta=2"], "act 'elu' has no parameter 'beta'"),
         (["elu", "--param", "alpha=x"], "--param alpha=x: give a name and a number"),
         (["tanh", "--depth", "1000", "--width", "1000000"], "would not fit this machine's memory"),
         ([], "the following arguments are required: act"),
     ],
 )
-def test_a_wrong_request_is_one_line_and_status_2(sweep_command, arguments, says):
+def test_a_wrong_request_is_one_line_and_status_2(sweep_command, tmp_path, arguments, says):
+    (tmp_path / "mine.py").write_text(MINE)
     done = sweep_command(*arguments, module="sweep.recommend")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()

@@ -102,6 +102,13 @@ def test_a_signal_beyond_what_a_number_holds_is_followed(act, sigma_w, depth, rm
     np.testing.assert_allclose(found["sample_cosine"], same["sample_cosine"], rtol=1e-2)
 
 
+@pytest.mark.parametrize("act", ["gelu", "elu", "softplus"])
+def test_far_out_two_inputs_see_a_relu(act):
+    far, relu = (theory.predict(name, 16.0, depth=9, q0=1e80, c0=0.5) for name in (act, "relu"))
+    np.testing.assert_allclose(far["sample_cosine"], relu["sample_cosine"], rtol=1e-12)
+    np.testing.assert_allclose(far["delta_rms"], relu["delta_rms"], rtol=1e-9)
+
+
 @pytest.mark.parametrize("act", ["relu", "tanh"])
 def test_signals_far_outside_of_what_squares_hold_are_predicted(act):
     tiny = theory.predict(act, 1e-20, depth=10)["rms"].iloc[-1]
@@ -116,6 +123,14 @@ def explosive(z):
 
 def pole(z):
     return 1 / z
+
+
+def pole_of_finite_moment(z):
+    return np.log(np.abs(z))
+
+
+def noise(z):
+    return z + 0.01 * np.random.default_rng(len(z)).standard_normal(z.shape)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +151,9 @@ def pole(z):
         (lambda: theory.fixed_point("tanh", math.nan), "sigma_w=nan"),
         (lambda: theory.critical_sigma_w("tanh", -1), "sigma_b=-1"),
         (lambda: theory.gain("tanh", "everything"), "unknown preserves 'everything'"),
-        (lambda: theory.gain(np.sign, "backward"), "no gain preserves the backward"),
+        (lambda: theory.gain(np.sign, "backward"), "no gain preserves the backward of sign(z)"),
+        (lambda: theory.gain(noise, "backward"), "the slope of noise(z) is not known: what it returns"),
+        (lambda: theory.critical_sigma_w(pole_of_finite_moment), "is not known everywhere"),
     ],
 )
 def test_a_wrong_question_gets_one_clear_line(call, says):

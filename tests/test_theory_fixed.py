@@ -100,6 +100,37 @@ def test_signals_vanish_diverge_or_stay(act, sigma_w, v, chi1):
     assert point.chi1 == pytest.approx(chi1, rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("act", "sigma_w", "sigma_b", "q0", "v"),
+    [
+        ("softplus", math.sqrt(2), 0.0, 1.0, math.inf),  # ever closer to v itself, and never there
+        ("elu", math.sqrt(2), 0.0, 1.0, math.inf),
+        ("elu", math.sqrt(2), 0.0, 1e200, math.inf),
+        ("gelu", math.sqrt(2), 0.1, 1e4, math.inf),
+        ("mish", math.sqrt(2), 0.1, 1e4, math.inf),
+        ("elu", math.sqrt(2) * (1 - 1e-9), 0.0, 1.0, 4.99973e8),  # just below it there is one, far out
+        ("hardtanh", 1.0, 0.0, 1.0, 0.0),  # what is cut off is soon below rounding
+        ("tanh", 1e150, 0.0, 1.0, 1e300),
+        ("tanh", 1e-150, 1e-150, 1.0, 1e-300),
+    ],
+)
+def test_where_the_map_is_level_but_for_rounding_it_goes_on(act, sigma_w, sigma_b, q0, v):
+    assert theory.fixed_point(act, sigma_w, sigma_b, q0).v == pytest.approx(v, rel=1e-5)
+
+
+def test_a_variance_beyond_what_a_number_holds_is_infinite_and_its_slope_is_not():
+    point = theory.fixed_point("tanh", 1.0, 1e200)
+    assert (point.v, point.c, point.slope) == (math.inf, 1.0, 0.0)
+
+
+def test_without_a_slope_there_is_a_variance_and_no_more():
+    point = theory.fixed_point(lambda z: np.round(np.tanh(z), 6), 1.4)
+    assert point.v == pytest.approx(theory.fixed_point("tanh", 1.4).v, rel=1e-6)
+    grows = theory.fixed_point(lambda z: np.round(z, 2), 1.4)
+    assert grows.v == math.inf
+    assert all(map(math.isnan, (point.chi1, point.slope, point.c, grows.chi1)))
+
+
 def iterated(act, sigma_w, sigma_b, q0, times):
     """v where the variance map has come to rest, None where it has not after so many steps."""
     means_of, scale = gaussian(act), math.hypot(sigma_w * math.sqrt(q0), sigma_b)

@@ -2,6 +2,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -96,6 +97,15 @@ def test_gains_are_named_for_what_they_preserve():
     assert theory.gain("relu") == pytest.approx(math.sqrt(2))
     assert theory.gain("relu", "backward") == pytest.approx(math.sqrt(2))
     assert theory.gain("relu", "variance") == pytest.approx(math.sqrt(2 / (1 - 1 / math.pi)))
+
+
+def test_a_pole_of_finite_moment_has_its_moments_and_no_slope():
+    """ln|z|: E = -(γ + ln 2) / 2 and Var = π²/8, by the digamma function at 1/2."""
+    moments = theory.gaussian_moments(lambda z: np.log(np.abs(z)))
+    mean = -(np.euler_gamma + math.log(2)) / 2
+    assert moments.mean == pytest.approx(mean, rel=1e-8)
+    assert moments.second == pytest.approx(mean**2 + math.pi**2 / 8, rel=1e-8)
+    assert math.isnan(moments.slope_second)
 
 
 def test_two_functions_of_one_source_are_two_activations():

@@ -38,6 +38,11 @@ def measured(act, sigma_w, sigma_b, width, depth, batch, seeds):
         ("silu", math.sqrt(2), 0.0, 64, 20, 50, 400),
         ("gelu", 1.0, 0.0, 16, 32, 20, 400),
         ("softplus", 1.0, 0.2, 16, 32, 20, 400),
+        ("relu", 1.0, 1.0, 64, 20, 1, 400),  # with biases a homogeneous map is no factor
+        ("relu", 1.2, 0.3, 16, 30, 20, 400),
+        ("tanh", 22.6, 0.0, 64, 6, 20, 400),  # bounded, and its slope a spike
+        ("hardtanh", 100.0, 0.0, 32, 6, 20, 400),
+        ("sin", 22.6, 0.0, 64, 6, 20, 400),
     ],
 )
 def test_the_spread_over_seeds_is_the_measured_one(act, sigma_w, sigma_b, width, depth, batch, seeds):
@@ -122,6 +127,22 @@ def test_signals_beyond_what_a_number_holds_stray_too():
     np.testing.assert_allclose(huge, plain, rtol=1e-6, atol=1e-9)
     tiny = theory.finite_width("tanh", 1e-12, depth=60, width=100)
     assert np.isfinite(tiny).all().all()
+
+
+def test_of_a_function_that_no_grid_resolves_or_that_ends_the_signal_nothing_is_predicted():
+    for own in (lambda z: np.sin(50 * z), lambda z: np.round(z, 2), lambda z: 0 * z):
+        assert theory.finite_width(own, 1.4, depth=10, width=40)["std"].iloc[1:].isna().all()
+
+
+def test_the_spread_of_a_step_is_the_share_that_is_on():
+    """Binomial: log of a mean of 0s and 1s."""
+    found = theory.finite_width(lambda z: (z > 0).astype(z.dtype), 1.4, depth=1, width=40, batch=1).iloc[-1]
+    on = np.arange(1, 41)
+    share = binom.pmf(on, 40, 0.5)
+    share /= share.sum()
+    mean = share @ np.log(on / 20)
+    assert found["shift"] == pytest.approx(mean, rel=1e-3)
+    assert found["std"] == pytest.approx(math.sqrt(share @ (np.log(on / 20) - mean) ** 2), rel=1e-3)
 
 
 def test_a_tapered_network_strays_by_its_own_widths():
