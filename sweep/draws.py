@@ -4,40 +4,42 @@ So layer l of a depth-50 network is layer l of the depth-10 network of the same 
 cell's numbers do not depend on the order of execution.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from sweep.initializers import Distribution
-from sweep.normal import standard_normal
+from sweep.normal import standard_normals
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM = range(4)
+Seeds = Sequence[int]
+Draws = NDArray[np.float32]
 
 
-def _stream(seed: int, *key: int) -> np.random.Generator:
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+def inputs(seeds: Seeds, batch: int, width: int) -> Draws:
+    """x: (seeds, batch, width) N(0, 1); a smaller batch is the prefix of a larger one."""
+    return standard_normals(_streams(seeds, _INPUT, width), batch, width)
 
 
-def inputs(seed: int, batch: int, width: int) -> NDArray[np.float32]:
-    """x: (batch, width) N(0, 1); a smaller batch is the prefix of a larger one."""
-    return standard_normal(_stream(seed, _INPUT, width), batch, width)
+def upstream_gradient(seeds: Seeds, batch: int, width: int) -> Draws:
+    """G = dL/dh at the last layer: (seeds, batch, width) N(0, 1)."""
+    return standard_normals(_streams(seeds, _UPSTREAM, width), batch, width)
 
 
-def upstream_gradient(seed: int, batch: int, width: int) -> NDArray[np.float32]:
-    """G = dL/dh at the last layer: (batch, width) N(0, 1)."""
-    return standard_normal(_stream(seed, _UPSTREAM, width), batch, width)
+def weights(seeds: Seeds, distribution: Distribution, layer: int, fan_in: int, fan_out: int) -> Draws:
+    """Z of one layer: (seeds, fan_in, fan_out), unit variance."""
+    streams = _streams(seeds, _WEIGHTS, distribution.key, layer, fan_in, fan_out)
+    return distribution.draw_each(streams, fan_in, fan_out)
 
 
-def weights(
-    seed: int, distribution: Distribution, layer: int, fan_in: int, fan_out: int
-) -> NDArray[np.float32]:
-    """Z of one layer: (fan_in, fan_out), unit variance."""
-    rng = _stream(seed, _WEIGHTS, distribution.key, layer, fan_in, fan_out)
-    return distribution.draw(rng, fan_in, fan_out)
-
-
-def biases(
-    seed: int, distribution: Distribution | None, layer: int, fan_in: int, fan_out: int
-) -> NDArray[np.float32]:
-    """Unit biases of one layer: (fan_out,) N(0, 1)."""
+def biases(seeds: Seeds, distribution: Distribution | None, layer: int, fan_in: int, fan_out: int) -> Draws:
+    """Unit biases of one layer: (seeds, fan_out) N(0, 1)."""
     key = 0 if distribution is None else distribution.key
-    return standard_normal(_stream(seed, _BIAS, key, layer, fan_in, fan_out), fan_out)
+    return standard_normals(_streams(seeds, _BIAS, key, layer, fan_in, fan_out), fan_out)
+
+
+def _streams(seeds: Seeds, *key: int) -> list[np.random.Generator]:
+    return [
+        np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key))) for seed in seeds
+    ]

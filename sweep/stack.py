@@ -47,7 +47,7 @@ class Stack:
         self.observe = observe
         self.base = chains[0].scheme.base
         self.statistics = [blank(chain, len(seeds), histogram) for chain in chains]
-        x = np.stack([draws.inputs(seed, batch, widths[0]) for seed in seeds]).astype(dtype, copy=False)
+        x = draws.inputs(seeds, batch, widths[0]).astype(dtype, copy=False)
         signal, measured = layer.measure_inputs(x, as_dtype)
         self.runs: list[Run] = runs_of(chains, self.statistics, widths, signal)
         for run in self.runs:
@@ -167,8 +167,8 @@ class Stack:
     def _upstream(self, width: int) -> Array:
         """G: (seeds, batch, width), the same for every chain and depth."""
         if width not in self._upstreams:
-            drawn = [draws.upstream_gradient(seed, self.batch, width) for seed in self.seeds]
-            self._upstreams[width] = np.stack(drawn).astype(self.dtype, copy=False)
+            drawn = draws.upstream_gradient(self.seeds, self.batch, width)
+            self._upstreams[width] = drawn.astype(self.dtype, copy=False)
         return self._upstreams[width]
 
     def _crossed(self, delta: Array, number: int) -> Array:
@@ -200,9 +200,7 @@ class Stack:
             unit = None
             if self.base is not None:
                 fans = self.widths[number - 1], self.widths[number]
-                drawn = [draws.weights(seed, self.base, number, *fans) for seed in self.seeds]
-                unit = drawn[0][None] if len(drawn) == 1 else np.stack(drawn)
-                unit = unit.astype(self.dtype, copy=False)
+                unit = draws.weights(self.seeds, self.base, number, *fans).astype(self.dtype, copy=False)
             self._units[number] = unit
         return self._units[number]
 
@@ -210,8 +208,7 @@ class Stack:
         if not run.bias_std:
             return None
         fans = self.widths[number - 1], self.widths[number]
-        drawn = [draws.biases(seed, self.base, number, *fans) for seed in self.seeds]
-        return run.bias_std * np.stack(drawn).astype(np.float64)
+        return run.bias_std * draws.biases(self.seeds, self.base, number, *fans).astype(np.float64)
 
     def _show(self, run: Run, number: int) -> None:
         for member in run.members:

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from sweep import activations, draws, initializers, kernel
 from sweep.errors import RequestError
 from sweep.initializers.distributions import truncated, truncated_moments
+from sweep.normal import standard_normal, standard_normals
 from tests.paths import CONF
 from tests.published import (
     EYES,
@@ -194,6 +195,13 @@ def test_the_identity_has_ones_on_its_diagonal(name, shape):
     assert draw(name, shape).dtype == np.float32
 
 
+@pytest.mark.parametrize("shape", [(3,), (1, 1), (7, 5), (100, 8), (300, 300), (0, 4)])
+def test_normals_drawn_together_are_those_drawn_alone(shape):
+    together = standard_normals([np.random.default_rng(seed) for seed in range(9)], *shape)
+    alone = [standard_normal(np.random.default_rng(seed), *shape) for seed in range(9)]
+    np.testing.assert_array_equal(together, np.stack(alone))
+
+
 @pytest.mark.parametrize("name", ["identity", "sparse", "orthogonal", "truncated_normal", "torch/uniform"])
 def test_the_kernel_multiplies_by_the_very_weights_the_scheme_draws(name):
     """z of the first layer against x @ W, W put together from the kernel's own stream."""
@@ -207,7 +215,7 @@ def test_the_kernel_multiplies_by_the_very_weights_the_scheme_draws(name):
         dtype="float64",
         observe=lambda kind, chain, depth, layer, values: seen.append(values.copy()),
     )
-    z_unit = draws.weights(3, scheme.base, 1, 30, 20)
+    z_unit = draws.weights([3], scheme.base, 1, 30, 20)[0]
     weights = scheme.weight_mean(30, 20) + scheme.weight_std(30, 20) * z_unit.astype(float)
     np.testing.assert_allclose(seen[1], seen[0] @ weights, rtol=1e-10, atol=1e-10)
 

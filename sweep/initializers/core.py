@@ -2,7 +2,7 @@
 
 import math
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
 from typing import Annotated, Any, ClassVar, get_type_hints
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import check
+from sweep.normal import standard_normal, standard_normals
 
 Weights = NDArray[np.float32]
 
@@ -44,6 +45,13 @@ class Distribution:
     def draw(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         """Z: (fan_in, fan_out) float32."""
         return self.sampler(rng, fan_in, fan_out, *self.parameters)
+
+    def draw_each(self, rngs: Sequence[np.random.Generator], fan_in: int, fan_out: int) -> Weights:
+        """One Z for every generator: (rngs, fan_in, fan_out) float32."""
+        if self.sampler is standard_normal:
+            return standard_normals(rngs, fan_in, fan_out)
+        drawn = [self.draw(rng, fan_in, fan_out) for rng in rngs]
+        return drawn[0][None] if len(drawn) == 1 else np.stack(drawn)
 
     @property
     def key(self) -> int:
