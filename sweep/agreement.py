@@ -1,6 +1,5 @@
 """Measured against predicted: how many cells lie where theory, with the spread of their width, has them."""
 
-import json
 import math
 from collections import defaultdict
 from dataclasses import dataclass
@@ -135,9 +134,9 @@ def _strayed(
     widths: tuple[int, ...],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Mean and std over seeds of log rms² by layer, less the mean field's; NaN where not known."""
-    scheme = initializers.get(init, **json.loads(init_params))
-    family = scheme.base.name if scheme.base is not None else ""
-    if family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY):
+    scheme = None if init == initializers.CUSTOM else initializers.stored(init, init_params)
+    family = "" if scheme is None or scheme.base is None else scheme.base.name
+    if scheme is None or (family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY)):
         return np.full(len(widths), math.nan), np.full(len(widths), math.nan)
     activation = _activation(act, act_params)
     if activation.homogeneous and not bias_std:  # whatever their scale
@@ -156,4 +155,4 @@ def _strayed_homogeneous(
 
 @lru_cache(maxsize=256)
 def _activation(name: str, params: str) -> Activation:
-    return activations.get(name, **json.loads(params))
+    return activations.stored(name, params)

@@ -1,9 +1,11 @@
 """One value against one rule: the value in its canonical type, or one clear line."""
 
+import json
 import math
 import re
 from collections.abc import Collection, Mapping
 from numbers import Integral, Real
+from typing import Any
 
 from sweep.errors import RequestError, suggestion, unknown
 
@@ -39,6 +41,21 @@ def real(
     if not math.isfinite(number) or number < minimum or (strictly and number == minimum) or number >= below:
         raise RequestError(f"{name}={_shown(value)}: {name} must be {rule}")
     return number + 0.0  # -0.0 and 0.0 are one value, hence one cell
+
+
+def json_object(name: str, text: object) -> dict[str, Any]:
+    """The object that a JSON text holds, all of its numbers finite."""
+    try:
+        found = json.loads(text if isinstance(text, str) else "", parse_constant=_not_finite)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise RequestError(f"{name} must be a JSON object with a value for every name")
+    return found
+
+
+def _not_finite(constant: str) -> float:
+    raise ValueError(constant)
 
 
 _UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}

@@ -4,11 +4,12 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sweep import interrupts
-from sweep.errors import RequestError, SweepError
+from sweep.errors import RequestError, SweepError, SweepWarning
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,7 +95,9 @@ def guarded(command: Callable[[], int]) -> int:
     # Arrow's own allocator keeps what a large table took; the system's gives it back, and is as quick here.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
-        with interrupts.raised():
+        with interrupts.raised(), warnings.catch_warnings():
+            warnings.showwarning = _warned
+            warnings.simplefilter("always", SweepWarning)
             return command()
     except BrokenPipeError:  # whoever read the output has seen enough
         _unheard()
@@ -108,6 +111,14 @@ def guarded(command: Callable[[], int]) -> int:
     except interrupts.Terminated:
         print("sweep: terminated", file=sys.stderr)
         return 143
+
+
+def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """What a reader of a study should know, as a line; other warnings as Python shows them."""
+    if issubclass(category, SweepWarning):
+        print(f"sweep: {message}", file=sys.stderr)
+    else:
+        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 
 
 def _line(error: Exception) -> str:

@@ -28,6 +28,10 @@ class ClusterError(SweepError):
     """The machines that compute were lost midway: what is stored is kept (exit status 1)."""
 
 
+class SweepWarning(UserWarning):
+    """Something that a reader of a study should know; the message is one line."""
+
+
 _TRACEBACK_LINES = 12
 
 

@@ -1,7 +1,9 @@
 """What users read: the stored tables as pandas frames."""
 
 import json
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from sweep import activations, check
 from sweep.blocks import Cells
-from sweep.errors import RequestError, SweepError, unknown
+from sweep.errors import RequestError, SweepError, SweepWarning, unknown
 from sweep.parts import SCHEMAS
 from sweep.store import Study
 from sweep.stored import among
@@ -88,7 +90,8 @@ def _as_frame(rows: "pa.Table") -> "pd.DataFrame":
 
 _REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}
 _JUDGED_BY = {"verdict", "verdict_layer", "verdict_thresholds"}
-_TO_JUDGE = ("cell_id", "act", "act_params", "depth", "status", *sorted(_JUDGED_BY))
+_OF_ACT = ("act", "act_params", "flat_share", "histogram_low")
+_TO_JUDGE = ("cell_id", "depth", "status", *_OF_ACT, *sorted(_JUDGED_BY))
 
 
 def thresholds(path: str | Path) -> Thresholds:
@@ -108,8 +111,20 @@ def _otherwise(cells: "pd.DataFrame", wanted: Thresholds) -> "pd.Series[bool]":
 
 
 def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
-    """The cells with the verdicts of these thresholds; only those stored with others are judged again."""
+    """The cells with the verdicts of these thresholds; only those stored with others are judged again.
+
+    Those of a user's own activation whose row does not say what is flat of it keep theirs.
+    """
     other = _otherwise(cells, wanted)
+    mute = other & (cells["act"] == activations.CUSTOM) & cells["histogram_low"].isna()
+    if mute.any():
+        warnings.warn(
+            f"{mute.sum():,} cells of activations of your own keep the verdicts that they were stored with: "
+            "their rows are of an older program, and do not say what other thresholds need",
+            SweepWarning,
+            stacklevel=5,
+        )
+        other &= ~mute
     again = cells[other].sort_values("cell_id")
     layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
     layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values(["cell_id", "layer"])
@@ -117,11 +132,15 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     sizes = again["depth"].to_numpy(int) + 1
     starts = np.cumsum(sizes) - sizes
     words, since = np.empty(len(again), object), np.empty(len(again))
-    groups: dict[Any, Any] = again.groupby(["depth", "act", "act_params"]).indices
-    for (depth, act, params), places in groups.items():
+    shares = [
+        share if act == activations.CUSTOM else _flat_share(act, params)
+        for act, params, share in zip(again["act"], again["act_params"], again["flat_share"], strict=True)
+    ]
+    groups: dict[Any, Any] = again.assign(share=shares).groupby(["depth", "share"], dropna=False).indices
+    for (depth, share), places in groups.items():
         rows = starts[places][:, None] + np.arange(depth + 1)
         own = {name: values[rows] for name, values in columns.items()}
-        words[places], since[places] = verdicts(own, _flat_share(act, params), wanted)
+        words[places], since[places] = verdicts(own, share, wanted)
     cells = cells.copy()
     cells.loc[again.index, "verdict"] = words
     cells.loc[again.index, "verdict_layer"] = since
@@ -129,8 +148,9 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     return cells
 
 
+@lru_cache(maxsize=4096)
 def _flat_share(act: str, params: str) -> float:
     try:
-        return flat_share_of(activations.get(act, **json.loads(params)))
-    except SweepError:  # a user's function that is not here, or was edited since
+        return flat_share_of(activations.stored(act, params))
+    except SweepError:  # another program's
         return float("nan")

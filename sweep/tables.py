@@ -20,7 +20,7 @@ from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
 
-SCHEMA_VERSION = 2  # 2: theory, and what a failure was
+SCHEMA_VERSION = 3  # 2: theory, and what a failure was; 3: what reading needs of a user's own activation
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
 _KEYS = (
@@ -47,6 +47,10 @@ CELLS = pa.schema(
         ("widths", pa.list_(_whole)),  # null unless tapered
         ("init_params", _text),
         ("act_params", _text),
+        # Of the activation: found where it may be called, so that reading never calls it. Null in older rows.
+        ("flat_share", _real),  # P(abs(act'(z)) < FLAT_SLOPE), z ~ N(0, 1)
+        ("histogram_low", _real),
+        ("histogram_high", _real),
         *_STATISTICS,  # of the last layer
         *_THEORY,
         ("delta_std_first", _real),  # at layer 0
@@ -67,6 +71,20 @@ CELLS = pa.schema(
 # Counts in equal bins from low to high, the end bins holding what lies outside; null if not kept.
 _HISTOGRAM = (("histogram", pa.list_(_whole)), ("histogram_low", _real), ("histogram_high", _real))
 LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM])
+SCHEMAS = {"cells": CELLS, "layers": LAYERS}
+# What each version of the schema added to the one before.
+_ADDED = {3: {"cells": ("flat_share", "histogram_low", "histogram_high")}}
+_OLDEST = 2
+
+
+def schema_of(table: str, version: int) -> pa.Schema | None:
+    """The columns of 'cells' or 'layers' at a version of the schema; None of one that is not known."""
+    if not _OLDEST <= version <= SCHEMA_VERSION:
+        return None
+    later = {
+        name for added in range(version + 1, SCHEMA_VERSION + 1) for name in _ADDED[added].get(table, ())
+    }
+    return pa.schema([field for field in SCHEMAS[table] if field.name not in later])
 
 
 def tables(
@@ -126,14 +144,14 @@ def _theory(spec: Spec, own: Mapping[Spec, Own]) -> dict[str, Array]:
     return own[spec].theory if spec in own else nothing(spec.depth)
 
 
-def _flat_share(spec: Spec, own: Mapping[Spec, Own]) -> float:
-    return own[spec].flat_share if spec.act == CUSTOM else flat_share_of(spec.activation)
+_OF_ACT = ("flat_share", "histogram_low", "histogram_high")
 
 
-def _range(spec: Spec, own: Mapping[Spec, Own]) -> tuple[float, float]:
+def _known_of(spec: Spec, own: Mapping[Spec, Own]) -> tuple[float, float, float]:
+    """_OF_ACT of a spec's activation; NaN of a user's own that could not be computed."""
     if spec.act != CUSTOM:
-        return histogram_range(spec.activation)
-    return own[spec].histogram_range if spec in own else (math.nan, math.nan)
+        return flat_share_of(spec.activation), *histogram_range(spec.activation)
+    return (own[spec].flat_share, *own[spec].histogram_range) if spec in own else (math.nan,) * 3
 
 
 def _cells(
@@ -168,12 +186,15 @@ def _cells(
     last = (rows.starts + rows.depths)[rows.spec]
     for name, values in rows.theory.items():
         columns[f"theory_{name}"] = _optional(np.where(ok, values[last], np.nan))
+    own = np.array([_known_of(spec, result.own) for spec in rows.specs])[rows.spec]
+    shares = own[:, 0]
+    columns |= {name: _optional(own[:, i]) for i, name in enumerate(_OF_ACT)}
     words = np.full(count, "failed", object)
     since, nonfinite = np.full((2, count), np.nan)
     for one, places in _alike(rows):
         places_of_layers = starts[places][:, None] + np.arange(one.depth + 1)  # (cells, depth + 1)
         layers = {name: result.statistics[name][places_of_layers] for name in verdict.JUDGED}
-        share = _flat_share(one, result.own)
+        share = shares[places[0]]
         words[places], since[places] = verdict.verdicts(layers, share, thresholds)
         infinite = ~np.isfinite(layers["rms"])
         nonfinite[places] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)
@@ -202,8 +223,8 @@ def _layers(result: Result, rows: _Rows, keys: dict[str, pa.Array]) -> pa.Table:
         bins = result.histogram.shape[1]
         offsets = pa.array(np.arange(len(owner) + 1) * bins, pa.int32())
         columns["histogram"] = pa.ListArray.from_arrays(offsets, pa.array(result.histogram.ravel()))
-        ranges = np.array([_range(spec, result.own) for spec in rows.specs])[rows.spec[owner]]
-        columns |= {"histogram_low": ranges[:, 0], "histogram_high": ranges[:, 1]}
+        known = np.array([_known_of(spec, result.own) for spec in rows.specs])[rows.spec[owner]]
+        columns |= {"histogram_low": known[:, 1], "histogram_high": known[:, 2]}
     return _table(columns, LAYERS)
 
 

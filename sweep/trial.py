@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median, mode
 from typing import TYPE_CHECKING
 
-import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sweep import activations, advice, check, initializers, kernel
@@ -198,8 +197,8 @@ def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[f
     cells = results.load(path, thresholds=results.thresholds(path))
     own = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]
     own = own[own["widths"].isna() & own["sigma_w"].notna() & own["delta_std_first"].notna()]
-    alike = [activations.get(act.name, **json.loads(text)) == act for text in own["act_params"]]
-    own = own[np.array(alike, bool)]
+    asked = activations.parameters_of(act.name, act)
+    own = own[[json.loads(text) == asked for text in own["act_params"]]]
     here = own[(own["depth"] == depth) & (own["width"] == width)]
     if here.empty:
         there = sorted({(int(d), int(w)) for d, w in zip(own["depth"], own["width"], strict=True)})

@@ -1,7 +1,8 @@
 """`python -m sweep.verify DIR`: is every part whole, and do stored cells come out again as they are stored?
 
-Damaged parts are set aside in DIR/quarantine; the command that made the study then computes their
-cells again. Exit status 0: all is well; 1: something was not.
+Cells of functions of your own are computed again where you name these with --function, for a study
+runs no code by itself. Damaged parts are set aside in DIR/quarantine; the command that made the study
+then computes their cells again. Exit status 0: all is well; 1: something was not.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import math
 import random
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sweep import check
@@ -53,6 +55,13 @@ def main() -> int:
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     parser.add_argument("--cells", type=int, default=20, help="how many stored cells to compute again")
     parser.add_argument("--seed", type=int, default=0, help="which: another seed, another sample")
+    parser.add_argument(
+        "--function",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a function of your own that cells may call, as in my_module.my_function; can be repeated",
+    )
     arguments = parser.parse_args()
     check.whole("--cells", arguments.cells, 1)
 
@@ -70,25 +79,40 @@ def main() -> int:
         study.set_aside(broken)
         print(f"set aside in {study.path}/quarantine; the command that made this study computes them again")
     old = older(study).ids
-    compared, skipped, wrong = _recomputed(study, old, arguments.cells, arguments.seed)
-    for line in wrong:
+    found = _recomputed(study, old, set(arguments.function), arguments.cells, arguments.seed)
+    for line in (*found.unchecked, *found.wrong):
         print(line)
-    same = f"{compared - len(wrong)} of {compared} cells come out again"
+    same = f"{found.compared - len(found.wrong)} of {found.compared} cells come out again"
     print(f"{len(names) - len(broken):,} of {len(names):,} parts whole; {same}")
     if len(old):
         rows = "1 row is" if len(old) == 1 else f"{len(old):,} rows are"
         print(f"{rows} of an older revision and left out: the command that made them computes them anew")
-    if skipped:
-        print(
-            f"{skipped} more are of a function of yours that is not here, or was edited: not computed again"
-        )
-    return 1 if broken or wrong else 0
+    if found.foreign:
+        cells = "1 cell is" if found.foreign == 1 else f"{found.foreign:,} cells are"
+        print(f"{cells} of functions of your own and left out: name these with --function")
+    if found.unchecked:
+        print(f"{len(found.unchecked)} of the cells could not be computed again")
+    return 1 if broken or found.wrong or found.unchecked else 0
 
 
-def _recomputed(study: "Study", old: "pa.Array", count: int, seed: int) -> tuple[int, int, list[str]]:
-    """How many cells were computed again, how many could not be, and a line for each that differs.
+@dataclass
+class _Found:
+    """What became of the chosen cells: a line for each that differs, and for each that could not be computed.
 
-    old: the ids of those that are left out.
+    compared: how many came out at all. foreign: how many were left out, for they call functions that
+    nobody named.
+    """
+
+    compared: int = 0
+    foreign: int = 0
+    wrong: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+
+def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int, seed: int) -> _Found:
+    """Compute some stored cells again.
+
+    old: the ids of those that are left out. functions: the names of those that may be called.
     """
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
@@ -102,35 +126,61 @@ def _recomputed(study: "Study", old: "pa.Array", count: int, seed: int) -> tuple
         pc.and_(pc.equal(cells["status"], "ok"), pc.equal(cells["kernel_version"], KERNEL_VERSION))
     )
     cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old)))
+    foreign = _foreign(cells, functions)
+    found = _Found(foreign=pc.sum(foreign).as_py() or 0)
+    cells = cells.filter(pc.invert(foreign))
     rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
-    wrong: list[str] = []
     again: list[Cell] = []
-    skipped = 0
     for row in cells.take(pa.array(rows, pa.int64())).to_pylist():
         try:
             one = _cell(row)
             _ = one.scheme, one.activation
-        except SweepError:  # a user's function that is not here, or was edited since: nothing to compare
-            skipped += 1
+        except SweepError as error:  # another program's, or a user's function that was edited since
+            found.unchecked.append(f"cell {row['cell_id']}: {error}")
             continue
+        found.compared += 1
         if one.id == row["cell_id"]:
             again.append(one)
         else:
-            wrong.append(f"cell {row['cell_id']}: its row is not what its id stands for")
+            found.wrong.append(f"cell {row['cell_id']}: its row is not what its id stands for")
     ids = [one.id for one in again]
     layers = study.read("layers", versions="all")
     chosen = pc.is_in(layers["cell_id"], value_set=pa.array(ids, pa.string()))
     stored = _by_cell(layers.filter(chosen).to_pylist())
-    found, errors = _computed(Cells.of(again))
+    anew, errors = _computed(Cells.of(again))
     tries = [_computed(nudged(again, turn))[0] for turn in range(_TRIES)]
     for one in again:
-        error = errors.get(one.id)
-        differs = error or _difference(
-            one, stored[one.id], found[one.id], [shaken[one.id] for shaken in tries]
+        differs = errors.get(one.id) or _difference(
+            one, stored[one.id], anew[one.id], [shaken[one.id] for shaken in tries]
         )
         if differs:
-            wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
-    return len(rows) - skipped, skipped, wrong
+            found.wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
+    return found
+
+
+def _foreign(cells: "pa.Table", functions: set[str]) -> "pa.ChunkedArray":
+    """By row: whether it names functions that are none of these, or not what their source was."""
+    import pyarrow as pa  # noqa: PLC0415
+    import pyarrow.compute as pc  # noqa: PLC0415
+
+    from sweep import activations, initializers  # noqa: PLC0415
+
+    found = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)])
+    for group, custom in (("init", initializers.CUSTOM), ("act", activations.CUSTOM)):
+        own, texts = pc.equal(cells[group], custom), cells[f"{group}_params"]
+        bad = [text for text in pc.unique(texts.filter(own)).to_pylist() if not _named(text) <= functions]
+        found = pc.or_(found, pc.and_(own, pc.is_in(texts, value_set=pa.array(bad, pa.string()))))
+    return found
+
+
+def _named(parameters: str) -> set[str]:
+    """The functions that the parameters of a user's own scheme or activation name.
+
+    With '', which nobody can have named, where they do not say what the source was.
+    """
+    values = check.json_object("parameters", parameters)
+    names = {str(values[key]) for key in ("function", "derivative") if values.get(key) is not None}
+    return names if isinstance(values.get("source"), str) else {*names, ""}
 
 
 def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:

@@ -16,7 +16,7 @@ from sweep.activations import piecewise, smooth
 from sweep.activations.core import FLAT_SLOPE, Activation, Array, Given, flat_share
 from sweep.activations.custom import custom, found_of, slope_unknown
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
-from sweep.errors import unknown
+from sweep.errors import RequestError, unknown
 
 __all__ = [
     "ACTIVATIONS",
@@ -34,6 +34,7 @@ __all__ = [
     "parameters_of",
     "resolved",
     "slope_unknown",
+    "stored",
     "structure_of",
 ]
 
@@ -139,6 +140,16 @@ def resolved(act: str | Activation | Callable[..., Array], parameters: Mapping[s
     if isinstance(act, str):
         return get(act, **parameters)
     return act if isinstance(act, Activation) else custom(act, kwargs=parameters)
+
+
+def stored(name: str, parameters: str) -> Activation:
+    """The activation of a study's row, parameters as JSON; never a user's own, for a study runs no code.
+
+    Raises RequestError for a user's own, and for what is no activation here.
+    """
+    if name == CUSTOM:
+        raise RequestError("a user's own activation, which only a command or a call may name")
+    return get(name, **check.json_object("act_params", parameters))
 
 
 def kinks_of(act: Activation) -> tuple[float, ...]:

@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any
 
 from sweep import check
-from sweep.errors import unknown
+from sweep.errors import RequestError, unknown
 from sweep.initializers import jax, keras, schemes, torch
 from sweep.initializers.core import Distribution, Entries, Scheme
 from sweep.initializers.custom import Custom
@@ -28,6 +28,7 @@ __all__ = [
     "parameter_names",
     "parameters_of",
     "resolved",
+    "stored",
 ]
 
 SCHEMES: Entries = {**schemes.SCHEMES, **torch.SCHEMES, **keras.SCHEMES, **jax.SCHEMES}
@@ -51,6 +52,16 @@ def resolved(init: str | Scheme | Callable[..., Any], parameters: Mapping[str, A
     if isinstance(init, str):
         return get(init, **parameters)
     return init if isinstance(init, Scheme) else Custom(init, parameters)
+
+
+def stored(name: str, parameters: str) -> Scheme:
+    """The scheme of a study's row, parameters as JSON; never a user's own, for a study runs no code.
+
+    Raises RequestError for a user's own, and for what is no scheme here.
+    """
+    if name == CUSTOM:
+        raise RequestError("a user's own scheme, which only a command or a call may name")
+    return get(name, **check.json_object("init_params", parameters))
 
 
 def parameter_names(name: str) -> tuple[str, ...]:

@@ -1,6 +1,5 @@
 """What theory recommends for each activation of a study, at the study's greatest depth and width."""
 
-import json
 from dataclasses import dataclass
 
 import pandas as pd
@@ -19,16 +18,16 @@ class Advice:
 
 
 def advised(cells: pd.DataFrame) -> dict[str, Advice]:
-    """The best-ranked weights by act_label; none where an activation has no theory, or is not here."""
+    """The best-ranked weights by act_label; none where an activation has no theory, or is a user's own."""
     frame = labelled(cells)
     depth, width = int(frame["depth"].max()), int(frame["width"].max())
     found = {}
     specs = frame[["act_label", "act", "act_params"]].drop_duplicates("act_label")
     for label, name, parameters in specs.itertuples(index=False):
         try:
-            act = activations.get(name, **json.loads(parameters))
+            act = activations.stored(name, parameters)
             (_, best), *_ = advice.ranked(advice.candidates(act, depth, width))
-        except (SweepError, ValueError):
+        except SweepError:
             continue
         schemes, chi1 = " or ".join(best.schemes[:2]), number(best.chi1, 4)
         numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {chi1} per layer"
