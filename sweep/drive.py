@@ -55,6 +55,8 @@ def run(
     status = 1
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
+        with contextlib.suppress(DamagedError):  # it is named when it is read
+            job.study.modernise()
         with parts.writing(root):
             made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | estimate.machine())
         others = runs.living(job.study)

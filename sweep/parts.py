@@ -10,31 +10,29 @@ tidies, however stale his view.
 import binascii
 import contextlib
 import errno
-import hashlib
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from pathlib import PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from sweep import revisions
+from sweep import partfile, revisions
 from sweep.cell import ID_BYTES
 from sweep.errors import StoreError
+from sweep.partfile import BadBytesError, PartFile, one_line
 from sweep.places import Place
-from sweep.provenance import provenance
-from sweep.tables import CELLS, LAYERS, SCHEMA_VERSION
+from sweep.tables import CELLS, LAYERS, SCHEMAS
 
-SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 ID = pa.binary(ID_BYTES)
 RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name
 _LISTINGS = 10
-# What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
-_UNREADABLE = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError)
+_TOGETHER, _LARGE = 256, 10_000  # parts whose rows are put into one piece of memory; rows of one that is not
 _LAYERS_BYTES, _DIGEST, _STATE = b"layers_bytes", b"digest", b"revisions"
+# WRITER-000012.parquet, a Dask worker's WRITER-000003-d000012.parquet, copies of their rows, …12.2.parquet:
+# whatever else lies in a study's folders is not ours.
+_OURS = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(-d?\d+)+(\.\d+)?\.parquet")
+_HIDDEN = re.compile(rf"\.{_OURS.pattern}\.[0-9a-z]+")
 
 
 class DamagedError(StoreError):
@@ -56,11 +54,11 @@ def write(place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str
     state: of the revisions at which its rows were computed; by default the present.
     """
     cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
-    content = _serialised(layers, {})
-    commit = {_LAYERS_BYTES: str(len(content)).encode(), _DIGEST: _digest(cells, layers)}
+    content = partfile.serialised(layers, {})
+    commit = {_LAYERS_BYTES: str(len(content)).encode(), _DIGEST: partfile.digest(cells, layers)}
     commit[_STATE] = (revisions.state() if state is None else state).encode()
     place.write(f"layers/{name}", content)
-    place.write(f"cells/{name}", _serialised(cells, commit))
+    place.write(f"cells/{name}", partfile.serialised(cells, commit))
 
 
 def remove(place: Place, name: str) -> None:
@@ -82,7 +80,22 @@ def names(place: Place, folder: str = "cells") -> set[str]:
 
 
 def _names(place: Place, folder: str) -> set[str]:
-    return {name for name in place.files(folder) if name.endswith(".parquet") and name[0] not in "._"}
+    return {name for name in place.files(folder) if _OURS.fullmatch(name)}
+
+
+def unfinished(name: str) -> bool:
+    """Whether it is the name of a part that was being written."""
+    return _HIDDEN.fullmatch(name) is not None
+
+
+def strangers(place: Place) -> list[str]:
+    """What lies among the parts and is none of ours: 'layers/my_notes.txt'."""
+    return [
+        f"{folder}/{name}"
+        for folder in SCHEMAS
+        for name in sorted({*place.entries(folder)})
+        if not ((_OURS.fullmatch(name) and name in place.files(folder)) or unfinished(name))
+    ]
 
 
 def read(
@@ -95,17 +108,17 @@ def read(
     """The rows of some parts, with the name of each row's part as the last column, `part`.
 
     repeated: columns of a few texts, again and again: they come as dictionaries, as `part` does.
-    Raises FileNotFoundError where a part is not there any more, DamagedError where one cannot be
-    read, or its layers are not those that it was committed with.
+    Raises FileNotFoundError where a part is not there any more, DamagedError where one is not what was
+    written, or its layers are not those that it was committed with, UnreadableError where one cannot be read.
     """
     fields = SCHEMAS[folder].names if columns is None else columns
 
-    def made(batch: pa.RecordBatch) -> pa.RecordBatch:
+    def made(table: pa.Table) -> pa.Table:
         for name in repeated:
-            batch = batch.set_column(fields.index(name), name, batch[name].dictionary_encode())
-        return batch
+            table = table.set_column(fields.index(name), name, table[name].dictionary_encode())
+        return table
 
-    return _whole(place, folder, sorted(parts), lambda names: _scanned(place, folder, names, fields, made))
+    return _scanned(place, folder, parts, fields, made)
 
 
 def ranks(place: Place, parts: Iterable[str]) -> pa.Table:
@@ -115,11 +128,11 @@ def ranks(place: Place, parts: Iterable[str]) -> pa.Table:
     """
     names = [*RANK, "kernel_version"]
 
-    def made(batch: pa.RecordBatch) -> pa.RecordBatch:
-        columns = [digests(batch["cell_id"]), *(batch[name].dictionary_encode() for name in names[1:])]
-        return pa.RecordBatch.from_arrays(columns, names)
+    def made(table: pa.Table) -> pa.Table:
+        ids = digests(table["cell_id"].combine_chunks())
+        return pa.table([ids, *(table[name].dictionary_encode() for name in names[1:])], names)
 
-    return _whole(place, "cells", sorted(parts), lambda some: _scanned(place, "cells", some, names, made))
+    return _scanned(place, "cells", parts, names, made)
 
 
 def states(place: Place, chosen: Iterable[str]) -> dict[str, str]:
@@ -127,10 +140,17 @@ def states(place: Place, chosen: Iterable[str]) -> dict[str, str]:
 
     Raises as `read` does.
     """
-    return {
-        name: (_footer(place, "cells", name).metadata or {}).get(_STATE, b"").decode()
-        for name in sorted(chosen)
-    }
+    return {name: footer.more.get(_STATE, b"").decode() for name, footer in _footers(place, "cells", chosen)}
+
+
+def versions(place: Place, chosen: Iterable[str]) -> dict[str, int]:
+    """Name -> the schema's version, of some parts; raises as `read` does."""
+    return {name: footer.version for name, footer in _footers(place, "cells", chosen)}
+
+
+def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
+    """Name -> rows of layers, of some parts; raises as `read` does."""
+    return {name: footer.rows for name, footer in _footers(place, "layers", chosen)}
 
 
 def distinct(ranks: pa.Table, column: str) -> list[str]:
@@ -142,166 +162,102 @@ def distinct(ranks: pa.Table, column: str) -> list[str]:
 
 def digests(ids: pa.StringArray) -> pa.FixedSizeBinaryArray:
     """cell_ids as the ID_BYTES that they spell."""
-    lengths, text = _text(ids)
+    lengths, text = partfile.text_of(ids)
     if (lengths != 2 * ID_BYTES).any():
         raise ValueError("a cell_id is not one")
     content = binascii.unhexlify(text)
     return pa.FixedSizeBinaryArray.from_buffers(ID, len(ids), [None, pa.py_buffer(content)])
 
 
-def _whole(place: Place, folder: str, chosen: list[str], read: Callable[[list[str]], pa.Table]) -> pa.Table:
-    try:
-        return read(chosen)
-    except FileNotFoundError:
-        raise
-    except _UNREADABLE as error:
-        raise _cause(place, chosen, folder, error) from error
-
-
-def sizes(place: Place, chosen: Iterable[str]) -> dict[str, int]:
-    """Name -> rows of layers, of some parts; raises as `read` does."""
-    return {name: int(_footer(place, "layers", name).num_rows) for name in chosen}
-
-
-def _footer(place: Place, folder: str, name: str) -> pq.FileMetaData:
-    try:
-        return pq.read_metadata(place.full(f"{folder}/{name}"), filesystem=place.filesystem)
-    except FileNotFoundError:
-        raise
-    except _UNREADABLE as error:
-        if isinstance(error, OSError):  # the disk, or the network, as likely
-            raise _cause(place, [name], folder, error) from error
-        raise DamagedError(place.root, {name: _one_line(error)}) from error
-
-
-def _cause(place: Place, chosen: list[str], folder: str, error: Exception) -> Exception:
-    """Why parts could not be read: damaged, gone, or it was not the parts but the disk, or the network."""
-    broken = damaged(place, chosen, folder)
-    if broken:
-        return DamagedError(place.root, broken)
-    gone = sorted(set(chosen) - names(place))
-    if gone:
-        return FileNotFoundError(errno.ENOENT, "tidied away meanwhile", gone[0])
-    return StoreError(f"cannot read {place.root}: {_one_line(error)}")
-
-
 def corrupted(place: Place, parts: Iterable[str]) -> dict[str, str]:
-    """Which of the parts are damaged in any bit that matters, and why: `damaged`, and their digests."""
-    found = damaged(place, parts, "cells", "layers")
-    for name in sorted(set(parts) - set(found)):
-        try:
-            cells, layers = (
-                pq.read_table(place.full(f"{folder}/{name}"), filesystem=place.filesystem, partitioning=None)
-                for folder in ("cells", "layers")
-            )
-            expected = (cells.schema.metadata or {}).get(_DIGEST)
-            if expected is not None and expected != _digest(cells, layers):
-                found[name] = "its rows are not those that were written"
-        except FileNotFoundError:  # tidied away meanwhile
-            continue
-        except _UNREADABLE as error:
-            found[name] = _one_line(error)
-    return found
+    """Which of the parts are not what was written, in any bit that matters, and why.
 
-
-def damaged(place: Place, parts: Iterable[str], *folders: str) -> dict[str, str]:
-    """Which of the parts cannot be read in full, and why; one that is gone meanwhile is not damaged."""
+    One that is gone meanwhile is not damaged. Raises UnreadableError where one cannot be read.
+    """
     found: dict[str, str] = {}
+    there = place.files("layers")
     for name in sorted(parts):
-        for folder in folders:
-            try:
-                table = _scanned(place, folder, [name], SCHEMAS[folder].names)
-                table.validate(full=True)
-            except FileNotFoundError:
-                if folder == "layers" and name in names(place):
-                    found[name] = "its layers are gone"
-            except _UNREADABLE as error:
-                found[name] = _one_line(error)
+        try:
+            with _named(place, name, found):
+                _check_whole(place, name, there)
+        except FileNotFoundError:
+            if name in names(place):
+                found[name] = "its layers are gone"
     return found
+
+
+def _check_whole(place: Place, name: str, there: dict[str, int]) -> None:
+    files = [PartFile(place, folder, name) for folder in ("cells", "layers")]
+    _check_layers(files[0], name, there)
+    tables = [file.read(file.columns) for file in files]
+    expected = files[0].footer.more.get(_DIGEST)
+    if expected is not None and expected != partfile.digest(*tables):
+        raise BadBytesError("its rows are not those that were written")
+
+
+def _footers(place: Place, folder: str, chosen: Iterable[str]) -> Iterator[tuple[str, partfile.Footer]]:
+    broken: dict[str, str] = {}
+    for name in sorted(chosen):
+        with _named(place, name, broken):
+            yield name, PartFile(place, folder, name).footer
+    if broken:
+        raise DamagedError(place.root, broken)
 
 
 def _scanned(
     place: Place,
     folder: str,
-    chosen: list[str],
+    chosen: Iterable[str],
     fields: list[str],
-    made: Callable[[pa.RecordBatch], pa.RecordBatch] = lambda batch: batch,
+    made: Callable[[pa.Table], pa.Table],
 ) -> pa.Table:
-    """The rows of some parts as `made` gives them, and `part`."""
+    """The rows of some parts as `made` gives them, and `part`; every part that is damaged is found."""
     schema = pa.schema([SCHEMAS[folder].field(name) for name in fields])
-    batches, seen = [_of_part("", made(pa.RecordBatch.from_pylist([], schema)))], set()
-    if chosen:
-        paths = [place.full(f"{folder}/{name}") for name in chosen]
-        dataset = ds.dataset(paths, schema=SCHEMAS[folder], format=_format(), filesystem=place.filesystem)
-        sizes = place.files("layers") if folder == "cells" else {}
-        for tagged in dataset.scanner(columns=fields).scan_batches():
-            name = PurePosixPath(tagged.fragment.path).name
-            batches.append(_of_part(name, made(tagged.record_batch)))
-            if folder == "cells" and name not in seen:
-                seen.add(name)
-                _check_layers(name, tagged.fragment, sizes)
-    return pa.Table.from_batches(batches).unify_dictionaries()
+    done = [_of_part("", made(schema.empty_table()))]
+    some: list[pa.Table] = []
+    broken: dict[str, str] = {}
+    there = place.files("layers") if folder == "cells" else {}
+    for name in sorted(chosen):
+        with _named(place, name, broken):
+            file = PartFile(place, folder, name)
+            if folder == "cells":
+                _check_layers(file, name, there)
+            some.append(_of_part(name, made(file.read(fields))))
+        if len(some) >= _TOGETHER or (some and some[-1].num_rows >= _LARGE):
+            done += [_in_one_piece(some[:-1]), some[-1]] if len(some) > 1 else some
+            some = []
+    if broken:
+        raise DamagedError(place.root, broken)
+    return pa.concat_tables([*done, *some]).unify_dictionaries()
 
 
-def _of_part(name: str, batch: pa.RecordBatch) -> pa.RecordBatch:
-    numbers = pa.array(np.zeros(len(batch), np.int32))
-    names = pa.array([name] if len(batch) else [], pa.string())
-    return batch.append_column("part", pa.DictionaryArray.from_arrays(numbers, names))
+def _in_one_piece(some: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(some).unify_dictionaries().combine_chunks()
 
 
-def _check_layers(name: str, fragment: ds.ParquetFileFragment, sizes: dict[str, int]) -> None:
-    expected = (fragment.metadata.metadata or {}).get(_LAYERS_BYTES)
-    found = sizes.get(name)
+@contextlib.contextmanager
+def _named(place: Place, name: str, broken: dict[str, str]) -> Iterator[None]:
+    """What is wrong with the bytes of this part goes to `broken`."""
+    try:
+        yield
+    except BadBytesError as error:
+        broken[name] = one_line(error)
+    except FileNotFoundError:
+        if name in names(place):  # else it was tidied away meanwhile
+            broken[name] = "its layers are gone"
+            return
+        raise FileNotFoundError(errno.ENOENT, "tidied away meanwhile", name) from None
+
+
+def _of_part(name: str, table: pa.Table) -> pa.Table:
+    numbers = pa.array(np.zeros(table.num_rows, np.int32))
+    return table.append_column("part", pa.DictionaryArray.from_arrays(numbers, pa.array([name])))
+
+
+def _check_layers(file: PartFile, name: str, there: dict[str, int]) -> None:
+    expected, found = file.footer.more.get(_LAYERS_BYTES), there.get(name)
     if expected is not None and found != int(expected):
-        raise pa.ArrowInvalid("its layers are gone" if found is None else "its layers are cut short")
-
-
-def _format() -> ds.ParquetFileFormat:
-    checked = ds.ParquetFragmentScanOptions(page_checksum_verification=True)
-    return ds.ParquetFileFormat(default_fragment_scan_options=checked)
-
-
-def _serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    metadata = {"schema": str(SCHEMA_VERSION)} | provenance()
-    encoded = {key.encode(): value.encode() for key, value in metadata.items()}
-    table = table.replace_schema_metadata(encoded | more)
-    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]  # numbers seldom repeat
-    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, use_dictionary=texts)
-    return sink.getvalue()
-
-
-def _digest(*tables: pa.Table) -> bytes:
-    """A hash of every value of some tables, whatever the layout in memory or in a file."""
-    digest = hashlib.blake2b(digest_size=16)
-    for table in tables:
-        for name in sorted(table.column_names):
-            column = table[name].combine_chunks()
-            digest.update(f"{name} {len(column)} ".encode())
-            digest.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
-            if pa.types.is_list(column.type):
-                digest.update(_bytes(pc.fill_null(pc.list_value_length(column), 0)))
-                column = pc.list_flatten(column)
-            digest.update(_bytes(column))
-    return digest.hexdigest().encode()
-
-
-def _bytes(column: pa.Array) -> bytes:
-    column = column.drop_null()
-    if pa.types.is_string(column.type):
-        lengths, text = _text(column)
-        return bytes(lengths.tobytes()) + bytes(text)
-    values: bytes = column.to_numpy(zero_copy_only=False).tobytes()
-    return values
-
-
-def _text(column: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
-    """The lengths of some texts without nulls, and all of them in one piece."""
-    _, offsets, content = column.buffers()
-    if offsets is None or not len(column):
-        return np.empty(0, np.int32), memoryview(b"")
-    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
-    return np.diff(ends), memoryview(content or b"")[ends[0] : ends[-1]]
+        raise BadBytesError("its layers are gone" if found is None else "its layers are cut short")
 
 
 def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
@@ -345,15 +301,11 @@ def writer_of(part: str) -> str:
     return part.lstrip(".").partition(".")[0].rpartition("-")[0]
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 @contextlib.contextmanager
 def writing(root: str) -> Iterator[None]:
     """What goes wrong while writing to `root`, as one clear line."""
     try:
         yield
     except OSError as error:
-        reason = f"{error.strerror or _one_line(error)}; what is stored is safe"
+        reason = f"{error.strerror or one_line(error)}; what is stored is safe"
         raise StoreError(f"cannot write to {root}: {reason}; choose another root=…") from error

@@ -3,19 +3,27 @@
 Both promise the same: a file that is read is whole, for it appears under its name at once.
 """
 
+import contextlib
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import stat
+import time
+import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from sweep.errors import RequestError
 
 # What to install for the schemes that most people have; fsspec itself says it for the others.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs"}
+_NO_LINK, _AT_ONCE = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
+_SMALL = 1 << 24  # bytes of a file that is read at once
+_PAUSES = (0.1, 0.5, None)  # seconds before what may pass is tried again
+
+_T = TypeVar("_T")
 
 
 class Place(Protocol):
@@ -25,18 +33,20 @@ class Place(Protocol):
     def root(self) -> str:
         """The folder's path, or its URL."""
 
-    @property
-    def filesystem(self) -> Any:
-        """What pyarrow opens paths with; None: this machine's files."""
-
     def files(self, folder: str) -> dict[str, int]:
-        """Name -> bytes of every file in a folder; empty where there is none."""
+        """Name -> bytes of every file in a folder; empty where there is none. A link is no file."""
 
     def folders(self, folder: str) -> list[str]:
-        """The names of the folders in a folder."""
+        """The names of the folders in a folder; a link is none."""
 
-    def read(self, path: str) -> bytes:
-        """The file's bytes; FileNotFoundError where there is none."""
+    def entries(self, folder: str) -> list[str]:
+        """The names of all that is in a folder, whatever it is."""
+
+    def read(self, path: str, most: int | None = None) -> bytes:
+        """The file's bytes; FileNotFoundError where there is none, OSError where it has more than `most`."""
+
+    def open(self, path: str) -> Any:
+        """The file as Arrow reads it; FileNotFoundError where there is none."""
 
     def write(self, path: str, content: Any) -> None:
         """Write the whole file at once: others see all of it, or nothing."""
@@ -49,9 +59,6 @@ class Place(Protocol):
 
     def modified(self, path: str) -> float:
         """When the file was written, in seconds of the epoch; FileNotFoundError where there is none."""
-
-    def full(self, path: str) -> str:
-        """The path that pyarrow opens, together with `filesystem`."""
 
 
 def is_url(path: str | Path) -> bool:
@@ -77,10 +84,6 @@ class Local:
     path: Path
 
     @property
-    def filesystem(self) -> None:
-        return None
-
-    @property
     def root(self) -> str:
         return str(self.path)
 
@@ -90,8 +93,8 @@ class Local:
             with os.scandir(self.path / folder) as entries:
                 for entry in entries:
                     try:
-                        if entry.is_file():
-                            found[entry.name] = entry.stat().st_size
+                        if entry.is_file(follow_symlinks=False):
+                            found[entry.name] = entry.stat(follow_symlinks=False).st_size
                     except FileNotFoundError:  # removed at this moment
                         continue
         except (FileNotFoundError, NotADirectoryError):
@@ -100,18 +103,50 @@ class Local:
 
     def folders(self, folder: str) -> list[str]:
         try:
-            return [path.name for path in (self.path / folder).iterdir() if path.is_dir()]
+            with os.scandir(self.path / folder) as entries:
+                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
-    def read(self, path: str) -> bytes:
-        return (self.path / path).read_bytes()
+    def entries(self, folder: str) -> list[str]:
+        try:
+            return [path.name for path in (self.path / folder).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def read(self, path: str, most: int | None = None) -> bytes:
+        with self._opened(path) as file:
+            if most is not None and os.fstat(file.fileno()).st_size > most:
+                raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(self.path / path))
+            return file.read()
+
+    def open(self, path: str) -> Any:
+        import pyarrow as pa  # noqa: PLC0415
+
+        with self._opened(path) as file:
+            if os.fstat(file.fileno()).st_size <= _SMALL:
+                return pa.BufferReader(file.read())
+        return pa.OSFile(str(self.path.absolute() / path))
+
+    def _opened(self, path: str) -> IO[bytes]:
+        """A regular file, no link, and nothing that one waits for."""
+        flags = os.O_RDONLY | _NO_LINK | _AT_ONCE
+        try:
+            file = os.fdopen(os.open(self.path / path, flags), "rb")
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(errno.ELOOP, "it is a link", error.filename) from None
+            raise
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise OSError(errno.EINVAL, "it is no regular file", str(self.path / path))
+        return file
 
     def write(self, path: str, content: Any) -> None:
         final = self.path / path
         final.parent.mkdir(parents=True, exist_ok=True)
         # A name that begins with a dot, which readers skip; the rename is what makes it a file.
-        hidden = final.with_name(f".{final.name}.{os.getpid()}")
+        hidden = final.with_name(f".{final.name}.{uuid.uuid4().hex}")  # nobody else's, on any machine
         try:
             with hidden.open("wb") as file:
                 file.write(content)
@@ -134,9 +169,6 @@ class Local:
 
     def modified(self, path: str) -> float:
         return (self.path / path).stat().st_mtime
-
-    def full(self, path: str) -> str:
-        return str(self.path / path)
 
 
 class Remote:
@@ -162,39 +194,43 @@ class Remote:
     def root(self) -> str:
         return self._url
 
-    @property
-    def filesystem(self) -> Any:
-        return self._filesystem
-
     def files(self, folder: str) -> dict[str, int]:
         return {_last(item): int(item["size"]) for item in self._listed(folder) if item["type"] == "file"}
 
     def folders(self, folder: str) -> list[str]:
         return [_last(item) for item in self._listed(folder) if item["type"] == "directory"]
 
+    def entries(self, folder: str) -> list[str]:
+        return [_last(item) for item in self._listed(folder)]
+
     def _listed(self, folder: str) -> list[dict[str, Any]]:
-        with _as_oserror():
-            try:
-                found: list[dict[str, Any]] = self.filesystem.ls(self.full(folder), detail=True, refresh=True)
-            except FileNotFoundError:
-                return []
+        try:
+            found: list[dict[str, Any]] = _tried(
+                lambda: self._filesystem.ls(self._full(folder), detail=True, refresh=True)
+            )
+        except FileNotFoundError:
+            return []
         return found
 
-    def read(self, path: str) -> bytes:
-        with _as_oserror():
-            content: bytes = self.filesystem.cat_file(self.full(path))
-            return content
+    def read(self, path: str, most: int | None = None) -> bytes:
+        end = None if most is None else most + 1
+        content: bytes = _tried(lambda: self._filesystem.cat_file(self._full(path), end=end))
+        if most is not None and len(content) > most:
+            raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
+        return content
+
+    def open(self, path: str) -> Any:
+        import pyarrow as pa  # noqa: PLC0415
+
+        # Arrow is given bytes: what a store's own library raises within it has ended processes.
+        return pa.BufferReader(self.read(path))
 
     def write(self, path: str, content: Any) -> None:
-        with _as_oserror():
-            self.filesystem.pipe_file(self.full(path), bytes(content))
+        _tried(lambda: self._filesystem.pipe_file(self._full(path), bytes(content)))
 
     def remove(self, path: str) -> None:
-        with _as_oserror():
-            try:
-                self.filesystem.rm_file(self.full(path))
-            except FileNotFoundError:
-                return
+        with contextlib.suppress(FileNotFoundError):
+            _tried(lambda: self._filesystem.rm_file(self._full(path)))
 
     def move(self, path: str, to: str) -> None:
         try:
@@ -204,10 +240,9 @@ class Remote:
         self.remove(path)
 
     def modified(self, path: str) -> float:
-        with _as_oserror():
-            return float(self.filesystem.modified(self.full(path)).timestamp())
+        return float(_tried(lambda: self._filesystem.modified(self._full(path))).timestamp())
 
-    def full(self, path: str) -> str:
+    def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
 
 
@@ -215,13 +250,21 @@ def _last(item: dict[str, Any]) -> str:
     return str(item["name"]).rstrip("/").rpartition("/")[2]
 
 
-@contextmanager
-def _as_oserror() -> Iterator[None]:
-    """An object store's own exceptions as what they would be on a disk, without the request's secrets."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise OSError(errno.EIO, reason) from error
+def _tried(attempt: Callable[[], _T]) -> _T:
+    """What an attempt at an object store returns, or its exceptions as what they would be on a disk.
+
+    What may pass is tried again, a few times; without the request's secrets.
+    """
+    for pause in _PAUSES:
+        try:
+            return attempt()
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:
+            if pause is None:
+                if isinstance(error, OSError):
+                    raise
+                reason = f"{type(error).__name__}: {error}".splitlines()[0]
+                raise OSError(errno.EIO, reason) from error
+            time.sleep(pause)
+    raise AssertionError

@@ -12,9 +12,9 @@ import numpy as np
 from sweep import activations, check
 from sweep.blocks import Cells
 from sweep.errors import RequestError, SweepError, SweepWarning, unknown
-from sweep.parts import SCHEMAS
 from sweep.store import Study
 from sweep.stored import among
+from sweep.tables import SCHEMAS
 from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ import pyarrow.compute as pc
 from sweep import ages, parts, places
 from sweep.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.errors import StoreError
-from sweep.parts import RANK, SCHEMAS
-from sweep.tables import SCHEMA_VERSION
+from sweep.parts import RANK
+from sweep.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")
 
@@ -30,7 +30,9 @@ _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
 # Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
 _ORPHAN_SECONDS = 3600.0
+_MOST_OF_A_MARKER = 1 << 16  # bytes
 _FOLDERS = ("cells", "layers", "runs")
+_OWN = (*_FOLDERS, "report", "quarantine")
 _MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made
 _ATTEMPTS = 20
 _TIDYINGS = 5
@@ -79,8 +81,9 @@ class Study:
 
     def check_readable(self) -> None:
         """Raise StoreError if there is no study here that this program can read."""
+        self._check_links()
         try:
-            marker = self.place.read(_MARKER)
+            marker = self.place.read(_MARKER, _MOST_OF_A_MARKER)
         except (FileNotFoundError, NotADirectoryError):
             raise StoreError(
                 f"{self.path} is no study (it has no {_MARKER}): make one with python -m sweep"
@@ -90,11 +93,22 @@ class Study:
             raise StoreError(f"cannot read {self.path}: {reason}; is this yours to read?") from error
         self._check_marker(marker)
 
+    def _check_links(self) -> None:
+        """A study's own folders are real ones: what is deleted and written there is nobody else's."""
+        if self.remote:
+            return
+        for folder in _OWN:
+            if (self.path / folder).is_symlink():
+                raise StoreError(
+                    f"{self.path / folder} is a link: a study's own folders must be real ones; put "
+                    "the folder itself there, or link to the whole study"
+                )
+
     def _check_marker(self, marker: bytes) -> None:
         try:
             found: Mapping[str, Any] = json.loads(marker)
             program, schema = found["program"], int(found["schema"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise StoreError(
                 f"{self.path}/{_MARKER} cannot be read as the mark of a study; choose another study=…"
             ) from None
@@ -107,15 +121,37 @@ class Study:
             )
 
     def create(self) -> None:
-        """Make the folders and the marker of a new study."""
+        """Make the folders and the marker of a new study, or say what this program adds to an older one."""
+        older = self.exists() and self._is_older()
         with parts.writing(self.place.root):
+            self._check_links()
             if not self.remote:
                 for folder in _FOLDERS:
                     (self.path / folder).mkdir(parents=True, exist_ok=True)
                     if not os.access(self.path / folder, os.W_OK | os.X_OK):
                         raise PermissionError(errno.EACCES, f"{folder} is not writable")
-            marker = json.dumps({"program": "sweep", "schema": SCHEMA_VERSION}).encode()
-            self.place.write(_MARKER, marker)
+            self._mark(older)
+
+    def modernise(self) -> None:
+        """Bring parts of an older schema to the present one, row by row; a crash half-way loses nothing."""
+        if not self._is_older():
+            return
+        with parts.writing(self.place.root):
+            found = self.settled(lambda: parts.versions(self.place, parts.names(self.place)))
+            for name, version in found.items():
+                if version < SCHEMA_VERSION:
+                    with contextlib.suppress(FileNotFoundError):  # another writer was quicker
+                        self.replace([name])
+            self._mark(older=False)
+
+    def _mark(self, older: bool) -> None:
+        """older: some parts may be of an older schema still."""
+        marker = {"program": "sweep", "schema": SCHEMA_VERSION} | ({"older_parts": True} if older else {})
+        self.place.write(_MARKER, json.dumps(marker).encode())
+
+    def _is_older(self) -> bool:
+        marker = json.loads(self.place.read(_MARKER, _MOST_OF_A_MARKER))
+        return bool(marker.get("older_parts") or int(marker["schema"]) < SCHEMA_VERSION)
 
     def exists(self) -> bool:
         """Whether there is a study, and not merely a folder."""
@@ -277,6 +313,7 @@ class Study:
 
     def compact(self, rows: int) -> None:
         """Put small parts together, into parts of about so many rows of layers each."""
+        self.modernise()
         with parts.writing(self.place.root):
             sizes = self.settled(lambda: parts.sizes(self.place, parts.names(self.place)))
             group: list[str] = []
@@ -290,13 +327,13 @@ class Study:
 
     def _remove_leftovers(self, dead: Callable[[str], bool | None]) -> None:
         for folder in ("layers", "cells"):
-            found = self.place.files(folder)
-            committed = parts.names(self.place) if folder == "layers" else set(found)
+            there = parts.names(self.place, folder)
+            committed = parts.names(self.place) if folder == "layers" else there
+            hidden = filter(parts.unfinished, self.place.files(folder))
             abandoned = [
                 name
-                for name in found
-                if (name.startswith(".") or name not in committed)
-                and self._abandoned(f"{folder}/{name}", dead(parts.writer_of(name)))
+                for name in (*hidden, *there)
+                if name not in committed and self._abandoned(f"{folder}/{name}", dead(parts.writer_of(name)))
             ]
             # Once its writer has ended, what is not committed will never be.
             committed = parts.names(self.place) if abandoned else committed

@@ -1,7 +1,9 @@
 """Small studies, computed and stored as a run does it, and read as a user does."""
 
+import pyarrow.parquet as pq
+
 import sweep
-from sweep import tables
+from sweep import partfile, tables
 from sweep.execute import run_task
 from sweep.store import Study
 from tests.test_cell import cell
@@ -10,11 +12,30 @@ from tests.test_plan import packed
 INITS = ("zeros", "small_normal", "big_normal", "xavier", "kaiming")
 
 
+def part(text):
+    """The name of a part as a run gives it: one for every text, in their order, of its last four letters."""
+    if "T" in text:  # a run's already
+        return f"{text}.parquet"
+    return f"20260101T000000-{text[-4:].encode().hex():0<8}-000000.parquet"
+
+
+def older(study, name):
+    """Make a part what a program of schema 2 wrote: without what schema 3 added."""
+    path = study.path / "cells" / name
+    cells, layers = (
+        pq.read_table(study.path / folder / name, partitioning=None) for folder in ("cells", "layers")
+    )
+    old = cells.select(tables.schema_of("cells", 2).names)
+    more = cells.schema.metadata | {b"schema": b"2", b"digest": partfile.digest(old, layers)}
+    pq.write_table(old.replace_schema_metadata(more), path, compression="zstd", write_page_checksum=True)
+    (study.path / "study.json").write_text('{"program": "sweep", "schema": 2}')
+
+
 def stored(folder, cells, histogram=False):
     study = Study(folder)
     study.create()
     for task in packed(cells, 1):
-        study.write(f"{task.number}.parquet", *tables.tables(run_task(task, histogram), "run"))
+        study.write(part(str(task.number)), *tables.tables(run_task(task, histogram), "run"))
     return sweep.load(folder), sweep.load(folder, "layers")
 
 

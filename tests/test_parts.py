@@ -3,7 +3,7 @@ import pytest
 from sweep import tables
 from sweep.execute import run_task
 from sweep.store import Study
-from tests.studies import grid
+from tests.studies import grid, part
 from tests.test_plan import packed
 
 
@@ -15,8 +15,8 @@ def test_compacting_names_a_part_whose_layers_are_damaged_and_leaves_all_as_it_i
     study.create()
     for depth in (2, 3):  # two parts, which one compaction would put together
         (task,) = packed(grid(("xavier",), ("tanh",), (depth,), (16,)), 1)
-        study.write(f"{depth}.parquet", *tables.tables(run_task(task, False), "run"))
-    file = tmp_path / "study" / "layers" / "2.parquet"
+        study.write(part(str(depth)), *tables.tables(run_task(task, False), "run"))
+    file = tmp_path / "study" / "layers" / part("2")
     content = bytearray(file.read_bytes())
     footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
     content[content.index(b"grad_rms", footer) if where == "footer" else 60] ^= 0xFF

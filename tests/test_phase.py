@@ -10,6 +10,7 @@ from sweep import activations, tables, theory
 from sweep.execute import run_task
 from sweep.report import draw, phase, style
 from sweep.store import Study
+from tests.studies import part
 from tests.test_cell import cell
 from tests.test_plan import packed
 
@@ -30,7 +31,7 @@ def study(tmp_path_factory):
     study = Study(tmp_path_factory.mktemp("phase") / "study")
     study.create()
     for task in packed(cells, 1):
-        study.write(f"{task.number}.parquet", *tables.tables(run_task(task, False), "run"))
+        study.write(part(str(task.number)), *tables.tables(run_task(task, False), "run"))
     return study.path
 
 

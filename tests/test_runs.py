@@ -43,7 +43,7 @@ def test_what_a_dead_run_left_half_done_is_removed_at_once_and_a_living_ones_is_
     (
         study.path / "cells" / f"{other.writer}-000000.parquet"
     ).unlink()  # its layers are there, not yet its cells
-    (study.path / "layers" / f".{other.writer}-000001.parquet.77").write_text("half")
+    (study.path / "layers" / f".{other.writer}-000001.parquet.7a").write_text("half")
     study.tidy(runs.dead(study))
     assert len(list((study.path / "layers").iterdir())) == 2
     run.close(1)

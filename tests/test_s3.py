@@ -14,6 +14,7 @@ from sweep import runs
 from sweep.errors import StoreError
 from sweep.store import Study
 from tests.processes import Process, start
+from tests.studies import part
 from tests.test_store import CELLS, fail, write
 
 pytest.importorskip("s3fs", reason="the extra s3 is not installed")
@@ -97,11 +98,11 @@ def test_parts_in_a_bucket_keep_every_promise_of_the_store(bucket):
     study.compact(10**6)
     assert sorted(pd.read_parquet(f"{study.path}/cells")["cell_id"]) == sorted(one.id for one in CELLS[:5])
     write(study, "d-0", CELLS[5:6])
-    study.place.remove("cells/d-0.parquet")  # as if killed between the two PUTs
+    study.place.remove(f"cells/{part('d-0')}")  # as if killed between the two PUTs
     assert len(sweep.load(study.path, "layers")["cell_id"].unique()) == 5
-    (part,) = study.place.files("cells")
-    study.place.write(f"cells/{part}", study.place.read(f"cells/{part}")[:-20])
-    with pytest.raises(StoreError, match=part):
+    (name,) = study.place.files("cells")
+    study.place.write(f"cells/{name}", study.place.read(f"cells/{name}")[:-20])
+    with pytest.raises(StoreError, match=name):
         sweep.load(study.path)
 
 

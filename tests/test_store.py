@@ -20,6 +20,7 @@ from sweep.errors import Failure, StoreError
 from sweep.parts import DamagedError
 from sweep.store import Study
 from sweep.stored import Status, Stored
+from tests.studies import older, part
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 
@@ -32,7 +33,7 @@ def result_of(cells, histogram=False):
 
 
 def write(study, name, cells, run="run", **options):
-    study.write(f"{name}.parquet", *tables.tables(result_of(cells, **options), run))
+    study.write(part(name), *tables.tables(result_of(cells, **options), run))
 
 
 def status(study, one):
@@ -41,7 +42,7 @@ def status(study, one):
 
 def fail(study, name, one, error, run="run"):
     failed = compute.failed(one, Failure(*error.split(": "), "Traceback"), histogram=False)
-    study.write(f"{name}.parquet", *tables.tables(failed, run))
+    study.write(part(name), *tables.tables(failed, run))
 
 
 def test_plain_pandas_reads_a_study_as_it_is(study):
@@ -77,7 +78,7 @@ def test_the_cells_table_holds_the_last_layer_and_the_first_gradients(study):
 
 def test_parts_carry_where_they_came_from(study):
     write(study, "a", CELLS[:1])
-    metadata = pq.read_metadata(study.path / "cells" / "a.parquet").metadata
+    metadata = pq.read_metadata(study.path / "cells" / part("a")).metadata
     assert metadata[b"schema"] == str(tables.SCHEMA_VERSION).encode()
     assert metadata[b"program"] == b"sweep"
     assert b"numpy" in metadata
@@ -110,16 +111,16 @@ def test_a_result_wins_over_failures_and_the_last_failure_over_the_first(study):
     write(study, "c", CELLS[:1])
     assert status(study, CELLS[0]) == Status.OK
     study.tidy()
-    assert [path.name for path in sorted((study.path / "cells").iterdir())] == ["c.parquet"]
+    assert [path.name for path in sorted((study.path / "cells").iterdir())] == [part("c")]
 
 
 def test_a_part_without_its_commit_does_not_count_and_is_removed_once_old(study):
     write(study, "a", CELLS[:1])
     write(study, "b", CELLS[1:2])
-    (study.path / "cells" / "b.parquet").unlink()  # killed between the two renames
+    (study.path / "cells" / part("b")).unlink()  # killed between the two renames
     assert set(sweep.load(study.path, "layers")["cell_id"]) == {CELLS[0].id}
     study.tidy()
-    orphan = study.path / "layers" / "b.parquet"
+    orphan = study.path / "layers" / part("b")
     assert orphan.exists(), "its writer may be about to commit it"
     old = time.time() - 2 * store._ORPHAN_SECONDS
     os.utime(orphan, (old, old))
@@ -242,17 +243,17 @@ def damage(path, how):
 def test_a_damaged_part_is_named_and_set_aside_and_its_cells_are_missing(study, folder, how):
     write(study, "good", CELLS[:2])
     write(study, "bad", CELLS[2:6])
-    damage(study.path / folder / "bad.parquet", how)
+    damage(study.path / folder / part("bad"), how)
     if (folder, how) == ("cells", "gone"):  # never committed
         assert len(sweep.load(study.path)) == len(sweep.load(study.path, "layers")["cell_id"].unique()) == 2
         return
-    with pytest.raises(DamagedError, match=r"bad\.parquet") as error:
+    with pytest.raises(DamagedError, match=part("bad")) as error:
         [sweep.load(study.path, table) for table in ("cells", "layers")]
-    assert set(error.value.parts) == {"bad.parquet"}
-    assert set(parts.corrupted(study.place, parts.names(study.place))) == {"bad.parquet"}
+    assert set(error.value.parts) == {part("bad")}
+    assert set(parts.corrupted(study.place, parts.names(study.place))) == {part("bad")}
     study.set_aside(error.value.parts)
     assert [one for one in CELLS if status(study, one) != Status.MISSING] == CELLS[:2]
-    kept = list((study.path / "quarantine").rglob("bad.parquet"))
+    kept = list((study.path / "quarantine").rglob(part("bad")))
     assert len(kept) == (1 if how == "gone" else 2)
 
 
@@ -281,7 +282,7 @@ def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, 
 
 def test_a_cell_twice_in_one_part_is_not_removed_altogether(study):
     cells, layers = tables.tables(result_of(CELLS[:2]), "run")
-    study.write("a.parquet", pa.concat_tables([cells, cells]), layers)
+    study.write(part("a"), pa.concat_tables([cells, cells]), layers)
     study.tidy()
     assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(one.id for one in CELLS[:2])
     assert not sweep.load(study.path, "layers").duplicated(["cell_id", "layer"]).any()
@@ -305,35 +306,68 @@ def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     result = compute.Result(Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None)
     with np.errstate(over="ignore"):  # an input's rms near the largest number is no network's
         made = tables.tables(result, "run")
-    study.write("a.parquet", *made)
+    study.write(part("a"), *made)
     back = study.read("layers").sort_by("layer")
     for name, expected in values.items():
         found = back[name].to_pylist()
         assert [str(x) for x in found] == [str(x) for x in expected]  # str tells -0.0 from 0.0
-    study.replace(["a.parquet"])
+    study.replace([part("a")])
     assert study.read("cells").to_pylist() == made[0].to_pylist()
 
 
 def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know(study):
     write(study, "a", CELLS[:1])
-    path = study.path / "cells" / "a.parquet"
-    old = pq.read_table(path).drop_columns(["error_type", "traceback"])
-    pq.write_table(old.replace_schema_metadata({"schema": "1"}), path)
-    assert sweep.load(study.path)["error_type"].isna().all()
-    study.tidy()
+    write(study, "b", CELLS[1:2])
+    older(study, part("a"))
+    assert sweep.load(study.path)["flat_share"].isna().tolist() == [True, False]
+    assert parts.corrupted(study.place, parts.names(study.place)) == {}
+
+
+@pytest.mark.parametrize("killed", [None, "write", "remove"])
+def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_one(study, monkeypatch, killed):
+    for number in range(3):
+        write(study, str(number), CELLS[number : number + 1])
+        older(study, part(str(number)))
+    before = sweep.load(study.path).sort_values("cell_id", ignore_index=True)
+    calls = []
+
+    def dies(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    again = Study(study.path)
+    again.create()
+    if killed:
+        original = getattr(parts, killed)
+        with monkeypatch.context() as patch:
+            patch.setattr(parts, killed, dies)
+            with pytest.raises(KeyboardInterrupt):
+                again.modernise()
+        now = sweep.load(study.path).sort_values("cell_id", ignore_index=True)
+        pd.testing.assert_frame_equal(now, before)
+    last = Study(study.path)
+    last.create()
+    last.modernise()
+    last.tidy()
+    cells = pd.read_parquet(study.path / "cells").sort_values("cell_id", ignore_index=True)
+    pd.testing.assert_frame_equal(cells, before, check_dtype=False)
+    assert json.loads((study.path / "study.json").read_text()) == {"program": "sweep", "schema": 3}
+    assert set(parts.versions(study.place, parts.names(study.place)).values()) == {3}
 
 
 @pytest.mark.parametrize("folder", ["cells", "layers"])
 def test_any_flipped_bit_is_found_or_changes_nothing(study, folder):
     write(study, "a", CELLS[:3])
     before = {table: study.read(table) for table in ("cells", "layers")}
-    assert parts.corrupted(study.place, ["a.parquet"]) == {}
-    path = study.path / folder / "a.parquet"
+    assert parts.corrupted(study.place, [part("a")]) == {}
+    path = study.path / folder / part("a")
     good = path.read_bytes()
     rng = np.random.default_rng(0)
     for place in rng.integers(8 * len(good), size=60):
         flipped = bytearray(good)
         flipped[place // 8] ^= 1 << (place % 8)
         path.write_bytes(flipped)
-        if not parts.corrupted(study.place, ["a.parquet"]):
+        if not parts.corrupted(study.place, [part("a")]):
             assert all(study.read(table).equals(rows) for table, rows in before.items()), place

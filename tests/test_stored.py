@@ -1,5 +1,6 @@
 from sweep.blocks import Cells
 from sweep.stored import Stored, Watch, among
+from tests.studies import part
 from tests.test_store import CELLS, fail, write
 
 
@@ -18,7 +19,7 @@ def test_a_watch_counts_what_is_stored_from_now_on_and_old_failures_only_when_th
     fail(study, "b", CELLS[2], "MemoryError: then")
     watch = Watch(study, Cells.of(CELLS[:5]), overwrite=False)
     assert watch.left == 3
-    study.replace(["b.parquet"])  # a copy of the same row is no news
+    study.replace([part("b")])  # a copy of the same row is no news
     assert (watch.look(), watch.left) == (0, 3)
     write(study, "c", CELLS[3:4], run="later")
     fail(study, "d", CELLS[2], "MemoryError: again", run="later")

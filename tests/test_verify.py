@@ -9,6 +9,7 @@ from sweep.blocks import Cells
 from sweep.compute import run_task
 from sweep.nudged import nudged
 from sweep.store import Study
+from tests.studies import part
 from tests.test_cell import cell
 from tests.test_plan import packed
 
@@ -17,7 +18,7 @@ CHAOTIC = {"init": {"name": "big_normal"}, "depth": 30, "width": 64, "batch": 30
 
 def write(study, cells):
     for task in packed(cells, 1):
-        study.write(f"{task.number}.parquet", *tables.tables(run_task(task, histogram=False), "run"))
+        study.write(part(str(task.number)), *tables.tables(run_task(task, histogram=False), "run"))
 
 
 def altered(study, column, layer, change):
@@ -30,7 +31,7 @@ def altered(study, column, layer, change):
     layers = layers.set_column(place, column, pa.array(values, from_pandas=True))
     for name in parts.names(study.place):
         parts.remove(study.place, name)
-    study.write("altered.parquet", cells, layers)
+    study.write(part("alt"), cells, layers)
 
 
 def verified(study, monkeypatch, capsys, cells=20):

@@ -1,0 +1,161 @@
+"""One Parquet file of a part: how it is written, and how it is read without trusting it.
+
+A file is exactly what its schema's version says, column by column, or it is damaged. Only bytes that
+were read and are wrong are damage: what cannot be read is another matter, and nothing is done about it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from sweep.errors import StoreError
+from sweep.places import Place
+from sweep.provenance import provenance
+from sweep.tables import SCHEMA_VERSION, SCHEMAS, schema_of
+
+_VERSION = b"schema"
+_SMALL = 1 << 24  # bytes of a file that fits any memory, so that it is wrong if it does not
+# What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
+_STUMBLES = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError, OverflowError)
+
+
+class BadBytesError(ValueError):
+    """Bytes that were read and are wrong; the message is why."""
+
+
+class UnreadableError(StoreError):
+    """A file that this process cannot read, whatever is in it."""
+
+
+@dataclass(frozen=True)
+class Footer:
+    """What a file says of itself. rows: how many; more: what it was written with, by key."""
+
+    version: int
+    rows: int
+    more: dict[bytes, bytes]
+
+
+class PartFile:
+    """A file of 'cells' or 'layers', open for reading. Raises as `opened` does."""
+
+    def __init__(self, place: Place, folder: str, name: str) -> None:
+        self._place, self._path, self._folder = place, f"{folder}/{name}", folder
+        try:
+            source = place.open(self._path)
+            self._file = pq.ParquetFile(source, page_checksum_verification=True)
+            self.footer = self._checked()
+        except FileNotFoundError:
+            raise
+        except _STUMBLES as error:
+            raise self._cause(error) from error
+
+    @property
+    def columns(self) -> list[str]:
+        """Those that it has."""
+        names: list[str] = self._file.schema_arrow.names
+        return names
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """These columns, in this order; null where the file is of a version that did not have one."""
+        present = [name for name in columns if name in self.columns]
+        try:
+            table = self._file.read(columns=present, use_threads=False)
+            for name in present:
+                if pa.types.is_string(table[name].type) or pa.types.is_list(table[name].type):
+                    table[name].validate(full=True)  # UTF-8, and offsets within bounds
+        except _STUMBLES as error:
+            raise self._cause(error) from error
+        fields = [SCHEMAS[self._folder].field(name) for name in columns]
+        nothing = table.num_rows
+        arrays = [table[f.name] if f.name in present else pa.nulls(nothing, f.type) for f in fields]
+        return pa.table(arrays, schema=pa.schema(fields))
+
+    def _checked(self) -> Footer:
+        """The footer of a file that has the columns of its version."""
+        more = dict(self._file.metadata.metadata or {})
+        try:
+            version = int(more[_VERSION])
+        except (KeyError, ValueError):
+            raise BadBytesError("it does not say what schema it has") from None
+        if version > SCHEMA_VERSION:
+            raise UnreadableError(
+                f"{self._place.root}/{self._path} has schema {version}, newer than this program's "
+                f"{SCHEMA_VERSION}: upgrade sweep"
+            )
+        schema = schema_of(self._folder, version)
+        if schema is None or not self._file.schema_arrow.equals(schema, check_metadata=False):
+            raise BadBytesError(f"its columns are not those of schema {version}")
+        return Footer(version, self._file.metadata.num_rows, more)
+
+    def _cause(self, error: Exception) -> Exception:
+        """Why Arrow stumbled: over bytes, which are read again to know, or over the disk or the network."""
+        if isinstance(error, StoreError | BadBytesError):
+            return error
+        try:
+            size = len(self._place.read(self._path))
+        except FileNotFoundError as gone:
+            return gone
+        except OSError as unreadable:
+            why = unreadable.strerror or one_line(unreadable)
+            return UnreadableError(f"cannot read {self._place.root}/{self._path}: {why}; nothing was moved")
+        if isinstance(error, MemoryError) and size > _SMALL:
+            return UnreadableError(f"{self._place.root}/{self._path} does not fit this machine's memory")
+        return BadBytesError(one_line(error))
+
+
+def serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
+    """The bytes of a file; more: to be found in its footer."""
+    sink = pa.BufferOutputStream()
+    metadata = {_VERSION.decode(): str(SCHEMA_VERSION)} | provenance()
+    encoded = {key.encode(): value.encode() for key, value in metadata.items()}
+    table = table.replace_schema_metadata(encoded | more)
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]  # numbers seldom repeat
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True, use_dictionary=texts)
+    return sink.getvalue()
+
+
+def digest(*tables: pa.Table) -> bytes:
+    """A hash of every value of some tables, whatever the layout in memory or in a file."""
+    found = hashlib.blake2b(digest_size=16)
+    for table in tables:
+        for name in sorted(table.column_names):
+            column = table[name].combine_chunks()
+            found.update(f"{name} {len(column)} ".encode())
+            found.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
+            if pa.types.is_list(column.type):
+                found.update(_bytes(pc.fill_null(pc.list_value_length(column), 0)))
+                column = pc.list_flatten(column)
+            found.update(_bytes(column))
+    return found.hexdigest().encode()
+
+
+def text_of(column: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
+    """The lengths of some texts without nulls, and all of them in one piece."""
+    _, offsets, content = column.buffers()
+    if offsets is None or not len(column):
+        return np.empty(0, np.int32), memoryview(b"")
+    ends = np.frombuffer(offsets, np.int32)[column.offset : column.offset + len(column) + 1]
+    return np.diff(ends), memoryview(content or b"")[ends[0] : ends[-1]]
+
+
+def one_line(error: BaseException) -> str:
+    """An error's message in a line."""
+    return " ".join(str(error).split())
+
+
+def _bytes(column: pa.Array) -> bytes:
+    column = column.drop_null()
+    if pa.types.is_string(column.type):
+        lengths, text = text_of(column)
+        return bytes(lengths.tobytes()) + bytes(text)
+    values: Any = column.to_numpy(zero_copy_only=False)
+    content: bytes = values.tobytes()
+    return content
