@@ -18,6 +18,7 @@ from sweep.verdict import DEFAULT, Thresholds, flat_share_of
 
 DEEPEST = 1000  # how far theory is followed
 _EQUAL = 1e-6  # sigma_w this close are one
+_LARGEST_GAIN = 1e100
 _DECIMALS = 6  # of abs(log chi1): below lies rounding
 
 # sigma_w of the schemes people know by name, at layers that do not change their width.
@@ -101,6 +102,8 @@ def candidates(
     if unknown := gaussian(activation).without_slope():
         raise RequestError(unknown)
     gain = theory.gain(activation)
+    if not 1 / _LARGEST_GAIN < gain < _LARGEST_GAIN:
+        raise RequestError(f"no weights keep {activation.formula}: that takes sigma_w = {gain:g}")
     first = _PRESCRIBED.get(activation.name, "")
     wanted = [
         (sigma_w, tuple(sorted(names, key=lambda name: name != first)), "")

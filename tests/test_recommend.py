@@ -19,6 +19,10 @@ def rounded(z):
     return np.round(np.tanh(z), 6)
 
 
+def faint(z):
+    return 1e-200 * z
+
+
 def broken(z):
     raise ValueError("on two\\nlines")
 """
@@ -194,6 +198,7 @@ def test_a_narrow_terminal_cuts_no_number_of_the_ranking(sweep_command, columns)
         (["tanh", "--study", "nowhere"], "nowhere is no study"),
         (["numpy.reciprocal"], "does not converge"),
         (["mine.rounded"], "the slope of mine.rounded(z) is not known: it has more steps than can be listed"),
+        (["mine.faint"], "no weights keep mine.faint(z): that takes sigma_w = 1e+200"),
         (["mine.broken"], "mine.broken raised ValueError: on two lines"),
         (["elu", "--param", "beta=2"], "act 'elu' has no parameter 'beta'"),
         (["elu", "--param", "alpha=x"], "--param alpha=x: give a name and a number"),

@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -27,8 +28,13 @@ def test_without_bias_the_edge_of_chaos_is_the_limit_of_vanishing_variance(act, 
     assert theory.critical_sigma_w(act) == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("sigma_b", [0.1, 0.5, 1.0])
-@pytest.mark.parametrize("act", ["tanh", "erf", "hardtanh", "selu", "sigmoid", "sin"])
+@pytest.mark.parametrize(
+    ("act", "sigma_b"),
+    [
+        *product(["tanh", "erf", "hardtanh", "selu", "sigmoid", "sin"], [0.1, 0.5, 1.0]),
+        *product(["elu", "gelu", "silu", "mish"], [100.0, 1000.0]),  # far out, where they are all but relu
+    ],
+)
 def test_on_the_edge_of_chaos_chi1_is_1_at_a_stable_fixed_point(act, sigma_b):
     point = theory.fixed_point(act, theory.critical_sigma_w(act, sigma_b), sigma_b)
     assert point.chi1 == pytest.approx(1, abs=1e-9)

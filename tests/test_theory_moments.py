@@ -108,6 +108,30 @@ def test_a_pole_of_finite_moment_has_its_moments_and_no_slope():
     assert math.isnan(moments.slope_second)
 
 
+@pytest.mark.parametrize(
+    ("act", "slope"), [("sigmoid", 0.25), ("softplus", 0.5), ("gelu", 0.5), ("tanh", 1.0)]
+)
+@pytest.mark.parametrize("scale", [1e-4, 1e-6, 1e-9, 1e-12, 1e-40])
+def test_what_hardly_varies_has_the_std_of_its_slope(act, slope, scale):
+    assert gaussian(activations.get(act)).at(scale).std == pytest.approx(slope * scale, rel=1e-6)
+
+
+def test_a_kink_beside_a_constant_has_the_std_of_its_sides():
+    def above(z):
+        return 3 + np.maximum(z, 0)
+
+    expected = 1e-11 * math.sqrt((1 - 1 / math.pi) / 2)
+    assert gaussian(activations.resolved(above, {})).at(1e-11).std == pytest.approx(expected, rel=1e-6)
+
+
+def test_moments_far_from_each_other_are_all_right():
+    for v in (1.0, 81.0, 100.0):
+        moments = theory.gaussian_moments(np.exp, v)
+        assert moments.mean == pytest.approx(math.exp(v / 2), rel=1e-12)
+        assert moments.second == pytest.approx(math.exp(2 * v), rel=1e-12)
+        assert moments.slope_second == pytest.approx(math.exp(2 * v), rel=1e-9)
+
+
 def test_two_functions_of_one_source_are_two_activations():
     gains = [theory.gain(lambda z, k=k: k * z) for k in (1.0, 2.0, 4.0)]
     assert gains == pytest.approx([1, 0.5, 0.25])

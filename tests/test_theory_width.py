@@ -43,6 +43,11 @@ def measured(act, sigma_w, sigma_b, width, depth, batch, seeds):
         ("tanh", 22.6, 0.0, 64, 6, 20, 400),  # bounded, and its slope a spike
         ("hardtanh", 100.0, 0.0, 32, 6, 20, 400),
         ("sin", 22.6, 0.0, 64, 6, 20, 400),
+        ("relu", math.sqrt(2), 0.0, 64, 1, 200, 400),  # inputs that know nothing of each other
+        ("sigmoid", 1.0, 0.0, 64, 1, 200, 400),
+        ("elu", 1.2, 0.0, 32, 1, 100, 400),
+        ("sin", 2.0, 1000.0, 64, 2, 20, 400),  # cosines next to 1, and phases far apart
+        ("sin", 0.5, 1000.0, 64, 2, 20, 400),
     ],
 )
 def test_the_spread_over_seeds_is_the_measured_one(act, sigma_w, sigma_b, width, depth, batch, seeds):
@@ -57,6 +62,32 @@ def test_the_spread_over_seeds_is_the_measured_one(act, sigma_w, sigma_b, width,
     # 95 % lie within two standard deviations, of heavy tails too; four standard errors of a share.
     within = np.mean(np.abs(strays - predicted["shift"]) <= 2 * predicted["std"])
     assert within >= 0.95 - 4 * math.sqrt(0.95 * 0.05 / len(strays))
+
+
+@pytest.mark.parametrize(
+    ("act", "sigma_w", "c0"), [("identity", 1.0, 0.5), ("relu", 1.4, 0.5), ("gelu", 1.5, 0.9)]
+)
+def test_inputs_that_are_alike_stray_together(act, sigma_w, c0):
+    rng, f, width, batch, depth = np.random.default_rng(0), activations.get(act).f, 32, 10, 3
+    squares = []
+    for _ in range(600):
+        common, own = rng.standard_normal(width), rng.standard_normal((batch, width))
+        layers = [math.sqrt(c0) * common + math.sqrt(1 - c0) * own]
+        for _ in range(depth):
+            layers.append(f(layers[-1] @ rng.standard_normal((width, width)) * sigma_w / math.sqrt(width)))
+        squares.append([(h * h).mean() for h in layers])
+    strays = np.log(squares) - 2 * np.log(theory.predict(act, sigma_w, depth=depth, c0=c0)["rms"].to_numpy())
+    found = theory.finite_width(act, sigma_w, 0.0, depth, width, batch, c0=c0)
+    mean, std = strays.mean(axis=0), strays.std(axis=0)
+    slack = CLOSE * std + 3 * std / math.sqrt(600)
+    assert (np.abs(found["shift"] - mean) <= slack).all()
+    assert (np.abs(found["std"] - std) <= slack).all()
+
+
+@pytest.mark.parametrize("c0", [1.0, -1.0])
+def test_one_input_up_to_its_sign_has_one_norm(c0):
+    found = theory.finite_width("identity", 1.0, depth=1, width=16, batch=2, c0=c0)["std"][0]
+    assert found == pytest.approx(math.sqrt(polygamma(1, 8)), rel=0.01)
 
 
 @pytest.mark.parametrize("width", [3, 10, 100])

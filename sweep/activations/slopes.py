@@ -30,6 +30,7 @@ _STEP = 2.0**-7  # of the narrowest panel nearby
 _SETTLED = 1e-4
 _LEAST_STEP = 32 * ROUNDING
 _ROUNDS = 4
+_MOST_RAISED = 1000  # exceptions of a user's function that never returned anything
 _ROUGH = 64.0  # abs(z) up to which narrow panels are told of
 _NEAREST = 2.0**-60
 _FURTHEST = 1e100  # beyond it kinks are where something overflows
@@ -45,6 +46,7 @@ class Slopes:
 
     def __init__(self, function: Function) -> None:
         self._function = function
+        self._raised, self._returned = 0, False
         self.kinks: tuple[float, ...] = ()
         self.ends: tuple[float, ...] = ()
         self._table: Table | None = None
@@ -121,10 +123,12 @@ class Slopes:
         try:
             values = np.asarray(self._function(z.copy()))  # which it may write to
         except Exception:  # whatever a user's code raises where it is not defined
-            if len(z) < 2:
+            self._raised += 1
+            if len(z) < 2 or (self._raised > _MOST_RAISED and not self._returned):
                 return np.full(len(z), np.nan)
             half = len(z) // 2
             return np.concatenate([self._f(z[:half]), self._f(z[half:])])
+        self._returned = True
         if values.shape != z.shape or values.dtype.kind not in "fiu":
             return np.full(z.shape, np.nan)
         return values.astype(np.float64, copy=False)

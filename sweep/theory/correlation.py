@@ -24,7 +24,7 @@ _PANEL = 17 / 7  # finer ones change nothing above 1e-11
 _X, _WEIGHTS = np.polynomial.legendre.leggauss(_NODES)
 _BASE = np.linspace(-_REACH, _REACH, round(2 * _REACH / _PANEL) + 1)
 _ROUNDING = 1e-14
-_MOST_POINTS = 500  # of a function that goes on waving; a plane of them would take minutes
+_MOST_KINKS, _MOST_POINTS = 150, 500  # of a function that goes on waving: a plane of them takes minutes
 _DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it ends in time
 _MISSING = 1e-11
 _PHASES = 512  # of a period
@@ -63,11 +63,12 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     means = means_of.at(scale)
     if means.rms == 0 or scale == 0:
         cosine, squares = (1.0, 0.0) if means.rms else (math.nan, math.nan)
-        return Pair(cosine, means.slope_rms**2, squares)
+        return Pair(cosine, means.slope_rms * means.slope_rms, squares)
     if waves(means_of.act, scale):
         return _of_waves(means_of, means, scale, c)
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
-    if min(shared, own) > 0 and len(means.structure) > _MOST_POINTS:
+    near = len(means.structure) - 2 * max(0.0, math.log2(scale))  # beside powers of two
+    if min(shared, own) > 0 and (near > _MOST_KINKS or len(means.structure) > _MOST_POINTS):
         return _UNKNOWN
     return _by_series(means_of, means, scale, c) or _by_quadrature(means_of, means, shared, own, c)
 
@@ -77,7 +78,7 @@ def _by_quadrature(means_of: Gaussian, means: Means, shared: float, own: float, 
     g = _smoothed(means_of, means, shared * x, own)
     other = g if c >= 0 else g[:, ::-1]  # x lies symmetrically about 0
     product, slopes, squares = ((g * other) @ weight).tolist()
-    return Pair(_or_zero(product), slopes, _or_zero(squares - 1))
+    return Pair(_or_zero(product), slopes * means.slope_rms * means.slope_rms, _or_zero(squares - 1))
 
 
 def _of_waves(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair:
@@ -107,7 +108,7 @@ def _by_series(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair
     h, slope = _seen(means_of, means, scale * x)
     columns = np.stack([h, slope, h * h], axis=1)
     whole = hermite[0] @ (columns * columns)
-    known = np.array([1.0, means.slope_rms**2])
+    known = np.array([1.0, means.slope_rms and means.slope_rms / means.slope_rms])  # 1, 0 or NaN
     if not ((np.abs(whole[:2] - known) <= _MISSING * known) | np.isnan(known)).all():
         return None
     squares = (hermite @ columns) ** 2  # (K, 3)
@@ -115,7 +116,7 @@ def _by_series(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair
     if not ((missing <= _MISSING * whole) | np.isnan(whole)).all():
         return None
     product, slopes, second = (c ** np.arange(_DEGREE) @ squares).tolist()
-    return Pair(_or_zero(product), slopes, _or_zero(second - 1))
+    return Pair(_or_zero(product), slopes * means.slope_rms * means.slope_rms, _or_zero(second - 1))
 
 
 @lru_cache(maxsize=1)
@@ -156,7 +157,7 @@ def _outer_nodes(structure: Array, kinks: Array, shared: float, own: float) -> t
 
 
 def _smoothed(means_of: Gaussian, means: Means, m: Array, own: float) -> Array:
-    """(3, m): E_Y of f/rms, f' and f²/rms² at z = m + own · Y."""
+    """(3, m): E_Y of f/rms, f'/slope_rms and f²/rms² at z = m + own · Y."""
     if own == 0:
         h, slope = _seen(means_of, means, m)
         return np.stack([h, slope, h * h])
@@ -183,12 +184,12 @@ def _smoothed(means_of: Gaussian, means: Means, m: Array, own: float) -> Array:
 
 
 def _seen(means_of: Gaussian, means: Means, z: Array) -> tuple[Array, Array]:
-    """f/rms and f' at z."""
+    """f/rms and f'/slope_rms at z."""
     act = means_of.act
     with np.errstate(all="ignore"):
         h = np.asarray(act.f(z), dtype=np.float64)
         slope = np.asarray(act.derivative(z, h), dtype=np.float64)
-        return h / means.rms, slope
+        return h / means.rms, slope / (means.slope_rms or 1.0)
 
 
 def _sides(act: Activation, scale: float) -> tuple[float, float] | None:

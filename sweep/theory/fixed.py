@@ -83,7 +83,7 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
             return limit
     unstable: list[tuple[float, float]] = []
     if not means_of.act.homogeneous:
-        for scale in _crossings(lambda s: _excess(means_of, s) - sigma_b**2 / s**2):
+        for scale in _crossings(lambda s: _excess(means_of, s) - (sigma_b / s) ** 2, _farthest(sigma_b)):
             at = means_of.at(scale)
             slope = (at.rms / (scale * at.slope_rms)) ** 2 * at.elasticity
             if slope < 1:
@@ -265,10 +265,15 @@ def _critical_limit(means_of: Gaussian) -> tuple[float | None, bool]:
     return 1 / ratio, any(means_of.at(s).rms / s > ratio * (1 + 1e-10) for s in (1e-3, 1e-2))
 
 
-def _crossings(function: Callable[[float], float]) -> Iterator[float]:
+def _farthest(sigma_b: float) -> float:
+    """Where to look for the edge of chaos to: far out the excess of gelu and its like is some 1 / scale."""
+    return min(max(1e6, 100 * sigma_b * sigma_b), _INFINITE)
+
+
+def _crossings(function: Callable[[float], float], farthest: float) -> Iterator[float]:
     """The scales at which `function` changes its sign, from small to large."""
     scale, before = 1e-6, function(1e-6)
-    while scale < 1e6:
+    while scale < farthest:
         further = scale * _STEP
         after = function(further)
         if (

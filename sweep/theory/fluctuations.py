@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.activations import Activation
 from sweep.errors import RequestError
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
 from sweep.theory.nodes import LOG_T, laplace_points, log_moments, normal_grid
@@ -24,7 +25,8 @@ _DEGREE = 48  # of Hermite series; what is left of an even and of an odd part go
 _BASE = np.linspace(-9.0, 9.0, 37)  # edges of panels, in standard deviations
 _MOST_EDGES = 600
 _RESOLVED = 1e-6
-_PHASES = 512
+_PHASES, _HARMONICS = 512, 64
+_ANY_PHASE = 400.0  # a log v from which on any two inputs are at any two phases
 _ROUNDING = 1e-12
 _MANY = 8  # neurons, of whose mean E[exp(-t X)] has decayed after so many points
 _DECAYED = int(np.searchsorted(LOG_T, 14.0))
@@ -79,7 +81,11 @@ class Fluctuations:
         powers[..., 0] = 1.0
         powers[..., 1:] = np.where(np.abs(c) < _ORTHOGONAL, 0.0, c)[..., None]
         np.multiply.accumulate(powers, axis=-1, out=powers)
-        cosine, squares, cubes = np.moveaxis(powers @ series, -1, 0)
+        found = powers @ series
+        for place in np.argwhere([row.waves is not None for row in rows]):
+            at = np.unravel_index(int(place[0]), index.shape)
+            found[at] = rows[place[0]].waves(float(log_v[at]), c[at])
+        cosine, squares, cubes = np.moveaxis(found, -1, 0)
         return own, cosine, squares - 1, cubes - cosine
 
     def _rows(self, index: Array) -> Array:
@@ -109,9 +115,11 @@ class _Row:
         means = means_of.at(scale)
         self.log_map = 2 * math.log(means.rms) if means.rms else -math.inf
         self.elasticity = means.elasticity
+        self.waves = _Waves(means_of.act, means.rms) if waves(means_of.act, scale) else None
         h, weights, hermite = _seen(means_of, means, scale)
         self._weights, self._squares = weights, h * h
-        self.own = max(float(weights @ self._squares**2) - 1, 0.0)
+        own = float(weights @ self._squares**2) - 1
+        self.own = own if own > _ROUNDING else 0.0
         pairs = ((h, h), (self._squares, self._squares), (h, h * self._squares))
         self.series = np.stack([_series(hermite, weights, f, g) for f, g in pairs], axis=1)
 
@@ -130,6 +138,31 @@ class _Row:
         dead = float(weights[self._squares == 0].sum()) ** width
         mean, variance = log_moments(np.maximum(transform - dead, 0.0) / (1 - dead))
         return float(mean), float(variance)
+
+
+class _Waves:
+    """E[f_a f_b], E[f_a² f_b²] and E[f_a³ f_b], E[f²] = 1, where every phase is alike: by f's Fourier series.
+
+    Of E[exp(i ω (k u + l u'))] = exp(-ω² v (k² + l² + 2klc) / 2) only l = ±k are left.
+    """
+
+    def __init__(self, act: Activation, rms: float) -> None:
+        h = over_a_period(act, _PHASES)[0] / (rms or 1.0)
+        first, second, third = np.fft.rfft(np.stack([h, h * h, h**3]))[:, :_HARMONICS] / _PHASES
+        pairs = ((first, first), (second, second), (first, third))
+        k = np.arange(_HARMONICS)
+        shift = np.exp(-1j * math.pi * k / _PHASES)  # the first point lies half a step from 0
+        twice = np.where(k, 2.0, 0.5)[:, None]  # both of the mean's terms are the same one
+        self._near = twice * np.stack([(a * b.conj()).real for a, b in pairs], axis=1)
+        self._far = twice * np.stack([(a * b * shift**2).real for a, b in pairs], axis=1)
+        self._angle = (k * 2 * math.pi / (act.period or 1.0)) ** 2
+
+    def __call__(self, log_v: float, c: Array) -> Array:
+        """(C, 3), at correlations c: (C,)."""
+        angle = self._angle * math.exp(min(log_v, _ANY_PHASE))
+        near, far = np.exp(-angle * (1 - c)[:, None]), np.exp(-angle * (1 + c)[:, None])
+        found: Array = near @ self._near + far @ self._far
+        return found
 
 
 class _Profile:

@@ -20,13 +20,13 @@ class Moments:
 
 
 def gaussian_moments(act: Act, variance: float = 1.0) -> Moments:
-    """The moments of an activation at z ~ N(0, variance), to about 1e-14 relative.
+    """The moments of an activation at z ~ N(0, variance), to about 1e-14 relative, the mean to E[abs(act)].
 
     Raises RequestError for a variance that is not above 0, and where a moment does not exist.
     """
     variance = check.real("variance", variance, 0.0, strictly=True)
     means = gaussian(act).at(math.sqrt(variance))
-    return Moments(means.mean, means.rms**2, means.slope_rms**2)
+    return Moments(means.mean, means.rms * means.rms, means.slope_rms * means.slope_rms)
 
 
 def gain(act: Act, preserves: str = "second_moment", variance: float = 1.0) -> float:

@@ -37,6 +37,7 @@ _ROUNDING = 1e-15
 _LARGEST = 1020.0  # log2 of what float64 holds, of z four times and more
 _AT_ZERO = 2.0**-56  # as far from a kink at 0 as looking for it may end
 _PHASES = 512  # of a period; the mean over them is exact for half as many harmonics
+_CLOSE, _LINEAR = 1e-3, 1e-8  # of std to rms: where their difference cancels, and where act is a line
 _BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies beyond them
 
 
@@ -44,23 +45,19 @@ _BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies be
 class Means:
     """What one activation does to z ~ N(0, scale²).
 
-    rms: sqrt(E[act²]); slope_rms: sqrt(E[act'²]); elasticity: d log E[act²] / d log(scale²), that
-    is E[z act act'] / E[act²]; curvature: v² (d/dv)² E[act²] / E[act²], v = scale².
+    std: sqrt(Var act). rms: sqrt(E[act²]); slope_rms: sqrt(E[act'²]); elasticity: d log E[act²] /
+    d log(scale²), that is E[z act act'] / E[act²]; curvature: v² (d/dv)² E[act²] / E[act²], v = scale².
     structure: points z between which act is smooth at this scale. Where act' is not known all but
     mean and rms is NaN.
     """
 
     mean: float
+    std: float
     rms: float
     slope_rms: float
     elasticity: float
     curvature: float
     structure: Array
-
-    @property
-    def std(self) -> float:
-        """sqrt(Var act): from the second moment, which a mean can come close to."""
-        return math.sqrt(max(self.rms - self.mean, 0.0)) * math.sqrt(max(self.rms + self.mean, 0.0))
 
 
 class Gaussian:
@@ -82,10 +79,11 @@ class Gaussian:
         """The means at z ~ N(0, scale²). Raises RequestError where they do not exist."""
         if scale == 0:
             (h,), (slope,) = self._at_zero()
-            return Means(h, abs(h), abs(slope), 0.0, 0.0, np.zeros(0))
+            return Means(h, 0.0, abs(h), abs(slope), 0.0, 0.0, np.zeros(0))
         if self.act.homogeneous:
             unit = self._at(1.0)
-            return Means(unit.mean * scale, unit.rms * scale, unit.slope_rms, 1.0, 0.0, unit.structure)
+            mean, std, rms = unit.mean * scale, unit.std * scale, unit.rms * scale
+            return Means(mean, std, rms, unit.slope_rms, 1.0, 0.0, unit.structure)
         return self._at(scale)
 
     def _at(self, scale: float) -> Means:
@@ -157,7 +155,7 @@ def over_a_period(act: Activation, points: int) -> tuple[Array, Array]:
 def _of_waves(act: Activation) -> Means:
     h, slope = over_a_period(act, _PHASES)
     sums = np.array([h.mean(), (h * h).mean(), (slope * slope).mean(), 0.0, 0.0])
-    return _named(sums, 1.0, np.zeros(0))
+    return _named(sums, np.abs(h).mean(), 1.0, 1.0, np.zeros(0))
 
 
 def _means(act: Activation, scale: float) -> Means:
@@ -167,8 +165,31 @@ def _means(act: Activation, scale: float) -> Means:
     for reach in _REACHES:
         result, inside = _integrated(act, scale, reach, sloped)
         if inside:
-            return result
+            close = result.std < _CLOSE * result.rms  # to the mean, from which it was subtracted
+            return replace(result, std=_narrow_std(act, scale, reach, result, sloped)) if close else result
     raise _no_moment(act, scale)
+
+
+def _narrow_std(act: Activation, scale: float, reach: float, means: Means, sloped: bool) -> float:
+    """sqrt(Var act) where act hardly varies: of act less its mean, by its slopes where that is rounding."""
+    if means.std == 0 and not means.slope_rms:
+        return 0.0
+    linear = _std_by_slopes(act, scale) if sloped else 0.0
+    if linear and linear < _LINEAR * means.rms:
+        return linear
+    apart = replace(
+        act, f=lambda z: act.f(z) - means.mean, derivative=lambda z, h: act.derivative(z, h + means.mean)
+    )
+    return _integrated(apart, scale, reach, sloped)[0].std
+
+
+def _std_by_slopes(act: Activation, scale: float) -> float:
+    """Of act(0) + a max(z, 0) + b min(z, 0), which act is next to 0."""
+    z = scale * np.array([-1.0, 1.0])
+    with np.errstate(all="ignore"):
+        b, a = np.asarray(act.derivative(z, act.f(z)), dtype=np.float64).tolist()
+    variance = (a * a + b * b) / 2 - (a - b) ** 2 / (2 * math.pi)
+    return scale * math.sqrt(variance) if variance > 0 else 0.0
 
 
 def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tuple[Means, bool]:
@@ -180,12 +201,12 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tu
     edges = np.union1d(np.linspace(-reach, reach, 2 * math.ceil(reach / _PANEL) + 1), structure / scale)
     left, right = edges[:-1], edges[1:]
     looked_at = np.concatenate([edges, _nodes(left, right).ravel()])
-    unit = _largest(act, scale * looked_at) or 1.0  # squares of act / unit neither overflow nor vanish
+    unit, steep = _largest(act, scale * looked_at)  # squares of act / unit neither overflow nor vanish
     sums, sizes, outermost = np.zeros((3, 5))
     halved = [structure]
     before, most = np.full(5, math.nan), _MOST_PANELS if sloped else _FEW_PANELS
     for halving in range(_MOST_HALVINGS):
-        integrand = _integrand(act, scale, unit, left, right)  # (5, panels, nodes)
+        integrand = _integrand(act, scale, unit, steep, left, right)  # (5, panels, nodes)
         if not sloped:
             integrand[2:] = 0.0
         elif np.isnan(integrand[2]).any():
@@ -211,7 +232,7 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tu
         if not coarse.any():
             inside = bool((outermost <= _BEYOND * sizes).all())
             points = structure if len(left) > most else np.unique(np.concatenate(halved))
-            means = _named(sums, unit, points)
+            means = _named(sums, sizes[0], unit, steep, points)
             if not sloped:
                 means = replace(means, slope_rms=math.nan, elasticity=math.nan, curvature=math.nan)
             return means, inside
@@ -221,22 +242,32 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tu
     raise _no_moment(act, scale)
 
 
-def _largest(act: Activation, z: Array) -> float:
+def _largest(act: Activation, z: Array) -> tuple[float, float]:
+    """The largest of act and of act' there; 1 where there is none."""
     with np.errstate(all="ignore"):
-        values = np.abs(act.f(z))
-    return float(values[np.isfinite(values)].max(initial=0.0))  # it may have a pole
+        h = act.f(z)
+        found = np.abs(np.stack([h, act.derivative(z, h)]).astype(np.float64))
+    # It may have a pole.
+    unit, steep = np.where(np.isfinite(found), found, 0.0).max(axis=1).tolist()
+    return unit or 1.0, steep or 1.0
 
 
-def _named(sums: Array, unit: float, structure: Array) -> Means:
+def _named(sums: Array, size: float, unit: float, steep: float, structure: Array) -> Means:
+    """size: of the mean's integral, signs apart."""
     mean, second, slope_second, pull, bend = sums.tolist()
     rms = math.sqrt(second)
-    mean = 0.0 if abs(mean) < _ROUNDING * rms else mean
+    mean = 0.0 if abs(mean) < _ROUNDING * size else mean
+    std = math.sqrt(max(rms - mean, 0.0)) * math.sqrt(max(rms + mean, 0.0))
     elasticity, curvature = (pull / second, bend / second) if second else (0.0, 0.0)
-    return Means(mean * unit, rms * unit, math.sqrt(slope_second), elasticity, curvature, structure)
+    slope_rms = math.sqrt(slope_second) * steep
+    return Means(mean * unit, std * unit, rms * unit, slope_rms, elasticity, curvature, structure)
 
 
-def _integrand(act: Activation, scale: float, unit: float, left: Array, right: Array) -> Array:
-    """(f, f², act'², z f f', f² He₄(z/scale)/4) · φ at the nodes of every panel, f = act / unit."""
+def _integrand(act: Activation, scale: float, unit: float, steep: float, left: Array, right: Array) -> Array:
+    """(f, f², f'², z f f', f² He₄(z/scale)/4) · φ at the nodes of every panel, f = act / unit.
+
+    f'² apart, which is (act' / steep)².
+    """
     x = _nodes(left, right)
     with np.errstate(all="ignore"):
         z = scale * x
@@ -247,6 +278,7 @@ def _integrand(act: Activation, scale: float, unit: float, left: Array, right: A
         weighted = h * density
         square, pull = weighted * h, weighted * x * (slope * (scale / unit))
         bend = square * (x**4 - 6 * x * x + 3) / 4  # Price 1958: (d/dv)² E[g] = E[g He₄] / 4v²
+        slope = slope / steep
         return np.stack([weighted, square, slope * slope * density, pull, bend])
 
 

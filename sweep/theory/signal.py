@@ -118,7 +118,7 @@ def _exp(log: float) -> float:
 def _pair(means_of: Gaussian, scale: float, correlation: float) -> Pair:
     if correlation == 1 and scale:
         means = means_of.at(scale)
-        return Pair(1.0, means.slope_rms**2, pair(means_of, scale, 1.0).squares)
+        return Pair(1.0, means.slope_rms * means.slope_rms, pair(means_of, scale, 1.0).squares)
     return pair(means_of, scale, correlation)
 
 

@@ -57,11 +57,12 @@ class Moved:
     heavier: Array
 
 
-def cosines_of_inputs(c0: float, width: int) -> Cosines:
-    """Of Gaussian inputs with this cosine on average."""
+def cosines_of_inputs(c0: float, width: int, outer: int) -> Cosines:
+    """Of Gaussian inputs with this cosine on average, the same at so many outer points."""
     x, weights = hermite(_NODES)
     y = np.arctanh(np.clip(c0, -_HIGHEST, _HIGHEST)) + (x / np.sqrt(width) if abs(c0) < 1 else 0 * x)
-    return Cosines(_within(y)[None], weights[None], np.zeros((1, _NODES)), np.zeros((1, _NODES)))
+    nothing = np.zeros((outer, _NODES))
+    return Cosines(nothing + _within(y), nothing + weights, nothing, nothing)
 
 
 def alike() -> Cosines:
@@ -90,8 +91,9 @@ def through(
     count = cosines.y.shape[1]
     by_weight = cosines.weights * np.exp(cosines.heavier)
     by_weight = by_weight / by_weight.sum(axis=1, keepdims=True)
-    parallel = np.clip(squares / np.maximum(own, np.finfo(float).tiny), 0.0, 1.0)
-    common = np.where(own[..., 0] > 0, (parallel[:, :, count:] * by_weight[:, None]).sum(axis=-1), 1.0)
+    parallel = squares / np.where(own > 0, own, 1.0)  # below 0 for some: they cancel, they do not add
+    shared = np.clip((parallel[:, :, count:] * by_weight[:, None]).sum(axis=-1), 0.0, 1.0)
+    common = np.where(own[..., 0] > 0, shared, 1.0)
 
     c = np.tanh(cosines.y)
     steady = (cosines.weights * c).sum(axis=1) ** 2 / np.maximum(

@@ -155,10 +155,10 @@ class _Network:
     _at_rest: tuple[Layer, int] | None = None  # a layer that changes nothing any more
 
     def __post_init__(self) -> None:
-        x, weights = log_gamma(_ALONE if self.alone else _PARTED, self.width / 2)
         start = math.log(self.q0)
-        law = _Law(start + x[None], weights[None], np.ones(1), 0.0, start)
-        self._signal = _Signal(law, cosines_of_inputs(self.c0, self.width), rms=math.sqrt(self.q0))
+        law = _inputs(start, self.width, self.alone, self.c0)
+        cosines = cosines_of_inputs(self.c0, self.width, len(law.weights))
+        self._signal = _Signal(law, cosines, rms=math.sqrt(self.q0))
         self.laws.append(law)
 
     @property
@@ -247,7 +247,7 @@ class _Network:
         x = (step.log_map + missed + common_mean)[..., None] + own_points  # (outer, inner, 3)
         within = old.within[..., None] * own_weights
         if self.alone or factor:
-            extra = old.extra + float((old.within * common_variance).sum())
+            extra = old.extra + float(old.weights @ (old.within * common_variance).sum(axis=1))
             law, mix = _settled(x, within, old.weights, extra, mean_field, len(x), old.within.shape[1])
         else:
             ways, of_way = hermite(3)
@@ -273,7 +273,27 @@ class _Network:
             scale = signal.scale
         signal.scale, signal.rms = scale, self.means_of.at(scale).rms
         exact = _log_square(signal.rms)
+        if not math.isfinite(exact):
+            signal.rms = math.nan
+            return tabled, 0.0
         return exact, exact - tabled
+
+
+def _inputs(start: float, width: int, alone: bool, c0: float) -> _Law:
+    """log q of Gaussian inputs: of χ² laws whose covariance is c0² of their variance."""
+    common = c0 * c0
+    if alone or common == 0:
+        x, weights = log_gamma(_ALONE if alone else _PARTED, width / 2)
+        return _Law(start + x[None], weights[None], np.ones(1), 0.0, start)
+    if common == 1:
+        x, weights = log_gamma(_PARTED, width / 2)
+        return _Law(start + x[:, None], np.ones((len(x), 1)), weights, 0.0, start)
+    x, weights = log_gamma(_PARTED, width / 2)
+    mean = weights @ x
+    variance = weights @ (x - mean) ** 2
+    ways = [skewed(np.array(part * mean), np.sqrt(part * variance)) for part in (common, 1 - common)]
+    (s, of_s), (own, of_own) = ways
+    return _Law(start + s[:, None] + own, np.ones((len(s), 1)) * of_own, of_s, 0.0, start)
 
 
 @lru_cache(maxsize=64)
