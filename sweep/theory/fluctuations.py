@@ -25,9 +25,11 @@ _DEGREE = 48  # of Hermite series; what is left of an even and of an odd part go
 _BASE = np.linspace(-9.0, 9.0, 37)  # edges of panels, in standard deviations
 _MOST_EDGES = 600
 _RESOLVED = 1e-6
-_PHASES, _HARMONICS = 512, 64
+_PHASES, _HARMONICS = 512, 6
+_WAVES = 1.0  # a scale from which on a Hermite series is too short for what is periodic
 _ANY_PHASE = 400.0  # a log v from which on any two inputs are at any two phases
 _ROUNDING = 1e-12
+_FAINT = 1e-5  # a share of layers of which less is left than a logarithm of -80
 _MANY = 8  # neurons, of whose mean E[exp(-t X)] has decayed after so many points
 _DECAYED = int(np.searchsorted(LOG_T, 14.0))
 _ORTHOGONAL = 1e-6  # a cosine below which none of its powers counts, nor is a subnormal number
@@ -115,7 +117,7 @@ class _Row:
         means = means_of.at(scale)
         self.log_map = 2 * math.log(means.rms) if means.rms else -math.inf
         self.elasticity = means.elasticity
-        self.waves = _Waves(means_of.act, means.rms) if waves(means_of.act, scale) else None
+        self.waves = _Waves(means_of.act, means.rms) if means_of.act.period and scale > _WAVES else None
         h, weights, hermite = _seen(means_of, means, scale)
         self._weights, self._squares = weights, h * h
         own = float(weights @ self._squares**2) - 1
@@ -136,32 +138,34 @@ class _Row:
         transform = np.zeros_like(points)
         transform[: len(few)] = (np.exp(-np.outer(few, self._squares)) @ weights) ** width
         dead = float(weights[self._squares == 0].sum()) ** width
+        if transform[-1] - dead > _FAINT:
+            raise RequestError("some layers keep less than any other: the spread over seeds is that of a few")
         mean, variance = log_moments(np.maximum(transform - dead, 0.0) / (1 - dead))
         return float(mean), float(variance)
 
 
 class _Waves:
-    """E[f_a f_b], E[f_a² f_b²] and E[f_a³ f_b], E[f²] = 1, where every phase is alike: by f's Fourier series.
+    """E[f_a f_b], E[f_a² f_b²] and E[f_a³ f_b], E[f²] = 1, of a periodic f: by its Fourier series.
 
-    Of E[exp(i ω (k u + l u'))] = exp(-ω² v (k² + l² + 2klc) / 2) only l = ±k are left.
+    E[exp(i ω (k u + l u'))] = exp(-ω² v (k² + l² + 2klc) / 2).
     """
 
     def __init__(self, act: Activation, rms: float) -> None:
         h = over_a_period(act, _PHASES)[0] / (rms or 1.0)
-        first, second, third = np.fft.rfft(np.stack([h, h * h, h**3]))[:, :_HARMONICS] / _PHASES
-        pairs = ((first, first), (second, second), (first, third))
-        k = np.arange(_HARMONICS)
+        k = np.fft.fftfreq(_PHASES, 1 / _PHASES)
         shift = np.exp(-1j * math.pi * k / _PHASES)  # the first point lies half a step from 0
-        twice = np.where(k, 2.0, 0.5)[:, None]  # both of the mean's terms are the same one
-        self._near = twice * np.stack([(a * b.conj()).real for a, b in pairs], axis=1)
-        self._far = twice * np.stack([(a * b * shift**2).real for a, b in pairs], axis=1)
-        self._angle = (k * 2 * math.pi / (act.period or 1.0)) ** 2
+        kept = np.abs(k) <= _HARMONICS
+        first, second, third = (np.fft.fft(np.stack([h, h * h, h**3])) / _PHASES * shift)[:, kept]
+        pairs = ((first, first), (second, second), (first, third))
+        self._terms = np.stack([np.outer(a, b).real.ravel() for a, b in pairs], axis=1)
+        rate = (2 * math.pi / (act.period or 1.0)) ** 2 / 2
+        self._apart = rate * np.add.outer(k[kept], k[kept]).ravel() ** 2
+        self._together = rate * 2 * np.outer(k[kept], k[kept]).ravel()
 
     def __call__(self, log_v: float, c: Array) -> Array:
         """(C, 3), at correlations c: (C,)."""
-        angle = self._angle * math.exp(min(log_v, _ANY_PHASE))
-        near, far = np.exp(-angle * (1 - c)[:, None]), np.exp(-angle * (1 + c)[:, None])
-        found: Array = near @ self._near + far @ self._far
+        v = math.exp(min(log_v, _ANY_PHASE))
+        found: Array = np.exp(-v * (self._apart - self._together * (1 - c)[:, None])) @ self._terms
         return found
 
 

@@ -23,8 +23,9 @@ log mean of exp(S + δ_a) over B draws of δ. Seeds whose rms is 0 (every neuron
 Right to 15 % of the larger of shift and std, by comparison with measured seeds, for homogeneous f up to
 Σ 1/n = 6.5 over the layers (depth / width), others up to 2 (1 where a layer is narrower than 16), and up
 to 1/2 where the map magnifies what strays more than twice (silu and gelu near the variance that repels):
-beyond that NaN, as it is for several inputs at widths below 8, where log q is far from normal. It is for
-weights that are independent and Gaussian, or so many that their sum is: uniform ones from width 16.
+beyond that NaN, as it is where it magnifies it thirty times; where few neurons decide (several inputs at
+widths below 8, o/n above 0.4 unless f is homogeneous, tails in which nothing but chance survives). It is
+for weights that are independent and Gaussian, or so many that their sum is: uniform ones from width 16.
 """
 
 import math
@@ -53,8 +54,10 @@ _POINTS, _PARTED, _ALONE = 3, 7, 13  # of S and of δ; where the map drives them
 _DRIVES_APART = 1.005  # an elasticity
 _SIZES = 3  # of v, at which the cosines are followed
 _HOMOGENEOUS, _OTHERS, _MAGNIFIED = 6.5, 2.0, 0.5  # Σ 1/n up to which it is right to 15 %
-_MAGNIFIES = 2.0
+_MAGNIFIES, _RUNS_AWAY = 2.0, 30.0
+_COARSE = 0.4  # a variance of a layer's factor up to which a few points hold what becomes of it
 _NARROW, _NARROWEST, _FEW_NEURONS = 16, 8, 1.0  # widths, and Σ 1/n below the first, of a batch's networks
+_NOTHING = 2e-6  # a std that is the rounding of laws
 _REST = 1e-5  # a change per layer that adds up to nothing
 
 
@@ -73,8 +76,8 @@ def finite_width(
     A row per layer 0 .. depth: layer; shift, the mean over seeds of log rms² less the mean field's;
     std, its standard deviation over seeds (of those whose rms is not 0). Gaussian inputs. NaN where it
     would be off by more than 15 %: beyond depth / width = 6.5 for homogeneous activations, 2 for
-    others (1 at widths below 16), 1/2 where fluctuations grow by themselves; and for several inputs at
-    widths below 8. Raises RequestError for a wrong value.
+    others (1 at widths below 16), 1/2 where fluctuations grow by themselves; for several inputs at widths
+    below 8; and where a few neurons decide. Raises RequestError for a wrong value.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -95,6 +98,8 @@ def strayed(
     c0: float = 0.0,
 ) -> tuple[Array, Array]:
     """Mean and standard deviation over seeds of log rms² less the mean field's, by layer; or NaN."""
+    if c0 == 1:  # all inputs are one
+        batch = 1
     means_of = gaussian(act)
     kinds = set(zip(layers, widths[1:], strict=True))
     if len(kinds) == 1 and widths[0] == widths[1]:  # a shallower network of the kind begins this one
@@ -199,7 +204,7 @@ class _Network:
             limit = min(limit, _FEW_NEURONS) if limit == _OTHERS else limit
             limit = limit if signal.narrowest >= _NARROWEST else 0.0
         if signal.most_magnified > _MAGNIFIES:
-            limit = min(limit, _MAGNIFIED)
+            limit = min(limit, _MAGNIFIED) if signal.most_magnified < _RUNS_AWAY else 0.0
         return signal.inverse_widths <= limit + 1e-9
 
     def _cut(self) -> _Law:
@@ -228,6 +233,8 @@ class _Network:
             signal.points = _PARTED
 
         first = step.own / width
+        if not tables.homogeneous and float(old.weights @ (old.within * first).sum(axis=1)) > _COARSE:
+            return _UNKNOWN
         bent = np.divide(step.log_variance, first, out=np.ones_like(first), where=first > 0)
         tilted = np.divide(-2 * step.log_mean, first, out=np.ones_like(first), where=first > 0)
         common, moved = np.zeros_like(first), None
@@ -285,9 +292,10 @@ def _inputs(start: float, width: int, alone: bool, c0: float) -> _Law:
     if alone or common == 0:
         x, weights = log_gamma(_ALONE if alone else _PARTED, width / 2)
         return _Law(start + x[None], weights[None], np.ones(1), 0.0, start)
-    if common == 1:
+    if common == 1:  # an input and its mirror image
         x, weights = log_gamma(_PARTED, width / 2)
-        return _Law(start + x[:, None], np.ones((len(x), 1)), weights, 0.0, start)
+        same = np.ones((_PARTED, _PARTED))  # what layers add to δ needs its points
+        return _Law(start + x[:, None] * same, same / _PARTED, weights, 0.0, start)
     x, weights = log_gamma(_PARTED, width / 2)
     mean = weights @ x
     variance = weights @ (x - mean) ** 2
@@ -350,7 +358,8 @@ def _moments_of(law: _Law, batch: int) -> tuple[float, float]:
         mean, variance = log_mean_moments(law.x, law.within, batch)
     centre = float(law.weights @ mean)
     whole = float(law.weights @ (variance + (mean - centre) ** 2)) + law.extra
-    return centre - law.mean_field, math.sqrt(whole)
+    std = math.sqrt(whole)
+    return centre - law.mean_field, std if std > _NOTHING else 0.0
 
 
 def _log_square(size: float) -> float:
