@@ -40,7 +40,7 @@ class Network:
         self.spread = Spread(np.full(COPIES, LONG(GAIN)), floor)
         self.figures, self.layers = {}, []
         # The first layer that float64 cannot hold, and the first of which rounding leaves nothing known.
-        self.lost_at = self.adrift_at = len(widths)
+        self.lost_at = self.adrift_at = self.chaotic_at = len(widths)
         self._forward()
 
     def _rounded(self, values):
@@ -78,7 +78,9 @@ class Network:
                 self.lost_at = layer
             lost = layer >= self.lost_at
             self.figures[None, "pre_rms", layer], _, known = self.spread.size(z, error, lost)
-            if not known:
+            if error > CHAOS:
+                self.chaotic_at = min(self.chaotic_at, layer)
+            if not known or (self.chaotic_at < layer and error < CHAOS / 4):  # where chaos settles is chance
                 self.adrift_at = min(self.adrift_at, layer)
             self._record_flat(layer, z[0], apart, lost)
             self._record(layer, h)
@@ -154,6 +156,7 @@ class Network:
 
         delta = widened(self._copies(draws.upstream_gradient([self.seed], self.batch, self.widths[start])[0]))
         self._put(start, start, spread.gradients(delta, "delta", False))
+        settled = False  # copies that agree where the signal was chaos agree by chance
         for layer in range(start, 0, -1):
             below, z, above, (unit, std, mean, _), _ = self.layers[layer - 1]
             slope = self._slopes(z, above)
@@ -163,18 +166,19 @@ class Network:
                 slope = np.concatenate([slope, flipped])
             delta = self._rounded(delta * slope)
             gradient = widened(below).transpose(0, 2, 1) @ delta
-            self._put(start, layer, spread.gradients(gradient, "grad", lost))
+            self._put(start, layer, spread.gradients(gradient, "grad", lost), settled)
             crossed = delta @ widened(unit).transpose(0, 2, 1)
             delta = self._rounded(
                 self._sum(crossed, widened(std), delta.sum(axis=2, keepdims=True), widened(mean))
             )
-            self._put(start, layer - 1, spread.gradients(delta, "delta", lost))
+            settled |= self.chaotic_at <= start and spread.error(delta, (1, 2)).max() < CHAOS
+            self._put(start, layer - 1, spread.gradients(delta, "delta", lost), settled)
         self._put(start, 0, {"grad_std": NULL, "grad_rms": NULL})
 
-    def _put(self, start, layer, allowed):
+    def _put(self, start, layer, allowed, settled=False):
         for name, one in allowed.items():
             adrift = self.adrift_at <= start and (layer < start or name.startswith("grad"))
-            self.figures[start, name, layer] = ANY if adrift else one
+            self.figures[start, name, layer] = ANY if adrift or settled else one
 
     def _slopes(self, z, above):
         slope = self._rounded(self.act.slope(z))
