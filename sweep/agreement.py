@@ -87,7 +87,7 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)  # a deep one has the shallower
     for number, one in zip(known, zip(*columns, strict=True), strict=True):
         init, init_params, act, act_params, depth, width, widths, bias_std, batch = one
-        if act != activations.CUSTOM:
+        if act in activations.names():
             tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
             profile = tapered or (int(width),) * (int(depth) + 1)
             key = (init, init_params, act, act_params, float(bias_std), int(batch), tapered or width)
@@ -111,7 +111,8 @@ def _logs(cells: "pd.DataFrame") -> NDArray[Any]:
 
 def _comparable(cells: "pd.DataFrame") -> NDArray[Any]:
     """By row: whether there is a mean field to compare with, whatever is known of the spread."""
-    known: NDArray[Any] = ~np.isnan(_logs(cells)) & (cells["act"] != activations.CUSTOM).to_numpy()
+    listed = cells["act"].isin(activations.names()).to_numpy()
+    known: NDArray[Any] = ~np.isnan(_logs(cells)) & listed
     return known
 
 
@@ -134,7 +135,7 @@ def _strayed(
     widths: tuple[int, ...],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Mean and std over seeds of log rms² by layer, less the mean field's; NaN where not known."""
-    scheme = None if init == initializers.CUSTOM else initializers.stored(init, init_params)
+    scheme = initializers.stored(init, init_params) if init in initializers.names() else None
     family = "" if scheme is None or scheme.base is None else scheme.base.name
     if scheme is None or (family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY)):
         return np.full(len(widths), math.nan), np.full(len(widths), math.nan)

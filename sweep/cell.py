@@ -72,6 +72,25 @@ class Spec:
             backward=check.flag("backward", values["backward"]),
         )
 
+    @classmethod
+    def stored(cls, row: Mapping[str, Any]) -> "Spec":
+        """The spec of a study's row, whose values keep the rules of a command line; RequestError otherwise.
+
+        Imports and calls nothing that the row names.
+        """
+        values = {name: row[name] for name in SPEC}
+        _known("init", values["init"], values["init_params"], initializers)
+        _known("act", values["act"], values["act_params"], activations)
+        widths = _widths(values["widths"])
+        depth, width = check.whole("depth", values["depth"], 1), check.whole("width", values["width"], 1)
+        if depth > _MOST_LAYERS or (widths and (depth, width) != (len(widths) - 1, widths[-1])):
+            raise RequestError(f"depth={depth}, width={width}: not those of any network")
+        check.real("bias_std", values["bias_std"], 0.0)
+        check.whole("batch", values["batch"], 2)
+        check.option("dtype", values["dtype"], DTYPES)
+        check.flag("backward", values["backward"])
+        return cls(**values | {"widths": widths})
+
     @property
     def profile(self) -> tuple[int, ...]:
         """(w_0 .. w_L): the width of every layer."""
@@ -181,6 +200,16 @@ def _canonical_act(choice: str) -> tuple[str, str]:
     name = parameters.pop("name")
     act = activations.get(name, **parameters)
     return name, _json(activations.parameters_of(name, act))
+
+
+@lru_cache(maxsize=4096)
+def _known(group: str, name: object, parameters: object, options: Any) -> None:
+    """That such a scheme or activation has these parameters; that it could, if it is not one of ours."""
+    values = check.json_object(f"{group}_params", parameters)
+    if not isinstance(name, str) or not name:
+        raise RequestError(f"{group}={name}: no name")
+    if name in options.names():
+        options.get(name, **values)
 
 
 def _json(parameters: Mapping[str, Any]) -> str:

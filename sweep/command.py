@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
+from unicodedata import category
 
 from sweep import interrupts
 from sweep.errors import RequestError, SweepError, SweepWarning
@@ -14,6 +15,7 @@ from sweep.errors import RequestError, SweepError, SweepWarning
 if TYPE_CHECKING:
     from rich.table import Table
 
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # control, format, and what ends a line
 _PIPED_WIDTH = 120  # a file or a pipe has no width of its own
 
 
@@ -39,6 +41,10 @@ def show(
     """
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
+
+    for column in table.columns:
+        column._cells = [visible(str(cell)) for cell in column._cells]
+    title, caption = visible(title), "\n".join(map(visible, caption.split("\n")))
 
     class _Console(Console):
         def on_broken_pipe(
@@ -83,6 +89,11 @@ def show(
         console.print(caption, style="dim", highlight=False, markup=False)
 
 
+def visible(text: str) -> str:
+    """A text with its control characters shown as such: a study may hold escape sequences."""
+    return "".join(repr(sign)[1:-1] if category(sign) in _UNSEEN else sign for sign in text)
+
+
 def _unheard() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -103,7 +114,7 @@ def guarded(command: Callable[[], int]) -> int:
         _unheard()
         return 141
     except (SweepError, MemoryError, OSError) as error:
-        print(f"sweep: {_line(error)}", file=sys.stderr)
+        print(f"sweep: {visible(_line(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("sweep: interrupted", file=sys.stderr)
@@ -116,7 +127,7 @@ def guarded(command: Callable[[], int]) -> int:
 def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
     """What a reader of a study should know, as a line; other warnings as Python shows them."""
     if issubclass(category, SweepWarning):
-        print(f"sweep: {message}", file=sys.stderr)
+        print(f"sweep: {visible(str(message))}", file=sys.stderr)
     else:
         print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
 

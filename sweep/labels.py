@@ -184,11 +184,10 @@ def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[st
 
 @lru_cache(maxsize=256)
 def _defaults(group: str, name: str) -> dict[str, Any]:
-    if name == initializers.CUSTOM:
+    options = initializers if group == "init" else activations
+    if name not in options.names():  # a user's own, or another program's
         return {}
-    if group == "init":
-        return initializers.parameters_of(name, initializers.get(name))
-    return activations.parameters_of(name, activations.get(name))
+    return dict(options.parameters_of(name, options.get(name)))
 
 
 def described(name: str, parameters: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import partfile, revisions
+from sweep import partfile, records, revisions, rows
 from sweep.cell import ID_BYTES
 from sweep.errors import StoreError
 from sweep.partfile import BadBytesError, PartFile, one_line
@@ -32,6 +32,7 @@ _LAYERS_BYTES, _DIGEST, _STATE = b"layers_bytes", b"digest", b"revisions"
 # WRITER-000012.parquet, a Dask worker's WRITER-000003-d000012.parquet, copies of their rows, …12.2.parquet:
 # whatever else lies in a study's folders is not ours.
 _OURS = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(-d?\d+)+(\.\d+)?\.parquet")
+_possible: dict[tuple[str, str], bool] = {}  # parts never change
 _HIDDEN = re.compile(rf"\.{_OURS.pattern}\.[0-9a-z]+")
 
 
@@ -222,13 +223,25 @@ def _scanned(
             file = PartFile(place, folder, name)
             if folder == "cells":
                 _check_layers(file, name, there)
-            some.append(_of_part(name, made(file.read(fields))))
+            if possible(place, name):
+                some.append(_of_part(name, made(file.read(fields))))
         if len(some) >= _TOGETHER or (some and some[-1].num_rows >= _LARGE):
             done += [_in_one_piece(some[:-1]), some[-1]] if len(some) > 1 else some
             some = []
     if broken:
         raise DamagedError(place.root, broken)
     return pa.concat_tables([*done, *some]).unify_dictionaries()
+
+
+def possible(place: Place, name: str) -> bool:
+    """Whether a part has no row that no run could have written; one that has is named, once, and left out."""
+    known = _possible.get((place.root, name))
+    if known is None:
+        why = rows.impossible(PartFile(place, "cells", name).read(rows.KEYS))
+        if why:
+            records.left_out(place, f"cells/{name}", why)
+        known = _possible[place.root, name] = not why
+    return known
 
 
 def _in_one_piece(some: list[pa.Table]) -> pa.Table:

@@ -115,7 +115,7 @@ class Local:
             return []
 
     def read(self, path: str, most: int | None = None) -> bytes:
-        with self._opened(path) as file:
+        with self.opened(path) as file:
             if most is not None and os.fstat(file.fileno()).st_size > most:
                 raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(self.path / path))
             return file.read()
@@ -123,12 +123,12 @@ class Local:
     def open(self, path: str) -> Any:
         import pyarrow as pa  # noqa: PLC0415
 
-        with self._opened(path) as file:
+        with self.opened(path) as file:
             if os.fstat(file.fileno()).st_size <= _SMALL:
                 return pa.BufferReader(file.read())
         return pa.OSFile(str(self.path.absolute() / path))
 
-    def _opened(self, path: str) -> IO[bytes]:
+    def opened(self, path: str) -> IO[bytes]:
         """A regular file, no link, and nothing that one waits for."""
         flags = os.O_RDONLY | _NO_LINK | _AT_ONCE
         try:

@@ -1,6 +1,5 @@
 """What users read: the stored tables as pandas frames."""
 
-import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep import activations, check
+from sweep import activations, check, records
 from sweep.blocks import Cells
 from sweep.errors import RequestError, SweepError, SweepWarning, unknown
 from sweep.store import Study
@@ -99,9 +98,11 @@ def thresholds(path: str | Path) -> Thresholds:
     place = Study(path).place
     for name in sorted(place.folders("runs"), reverse=True):
         try:
-            return Thresholds.of(json.loads(place.read(f"runs/{name}/verdict.json")))
-        except FileNotFoundError:
-            continue
+            found = records.mapping(place, f"runs/{name}/verdict.json")
+            if found is not None:
+                return Thresholds.of(found)
+        except RequestError as error:
+            records.left_out(place, f"runs/{name}/verdict.json", str(error))
     return DEFAULT
 
 

@@ -13,20 +13,25 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
 from typing import IO, Any
 
-from sweep import estimate
+from sweep import check, estimate, records
 from sweep.blocks import Block
 from sweep.cell import SPEC, Spec
 from sweep.kernel import KERNEL_VERSION
+from sweep.places import Local
 from sweep.plan import Task
 from sweep.store import Study
 
 _LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from
+_LARGEST = 2.0**63
+_NUMBERS = {"computed", "status", "factor"}
+_PLAN = [*SPEC, "kernel_version", "seeds", "seconds"]
+_MOST_OF_A_PLAN, _MOST_CELLS = 1 << 28, 50_000_000  # bytes; values of a column
 
 
 class Run:
@@ -86,39 +91,48 @@ def names(study: Study) -> list[str]:
 
 
 def summary(study: Study, name: str) -> dict[str, Any]:
-    """What was written down about a run; empty where nothing was."""
-    try:
-        found = json.loads(study.place.read(f"runs/{name}/summary.json"))
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    """What was written down about a run; empty where nothing was, without what no run writes."""
+    found = records.mapping(study.place, f"runs/{name}/summary.json") or {}
+    return {key: value for key, value in found.items() if key not in _NUMBERS or _is_number(value, key)}
+
+
+def _is_number(value: object, key: str) -> bool:
+    """Whether it is a number such as stands there: of a size that makes sense, and whole where it counts."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return 0 <= value < _LARGEST and (isinstance(value, int) or key == "factor")
 
 
 def command(study: Study, name: str) -> str:
     """The command that was typed."""
-    try:
-        return study.place.read(f"runs/{name}/command.txt").decode().strip()
-    except FileNotFoundError:
-        return ""
+    return (records.text(study.place, f"runs/{name}/command.txt") or "").strip()
 
 
 def planned(study: Study, name: str) -> list[tuple[Block, float]]:
     """The cells that a run was to compute with this kernel, with the seconds of each."""
+    path = f"runs/{name}/plan.parquet"
+    content = records.content(study.place, path, _MOST_OF_A_PLAN)
+    try:
+        return [] if content is None else list(_read_plan(content))
+    except Exception as error:  # whatever Arrow, or a row that cannot be, makes of it
+        records.left_out(study.place, path, " ".join(str(error).split()))
+        return []
+
+
+def _read_plan(content: bytes) -> Iterator[tuple[Block, float]]:
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.parquet as pq  # noqa: PLC0415
 
-    try:
-        content = study.place.read(f"runs/{name}/plan.parquet")
-    except FileNotFoundError:
-        return []
-    found = []
-    for row in pq.read_table(pa.BufferReader(content)).to_pylist():
+    file = pq.ParquetFile(pa.BufferReader(content))
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    values = max((sum(group.column(i).num_values for group in groups) for i in range(len(_PLAN))), default=0)
+    if file.schema_arrow.names != _PLAN or values > _MOST_CELLS:
+        raise ValueError("it is no plan of a run")
+    for row in file.read().to_pylist():
         if row["kernel_version"] != KERNEL_VERSION:
             continue
-        values = {name: row[name] for name in SPEC}
-        values["widths"] = None if row["widths"] is None else tuple(row["widths"])
-        found.append((Block((Spec(**values),), tuple(row["seeds"])), row["seconds"]))
-    return found
+        seeds = tuple(check.whole("seed", seed, 0) for seed in row["seeds"])
+        yield Block((Spec.stored(row),), seeds), check.real("seconds", row["seconds"], 0.0)
 
 
 def learned(study: Study) -> float:
@@ -154,11 +168,11 @@ def living(study: Study) -> list[str]:
 
 
 def _is_dead(study: Study, name: str) -> bool | None:
-    if study.remote or not name:
+    if not isinstance(study.place, Local) or not name:
         return None
     fcntl = _fcntl()
     try:
-        with (study.path / "runs" / name / "alive").open("rb") as file:
+        with study.place.opened(f"runs/{name}/alive") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

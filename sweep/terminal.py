@@ -15,7 +15,7 @@ from rich.table import Table
 
 from sweep.answer import Fate, answers, counts
 from sweep.cell import Cell
-from sweep.command import show
+from sweep.command import show, visible
 from sweep.errors import Failures
 from sweep.estimate import Counts, Expected, duration, si
 from sweep.labels import described, labelled, number, profile
@@ -32,7 +32,7 @@ _MOST_NAMED = 4  # survivors by name
 
 def say(line: str) -> None:
     """One line about the run, on stderr; never wrapped or coloured."""
-    print(line, file=sys.stderr, flush=True)
+    print(visible(line), file=sys.stderr, flush=True)
 
 
 class Advance(Protocol):

@@ -84,6 +84,9 @@ def main() -> int:
         print(line)
     same = f"{found.compared - len(found.wrong)} of {found.compared} cells come out again"
     print(f"{len(names) - len(broken):,} of {len(names):,} parts whole; {same}")
+    odd = [name for name in sorted(names - set(broken)) if not parts.possible(study.place, name)]
+    if odd:
+        print(f"{len(odd)} of them hold rows that no run could have written, and are left out")
     if len(old):
         rows = "1 row is" if len(old) == 1 else f"{len(old):,} rows are"
         print(f"{rows} of an older revision and left out: the command that made them computes them anew")
@@ -92,7 +95,7 @@ def main() -> int:
         print(f"{cells} of functions of your own and left out: name these with --function")
     if found.unchecked:
         print(f"{len(found.unchecked)} of the cells could not be computed again")
-    return 1 if broken or found.wrong or found.unchecked else 0
+    return 1 if broken or odd or found.wrong or found.unchecked else 0
 
 
 @dataclass

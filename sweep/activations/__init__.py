@@ -30,6 +30,7 @@ __all__ = [
     "histogram_range",
     "kinks_of",
     "limits",
+    "names",
     "parameter_names",
     "parameters_of",
     "resolved",
@@ -133,6 +134,11 @@ def get(name: str, **parameters: Any) -> Activation:
     entry = _entry(name)
     check.parameters("act", name, parameters, parameter_names(name))
     return entry if isinstance(entry, Activation) else entry(**parameters)
+
+
+def names() -> tuple[str, ...]:
+    """Those that `get` knows, but for a user's own."""
+    return tuple(ACTIVATIONS)
 
 
 def resolved(act: str | Activation | Callable[..., Array], parameters: Mapping[str, Any]) -> Activation:

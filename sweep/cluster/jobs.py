@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep import records, runs
 from sweep.blocks import Cells
 from sweep.cluster import element, marker, squeue
 from sweep.errors import RequestError
@@ -28,6 +29,7 @@ _LATE_SECONDS = 5.0  # for files of an ended element to be seen here
 _BEGIN_SECONDS = 30.0  # for an element that runs to begin, where another one has not seen the folder
 _WITHOUT_A_LOG = "Slurm has forgotten them, or the nodes do not see {}"
 _MOST_TOLD = 3  # jobs
+_MOST_ELEMENTS = 1_000_000  # of an array, more than any Slurm takes
 
 
 @dataclass(frozen=True)
@@ -91,10 +93,16 @@ def unseen(study: Study) -> str | None:
 
 
 def _submitted(study: Study) -> Iterator[Job]:
-    for file in sorted((study.path / "runs").glob(f"*/slurm/{_JOB}")):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            written = json.loads(file.read_text(encoding="utf-8"))
-            yield Job(str(written["job"]), int(written["count"]), file.parent.absolute())
+    for name in runs.names(study):
+        path = f"runs/{name}/slurm/{_JOB}"
+        if (written := records.mapping(study.place, path)) is None:
+            continue
+        job, count = written.get("job"), written.get("count")
+        named = isinstance(job, str) and job.isdecimal()
+        if named and isinstance(count, int) and 0 < count <= _MOST_ELEMENTS:
+            yield Job(str(job), count, (study.path / path).parent.absolute())
+        else:
+            records.left_out(study.place, path, "it names no job")
 
 
 def follow(

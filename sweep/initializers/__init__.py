@@ -25,6 +25,7 @@ __all__ = [
     "Distribution",
     "Scheme",
     "get",
+    "names",
     "parameter_names",
     "parameters_of",
     "resolved",
@@ -45,6 +46,11 @@ def get(name: str, **parameters: Any) -> Scheme:
     entry = _entry(name)
     check.parameters("init", name, parameters, parameter_names(name))
     return entry(**parameters) if isinstance(entry, type) else entry
+
+
+def names() -> tuple[str, ...]:
+    """Those that `get` knows, but for a user's own."""
+    return tuple(SCHEMES)
 
 
 def resolved(init: str | Scheme | Callable[..., Any], parameters: Mapping[str, Any]) -> Scheme:

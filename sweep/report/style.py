@@ -1,8 +1,8 @@
 """One style for all figures: readable at column width, in greyscale and by the colour-blind."""
 
-import os
 import re
 import textwrap
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -134,7 +134,7 @@ def _saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Pat
         plain = re.sub(r"[^\w.-]+", "-", name)  # a scheme may be called torch/normal
         for kind in ("png", "svg"):
             file = folder / f"{plain}.{kind}"
-            hidden = file.with_name(f".{file.name}.{os.getpid()}")
+            hidden = file.with_name(f".{file.name}.{uuid.uuid4().hex}")  # nobody else's, on any machine
             metadata = {"Date": None} if kind == "svg" else None
             figure.savefig(hidden, format=kind, dpi=200, metadata=metadata)
             figure.set_layout_engine("none")  # laid out once is enough

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from sweep import runs
 from sweep.labels import described
 from sweep.measures import LETTERS
 from sweep.provenance import provenance
+from sweep.store import Study
 from sweep.verdict import WORDS, Thresholds
 
 _MOST_COMMANDS = 6
@@ -57,9 +59,9 @@ def provenance_of(study: Path, cells: pd.DataFrame) -> list[tuple[str, str]]:
 
 def _commands(study: Path) -> list[str]:
     """The commands that made the study, each once, the last of them where there are many."""
-    files = sorted((study / "runs").glob("*/command.txt"))
-    commands = list(dict.fromkeys(file.read_text(encoding="utf-8").strip() for file in files))
-    return commands[-_MOST_COMMANDS:]
+    there = Study(study)
+    commands = dict.fromkeys(runs.command(there, name) for name in runs.names(there))
+    return [command for command in commands if command][-_MOST_COMMANDS:]
 
 
 def _time(run: str) -> str:

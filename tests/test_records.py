@@ -1,0 +1,150 @@
+"""Rows and records that no run writes: named in a line, left out, and nothing else is lost."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import sweep
+from sweep import records, runs, tables
+from sweep.errors import SweepWarning
+from tests.studies import part
+from tests.test_store import CELLS, result_of, write
+
+COMMANDS = ("sweep.status", "sweep.report", "sweep.compact")
+
+
+def forged(study, column, value):
+    cells, layers = tables.tables(result_of(CELLS[:2]), "run")
+    kind = cells.schema.field(column).type
+    values = [value, *cells[column].to_pylist()[1:]]
+    place = cells.column_names.index(column)
+    study.write(part("bad"), cells.set_column(place, column, pa.array(values, kind)), layers)
+
+
+IMPOSSIBLE = [
+    ("depth", 10**9), ("depth", 0), ("depth", -1), ("depth", None), ("width", 0), ("batch", 1),
+    ("batch", None), ("bias_std", -1.0), ("bias_std", np.nan), ("dtype", "float16"), ("seed", -1),
+    ("status", "fine"), ("verdict", "splendid"), ("verdict", None), ("verdict_layer", -2),
+    ("verdict_layer", 10**6), ("init_params", "[1]"), ("init_params", "{" * 100_000), ("init_params", None),
+    ("act_params", '{"alpha": 1}'), ("act_params", "null"), ("init", ""),
+    ("widths", [8, 0, 8]), ("widths", [8]), ("widths", [8, 8, 9]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), IMPOSSIBLE)
+def test_a_part_with_a_row_that_cannot_be_is_named_and_left_out(study, column, value):
+    write(study, "good", CELLS[2:6])
+    forged(study, column, value)
+    with pytest.warns(SweepWarning, match=f"left out: .*{part('bad')}"):
+        cells = sweep.load(study.path)
+    assert sorted(cells["cell_id"]) == sorted(one.id for one in CELLS[2:6])
+    assert set(sweep.load(study.path, "layers")["cell_id"]) == set(cells["cell_id"])
+    assert (study.path / "cells" / part("bad")).exists()
+
+
+def test_a_scheme_of_another_program_is_shown_and_cannot_be_verified(study, sweep_command):
+    cells, layers = tables.tables(result_of(CELLS[:2]), "run")
+    place = cells.column_names.index("init")
+    study.write(part("new"), cells.set_column(place, "init", pa.array(["tomorrow's"] * 2)), layers)
+    assert set(sweep.load(study.path)["init"]) == {"tomorrow's"}
+    for module in COMMANDS:
+        done = sweep_command(str(study.path), module=module)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert done.returncode == 1
+    assert "2 of the cells could not be computed again" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A study that a run has made."""
+    folder = tmp_path_factory.mktemp("ran")
+    options = [
+        "grid=smoke",
+        "init=xavier",
+        "act=tanh",
+        "depth=2",
+        "width=8",
+        "batch=5",
+        "seed=0,1",
+        "report=false",
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "sweep", "-m", *options], cwd=folder, check=True, capture_output=True
+    )
+    return folder / "outputs" / "smoke"
+
+
+FILES = ("summary.json", "command.txt", "verdict.json", "plan.parquet", "alive", "slurm/job.json")
+
+
+def spoiled(path, how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if how == "no permission":
+        path.chmod(0)
+        return
+    path.unlink(missing_ok=True)
+    if how == "fifo":
+        os.mkfifo(path)
+    elif how == "folder":
+        path.mkdir()
+    elif how == "link":
+        path.symlink_to("/etc/hostname")
+    else:
+        path.write_bytes(HOW[how])
+
+
+HOW = {
+    "empty": b"",
+    "latin-1": b"\xe9\xff",
+    "list": b"[1]",
+    "huge number": b'{"computed": 1e400, "status": 1e400, "factor": 1e400, "vanishing": 1e400}',
+    "wrong types": b'{"computed": [1], "status": [1], "factor": "x", "job": ["--help"], "count": 1e12}',
+    "deep": b"[" * 200_000,
+    "markup": b"[bold]x[/] \x1b[31mred",
+    "a job": b'{"job": "--help", "count": 1}',
+    "many elements": b'{"job": "1", "count": 1000000000000}',
+}
+
+
+@pytest.mark.parametrize("how", [*HOW, "fifo", "folder", "link"])
+def test_records_that_cannot_be_read_are_left_out(ran, tmp_path, sweep_command, how):
+    study = tmp_path / "outputs" / "smoke"
+    shutil.copytree(ran, study)
+    (run,) = (study / "runs").iterdir()
+    for name in FILES:
+        spoiled(run / name, how)
+    before = sweep.load(study)
+    for module in (*COMMANDS, "sweep.verify"):
+        done = sweep_command("outputs/smoke", module=module)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "\x1b[31m" not in done.stdout
+        for line in done.stderr.splitlines():
+            assert line.startswith("sweep: left out: outputs/smoke/runs/"), line
+    assert sweep.load(study).equals(before)
+
+
+def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ran, tmp_path, monkeypatch):
+    study = tmp_path / "smoke"
+    shutil.copytree(ran, study)
+    (name,) = (path.name for path in (study / "runs").iterdir())
+    plan = pq.read_table(study / "runs" / name / "plan.parquet")
+    seeds = pa.array([list(range(200_000))], pa.list_(pa.int64()))
+    wide = plan.slice(0, 1).set_column(plan.column_names.index("seeds"), "seeds", seeds)
+    pq.write_table(wide, study / "runs" / name / "plan.parquet", compression="zstd")
+    monkeypatch.setattr(runs, "_MOST_CELLS", 100_000)
+    with pytest.warns(SweepWarning, match="plan.parquet .it is no plan of a run"):
+        assert runs.planned(sweep.store.Study(study), name) == []
+
+
+def test_what_is_left_out_is_said_once(study, recwarn):
+    for _ in range(3):
+        records.left_out(study.place, "runs/x/summary.json", "it is odd")
+    assert [warning.category for warning in recwarn] == [SweepWarning]
