@@ -27,6 +27,8 @@ def main() -> int:
         study.compact(_ROWS)
         study.tidy(runs.dead(study))
         print(f"{study.path}: {before:,} parts before, {len(parts.names(study.place)):,} now")
+        for line in parts.told_strangers(study.place):
+            print(line)
         status = 0
     finally:
         run.close(status)

@@ -27,6 +27,7 @@ from sweep.tables import CELLS, LAYERS, SCHEMAS
 ID = pa.binary(ID_BYTES)
 RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name
 _LISTINGS = 10
+_MOST_NAMED = 4
 _TOGETHER, _LARGE = 256, 10_000  # parts whose rows are put into one piece of memory; rows of one that is not
 _LAYERS_BYTES, _DIGEST, _STATE = b"layers_bytes", b"digest", b"revisions"
 # WRITER-000012.parquet, a Dask worker's WRITER-000003-d000012.parquet, copies of their rows, …12.2.parquet:
@@ -82,6 +83,14 @@ def names(place: Place, folder: str = "cells") -> set[str]:
 
 def _names(place: Place, folder: str) -> set[str]:
     return {name for name in place.files(folder) if _OURS.fullmatch(name)}
+
+
+def told_strangers(place: Place) -> list[str]:
+    """A line on what lies among the parts and is none of ours, if anything does."""
+    found = strangers(place)
+    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
+    named = ", ".join(found[:_MOST_NAMED])
+    return [f"left alone, for they are none of this program's: {named}{more}"] if found else []
 
 
 def unfinished(name: str) -> bool:

@@ -66,14 +66,25 @@ def is_url(path: str | Path) -> bool:
     return "://" in str(path) and not str(path).startswith("file://")
 
 
+def refuse_secrets(url: str) -> None:
+    """Raise RequestError, which does not repeat them, where any link of a URL holds a user or a password."""
+    for link in url.split("::"):
+        if "://" in link and "@" in urlsplit(link).netloc:
+            raise RequestError(
+                f"{urlsplit(link).scheme}://…@…: no user or password in a URL, for it is written down with "
+                "the results: give them as your other tools get them (environment, credentials file, role)"
+            )
+
+
 def place(path: str | Path) -> Place:
     """The place that a path or a URL names.
 
     Raises RequestError where a URL's scheme is unknown or needs an extra.
     """
-    if is_url(path):
-        return Remote(str(path))
     text = str(path)
+    refuse_secrets(text)
+    if is_url(path):
+        return Remote(text)
     return Local(Path(urlsplit(text).path if text.startswith("file://") else text))
 
 

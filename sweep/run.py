@@ -2,11 +2,11 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from sweep.blocks import Cells
 from sweep.cell import SPEC
 from sweep.cluster import settings
 from sweep.errors import Failures, RequestError, StoreError
-from sweep.places import is_url
+from sweep.places import is_url, refuse_secrets
 from sweep.shards import Shard
 from sweep.verdict import Thresholds
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sweep.stored import Stored
 
 EXECUTORS = ("local", "serial", "dask", "slurm")
+_SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
 
 # What the tables at the end of a run are made of.
@@ -60,6 +61,10 @@ class Options:
         parts = PurePath(study).parts
         if not parts or ".." in parts or PurePath(study).is_absolute() or study.startswith("."):
             raise RequestError(f"study={study}: a study is a folder's name under root, as in study=my_grid")
+        if study.startswith("-") or _SHELL.search(study):
+            raise RequestError(
+                f"study={study}: a shell would take this name for something else: use letters and digits"
+            )
         n_jobs = values["n_jobs"]
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
@@ -96,12 +101,7 @@ def _root(root: object) -> str:
         raise RequestError(
             f"root={given}: root must be a folder or a URL, as in root=outputs, root=s3://bucket"
         )
-    if is_url(root) and "@" in urlsplit(root).netloc:
-        scheme = urlsplit(root).scheme
-        raise RequestError(
-            f"root={scheme}://…@…: no user or password in a URL, for it is written down with the results: "
-            "give them as your other tools get them (environment, credentials file, instance role)"
-        )
+    refuse_secrets(root)
     return root
 
 

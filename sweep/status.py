@@ -103,7 +103,7 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 
 
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
-    from sweep import estimate, runs  # noqa: PLC0415
+    from sweep import estimate, parts, runs  # noqa: PLC0415
     from sweep.cluster import jobs  # noqa: PLC0415
 
     alive = runs.living(study)
@@ -124,6 +124,7 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old:
     if old.superseded:
         rows = f"{old.superseded:,} {'row' if old.superseded == 1 else 'rows'}"
         lines.append(f"{rows} of an older revision superseded: the next run or compact removes them")
+    lines += parts.told_strangers(study.place)
     if not study.remote:
         lines += jobs.told(study, bool(left))
     return "\n".join(lines)

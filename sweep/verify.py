@@ -90,6 +90,8 @@ def main() -> int:
     if len(old):
         rows = "1 row is" if len(old) == 1 else f"{len(old):,} rows are"
         print(f"{rows} of an older revision and left out: the command that made them computes them anew")
+    for line in parts.told_strangers(study.place):
+        print(line)
     if found.foreign:
         cells = "1 cell is" if found.foreign == 1 else f"{found.foreign:,} cells are"
         print(f"{cells} of functions of your own and left out: name these with --function")

@@ -94,6 +94,8 @@ def test_root_and_study_choose_the_place_and_nothing_else_is_written(sweep_comma
         (["hydra.nothing=3"], "hydra.nothing"),
         (["root=/dev/null/x"], "is a file; choose another root="),
         (["study=../out"], "a study is a folder's name"),
+        (["study='*a'"], "study=*a: a shell would take this name for something else"),
+        (["study=-1"], "study=-1: a shell would take this name for something else"),
         (["n_jobs=0"], "n_jobs=0"),
         (["-m", "seed=range(0,2,0)"], "seed=range(0,2,0): the step of a range must not be 0"),
         (["-m", "seed=range(0,100000000000)"], "100,000,000,000 values, and an axis takes 10,000,000"),

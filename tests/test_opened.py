@@ -159,7 +159,7 @@ def test_a_study_may_be_a_link_as_a_whole(study, tmp_path):
     assert len(sweep.load(tmp_path / "link")) == 2
 
 
-def test_what_is_not_ours_stays_however_old(study, tmp_path):
+def test_what_is_not_ours_stays_however_old(study, sweep_command, tmp_path):
     write(study, "a", CELLS[:2])
     strange = ("my_notes.txt", "my_summary.parquet", ".hidden", ".a.parquet.77", "_metadata")
     for folder in ("cells", "layers"):
@@ -178,6 +178,12 @@ def test_what_is_not_ours_stays_however_old(study, tmp_path):
         left = {path.name for path in (study.path / folder).iterdir()}
         assert left == {*strange, "link.parquet", part("a")}
     assert len(sweep.load(study.path)) == 2
+    for module in ("sweep.status", "sweep.compact", "sweep.verify"):
+        done = sweep_command(str(study.path), module=module)
+        assert done.returncode == 0, done.stderr
+        assert (
+            "left alone, for they are none of this program's: cells/.a.parquet.77, cells/.hid" in done.stdout
+        )
     assert parts.strangers(study.place) == sorted(
         f"{folder}/{name}" for folder in ("cells", "layers") for name in (*strange, "link.parquet")
     )

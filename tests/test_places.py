@@ -68,7 +68,15 @@ def test_a_url_of_an_unknown_kind_is_refused():
         places.place("oci://bucket/prefix")
 
 
-@pytest.mark.parametrize("root", ["s3://key:hunter2@bucket/p", "ftp://me@host/p"])
+@pytest.mark.parametrize(
+    "root",
+    [
+        "s3://key:hunter2@bucket/p",
+        "ftp://me@host/p",
+        "file://me:hunter2@host/p",
+        "simplecache::s3://k:hunter2@b",
+    ],
+)
 def test_a_password_in_a_url_is_refused_and_not_repeated(root):
     values = {
         "study": None,
@@ -81,4 +89,7 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(root):
     flags = dict.fromkeys(("dry_run", "retry_failed", "overwrite", "fail_fast", "report"), False)
     with pytest.raises(RequestError, match="no user or password in a URL") as error:
         Options.of(values | flags, default_study="x")
+    assert "hunter2" not in str(error.value)
+    with pytest.raises(RequestError, match="no user or password in a URL") as error:
+        Study(root)
     assert "hunter2" not in str(error.value)

@@ -4,7 +4,7 @@ Vega-Lite draws, because its marks are SVG: they carry labels for screen readers
 follow the page's colours in the dark and print sharply; and its script is under 1 MB.
 """
 
-import os
+import uuid
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,7 @@ def write(
     """
     file = study / "report" / "index.html"
     text = html(study, cells, layers, thresholds, figures)
-    hidden = file.with_name(f".{file.name}.{os.getpid()}")
+    hidden = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         hidden.write_text(text, encoding="utf-8")
