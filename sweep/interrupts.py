@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as exceptions that never cut a write in two."""
+"""Ctrl-C, SIGTERM and SIGHUP as exceptions that never cut a write in two; a second Ctrl-C ends at once."""
 
 import os
 import signal
@@ -9,23 +9,27 @@ from typing import Any
 
 _EXCEPTIONS: dict[int, type[BaseException]] = {}
 _held = 0
+_told = False  # by a first Ctrl-C
 _waiting: list[int] = []
 
 
 class Terminated(BaseException):
-    """SIGTERM: a scheduler's time limit, or an administrator. Like KeyboardInterrupt, no error."""
+    """SIGTERM or SIGHUP: a scheduler, an administrator, a terminal closed. As KeyboardInterrupt no error."""
 
 
 _EXCEPTIONS |= {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+if hasattr(signal, "SIGHUP"):  # POSIX
+    _EXCEPTIONS[signal.SIGHUP] = Terminated
 
 
 @contextmanager
 def raised() -> Iterator[None]:
-    """While the block runs, SIGINT raises KeyboardInterrupt and SIGTERM Terminated, both once `held` ends.
+    """While the block runs, SIGINT raises KeyboardInterrupt, others Terminated, once `held` ends.
 
     A signal that somebody ignores, or handles already, is left to them; so is everything in a
     thread that is not the main one.
     """
+    global _told  # noqa: PLW0603  signals belong to the process
     before: dict[int, Any] = {}
     for number in _EXCEPTIONS:
         if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
@@ -33,6 +37,7 @@ def raised() -> Iterator[None]:
                 before[number] = signal.signal(number, _on_signal)
             except ValueError:  # not the main thread
                 break
+    _told = _told and not before
     try:
         yield
     finally:
@@ -74,6 +79,12 @@ def unseen_by_children() -> Iterator[None]:
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:
+    global _told  # noqa: PLW0603
+    if number == signal.SIGINT:
+        if _told:  # who asks twice does not want to wait; what is half-written is nobody's part
+            os.write(2, b"sweep: interrupted twice: ended at once\n")
+            os._exit(130)
+        _told = True
     if _held:
         _waiting.append(number)
     else:

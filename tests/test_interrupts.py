@@ -1,4 +1,6 @@
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -16,7 +18,11 @@ def interrupt_myself(number):
 
 @pytest.mark.parametrize(
     ("number", "status", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 143, "terminated"),
+    ],
 )
 def test_an_interrupt_is_one_line_and_its_status(capsys, number, status, word):
     before = signal.getsignal(number)
@@ -49,3 +55,31 @@ def test_who_handles_a_signal_already_keeps_it():
     finally:
         signal.signal(signal.SIGTERM, before)
     assert seen == [signal.SIGTERM]
+
+
+TWICE = """
+import signal
+from sweep import interrupts
+from sweep.command import guarded
+
+def command():
+    with interrupts.held():
+        signal.raise_signal(signal.SIGINT)
+        print("first", flush=True)
+        signal.raise_signal(signal.SIGINT)
+        print("second", flush=True)
+
+guarded(command)
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once():
+    done = subprocess.run([sys.executable, "-c", TWICE], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "first\n")
+    assert done.stderr == "sweep: interrupted twice: ended at once\n"
+
+
+def test_one_ctrl_c_after_another_command_is_the_first(capsys):
+    for _ in range(2):
+        assert guarded(lambda: interrupt_myself(signal.SIGINT) or 0) == 130
+    assert capsys.readouterr().err == "sweep: interrupted\n" * 2
