@@ -10,7 +10,7 @@ import numpy as np
 
 from sweep import activations, check, records
 from sweep.blocks import Cells
-from sweep.errors import RequestError, SweepError, SweepWarning, unknown
+from sweep.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
 from sweep.store import Study
 from sweep.stored import among
 from sweep.tables import SCHEMAS
@@ -126,9 +126,22 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
             stacklevel=5,
         )
         other &= ~mute
-    again = cells[other].sort_values("cell_id")
     layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
-    layers = layers[layers["cell_id"].isin(again["cell_id"])].sort_values(["cell_id", "layer"])
+    layers = layers[layers["cell_id"].isin(cells.loc[other, "cell_id"])].sort_values(["cell_id", "layer"])
+    again = cells[other].sort_values("cell_id")
+    if not _complete(again, layers):  # a part is not what a run writes: which cells are?
+        found = cells["cell_id"].map(layers["cell_id"].value_counts()).fillna(0)
+        cut = other & (found != cells["depth"] + 1)
+        warnings.warn(
+            f"{cut.sum():,} cells keep the verdicts that they were stored with: layers are missing",
+            SweepWarning,
+            stacklevel=5,
+        )
+        other &= ~cut
+        layers = layers[layers["cell_id"].isin(cells.loc[other, "cell_id"])]
+        again = cells[other].sort_values("cell_id")
+        if not _complete(again, layers):
+            raise StoreError(f"{study.path} has layers of no network: see python -m sweep.verify")
     columns = {name: layers[name].to_numpy(float) for name in JUDGED}
     sizes = again["depth"].to_numpy(int) + 1
     starts = np.cumsum(sizes) - sizes
@@ -147,6 +160,17 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     cells.loc[again.index, "verdict_layer"] = since
     cells.loc[again.index, "verdict_thresholds"] = wanted.text
     return cells
+
+
+def _complete(cells: "pd.DataFrame", layers: "pd.DataFrame") -> bool:
+    """Whether these are the cells' layers, 0 to depth of each; both in the order of their ids."""
+    sizes = cells["depth"].to_numpy(int) + 1
+    starts = np.cumsum(sizes) - sizes
+    if len(layers) != sizes.sum():
+        return False
+    numbers = np.arange(len(layers)) - np.repeat(starts, sizes)
+    same = layers["cell_id"].to_numpy()[starts] == cells["cell_id"].to_numpy()
+    return bool(np.all(same) and np.array_equal(layers["layer"].to_numpy(), numbers))
 
 
 @lru_cache(maxsize=4096)

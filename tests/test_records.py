@@ -48,6 +48,14 @@ def test_a_part_with_a_row_that_cannot_be_is_named_and_left_out(study, column, v
     assert (study.path / "cells" / part("bad")).exists()
 
 
+def test_a_cell_whose_layers_are_not_all_there_keeps_its_verdict(study):
+    cells, layers = tables.tables(result_of(CELLS[:2]), "run")
+    study.write(part("few"), cells, layers.slice(1))
+    with pytest.warns(SweepWarning, match="1 cells keep the verdicts .*: layers are missing"):
+        found = sweep.load(study.path, thresholds={"saturated": 0.25})
+    assert found["verdict_thresholds"].isna().sum() == 1
+
+
 def test_a_scheme_of_another_program_is_shown_and_cannot_be_verified(study, sweep_command):
     cells, layers = tables.tables(result_of(CELLS[:2]), "run")
     place = cells.column_names.index("init")
