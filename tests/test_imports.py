@@ -12,9 +12,9 @@ ORDER = (
     "activations", "theory", "draws", "ranges", "statistics", "saturation", "layer", "laws", "chain", "stack",
     "careful", "kernel", "revisions", "cell", "blocks", "interactive", "overrides", "grid", "plan", "shards",
     "pieces", "predicted", "verdict", "compute", "pool", "execute", "estimate", "provenance", "tables",
-    "places", "parts", "ages", "store", "stored", "results",
+    "places", "records", "partfile", "rows", "parts", "ages", "store", "stored", "runs", "results",
     "labels", "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot",
-    "terminal", "runs", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
+    "terminal", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
     "compact", "nudged", "verify",
 )  # fmt: skip
 
