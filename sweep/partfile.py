@@ -44,7 +44,11 @@ class Footer:
 
 
 class PartFile:
-    """A file of 'cells' or 'layers', open for reading. Raises as `opened` does."""
+    """A file of 'cells' or 'layers', open for reading.
+
+    To open and to read it raise FileNotFoundError where there is none, BadBytesError where it is not what
+    was written, and UnreadableError where it cannot be read, or is of a newer program.
+    """
 
     def __init__(self, place: Place, folder: str, name: str) -> None:
         self._place, self._path, self._folder = place, f"{folder}/{name}", folder

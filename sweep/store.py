@@ -308,7 +308,8 @@ class Study:
             cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
             parts.write(self.place, name, cells, layers, state)
         for source in sources:
-            parts.remove(self.place, source)
+            if parts.possible(self.place, source):  # what was left out is left alone
+                parts.remove(self.place, source)
         return name
 
     def compact(self, rows: int) -> None:

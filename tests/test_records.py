@@ -45,6 +45,11 @@ def test_a_part_with_a_row_that_cannot_be_is_named_and_left_out(study, column, v
         cells = sweep.load(study.path)
     assert sorted(cells["cell_id"]) == sorted(one.id for one in CELLS[2:6])
     assert set(sweep.load(study.path, "layers")["cell_id"]) == set(cells["cell_id"])
+    write(study, "more", CELLS[6:8])
+    study.tidy()
+    study.compact(10**6)
+    study.replace([part("bad")])
+    assert len(sweep.load(study.path)) == 6
     assert (study.path / "cells" / part("bad")).exists()
 
 
