@@ -13,15 +13,13 @@ import json
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
 from typing import IO, Any
 
-from sweep import check, estimate, records
+from sweep import estimate, planfile, records
 from sweep.blocks import Block
-from sweep.cell import SPEC, Spec
-from sweep.kernel import KERNEL_VERSION
 from sweep.places import Local
 from sweep.plan import Task
 from sweep.store import Study
@@ -30,8 +28,7 @@ _LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from
 _LARGEST = 2.0**63
 _NUMBERS = {"computed", "status", "factor"}
-_PLAN = [*SPEC, "kernel_version", "seeds", "seconds"]
-_MOST_OF_A_PLAN, _MOST_CELLS = 1 << 28, 50_000_000  # bytes; values of a column
+_MOST_OF_A_PLAN = 1 << 28  # bytes
 
 
 class Run:
@@ -48,22 +45,9 @@ class Run:
 
     def planned(self, tasks: Sequence[Task], summary: Mapping[str, Any]) -> None:
         """Write down which cells are to be computed, and what is expected of it."""
-        import pyarrow as pa  # noqa: PLC0415
-        import pyarrow.parquet as pq  # noqa: PLC0415
-
-        rows = [(spec, stack) for task in tasks for stack in task.stacks for spec in stack.block.specs]
-        columns: dict[str, Any] = {name: [getattr(spec, name) for spec, _ in rows] for name in SPEC}
-        columns["kernel_version"] = [KERNEL_VERSION] * len(rows)
-        columns["seeds"] = [stack.block.seeds for _, stack in rows]
-        columns["seconds"] = [stack.seconds / len(stack.block) for _, stack in rows]
-        columns["widths"] = pa.array(columns["widths"], pa.list_(pa.int64()))
-        sink = pa.BufferOutputStream()
-        packed = {"seeds.list.element": "DELTA_BINARY_PACKED"}  # seeds follow each other
-        texts = [name for name in SPEC if name != "widths"]
-        pq.write_table(
-            pa.table(columns), sink, compression="zstd", use_dictionary=texts, column_encoding=packed
-        )
-        self._put("plan.parquet", sink.getvalue())
+        blocks = [stack.block for task in tasks for stack in task.stacks]
+        seconds = [stack.seconds / len(stack.block) for task in tasks for stack in task.stacks]
+        self._put("plan.parquet", planfile.written(zip(blocks, seconds, strict=True)))
         self.summarised(summary)
 
     def summarised(self, summary: Mapping[str, Any]) -> None:
@@ -113,26 +97,10 @@ def planned(study: Study, name: str) -> list[tuple[Block, float]]:
     path = f"runs/{name}/plan.parquet"
     content = records.content(study.place, path, _MOST_OF_A_PLAN)
     try:
-        return [] if content is None else list(_read_plan(content))
+        return [] if content is None else list(planfile.read(content))
     except Exception as error:  # whatever Arrow, or a row that cannot be, makes of it
         records.left_out(study.place, path, " ".join(str(error).split()))
         return []
-
-
-def _read_plan(content: bytes) -> Iterator[tuple[Block, float]]:
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    file = pq.ParquetFile(pa.BufferReader(content))
-    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    values = max((sum(group.column(i).num_values for group in groups) for i in range(len(_PLAN))), default=0)
-    if file.schema_arrow.names != _PLAN or values > _MOST_CELLS:
-        raise ValueError("it is no plan of a run")
-    for row in file.read().to_pylist():
-        if row["kernel_version"] != KERNEL_VERSION:
-            continue
-        seeds = tuple(check.whole("seed", seed, 0) for seed in row["seeds"])
-        yield Block((Spec.stored(row),), seeds), check.real("seconds", row["seconds"], 0.0)
 
 
 def learned(study: Study) -> float:

@@ -12,8 +12,8 @@ ORDER = (
     "activations", "theory", "draws", "ranges", "statistics", "saturation", "layer", "laws", "chain", "stack",
     "careful", "kernel", "revisions", "cell", "blocks", "interactive", "overrides", "grid", "plan", "shards",
     "pieces", "predicted", "verdict", "compute", "pool", "execute", "estimate", "provenance", "tables",
-    "places", "records", "partfile", "rows", "parts", "ages", "store", "stored", "runs", "results",
-    "labels", "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot",
+    "places", "records", "planfile", "partfile", "rows", "parts", "ages", "store", "stored", "runs",
+    "results", "labels", "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot",
     "terminal", "cluster", "drive", "run", "request", "recommend", "__main__", "status",
     "compact", "nudged", "verify",
 )  # fmt: skip

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
-from sweep import records, runs, tables
+from sweep import planfile, records, runs, tables
 from sweep.errors import SweepWarning
 from tests.studies import part
 from tests.test_store import CELLS, result_of, write
@@ -154,7 +154,7 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     seeds = pa.array([list(range(200_000))], pa.list_(pa.int64()))
     wide = plan.slice(0, 1).set_column(plan.column_names.index("seeds"), "seeds", seeds)
     pq.write_table(wide, study / "runs" / name / "plan.parquet", compression="zstd")
-    monkeypatch.setattr(runs, "_MOST_CELLS", 100_000)
+    monkeypatch.setattr(planfile, "_MOST_VALUES", 100_000)
     with pytest.warns(SweepWarning, match="plan.parquet .it is no plan of a run"):
         assert runs.planned(sweep.store.Study(study), name) == []
 

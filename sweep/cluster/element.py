@@ -1,11 +1,11 @@
 """One element of a Slurm array: a share of the work, run on its node as any local run is.
 
-It is pickled on the login node and called on the compute node by submitit, which also puts it into
-the queue again when its time is up; what is stored decides what it then has to do.
+submitit pickles it on the login node, into the user's own folder (see `private`), and calls it on the
+compute node; it also puts it into the queue again when its time is up. What is stored decides what it
+then has to do. In the study lies what others may know of it: whether it has begun, and its cells' ids.
 """
 
 import os
-import pickle
 import signal
 import socket
 from collections.abc import Callable
@@ -14,24 +14,32 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sweep import interrupts
+from sweep import interrupts, planfile, records
 from sweep.blocks import Cells
+from sweep.cell import ID_BYTES
+from sweep.cluster import private
+from sweep.places import Local
 
+_MOST_IDS = 1 << 28  # bytes
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit
 
 
 @dataclass(frozen=True)
 class Element:
-    """Computes shares whose files are in `folder`; run: the local run, with its options."""
+    """Computes shares; run: the local run, with its options.
+
+    folder: in the study, for what others may know. own: the user's, where the shares are.
+    """
 
     folder: Path
+    own: Path
     run: Callable[..., int]
     options: Any
 
     def __call__(self, number: int) -> int:
         """The exit status of the run: 0 or 1 when all cells are stored, 143 when it was stopped."""
         # Whoever waits for this share sees by this file that nodes and login node share the study.
-        started(self.folder, number).write_text(f"{socket.gethostname()}\n", encoding="utf-8")
+        Local(self.folder).write(_started(number), f"{socket.gethostname()}\n".encode())
         record = {"command.txt": f"share {number} of {self.folder.parent.name}\n"}
         requeue: Any = signal.getsignal(_TIME_IS_UP)
         told: list[int] = []
@@ -44,7 +52,7 @@ class Element:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # submitit ignores it
         try:
             with interrupts.raised():
-                status = self.run(load(self.folder, number), self.options, record)
+                status = self.run(load(self.own, number), self.options, record)
         except interrupts.Terminated:
             status = 143
         if told and status == 143:
@@ -58,21 +66,37 @@ class Element:
         return DelayedSubmission(self, number)
 
 
-def save(folder: Path, number: int, cells: Cells) -> None:
-    """Write a share's cells."""
-    _share(folder, number).write_bytes(pickle.dumps(cells, protocol=pickle.HIGHEST_PROTOCOL))
+def save(folder: Path, own: Path, number: int, cells: Cells) -> None:
+    """Write a share's cells for its element, and their ids for whoever asks what is at work."""
+    blocks = ((block, 0.0) for block in cells.blocks)
+    Local(own).write(_share(number), planfile.written(blocks))
+    Local(folder).write(_ids(number), b"".join(block.digests() for block in cells.blocks))
 
 
-def load(folder: Path, number: int) -> Cells:
-    """The cells of a share."""
-    cells: Cells = pickle.loads(_share(folder, number).read_bytes())
-    return cells
+def load(own: Path, number: int) -> Cells:
+    """The cells of a share; RequestError where others than this user may have written it."""
+    private.check(own)
+    return Cells.joined(block for block, _ in planfile.read(Local(own).read(_share(number))))
 
 
-def started(folder: Path, number: int) -> Path:
-    """The file that shows that an element has begun."""
-    return folder / f"started-{number:05d}"
+def ids(folder: Path, number: int) -> set[str]:
+    """The ids of a share's cells, as far as the study's record says."""
+    content = records.content(Local(folder), _ids(number), _MOST_IDS) or b""
+    return {content[start : start + ID_BYTES].hex() for start in range(0, len(content), ID_BYTES)}
 
 
-def _share(folder: Path, number: int) -> Path:
-    return folder / f"share-{number:05d}.pkl"
+def started(folder: Path, number: int) -> bool:
+    """Whether an element has begun."""
+    return (folder / _started(number)).exists()
+
+
+def _started(number: int) -> str:
+    return f"started-{number:05d}"
+
+
+def _share(number: int) -> str:
+    return f"share-{number:05d}.parquet"
+
+
+def _ids(number: int) -> str:
+    return f"share-{number:05d}.ids"

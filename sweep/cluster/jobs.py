@@ -14,8 +14,9 @@ from pathlib import Path
 
 from sweep import records, runs
 from sweep.blocks import Cells
-from sweep.cluster import element, marker, squeue
+from sweep.cluster import element, marker, private, squeue
 from sweep.errors import RequestError
+from sweep.places import Local
 from sweep.store import Study
 from sweep.stored import Watch
 
@@ -34,7 +35,7 @@ _MOST_ELEMENTS = 1_000_000  # of an array, more than any Slurm takes
 
 @dataclass(frozen=True)
 class Job:
-    """A submitted array. folder: where its shares, scripts and logs are. count: of elements."""
+    """A submitted array. folder: in the study, where others see how far it is. count: of elements."""
 
     id: str
     count: int
@@ -42,8 +43,19 @@ class Job:
 
     def written(self) -> None:
         """Write the job down, for later commands to find."""
-        text = json.dumps({"job": self.id, "count": self.count})
-        (self.folder / _JOB).write_text(text + "\n", encoding="utf-8")
+        text = json.dumps({"job": self.id, "count": self.count}) + "\n"
+        for folder in (self.own, self.folder):
+            Local(folder).write(_JOB, text.encode())
+
+    @property
+    def own(self) -> Path:
+        """The folder of this user alone, with its shares, scripts and logs, if he submitted it."""
+        return private.of(self.folder.parent.name)
+
+    @property
+    def ours(self) -> bool:
+        """Whether this user submitted it: a study that names a job may be anybody's."""
+        return (records.mapping(Local(self.own), _JOB) or {}).get("job") == self.id
 
     @property
     def study(self) -> Path:
@@ -53,7 +65,7 @@ class Job:
     @property
     def begun(self) -> int:
         """How many of its elements could be seen to begin."""
-        return sum(element.started(self.folder, number).exists() for number in range(self.count))
+        return sum(element.started(self.folder, number) for number in range(self.count))
 
 
 def running(study: Study) -> dict[Job, set[str]]:
@@ -63,7 +75,7 @@ def running(study: Study) -> dict[Job, set[str]]:
         with contextlib.suppress(OSError):
             known = squeue.elements(job.id) or {}
             if alive := [number for number in range(job.count) if number in known and known[number].alive]:
-                found[job] = {cell.id for number in alive for cell in element.load(job.folder, number)}
+                found[job] = set().union(*(element.ids(job.folder, number) for number in alive))
     return found
 
 
@@ -89,7 +101,7 @@ def unseen(study: Study) -> str | None:
     """What became of the newest job, in a line, if nodes did not see the study."""
     job = next(iter(reversed(list(_submitted(study)))), None)
     found = (job and squeue.elements(job.id)) or {}
-    return _fate(job, found) if job and marker.blind(found.values()) else None
+    return _fate(job, found) if job and marker.blind(found.values(), job.study, job.own) else None
 
 
 def _submitted(study: Study) -> Iterator[Job]:
@@ -129,7 +141,7 @@ def follow(
         began = time.monotonic()
         stored = _look(watch, advance)
         if not watch.left:
-            _clear(known)
+            _clear(jobs, known)
             return None
         if stored:
             progressed = time.monotonic()
@@ -144,12 +156,12 @@ def follow(
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_SECONDS:
             return f"Slurm has not answered for {_SILENCE_SECONDS / 60:.0f} minutes"
-        if blind := [job for job in jobs if marker.blind(known[job.id].values())]:
+        if any(marker.blind(known[job.id].values(), job.study, job.own) for job in jobs):
             blind_since = blind_since or time.monotonic()
             patient = time.monotonic() - blind_since < _BEGIN_SECONDS
             running = any(one.state == "RUNNING" for found in known.values() for one in found.values())
             if not any(job.begun for job in jobs) and not (running and patient):
-                raise _refused(jobs, blind[0], known)
+                raise _refused(jobs, known)
         queued = [one for answer in answers.values() for one in (answer or {}).values()]
         # A slurmctld that lost its memory may take elements that still compute for failed ones.
         stuck = any(one.stuck for one in queued) and time.monotonic() - progressed < _STUCK_SECONDS
@@ -165,11 +177,11 @@ def follow(
     return None
 
 
-def _clear(known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
+def _clear(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
     """Take elements that wait, and would find nothing to do, out of the queue."""
-    for job, found in known.items():
-        if any(one.state == "PENDING" for one in found.values()):
-            squeue.ask("scancel", "--state=PENDING", job)
+    for job in jobs:
+        if job.ours and any(one.state == "PENDING" for one in known[job.id].values()):
+            squeue.ask("scancel", "--state=PENDING", job.id)
 
 
 def _look(watch: Watch, advance: Callable[[int], None]) -> int:
@@ -179,27 +191,27 @@ def _look(watch: Watch, advance: Callable[[int], None]) -> int:
     return stored
 
 
-def _refused(
-    jobs: Sequence[Job], blind: Job, known: Mapping[str, Mapping[int, squeue.Element]]
-) -> RequestError:
+def _refused(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> RequestError:
     """Cancel the jobs, of which no element could begin."""
-    squeue.ask("scancel", *(job.id for job in jobs))
-    nodes = marker.blind(one for found in known.values() for one in found.values())
-    cancelled = ", ".join(f"job {job.id} is cancelled" for job in jobs)
-    return RequestError(f"{marker.described(nodes, blind.study)}; {cancelled}, nothing was computed")
+    if ours := [job.id for job in jobs if job.ours]:
+        squeue.ask("scancel", *ours)
+    elements = [one for found in known.values() for one in found.values()]
+    why = marker.blind(elements, jobs[-1].study, jobs[-1].own)
+    ends = [*(f"job {job} is cancelled" for job in ours), "nothing was computed"]
+    return RequestError(f"{why}; {', '.join(ends)}")
 
 
 def _lost(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> str:
     fates = "; ".join(_fate(job, known[job.id]) for job in jobs)
-    return f"{fates} (logs: {jobs[-1].folder})"
+    return f"{fates} (logs: {jobs[-1].own})"
 
 
 def _fate(job: Job, found: Mapping[int, squeue.Element]) -> str:
     """What became of the elements of a job, and why, as far as can be said."""
     parts = [f"job {job.id}: {squeue.described(found) or 'no longer in the queue'}"]
-    if nodes := marker.blind(found.values()):
-        parts.append(marker.described(nodes, job.study))
+    if blind := marker.blind(found.values(), job.study, job.own):
+        parts.append(blind)
     elif not job.begun:
-        why = "their logs say why" if any(job.folder.glob("*_log.*")) else _WITHOUT_A_LOG.format(job.study)
+        why = "their logs say why" if any(job.own.glob("*_log.*")) else _WITHOUT_A_LOG.format(job.study)
         parts.append(f"none of its elements could be seen to start: {why}")
     return "; ".join(parts)

@@ -2,9 +2,9 @@
 
 A random token lies in the run's folder. The script of every element compares it in plain shell, before
 Python starts: the program may lie on the very file system that is missing. Where there is no such file, or
-one of another folder by that name (a node's own disk), the script ends with the status UNSEEN. Its words go
-to a log in the folder that is not seen, so the status is what tells: the queue shows it, without accounting.
-Where Slurm cannot even open that log it says so by a signal, and no script begins.
+one of another folder by that name (a node's own disk), the script ends with the status UNSEEN, which the
+queue shows, without accounting. The logs lie in the user's own folder; where Slurm cannot open one it says so
+by a signal, and no script begins.
 
 Every element asks for itself, not a probe before the array: a probe waits in the queue as the array does,
 so everybody would wait twice, and it answers for one node alone.
@@ -15,7 +15,9 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
+from sweep.cluster import private
 from sweep.cluster.squeue import Element
+from sweep.places import Local
 
 UNSEEN = 66  # EX_NOINPUT of sysexits.h
 _NO_LOG = 53  # the signal by which slurmstepd ends an element whose standard output it cannot open
@@ -26,7 +28,7 @@ def line(folder: Path) -> str:
     """Put a marker into `folder`; a line of shell that ends a script where the marker is not seen."""
     token = secrets.token_hex(16)
     file = folder / "marker"
-    file.write_text(token + "\n", encoding="utf-8")
+    Local(folder).write(file.name, f"{token}\n".encode())
     said = f"sweep: this node does not see {folder} as the submitting machine does"
     return (
         f'[ "$(cat {shlex.quote(str(file))} 2>/dev/null)" = {token} ] '
@@ -34,24 +36,26 @@ def line(folder: Path) -> str:
     )
 
 
-def blind(elements: Iterable[Element]) -> list[str]:
-    """The nodes whose elements ended since they do not see the folder."""
-    return sorted(
-        {
-            one.node
-            for one in elements
-            if one.state == "FAILED" and (one.status == UNSEEN or one.signal == _NO_LOG)
-        }
-    )
+def blind(elements: Iterable[Element], study: Path, own: Path) -> str | None:
+    """Which nodes' elements ended since they do not see a folder, and what to do about it, in a line.
+
+    own: the folder of this user alone, where the logs are; None where there is no such node.
+    """
+    failed = [one for one in elements if one.state == "FAILED"]
+    if nodes := sorted({one.node for one in failed if one.status == UNSEEN}):
+        return _described(nodes, study, "choose a root=… on a file system that the nodes share")
+    unseen = {one.node for one in failed if one.signal == _NO_LOG or one.status == private.UNSAFE}
+    if nodes := sorted(unseen):
+        return _described(nodes, own, "set XDG_STATE_HOME to a folder of your own that the nodes share")
+    return None
 
 
-def described(nodes: list[str], folder: Path) -> str:
-    """What is wrong with these nodes, and what to do about it, in a line."""
+def _described(nodes: list[str], folder: Path, way_out: str) -> str:
     named = ", ".join(nodes[:_MOST_NODES])
     if len(nodes) > _MOST_NODES:
         named += f" and {len(nodes) - _MOST_NODES} more"
     subject = f"node {named} does" if len(nodes) == 1 else f"nodes {named} do"
     return (
         f"{subject} not see {folder} as this machine does (no such folder there, another one, or one that it "
-        "may not write to): choose a root=… on a file system that the nodes share, or use shard=k/n"
+        f"may not write to): {way_out}, or use shard=k/n"
     )

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from sweep import interrupts, plan, runs, shards, terminal
 from sweep.blocks import Cells
-from sweep.cluster import element, jobs, marker, squeue
+from sweep.cluster import element, jobs, marker, private, squeue
 from sweep.cluster.jobs import Job
 from sweep.cluster.settings import Slurm
 from sweep.errors import Failure, Failures, RequestError
@@ -37,6 +37,8 @@ def check(settings: Slurm) -> None:
             "executor=slurm: there is no Slurm on this machine (no sbatch): run the command on a login node, "
             "or use executor=local, executor=dask, or shard=k/n with another scheduler"
         )
+    if (own := private.of("")).exists():
+        private.check(own)
     wanted = {
         "partition": settings.partition,
         "account": settings.account,
@@ -116,7 +118,7 @@ def _run(
         terminal.say(
             f"job {job.id}: {job.count} {'element' if job.count == 1 else 'elements'} of {settings.cores} "
             f"{'core' if settings.cores == 1 else 'cores'} and at most {_minutes(settings)} min; "
-            f"{len(fresh):,} cells (logs: {folder})"
+            f"{len(fresh):,} cells (logs: {job.own})"
         )
     numbers = ",".join(job.id for job in followed)
     made.log.info("Slurm jobs: %s", numbers)
@@ -158,17 +160,18 @@ def submit(
 ) -> Job:
     """Cut the cells into shares and submit them as one array; RequestError in Slurm's own words.
 
-    run, options: the local run of a share, called as run(cells, options, record).
+    folder: in the study, for what others may know. run, options: the local run of a share, called as
+    run(cells, options, record).
     """
     from submitit import SlurmExecutor  # noqa: PLC0415
     from submitit.core.utils import FailedJobError  # noqa: PLC0415
 
     count = elements(shards.seconds_of(cells), len(cells), settings, squeue.largest_array())
     parts = [part for part in shards.shares(cells, count) if len(part)]
-    folder.mkdir(parents=True, exist_ok=True)
+    own = private.made(folder.parent.name)
     for number, part in enumerate(parts):
-        element.save(folder, number, part)
-    executor = SlurmExecutor(folder, max_num_timeout=settings.requeues)
+        element.save(folder, own, number, part)
+    executor = SlurmExecutor(own, max_num_timeout=settings.requeues)
     optional = {"partition": settings.partition, "account": settings.account}
     executor.update_parameters(
         job_name=f"sweep-{name}",
@@ -176,13 +179,13 @@ def submit(
         cpus_per_task=settings.cores,
         mem=f"{round(settings.mem_gb * 1024)}MB",
         array_parallelism=settings.array_parallelism or len(parts),
-        setup=[marker.line(folder), *settings.setup],
+        setup=[marker.line(folder), private.line(own), *settings.setup],
         signal_delay_s=min(_NOTICE_SECONDS, settings.walltime // 4),
         srun_args=[f"--cpus-per-task={settings.cores}"],  # since Slurm 22.05 a step does not inherit it
         **{key: value for key, value in optional.items() if value is not None},
     )
     try:
-        submitted = executor.map_array(element.Element(folder, run, options), range(len(parts)))[0]
+        submitted = executor.map_array(element.Element(folder, own, run, options), range(len(parts)))[0]
     except (FailedJobError, OSError) as error:
         raise RequestError(f"Slurm refuses the job: {_one_line(str(error))}") from error
     job = Job(submitted.job_id.split("_")[0], len(parts), folder)

@@ -43,7 +43,12 @@ class Commands:
     def __init__(self, folder, environment):
         self.folder = folder
         # Users' functions are found where the tests are, whatever the working directory.
-        self.environment = {"PYTHONPATH": str(ROOT)} | environment
+        self.environment = {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(self.state)} | environment
+
+    @property
+    def state(self):
+        """What programs keep for this user, beside the folder."""
+        return self.folder.with_name(f"{self.folder.name}-state")
 
     def start(self, *arguments, module="sweep", **environment):
         command = [sys.executable, "-m", module, *arguments]

@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from sweep.blocks import Cells
-from sweep.cluster import element, jobs, marker, squeue
+from sweep.cluster import jobs, marker, private, squeue
 from sweep.errors import RequestError
 from sweep.store import Study
 from tests.cluster.conftest import Commands, ended, gate, held
@@ -98,8 +98,8 @@ def test_a_node_that_does_not_see_the_root_is_named_and_nothing_waits(pair, far,
     files = [path.relative_to(apart.moved) for path in apart.moved.glob("outputs/*/**/*") if path.is_file()]
     assert {path.parts[2] for path in files} == {"runs", "study.json"}
     assert not list(apart.disk.rglob("started-*")), "nothing was computed there"
-    logs = "".join(path.read_text() for path in apart.disk.rglob("*_log.err"))
-    assert ("this node does not see" in logs) == copied
+    logs = "".join(path.read_text() for path in tmp_path.rglob("*_log.err"))
+    assert "this node does not see" in logs
 
 
 def test_without_waiting_the_status_and_the_next_command_name_a_node_that_does_not_see_the_root(
@@ -166,18 +166,23 @@ def follow(tmp_path, monkeypatch):
     study.create()
     folder = study.path / "runs" / "a" / "slurm"
     folder.mkdir(parents=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(jobs, "_POLL_SECONDS", (0.01, 0.01))
     monkeypatch.setattr(jobs, "_LATE_SECONDS", 0.0)
     asked = []
     monkeypatch.setattr(squeue, "ask", lambda *command: asked.append(command))
 
-    def run(*looks, begun=()):
+    def run(*looks, begun=(), ours=True):
         for number in begun:
-            element.started(folder, number).touch()
+            (folder / f"started-{number:05d}").touch()
         answers = iter(looks)
         monkeypatch.setattr(squeue, "elements", lambda _: dict(enumerate(next(answers))))
         cells = Cells.of(grid(inits=("xavier",), depths=(2,), widths=(8,), seeds=(0,), batch=20))
-        return jobs.follow([jobs.Job("7", 2, folder)], study, cells, lambda _: None), asked
+        job = jobs.Job("7", 2, folder)
+        if ours:
+            private.made("a")
+            job.written()
+        return jobs.follow([job], study, cells, lambda _: None), asked
 
     return run
 
@@ -211,6 +216,26 @@ def test_an_element_that_runs_gets_some_time_to_begin(follow, monkeypatch):
         follow((RUNNING, BLIND), (RUNNING, BLIND))
 
 
+def test_only_jobs_that_this_user_submitted_are_cancelled_whatever_a_study_names(follow, monkeypatch):
+    asked = []
+    monkeypatch.setattr(jobs, "_BEGIN_SECONDS", 0.0)
+    monkeypatch.setattr(squeue, "ask", lambda *command: asked.append(command))
+    with pytest.raises(RequestError, match=r"node far does not see .* shard=k/n; nothing was computed"):
+        follow((RUNNING, BLIND), (RUNNING, BLIND), ours=False)
+    assert asked == []
+
+
+def test_a_node_that_does_not_see_the_users_own_folder_is_named(follow):
+    for blind in (
+        squeue.Element("FAILED", "NonZeroExitCode", "far", private.UNSAFE),
+        squeue.Element("FAILED", "", "far", 0, 53),
+    ):
+        with pytest.raises(
+            RequestError, match=r"node far does not see \S+/sweep/slurm/a .*set XDG_STATE_HOME"
+        ):
+            follow((blind, blind))
+
+
 @pytest.mark.parametrize(
     ("code", "ending"),
     [("16896", (66, 0)), ("66:0", (66, 0)), ("4021", (15, 53)), ("0:53", (0, 53)), ("", (0, 0))],
@@ -220,8 +245,8 @@ def test_an_ending_is_read_as_any_version_of_slurm_writes_it(code, ending):
 
 
 def test_many_nodes_that_do_not_see_the_root_are_counted(tmp_path):
-    nodes = marker.blind(
-        [squeue.Element("FAILED", "", f"n{number}", 66) for number in range(6)]
-        + [squeue.Element("FAILED", "", "own", 1), squeue.Element("COMPLETED", "", "well")]
-    )
-    assert marker.described(nodes, tmp_path).startswith("nodes n0, n1, n2 and 3 more do not see")
+    nodes = [squeue.Element("FAILED", "", f"n{number}", 66) for number in range(6)]
+    others = [squeue.Element("FAILED", "", "own", 1), squeue.Element("COMPLETED", "", "well")]
+    said = marker.blind([*nodes, *others], tmp_path / "study", tmp_path / "own")
+    assert said.startswith(f"nodes n0, n1, n2 and 3 more do not see {tmp_path}/study as")
+    assert marker.blind(others, tmp_path, tmp_path) is None
