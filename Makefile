@@ -9,7 +9,7 @@ sweep: .venv/run
 	$(BIN)/python -m sweep -m $(GRID)
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 check: .venv/dev
 	$(BIN)/ruff check .

@@ -42,11 +42,10 @@ def show(
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
-    for column in table.columns:
-        column._cells = [visible(str(cell)) for cell in column._cells]
-    title, caption = visible(title), "\n".join(map(visible, caption.split("\n")))
-
     class _Console(Console):
+        def render_str(self, text: str, **how: Any) -> Text:
+            return super().render_str(visible(text), **how)
+
         def on_broken_pipe(
             self,
         ) -> None:  # whoever read the output has seen enough; what else is to do goes on
@@ -54,7 +53,8 @@ def show(
             _unheard()
 
     console = _Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
+    whole = not console.is_terminal and "COLUMNS" not in os.environ  # nobody's screen: no line is broken
+    if whole:
         console.width = _PIPED_WIDTH
     unlimited = console.options.update_width(10 * _PIPED_WIDTH)
 
@@ -80,13 +80,13 @@ def show(
         for column in table.columns:
             if column.justify != "right":
                 column.no_wrap, column.min_width, column.overflow = False, None, "fold"
-    console.print(title, style="bold", highlight=False, markup=False)
+    console.print(title, style="bold", highlight=False, markup=False, soft_wrap=whole)
     console.print(table)
     if left_out:
         said = f"left out, for this terminal is narrow: {', '.join(dict.fromkeys(left_out))}"
-        console.print(said, style="dim", highlight=False, markup=False)
-    if caption:
-        console.print(caption, style="dim", highlight=False, markup=False)
+        console.print(said, style="dim", highlight=False, markup=False, soft_wrap=whole)
+    for line in caption.splitlines():
+        console.print(line, style="dim", highlight=False, markup=False, soft_wrap=whole)
 
 
 def visible(text: str) -> str:

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 from sweep import activations, execute, initializers, plan
 from sweep.blocks import Block, Cells
 from sweep.cell import Spec
+from sweep.memory import DRIVER_BYTES, WORKER_BYTES
 from sweep.plan import Stack, Task
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
 _STARTUP_SECONDS = 1.0  # of worker processes: Python, NumPy and this program are imported
 _TASK_SECONDS = 0.02  # to store a part
-_WORKER_BYTES = 90_000_000  # an idle worker
-_DRIVER_BYTES = 180_000_000
 _CELL_BYTES, _LAYER_BYTES, _HISTOGRAM_BYTES = 150, 80, 70
 _PART_BYTES = 25_000  # a part's schema and indexes
 
@@ -80,7 +79,7 @@ def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float
         overhead=overhead,
         seconds=factor * model + overhead,
         bytes=written + len(tasks) * _PART_BYTES,
-        memory=_DRIVER_BYTES + sum(largest) + (_WORKER_BYTES * used if processes else 0),
+        memory=DRIVER_BYTES + sum(largest) + (WORKER_BYTES * used if processes else 0),
     )
 
 
@@ -161,6 +160,9 @@ def _cut(stack: Stack, seconds: float) -> Block:
         depth = max(1, int(deepest.depth * seconds / share))
         widths = None if deepest.widths is None else deepest.widths[: depth + 1]
         specs = (replace(deepest, depth=depth, widths=widths, width=deepest.profile[depth]),)
+        share *= depth / deepest.depth
+    if share > seconds:  # one layer of one network: fewer inputs
+        specs = (replace(specs[0], batch=max(2, int(specs[0].batch * seconds / share))),)
     return Block(tuple(dict.fromkeys(map(_harmless, specs))), seeds)
 
 

@@ -6,7 +6,6 @@ networks cross it together. Within a stack, cells of one scheme, act and bias ar
 whatever their depth, and chains that an exact law makes one run as one.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from sweep.blocks import Block, Cells
 from sweep.cell import Cell, Spec
 from sweep.laws import unit_of
+from sweep.memory import limit
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
 # nothing, short enough that a killed run loses little and both cores end together.
@@ -81,7 +81,7 @@ def tasks(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
 
     memory: bytes that all workers together may hold; by default half of the machine's.
     """
-    per_worker = (machine_memory() // 2 if memory is None else memory) // workers
+    per_worker = (limit() // 2 if memory is None else memory) // workers
     stacks = [
         part
         for block in _sharing(cells)
@@ -109,19 +109,7 @@ def tasks(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
 def fitting(tasks: Sequence[Task], workers: int, memory: int | None = None) -> int:
     """How many workers may hold the largest of the stacks at the same time; at least 1."""
     largest = max((stack.bytes for task in tasks for stack in task.stacks), default=1)
-    return max(1, min(workers, (machine_memory() // 2 if memory is None else memory) // largest))
-
-
-def machine_memory() -> int:
-    """Bytes of this machine's memory, or of what its container may use."""
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    for limit in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
-        try:
-            with open(limit, encoding="ascii") as file:  # noqa: PTH123
-                size = min(size, int(file.read()))
-        except (OSError, ValueError):
-            continue
-    return size
+    return max(1, min(workers, (limit() // 2 if memory is None else memory) // largest))
 
 
 def chains_of(specs: Sequence[Spec]) -> list[list[Spec]]:

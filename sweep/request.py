@@ -12,7 +12,8 @@ from sweep import cell, check, grid
 from sweep.blocks import Cells
 from sweep.cell import Cell
 from sweep.keys import GROUPS, RUN_GROUPS
-from sweep.run import Options, run
+from sweep.options import Options
+from sweep.run import run
 
 
 def run_one(config: DictConfig) -> int:

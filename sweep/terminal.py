@@ -173,8 +173,8 @@ def _grid_table(summary: DepthTable) -> Table:
     return table
 
 
-def show_plan(study: str, counts: Counts, expected: Expected) -> None:
-    """What a run would do, on stdout."""
+def show_plan(study: str, counts: Counts, expected: Expected, warning: str = "") -> None:
+    """What a run would do, on stdout; warning: a line on what speaks against it."""
     table = Table(show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -193,7 +193,7 @@ def show_plan(study: str, counts: Counts, expected: Expected) -> None:
     ):
         table.add_row(name, value)
     caption = "nothing was computed for keeps, nothing was written; leave dry_run=true away to run it"
-    show(table, f"study {study}: what would run", caption)
+    show(table, f"study {study}: what would run", f"{caption}\n{warning}".strip())
 
 
 def show_failures(failures: Failures) -> None:

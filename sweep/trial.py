@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
-from sweep import activations, advice, check, initializers, kernel
+from sweep import activations, advice, check, initializers, kernel, memory
 from sweep.activations import Activation
 from sweep.advice import Candidate, Survival
 from sweep.errors import RequestError
-from sweep.plan import machine_memory
 from sweep.verdict import flat_share_of, verdict
 
 if TYPE_CHECKING:
@@ -144,7 +143,7 @@ def _tried(
 ) -> list[Candidate]:
     """The candidates measured: of each its first scheme, orthogonal weights and lsuv."""
     per_network = 8.0 * depth * width * BATCH
-    if 4.0 * depth * width * width + 2 * per_network > machine_memory() / 2:
+    if 4.0 * depth * width * width + 2 * per_network > memory.available() / 2:
         raise RequestError(
             f"depth={depth}, width={width}: the quick sweep would not fit this machine's memory; "
             "choose less of either, or give a study that holds it"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.processes import DEADLINE, session, start, until
+from tests.processes import DEADLINE, ROOT, session, start, until
 from tests.studies import part
 from tests.torture import DRIVER
 from tests.users import Gate
@@ -160,29 +160,33 @@ def test_a_study_folder_that_holds_something_else_is_left_alone(sweep_command, t
 
 
 def test_failed_cells_are_rows_and_status_1(sweep_command, tmp_path):
-    # Activations of 4 PiB fit no machine.
-    done = sweep_command(
-        "-m", *SMALL, "init=xavier", "act=tanh", "width=8,1000000000000", "batch=1000", "seed=0"
-    )
-    assert done.returncode == 2, "seed twice"
     arguments = (
-        "grid=smoke",
-        "init=xavier",
-        "act=tanh",
-        "depth=1",
-        "width=8,1000000000000",
-        "seed=0",
-        "batch=1000",
-    )
-    done = sweep_command("-m", *arguments)
+        "-m", "grid=smoke", "init=custom", "init.function=tests.users.wrong", "act=tanh", "depth=1",
+        "width=8,13", "seed=0",
+    )  # fmt: skip
+    there = {"PYTHONPATH": str(ROOT)}
+    done = sweep_command(*arguments, "batch=20", **there)
     assert done.returncode == 1, done.stderr
-    assert "1 failed: MemoryError" in done.stderr
+    assert re.search(r"1 failed: .*thirteen", done.stderr), done.stderr
     cells = pd.read_parquet(tmp_path / "outputs" / "smoke" / "cells").set_index("width")
-    assert cells["status"].to_dict() == {8: "ok", 10**12: "failed"}
-    assert cells.loc[10**12, "error"].startswith("MemoryError")
-    stopped = sweep_command("-m", *arguments[:-1], "batch=999", "fail_fast=true")
+    assert cells["status"].to_dict() == {8: "ok", 13: "failed"}
+    assert "thirteen" in cells.loc[13, "error"]
+    stopped = sweep_command(*arguments, "batch=19", "fail_fast=true", **there)
     assert stopped.returncode == 1
     assert "stopped at the first failure" in stopped.stderr
+
+
+def test_what_this_machine_cannot_hold_is_refused_before_anything_is_computed(sweep_command, tmp_path):
+    grid = ("-m", "grid=smoke", "init=xavier", "act=tanh", "depth=1", "width=8,1000000000000", "seed=0")
+    done = sweep_command(*grid, "batch=1000")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert re.search(
+        r"depth=1 width=1000000000000 batch=1000 needs \S+ \wB at once, .*B of memory are left", done.stderr
+    )
+    assert list(tmp_path.iterdir()) == []
+    planned = sweep_command(*grid, "batch=1000", "dry_run=true")
+    assert planned.returncode == 0, planned.stderr
+    assert "a run would be refused: depth=1 width=1000000000000" in planned.stdout
 
 
 @pytest.mark.parametrize(

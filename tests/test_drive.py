@@ -10,7 +10,8 @@ import pytest
 import sweep
 from sweep import runs
 from sweep.blocks import Cells
-from sweep.run import Options, run
+from sweep.options import Options
+from sweep.run import run
 from sweep.store import Study
 from tests.processes import ROOT, start
 from tests.test_cell import cell

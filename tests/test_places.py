@@ -6,7 +6,7 @@ import pytest
 import sweep
 from sweep import places
 from sweep.errors import RequestError, StoreError
-from sweep.run import Options
+from sweep.options import Options
 from sweep.store import Study
 from tests.test_store import CELLS, write
 

@@ -106,7 +106,3 @@ def test_the_longest_tasks_come_first():
     tasks = packed(grid(depths=(5, 50), widths=(64, 512)), workers=2)
     assert len(tasks) > 1
     assert [t.seconds for t in tasks[:-1]] == sorted((t.seconds for t in tasks[:-1]), reverse=True)
-
-
-def test_the_machine_has_memory():
-    assert plan.machine_memory() > 10**8

@@ -99,9 +99,6 @@ FILES = ("summary.json", "command.txt", "verdict.json", "plan.parquet", "alive",
 
 def spoiled(path, how):
     path.parent.mkdir(parents=True, exist_ok=True)
-    if how == "no permission":
-        path.chmod(0)
-        return
     path.unlink(missing_ok=True)
     if how == "fifo":
         os.mkfifo(path)

@@ -12,8 +12,9 @@ from sweep.activations import ACTIVATIONS
 from sweep.blocks import Cells
 from sweep.cell import Spec
 from sweep.initializers.schemes import Normal
+from sweep.options import Options
 from sweep.results import of_cells
-from sweep.run import Options, run
+from sweep.run import run
 from sweep.store import Study
 from sweep.stored import Status, Stored, older
 from sweep.verdict import DEFAULT

@@ -17,18 +17,20 @@ def draw(
     values: Collection[str] = ("std",),
     only: Collection[str] = KINDS,
     axes: Mapping[str, str | None] | None = None,
+    to: str | Path | None = None,
 ) -> list[Path]:
     """Draw the figures of a study, or of one of its cells; returns the files: PNG and SVG, and
     the page, index.html.
 
     values: the statistics of the heatmaps. only: some of KINDS. axes: which axis is the heatmaps'
-    'rows', 'cols', 'x' and 'y'; those left open get the other axes that vary.
+    'rows', 'cols', 'x' and 'y'; those left open get the other axes that vary. to: the folder for the
+    files; the study's own `report` by default.
     Raises StoreError where there is no study, or none with results, and RequestError for an unknown
     statistic, kind or axis.
     """
     from sweep.report.drawing import drawn  # noqa: PLC0415  matplotlib is not for --help
 
-    return drawn(Path(study), cell_id, list(values), list(only), dict(axes or {}))
+    return drawn(Path(study), cell_id, list(values), list(only), dict(axes or {}), Path(to) if to else None)
 
 
 def drawn_where(study: str | Path, cell_id: str | None = None, **wanted: Any) -> list[str]:
@@ -43,6 +45,8 @@ def drawn_where(study: str | Path, cell_id: str | None = None, **wanted: Any) ->
         copy = Path(folder) / str(there.path).rpartition("/")[2]
         there.copied(copy)
         files = draw(copy, cell_id, **wanted)
+        if wanted.get("to"):
+            return [str(path) for path in files]
         for path in files:
             there.place.write(f"report/{path.name}", path.read_bytes())
         return [f"{there.path}/report/{path.name}" for path in files]

@@ -3,6 +3,8 @@
 import sys
 
 from sweep.command import Parser, guarded
+from sweep.errors import RequestError
+from sweep.places import is_url
 from sweep.report import KINDS, drawn_where
 
 
@@ -26,12 +28,16 @@ def main() -> int:
         ("y", "down each panel"),
     ):
         parser.add_argument(f"--{role}", metavar="AXIS", help=f"what varies {where}: init, depth, init.std …")
+    parser.add_argument("--to", metavar="FOLDER", help="where the files go; by default the study's report/")
     given = parser.parse_args()
+    if given.to and is_url(given.to):
+        raise RequestError(f"--to {given.to}: figures go to a folder of this machine, as in --to figures")
     files = drawn_where(
         given.study,
         values=_listed(given.value),
         only=_listed(given.only),
         axes={"rows": given.rows, "cols": given.cols, "x": given.x, "y": given.y},
+        to=given.to,
     )
     for path in files:
         print(path)

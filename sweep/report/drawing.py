@@ -22,6 +22,7 @@ def drawn(
     values: Sequence[str],
     only: Sequence[str],
     axes: Mapping[str, str | None],
+    to: Path | None,
 ) -> list[Path]:
     """The files of `sweep.report.draw`."""
     for kind in only:
@@ -49,9 +50,10 @@ def drawn(
             drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
             for kind in only:
                 figures |= drawings[kind]() if kind in drawings else {}
-        files = style.saved(figures, path / "report", alone=plain and cell_id is None)
+        folder = to or path / "report"
+        files = style.saved(figures, folder, alone=plain and cell_id is None and not to)
     if "page" in only and cell_id is None:
-        files.append(page.write(path, cells, layers, thresholds, _drawn_names(path / "report")))
+        files.append(page.write(path, folder, cells, layers, thresholds, _drawn_names(folder)))
     return files
 
 

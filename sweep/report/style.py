@@ -115,6 +115,9 @@ def applied() -> Iterator[None]:
         yield
 
 
+ELSEWHERE = "elsewhere: python -m sweep.report STUDY --to FOLDER"
+
+
 def saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Path]:
     """Write each figure as PNG (200 dpi) and SVG; returns the files.
 
@@ -124,7 +127,7 @@ def saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Path
     try:
         return _saved(figures, folder, alone)
     except OSError as error:
-        raise StoreError(f"cannot write the figures to {folder}: {error.strerror}") from error
+        raise StoreError(f"cannot write the figures to {folder}: {error.strerror}; {ELSEWHERE}") from error
 
 
 def _saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Path]:

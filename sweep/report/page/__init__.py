@@ -18,6 +18,7 @@ from sweep.errors import StoreError
 from sweep.report.page import facts
 from sweep.report.page.advised import advised
 from sweep.report.page.data import as_script, networks, payload
+from sweep.report.style import ELSEWHERE
 from sweep.verdict import Thresholds
 
 _HERE = Path(__file__).parent
@@ -25,14 +26,19 @@ _VEGA_LITE = "6.4"
 
 
 def write(
-    study: Path, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
+    study: Path,
+    folder: Path,
+    cells: pd.DataFrame,
+    layers: pd.DataFrame,
+    thresholds: Thresholds,
+    figures: Sequence[str],
 ) -> Path:
-    """Write the page of a study beside its figures; returns its path.
+    """Write the page of a study into the folder of its figures; returns its path.
 
     thresholds: those of the verdicts in `cells`. figures: their names, which the page links to.
     Raises StoreError where the folder cannot be written to.
     """
-    file = study / "report" / "index.html"
+    file = folder / "index.html"
     text = html(study, cells, layers, thresholds, figures)
     hidden = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
     try:
@@ -40,7 +46,8 @@ def write(
         hidden.write_text(text, encoding="utf-8")
         hidden.replace(file)
     except OSError as error:
-        raise StoreError(f"cannot write the page to {file.parent}: {error.strerror}") from error
+        where = f"{file.parent}: {error.strerror}; {ELSEWHERE}"
+        raise StoreError(f"cannot write the page to {where}") from error
     return file
 
 

@@ -1,0 +1,88 @@
+"""How a run is to be done: everything of a request that changes no number."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from sweep import check, verdict
+from sweep.cluster import settings
+from sweep.errors import RequestError
+from sweep.places import is_url, refuse_secrets
+from sweep.shards import Shard
+from sweep.verdict import Thresholds
+
+EXECUTORS = ("local", "serial", "dask", "slurm")
+_SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run; nothing here changes a number. Raises RequestError where a value breaks its rule."""
+
+    study: str
+    root: str = "outputs"
+    executor: str = "local"
+    cluster: settings.Settings | None = None
+    n_jobs: int = -1
+    max_memory: int | None = None
+    shard: Shard | None = None
+    dry_run: bool = False
+    retry_failed: bool = True
+    overwrite: bool = False
+    fail_fast: bool = False
+    report: bool = True
+    histogram: bool | None = None
+    thresholds: Thresholds = verdict.DEFAULT
+    show: bool = True  # the table at the end; a share on a cluster's node shows none
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
+        """The options among the values of a config."""
+        study = default_study if values["study"] is None else str(values["study"])
+        parts = PurePath(study).parts
+        if not parts or ".." in parts or PurePath(study).is_absolute() or study.startswith("."):
+            raise RequestError(f"study={study}: a study is a folder's name under root, as in study=my_grid")
+        if study.startswith("-") or _SHELL.search(study):
+            raise RequestError(
+                f"study={study}: a shell would take this name for something else: use letters and digits"
+            )
+        n_jobs = values["n_jobs"]
+        if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
+            raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
+        histogram, most = values["histogram"], values["max_memory"]
+        executor = check.option("executor", values["executor"]["name"], EXECUTORS)
+        return cls(
+            study=study,
+            root=_root(values["root"]),
+            executor=executor,
+            cluster=settings.of(executor, values["executor"]),
+            n_jobs=n_jobs,
+            max_memory=None if most is None else check.memory("max_memory", most),
+            shard=None if values["shard"] is None else Shard.of(values["shard"]),
+            dry_run=check.flag("dry_run", values["dry_run"]),
+            retry_failed=check.flag("retry_failed", values["retry_failed"]),
+            overwrite=check.flag("overwrite", values["overwrite"]),
+            fail_fast=check.flag("fail_fast", values["fail_fast"]),
+            report=check.flag("report", values["report"]),
+            histogram=None if histogram is None else check.flag("histogram", histogram),
+            thresholds=Thresholds.of(values["verdict"]),
+        )
+
+    @property
+    def path(self) -> str | Path:
+        """The study's folder, or its URL."""
+        if is_url(self.root):
+            return f"{self.root.rstrip('/')}/{self.study}"
+        return Path(self.root.removeprefix("file://")).expanduser() / self.study
+
+
+def _root(root: object) -> str:
+    if not isinstance(root, str) or not root:
+        given = "null" if root is None else root
+        raise RequestError(
+            f"root={given}: root must be a folder or a URL, as in root=outputs, root=s3://bucket"
+        )
+    refuse_secrets(root)
+    return root

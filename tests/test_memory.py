@@ -1,0 +1,131 @@
+"""How much memory there is, with the limits of control groups of both versions, in files and for real."""
+
+import os
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import pytest
+
+from sweep import memory
+from tests.processes import ROOT
+
+MEMINFO = "MemTotal:       20000000 kB\nMemFree:         1000000 kB\nMemAvailable:   10000000 kB\n"
+MOUNT = "31 23 0:28 {top} {at} rw,relatime - {kind} {kind} rw{options}\n"
+BATCH = "/jobs/batch"
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Make a machine's files: where groups are mounted, which one this process is in, and their numbers."""
+
+    def make(kind, own, groups, top="/", at="/sys/fs/cgroup", options=""):
+        (tmp_path / "proc" / "self").mkdir(parents=True)
+        (tmp_path / "proc" / "meminfo").write_text(MEMINFO)
+        mounts = MOUNT.format(top="/", at="/proc", kind="proc", options="")
+        mounts += MOUNT.format(top=top, at=at, kind=kind, options=options)
+        (tmp_path / "proc" / "self" / "mountinfo").write_text(mounts)
+        named = f"0::{own}\n" if kind == "cgroup2" else f"5:cpu:/elsewhere\n4:memory:{own}\n0::/\n"
+        (tmp_path / "proc" / "self" / "cgroup").write_text(named)
+        for group, files in groups.items():
+            folder = tmp_path / at.strip("/") / group.strip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, text in files.items():
+                (folder / name).write_text(f"{text}\n")
+        return tmp_path
+
+    return make
+
+
+def second(most, used=0, freeable=0):
+    return {"memory.max": most, "memory.current": used, "memory.stat": f"anon 1\ninactive_file {freeable}"}
+
+
+def first(most, used=0, freeable=0):
+    return {
+        "memory.limit_in_bytes": most,
+        "memory.usage_in_bytes": used,
+        "memory.stat": f"inactive_file 7\ntotal_inactive_file {freeable}",
+    }
+
+
+def test_without_a_group_the_machine_itself_is_the_limit(machine):
+    root = machine("cgroup2", "/", {"/": {}})
+    assert memory.limit(root) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert memory.available(root) == 10_000_000 << 10
+    assert memory.available() <= memory.limit()
+    assert memory.limit() > 10**8
+
+
+@pytest.mark.parametrize("numbers", [second, first])
+def test_the_own_group_and_all_above_it_bound_what_is_left(machine, numbers):
+    kind, options = ("cgroup2", "") if numbers is second else ("cgroup", ",memory")
+    unlimited = numbers("max" if numbers is second else 9223372036854771712)
+    groups = {"/": unlimited, "/jobs": numbers(900_000_000, 700_000_000, 300_000_000)}
+    root = machine(kind, BATCH, groups | {BATCH: numbers(800_000_000, 100_000_000)}, options=options)
+    assert memory.limit(root) == 800_000_000
+    assert memory.available(root) == 500_000_000, "of the group above, less what it can free"
+
+
+@pytest.mark.parametrize("top", [BATCH, "/"])
+def test_a_container_sees_its_own_group_at_the_mount(machine, top):
+    own = BATCH if top == BATCH else "/"
+    root = machine("cgroup2", own, {"/": second(600_000_000, 200_000_000)}, top=top)
+    assert (memory.limit(root), memory.available(root)) == (600_000_000, 400_000_000)
+
+
+def test_a_group_above_what_is_mounted_is_not_looked_for(machine):
+    root = machine("cgroup2", "/../../other", {"/": second(600_000_000)})
+    assert memory.available(root) == 10_000_000 << 10
+
+
+def test_a_machine_that_says_nothing_of_groups_has_its_memory(tmp_path):
+    assert memory.limit(tmp_path) == memory.available(tmp_path) > 10**8
+
+
+def test_workers_and_stacks_share_what_is_left(monkeypatch):
+    monkeypatch.setattr(memory, "limit", lambda: 500_000_000)
+    monkeypatch.setattr(memory, "available", lambda: 450_000_000)
+    assert memory.workers(16) == 2
+    assert memory.for_stacks(2) == 90_000_000
+    monkeypatch.setattr(memory, "available", lambda: 10_000_000)
+    assert (memory.workers(16), memory.for_stacks(1)) == (1, 0)
+
+
+@pytest.fixture
+def group():
+    """A control group of 500 MB below this process's own; the line of shell that enters it."""
+    for files, folder, path in memory._hierarchies(Path("/")):
+        own = folder / path.relative_to("/") / f"sweep-{uuid.uuid4().hex[:8]}"
+        try:
+            own.mkdir()
+        except OSError:
+            continue
+        try:
+            if (own / files.limit).exists():  # else its parent does not hand the controller on
+                (own / files.limit).write_text("500000000")
+                yield f"echo $$ > {own}/cgroup.procs && exec"
+                return
+        finally:
+            own.rmdir()
+    pytest.skip("no control group can be made here")
+
+
+def test_a_run_stays_within_the_limit_of_its_own_group(group, tmp_path):
+    grid = "grid=smoke init=xavier,kaiming act=tanh depth=8 width=700 batch=1000 seed=0,1,2,3"
+    command = f"{group} {sys.executable} -m sweep -m {grid} n_jobs=8 report=false"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["sh", "-c", command], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "8 cells" in done.stderr
+    assert "0 failed" in done.stderr
+    refused = subprocess.run(
+        ["sh", "-c", command.replace("width=700", "width=8000") + " study=large"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert refused.returncode == 2, refused.stderr
+    assert "width=8000 batch=1000 needs" in refused.stderr
+    assert not (tmp_path / "outputs" / "large").exists()
