@@ -8,6 +8,9 @@ from threadpoolctl import threadpool_limits
 from sweep.store import Study
 from tests import processes
 
+# Commands write into files here, whose lines are as long as they are; a test that wants a screen says so.
+for _name in ("COLUMNS", "LINES"):
+    os.environ.pop(_name, None)
 # A shared machine may pause at any time: no example is too slow.
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

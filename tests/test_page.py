@@ -28,7 +28,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def file(study):
-    return page.write(*study, DEFAULT, ["std"])
+    return page.write(study[0], study[0] / "report", *study[1:], DEFAULT, ["std"])
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +137,7 @@ def large():
 
 def test_five_thousand_cells_make_a_page_that_a_browser_opens(tmp_path, browser):
     cells, layers = large()
-    file = page.write(tmp_path / "large", cells, layers, DEFAULT, [])
+    file = page.write(tmp_path / "large", tmp_path / "report", cells, layers, DEFAULT, [])
     assert file.stat().st_size < 8e6
     with opened(browser, file) as shown:
         assert shown.inner_text("#count") == "1–25 of 5000 networks"
@@ -260,7 +260,7 @@ def test_names_with_markup_are_shown_as_text(tmp_path, browser, study):
         own = cells["init"] == name
         cells.loc[own, "init_params"] = json.dumps({"function": hostile, "source": "s"})
         cells.loc[own, "init"] = "custom"
-    file = page.write(tmp_path / "<i>study", cells, layers, DEFAULT, [])
+    file = page.write(tmp_path / "<i>study", tmp_path / "report", cells, layers, DEFAULT, [])
     with opened(browser, file) as shown:
         text = shown.inner_text("main")
         for hostile in names.values():
@@ -272,7 +272,7 @@ def test_names_with_markup_are_shown_as_text(tmp_path, browser, study):
 
 def test_one_cell_makes_a_page(tmp_path, browser):
     frames = stored(tmp_path / "one", [cell(depth=1, width=4, batch=10)])
-    with opened(browser, page.write(tmp_path / "one", *frames, DEFAULT, [])) as shown:
+    with opened(browser, page.write(tmp_path / "one", tmp_path / "report", *frames, DEFAULT, [])) as shown:
         assert len(labels_of(shown)) == 1
         assert shown.inner_text("#count") == "1 network"
 
@@ -280,5 +280,7 @@ def test_one_cell_makes_a_page(tmp_path, browser):
 def test_all_cells_failed_makes_a_page(tmp_path, browser):
     cells, layers = stored(tmp_path / "one", [cell(depth=1, width=4, batch=10)])
     cells = cells.assign(status="failed", verdict="failed", error="boom", std=np.nan, rms=np.nan)
-    with opened(browser, page.write(tmp_path / "one", cells, layers.iloc[:0], DEFAULT, [])) as shown:
+    with opened(
+        browser, page.write(tmp_path / "one", tmp_path / "report", cells, layers.iloc[:0], DEFAULT, [])
+    ) as shown:
         assert "boom" in shown.inner_text("main")
