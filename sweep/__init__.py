@@ -10,6 +10,14 @@
 Everything is imported when it is first asked for, so that `import sweep` costs nothing.
 """
 
+import sys
+
+if sys.argv[:1] == ["-m"] and "sweep" in [word.partition(".")[0] for word in sys.orig_argv]:
+    # python -m sweep…: nothing of the program is reached before this.
+    from sweep.early import from_the_start
+
+    from_the_start()
+
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from sweep.command import guarded
+from sweep.early import from_the_start
 from sweep.errors import RequestError, unknown
 
 if TYPE_CHECKING:
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 def main() -> None:
     """Run the command line and leave with its exit status."""
+    from_the_start()
+    from sweep.command import guarded  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
+
     sys.exit(guarded(lambda: _main(sys.argv[1:])))
 
 
@@ -53,7 +56,8 @@ def _main(arguments: Sequence[str]) -> int:
     try:
         run()
     except SystemExit as ended:  # Hydra's way to hand on a status
-        return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return status if _begun() else 2 * bool(status)
     except MissingConfigException as error:
         group, _, option = (error.missing_cfg_file or "").partition("/")
         if error.options:  # Hydra's list leaves out the folders: init=torch/…
@@ -61,9 +65,18 @@ def _main(arguments: Sequence[str]) -> int:
         raise RequestError(_one_line(error)) from error
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise RequestError(_one_line(error)) from error
+    except Exception as error:
+        if _begun():
+            raise
+        raise RequestError(f"Hydra: {_one_line(error)}; see python -m sweep --help") from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR", None)
     return 0
+
+
+def _begun() -> bool:
+    """Whether Hydra has come to what this program does with a config: before, its errors are about flags."""
+    return "sweep.request" in sys.modules
 
 
 def _share_store() -> None:
@@ -78,6 +91,7 @@ def _share_store() -> None:
 def _run_one(config: "DictConfig") -> None:
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
+    from sweep.command import guarded  # noqa: PLC0415
     from sweep.request import run_one  # noqa: PLC0415
 
     def run() -> int:

@@ -49,7 +49,7 @@ class Spec:
         """
         init, init_params = _canonical_init(_json(values["init"]))
         act, act_params = _canonical_act(_json(values["act"]))
-        widths = _widths(values["widths"])
+        widths = check.widths(values["widths"])
         if widths is None:
             depth = check.whole("depth", values["depth"], 1)
             if depth > _MOST_LAYERS:
@@ -81,7 +81,7 @@ class Spec:
         values = {name: row[name] for name in SPEC}
         _known("init", values["init"], values["init_params"], initializers)
         _known("act", values["act"], values["act_params"], activations)
-        widths = _widths(values["widths"])
+        widths = check.widths(values["widths"])
         depth, width = check.whole("depth", values["depth"], 1), check.whole("width", values["width"], 1)
         if depth > _MOST_LAYERS or (widths and (depth, width) != (len(widths) - 1, widths[-1])):
             raise RequestError(f"depth={depth}, width={width}: not those of any network")
@@ -171,19 +171,6 @@ def plain(config: Any) -> dict[str, Any]:
     container = OmegaConf.to_container(config, resolve=True)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
-
-
-def _widths(value: Any) -> tuple[int, ...] | None:
-    if value is None:
-        return None
-    if not isinstance(value, (list, tuple)) or len(value) < 2:
-        raise RequestError(
-            f"widths={value}: widths must list the input's width and that of every layer, as in [784,512,256]"
-        )
-    try:
-        return tuple(check.whole("every width", width, 1) for width in value)
-    except RequestError as error:
-        raise RequestError(f"widths={list(value)}: {str(error).partition(': ')[2]}") from error
 
 
 @lru_cache(maxsize=4096)

@@ -83,6 +83,29 @@ def option(name: str, value: object, options: Collection[str]) -> str:
     return value
 
 
+def widths(value: object) -> tuple[int, ...] | None:
+    """The width of the input and of every layer; None where there are none."""
+    if value is None:
+        return None
+    if not isinstance(value, (list, tuple)) or len(value) < 2:
+        raise RequestError(
+            f"widths={value}: widths must list the input's width and that of every layer, as in [784,512,256]"
+        )
+    try:
+        return tuple(whole("every width", width, 1) for width in value)
+    except RequestError as error:
+        raise RequestError(f"widths={list(value)}: {str(error).partition(': ')[2]}") from error
+
+
+def mapping(name: str, value: object) -> dict[str, Any]:
+    """`value` as a dict of names; None stands for none."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise RequestError(f"{name}={_shown(value)}: {name} must be a dict of names, as in {{'std': 0.1}}")
+    return dict(value)
+
+
 def named(group: str, value: object) -> None:
     """That an option of a config group is a mapping with a name, as every conf file is."""
     name = value.get("name") if isinstance(value, Mapping) else None

@@ -62,10 +62,12 @@ def expand(
             f"the axes name {networks:,} networks besides their seeds, and one command takes "
             f"{_MOST_NETWORKS:,}: cut an axis into several commands of one study"
         )
+    referring = "${" in str(list(axes.values()))
     specs_by_seeds: dict[tuple[int, ...], list[Spec]] = defaultdict(list)
     for base in bases:
         seeds = tuple(check.whole("seed", seed, 0) for seed in axis or [base["seed"]])
-        specs_by_seeds[seeds] += map(Spec.of, _spanned(base, axes))
+        spanned = _spanned(base, axes)
+        specs_by_seeds[seeds] += map(Spec.of, map(_resolved, spanned) if referring else spanned)
     named(sum(len(seeds) * len(specs) for seeds, specs in specs_by_seeds.items()))
     return Cells.joined(
         Block(tuple(dict.fromkeys(specs)), tuple(dict.fromkeys(seeds)))
@@ -186,6 +188,11 @@ def _compositions(
             yield base | {group: alone[group, option][group] for group, option in choice.items()}
         else:
             yield cell.plain(without_hydra(composed(choice)))
+
+
+def _resolved(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with their interpolations, '${oc.env:STD}', resolved: as they are without -m."""
+    return cell.plain(OmegaConf.create(values))
 
 
 def _unresolved(config: DictConfig) -> dict[str, Any]:

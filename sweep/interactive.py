@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep import activations, initializers, kernel
+from sweep import activations, check, initializers, kernel
 from sweep.activations import Activation
 from sweep.cell import Cell
 from sweep.initializers import Scheme
@@ -53,8 +53,8 @@ def propagate(
         }
     )
     back = (cell.depth,) if backward else ()
-    scheme = initializers.resolved(init, init_params or {})
-    activation = activations.resolved(act, act_params or {})
+    scheme = initializers.resolved(init, check.mapping("init_params", init_params))
+    activation = activations.resolved(act, check.mapping("act_params", act_params))
     chain = kernel.Chain(scheme, activation, cell.bias_std, cell.depth, back)
     with threadpool_limits(1):  # as every worker computes, so that the numbers are the stored ones
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)

@@ -7,8 +7,12 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from sweep import early
+
+_DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
 _EXCEPTIONS: dict[int, type[BaseException]] = {}
 _held = 0
+_begun = True  # something that is not to be cut in two, since the process is a command of ours
 _told = False  # by a first Ctrl-C
 _waiting: list[int] = []
 
@@ -29,14 +33,17 @@ def raised() -> Iterator[None]:
     A signal that somebody ignores, or handles already, is left to them; so is everything in a
     thread that is not the main one.
     """
-    global _told  # noqa: PLW0603  signals belong to the process
+    global _told, _begun  # noqa: PLW0603  signals belong to the process
     before: dict[int, Any] = {}
     for number in _EXCEPTIONS:
-        if signal.getsignal(number) in (signal.default_int_handler, signal.SIG_DFL):
+        found = signal.getsignal(number)
+        if found in _DEFAULTS or found is early.end:
             try:
-                before[number] = signal.signal(number, _on_signal)
+                signal.signal(number, _on_signal)
             except ValueError:  # not the main thread
                 break
+            before[number] = found
+            _begun = _begun and found is not early.end
     _told = _told and not before
     try:
         yield
@@ -48,8 +55,9 @@ def raised() -> Iterator[None]:
 @contextmanager
 def held() -> Iterator[None]:
     """An interrupt waits until the block ends."""
-    global _held  # noqa: PLW0603  signals belong to the process
+    global _held, _begun  # noqa: PLW0603  signals belong to the process
     _held += 1
+    _begun = True
     try:
         yield
     finally:
@@ -81,6 +89,8 @@ def unseen_by_children() -> Iterator[None]:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     global _told  # noqa: PLW0603
     if number == signal.SIGINT:
+        if not _begun:  # an import, or Hydra, that is cut in two raises anything
+            early.end(number, frame)
         if _told:  # who asks twice does not want to wait; what is half-written is nobody's part
             os.write(2, b"sweep: interrupted twice: ended at once\n")
             os._exit(130)

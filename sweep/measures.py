@@ -74,7 +74,7 @@ def measure(name: str, columns: Iterable[str] = ()) -> Measure:
     columns: the table's; a prediction that it does not have is unknown.
     Raises RequestError with the closest name.
     """
-    base = MEASURES.get(name.removeprefix(THEORY))
+    base = MEASURES.get(name.removeprefix(THEORY)) if isinstance(name, str) else None
     if base and (base.name == name or name in columns):
         return base if base.name == name else Measure(name, f"predicted {base.title}", base.scale)
     options = [

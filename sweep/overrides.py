@@ -41,7 +41,9 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
     handed_on = []
     for argument, override in zip(arguments, parse(arguments), strict=True):
         key = override.key_or_group
-        if not override.is_hydra_override():
+        if override.is_hydra_override():
+            _check_hydra(override)
+        else:
             _check_key(override)
             if key in seen:
                 raise RequestError(f"{key} is given twice: give it once, as in {key}=a,b with -m")
@@ -57,6 +59,17 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
     if "widths" in seen and seen & {"depth", "width"}:
         raise RequestError("widths replaces depth and width: give widths alone, or depth and width")
     return handed_on
+
+
+def _check_hydra(override: Override) -> None:
+    """That Hydra itself is left to do here what it is for."""
+    key, line = override.key_or_group, override.input_line
+    if key.startswith(("hydra/sweeper", "hydra.sweeper")) and override.value() != "grid":
+        raise RequestError(f"{line}: -m runs a grid with the sweeper of this program: leave it away")
+    if key.startswith(("hydra/launcher", "hydra.launcher")) and override.value() != "basic":
+        raise RequestError(
+            f"{line}: cells do not go to a launcher of Hydra's: use executor=local, dask or slurm instead"
+        )
 
 
 def _check_key(override: Override) -> None:

@@ -81,7 +81,9 @@ def place(path: str | Path) -> Place:
 
     Raises RequestError where a URL's scheme is unknown or needs an extra.
     """
-    text = str(path)
+    text = str(path) if isinstance(path, str | Path) else ""
+    if not text or "\0" in text:
+        raise RequestError(f"{path!r}: give a study's folder or URL, as in 'outputs/standard'")
     refuse_secrets(text)
     if is_url(path):
         return Remote(text)

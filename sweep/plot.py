@@ -44,8 +44,9 @@ def heatmap(
     value: a statistic of `cells`, or 'verdict'. x, y: init, act, depth, width, or any other axis.
     Raises RequestError where a third axis varies, and for an unknown statistic or axis.
     """
+    _has("cells", cells, _CELL)
     one = measure(value, cells.columns)
-    _has("cells", cells, (*_CELL, one.name))
+    _has("cells", cells, [one.name])
     given = layout.chosen(cells, x=x, y=y)
     own = layout.Layout(None, None, given.x, given.y)
     frame = layout.arranged(cells, own, [one]).rename(columns=lambda name: name.partition(":")[0])
@@ -53,7 +54,7 @@ def heatmap(
     if len(others) > 1:
         raise _too_much(others)
     scale = verdict_scale() if one.scale == WORD else scale_of(one, frame["value"])
-    ax = ax or pyplot.gca()
+    ax = _axes(ax)
     _heatmap.draw(ax, frame, _heatmap.Picture(one, own, scale, ""))
     ax.set(xlabel=own.x, ylabel=own.y, title=one.title)
     return style.verbatim(ax)
@@ -84,7 +85,7 @@ def curves(
     _has("layers", layers, ("layer", one.name))
     if cells is not None:
         _pair(cells, layers)
-    ax = ax or pyplot.gca()
+    ax = _axes(ax)
     if cells is None:
         found = _alone(layers, one, label or value)
     else:
@@ -121,7 +122,7 @@ def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: "Axes | None" = Non
     networks = list(dict.fromkeys(found["line"] + " × " + found["act_label"]))
     if len(networks) > 1:
         raise _too_much(networks)
-    ax = ax or pyplot.gca()
+    ax = _axes(ax)
     _gradients.draw(ax, found)
     _logarithmic(ax)
     ax.set(xlabel="layer", ylabel="rms", title=networks[0])
@@ -136,7 +137,7 @@ def histograms(layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
         raise RequestError("layers: several cells are in this frame; choose one, by its cell_id")
     if "histogram" not in layers or not layers["histogram"].notna().any():
         raise RequestError("layers: no histogram is stored here; run the cell with histogram=true")
-    ax = ax or pyplot.gca()
+    ax = _axes(ax)
     _histograms.ridge(ax, layers.sort_values("layer"))
     return style.verbatim(ax)
 
@@ -151,7 +152,7 @@ def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: "A
     found = _theory.points(cells, layers, value, None)
     if found.empty:
         raise RequestError(f"value={value}: theory predicts nothing for these cells")
-    ax = ax or pyplot.gca()
+    ax = _axes(ax)
     acts = list(dict.fromkeys(found["act_label"]))
     _theory.draw(ax, found, acts[: len(style.LINES)])
     ax.set_title(value)
@@ -168,12 +169,25 @@ def _pair(cells: pd.DataFrame, layers: pd.DataFrame) -> None:
 
 def _has(table: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
     """That a frame is of the table that it is given as, and not empty."""
+    if not isinstance(frame, pd.DataFrame):
+        raise RequestError(f"{table}: give rows of {_SOURCES[table]}, a DataFrame")
     missing = [name for name in dict.fromkeys(columns) if name not in frame]
     if missing:
         named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
         raise RequestError(f"{table}: this frame has no {named}: give rows of {_SOURCES[table]}")
     if frame.empty:
         raise RequestError(f"{table}: this frame has no rows: what it was filtered by matches nothing")
+
+
+def _axes(ax: object) -> "Axes":
+    """The axes to draw on: the present ones where none are given."""
+    from matplotlib.axes import Axes  # noqa: PLC0415
+
+    if ax is None:
+        return pyplot.gca()
+    if not isinstance(ax, Axes):
+        raise RequestError("ax: give one Axes of matplotlib, as plt.subplots()[1] is")
+    return ax
 
 
 def _logarithmic(ax: "Axes") -> None:

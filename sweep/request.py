@@ -55,5 +55,5 @@ def _record(config: DictConfig, arguments: Sequence[str]) -> dict[str, str]:
     return {
         "command.txt": _command() + "\n",
         "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
-        "config.yaml": OmegaConf.to_yaml(config, resolve=True),
+        "config.yaml": OmegaConf.to_yaml(config),  # as typed: what ${oc.env:…} stands for may be a secret
     }

@@ -1,7 +1,7 @@
 """What users read: the stored tables as pandas frames."""
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,8 @@ def load(
     wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()
-    if isinstance(columns, str):
-        raise RequestError(f"columns='{columns}': columns must be a list of names, as in ['{columns}']")
+    if isinstance(columns, str | bytes) or not isinstance(columns, Iterable | None):
+        raise RequestError(f"columns={columns!r}: columns must be a list of names, as in ['cell_id', 'std']")
     names = SCHEMAS[table].names if columns is None else list(columns)
     for name in names:
         if name not in SCHEMAS[table].names:

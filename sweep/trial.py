@@ -112,7 +112,7 @@ def recommend(
     each that is done. Raises RequestError where a value breaks its rule, the activation has no
     Gaussian moments, or the study holds nothing of it at this depth and width.
     """
-    activation = activations.resolved(act, act_params or {})  # type: ignore[arg-type]
+    activation = activations.resolved(act, check.mapping("act_params", act_params))  # type: ignore[arg-type]
     depth, width = check.whole("depth", depth, 1), check.whole("width", width, 1)
     name = activation.formula if activation.name == activations.CUSTOM else activation.name
     if study is None:

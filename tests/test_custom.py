@@ -1,5 +1,6 @@
 """Users' own functions, by dotted name and as callables."""
 
+import json
 import re
 import shutil
 import textwrap
@@ -263,3 +264,29 @@ def test_the_readmes_recipe_adds_a_scheme_and_an_activation(sweep_command, tmp_p
     # z ~ N(0, 1.5): E h = 1.5, and sigma_w² = 1.5; 300,000 entries of 300 neurons
     assert row.mean == pytest.approx(1.5, rel=0.05)
     assert row.sigma_w == pytest.approx(np.sqrt(1.5))
+
+
+def test_what_the_environment_says_is_the_same_value_with_and_without_a_grid(sweep_command, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\n\n\ndef act(z, k=1.0, word=''):\n    return float(k) * np.tanh(z)\n"
+    )
+    small = ("depth=2", "width=8", "batch=5", "report=false", "act=custom", "act.function=mine.act")
+    typed = ("act.kwargs.k=${oc.env:K}", "act.kwargs.word=${oc.env:WORD}")
+    there = {"PYTHONPATH": str(tmp_path), "K": "0.5", "WORD": "swordfish"}
+    one = sweep_command(*small, *typed, "study=one", **there)
+    assert one.returncode == 0, one.stderr
+    many = sweep_command("-m", "grid=smoke", "init=xavier", "seed=0", *small, *typed, "study=many", **there)
+    assert many.returncode == 0, many.stderr
+    (first,), (second,) = (
+        sweep.load(tmp_path / "outputs" / name)[["cell_id", "act_params"]].to_dict("records")
+        for name in ("one", "many")
+    )
+    assert first == second
+    assert json.loads(first["act_params"])["kwargs"] == {"k": "0.5", "word": "swordfish"}
+    records = [path for path in (tmp_path / "outputs").glob("*/runs/*/*") if path.suffix in (".txt", ".yaml")]
+    texts = "".join(path.read_text(encoding="utf-8") for path in records)
+    assert "swordfish" not in texts
+    assert texts.count("${oc.env:WORD}") == 4, "twice as a command, and as it was handed on"
+    axis = sweep_command("-m", "grid=smoke", "init=normal", "init.std=${oc.env:NOPE}", "study=none")
+    assert (axis.returncode, axis.stderr.count("\n")) == (2, 1), axis.stderr
+    assert "Environment variable 'NOPE' not found" in axis.stderr

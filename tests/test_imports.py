@@ -8,7 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "errors", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
+    "errors", "early", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
     "activations", "theory", "draws", "ranges", "memory", "statistics", "saturation", "layer", "laws",
     "chain", "stack", "careful", "kernel", "revisions", "cell", "blocks", "interactive", "overrides",
     "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute", "pool", "execute", "estimate",

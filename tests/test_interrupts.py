@@ -6,6 +6,7 @@ import pytest
 
 from sweep import interrupts
 from sweep.command import guarded
+from tests.processes import ROOT, start
 
 
 def interrupt_myself(number):
@@ -33,6 +34,20 @@ def test_an_interrupt_is_one_line_and_its_status(capsys, number, status, word):
     finally:
         signal.signal(number, before)
     assert capsys.readouterr().err == f"sweep: {word}\n"
+
+
+@pytest.mark.parametrize(
+    ("module", "imported"), [("sweep", "argparse"), ("sweep.status", "argparse"), ("sweep", "yaml")]
+)
+def test_ctrl_c_while_python_imports_is_one_line_and_its_status(tmp_path, module, imported):
+    (tmp_path / f"{imported}.py").write_text("open('importing', 'w').close()\nimport time\ntime.sleep(600)\n")
+    process = start(
+        [sys.executable, "-m", module], tmp_path, environment={"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    )
+    process.until((tmp_path / "importing").exists, "the import")
+    process.signal(signal.SIGINT)
+    done = process.ended()
+    assert (done.returncode, done.stderr) == (130, "sweep: interrupted\n")
 
 
 def test_what_must_not_be_cut_in_two_is_not():

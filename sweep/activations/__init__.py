@@ -189,6 +189,6 @@ def parameters_of(name: str, act: Activation) -> dict[str, Any]:
 def _entry(name: str) -> Activation | Callable[..., Activation]:
     if name == CUSTOM:
         return custom
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise unknown("act", name, (*ACTIVATIONS, CUSTOM))
     return ACTIVATIONS[name]

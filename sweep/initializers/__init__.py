@@ -84,6 +84,6 @@ def parameters_of(name: str, scheme: Scheme) -> dict[str, Any]:
 def _entry(name: str) -> Scheme | type[Scheme]:
     if name == CUSTOM:
         return Custom
-    if name not in SCHEMES:
+    if not isinstance(name, str) or name not in SCHEMES:
         raise unknown("init", name, (*SCHEMES, CUSTOM))
     return SCHEMES[name]

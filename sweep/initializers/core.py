@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import check
+from sweep.errors import RequestError
 from sweep.normal import standard_normal, standard_normals
 
 Weights = NDArray[np.float32]
@@ -109,7 +110,8 @@ class Scheme:
         return std
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
-        """Draw the weights of one layer: (fan_in, fan_out) float32."""
+        """Draw the weights of one layer: (fan_in, fan_out) float32; RequestError where a fan is no number."""
+        fan_in, fan_out = drawn_with(rng, fan_in, fan_out)
         mean = np.float32(self.weight_mean(fan_in, fan_out))
         if self.base is None:
             return np.full((fan_in, fan_out), mean)
@@ -179,6 +181,13 @@ class Derived(Scheme):
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         return self.core(rng, fan_in, fan_out)
+
+
+def drawn_with(rng: object, fan_in: object, fan_out: object) -> tuple[int, int]:
+    """The fans of weights that are to be drawn; RequestError where they, or the generator, are none."""
+    if not isinstance(rng, np.random.Generator):
+        raise RequestError(f"rng={rng!r}: rng must be a generator, as numpy.random.default_rng(0) is")
+    return check.whole("fan_in", fan_in, 1), check.whole("fan_out", fan_out, 1)
 
 
 Entries = dict[str, Scheme | type[Scheme]]  # a class: a scheme with parameters

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sweep.errors import RequestError, UserCodeError
-from sweep.initializers.core import Distribution, Scheme, Weights
+from sweep.initializers.core import Distribution, Scheme, Weights, drawn_with
 from sweep.user_code import UserFunction, user_function
 
 
@@ -65,6 +65,7 @@ class _Draw:
     function: UserFunction
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
+        fan_in, fan_out = drawn_with(rng, fan_in, fan_out)
         returned = np.asarray(self.function(rng, fan_in, fan_out))
         name = self.function.name
         if returned.shape != (fan_in, fan_out):

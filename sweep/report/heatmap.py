@@ -10,6 +10,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from sweep.labels import common, counted, number, spread
 from sweep.measures import LETTERS, SHARE, WORD, Measure
@@ -181,6 +182,7 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
     colours, texts = grids(panel, picture)
     across, down = len(colours.columns), len(colours.index)
     written = across <= _MOST_TEXTS[0] and down <= _MOST_TEXTS[1]
+    before = len(ax.texts)  # the axes may be somebody's, with something drawn on them
     sns.heatmap(
         colours,
         ax=ax,
@@ -198,7 +200,7 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
         yticklabels=False,
     )
     if written:
-        _write_legibly(ax)
+        _write_legibly(ax, ax.texts[before:])
         for y, x in np.argwhere(colours.isna().to_numpy()):  # seaborn leaves these without their text
             ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), ha="center", va="center", fontsize=9)
     _ticks(ax, "x", [style.clipped(layout.shown(v), 12) for v in colours.columns], 12)
@@ -208,11 +210,11 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
     ax.set(xlabel="", ylabel="")
 
 
-def _write_legibly(ax: Axes) -> None:
-    """Each number in whichever of black and white stands out more from its square."""
-    mesh = ax.collections[0]
+def _write_legibly(ax: Axes, texts: Sequence[Text]) -> None:
+    """Each of the last heatmap's numbers in whichever of black and white stands out more from its square."""
+    mesh = ax.collections[-1]
     shown = ~np.ma.getmaskarray(np.ma.asarray(mesh.get_array())).ravel()
-    for text, face in zip(ax.texts, np.asarray(mesh.get_facecolor())[shown], strict=True):
+    for text, face in zip(texts, np.asarray(mesh.get_facecolor())[shown], strict=True):
         linear = np.where(face[:3] <= 0.04045, face[:3] / 12.92, ((face[:3] + 0.055) / 1.055) ** 2.4)
         luminance = float(linear @ (0.2126, 0.7152, 0.0722))  # WCAG 2
         text.set_color("black" if luminance > _EVEN_LUMINANCE else "white")

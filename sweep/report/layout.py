@@ -53,7 +53,7 @@ def chosen(
     options = axes(cells)
     given = {role: axis for role, axis in zip(ROLES, (rows, cols, x, y), strict=True) if axis}
     for axis in given.values():
-        if axis not in options:
+        if not isinstance(axis, str) or axis not in options:
             raise unknown("axis", axis, options)
     twice = [axis for axis in given.values() if list(given.values()).count(axis) > 1]
     if twice:

@@ -155,14 +155,14 @@ def predict(
     act: Act,
     sigma_w: float,
     sigma_b: float = 0.0,
-    depth: int = 10,
+    depth: int | None = None,
     q0: float = 1.0,
     c0: float = 0.0,
     *,
     widths: Sequence[int] | None = None,
     batch: int = 1000,
 ) -> "pd.DataFrame":
-    """What mean-field theory predicts of every layer: a row per layer 0 .. depth.
+    """What mean-field theory predicts of every layer: a row per layer 0 .. depth, which is 10 unless given.
 
     sigma_w² = fan_in · Var W at every layer; sigma_b: the biases' std. q0 = E[h_0²], c0: cosine of
     two inputs. widths: (w_0 .. w_L) of a tapered network, which replaces depth: there gradients see
@@ -172,12 +172,10 @@ def predict(
     import pandas as pd  # noqa: PLC0415
 
     sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
-    if widths is None:
-        widths = (1,) * (check.whole("depth", depth, 1) + 1)
-    else:
-        widths = tuple(check.whole("widths", width, 1) for width in widths)
-        if len(widths) < 2:
-            raise RequestError(f"widths={list(widths)}: list the input's width and that of every layer")
+    given = check.widths(widths)
+    if given and depth is not None:
+        raise RequestError(f"depth={depth}, widths={list(given)}: widths replaces depth: give one of them")
+    widths = given or (1,) * (check.whole("depth", 10 if depth is None else depth, 1) + 1)
     weight_stds = [sigma_w / math.sqrt(fan_in) for fan_in in widths[:-1]]
     found = prediction(act, layers_of(weight_stds, widths), sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
