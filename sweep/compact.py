@@ -4,7 +4,7 @@ import sys
 
 from sweep.command import Parser, guarded
 
-_ROWS = 2_000_000  # layers' rows of one part: about 200 MB in memory, and 100 MB on disk
+_BYTES = 100_000_000  # of the layers of one part: about two million rows, and 200 MB in memory
 
 
 def main() -> int:
@@ -13,7 +13,7 @@ def main() -> int:
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     arguments = parser.parse_args()
 
-    from sweep import interrupts, parts, runs  # noqa: PLC0415
+    from sweep import interrupts, parts, runs, upkeep  # noqa: PLC0415
     from sweep.store import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
@@ -22,10 +22,10 @@ def main() -> int:
         run = runs.Run(study, {"command.txt": f"python -m sweep.compact {study.path}\n"})
     status = 1
     try:
-        study.tidy(runs.dead(study))
+        upkeep.tidy(study, runs.dead(study))
         before = len(parts.names(study.place))
-        study.compact(_ROWS)
-        study.tidy(runs.dead(study))
+        upkeep.compact(study, _BYTES)
+        upkeep.tidy(study, runs.dead(study))
         print(f"{study.path}: {before:,} parts before, {len(parts.names(study.place)):,} now")
         for line in parts.told_strangers(study.place):
             print(line)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sweep import estimate, execute, interrupts, parts, pieces, plan, runs, tables, terminal
+from sweep import estimate, execute, interrupts, parts, pieces, plan, runs, tables, terminal, upkeep
 from sweep.cluster import settings
 from sweep.compute import Result
 from sweep.errors import ClusterError, Failures, StoreError
@@ -56,7 +56,7 @@ def run(
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
         with contextlib.suppress(DamagedError):  # it is named when it is read
-            job.study.modernise()
+            upkeep.modernise(job.study)
         with parts.writing(root):
             made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | estimate.machine())
         others = runs.living(job.study)
@@ -69,7 +69,7 @@ def run(
         status = _compute(job, made, expected, failures, fail_fast, overwrite)
         # While the record is open: what a run writes after it has ended is anybody's to remove.
         with contextlib.suppress(DamagedError):  # it is named when it is read
-            job.study.tidy(runs.dead(job.study))
+            upkeep.tidy(job.study, runs.dead(job.study))
     finally:
         with interrupts.held():
             made.close(status or (1 if len(failures) else 0))

@@ -7,6 +7,7 @@ were read and are wrong are damage: what cannot be read is another matter, and n
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -64,19 +65,24 @@ class PartFile:
     @property
     def columns(self) -> list[str]:
         """Those that it has."""
-        names: list[str] = self._file.schema_arrow.names
+        names: list[str] = self._schema.names
         return names
 
     def read(self, columns: Sequence[str]) -> pa.Table:
-        """These columns, in this order; null where the file is of a version that did not have one."""
-        present = [name for name in columns if name in self.columns]
+        """These columns, in this order; null where the file is of a version that did not have one.
+
+        Texts may not be texts yet: see `validate`.
+        """
+        present = columns if self._own.issuperset(columns) else [n for n in columns if n in self._own]
         try:
-            table = self._file.read(columns=present, use_threads=False)
-            for name in present:
-                if pa.types.is_string(table[name].type) or pa.types.is_list(table[name].type):
-                    table[name].validate(full=True)  # UTF-8, and offsets within bounds
+            table = self._file.read(columns=list(present), use_threads=False).select(present)
         except _STUMBLES as error:
             raise self._cause(error) from error
+        if not table.schema.equals(_chosen(self._schema, tuple(present)), check_metadata=False):
+            # as the file's own hints have it
+            raise BadBytesError("its columns are not of their types")
+        if len(present) == len(columns):
+            return table.replace_schema_metadata()
         fields = [SCHEMAS[self._folder].field(name) for name in columns]
         nothing = table.num_rows
         arrays = [table[f.name] if f.name in present else pa.nulls(nothing, f.type) for f in fields]
@@ -95,8 +101,12 @@ class PartFile:
                 f"{SCHEMA_VERSION}: upgrade sweep"
             )
         schema = schema_of(self._folder, version)
-        if schema is None or not self._file.schema_arrow.equals(schema, check_metadata=False):
+        if schema is None or not (
+            self._file.schema.equals(_in_parquet(self._folder, version))
+            or self._file.schema_arrow.equals(schema, check_metadata=False)  # another writer's spelling
+        ):
             raise BadBytesError(f"its columns are not those of schema {version}")
+        self._schema, self._own = schema, frozenset(schema.names)
         return Footer(version, self._file.metadata.num_rows, more)
 
     def _cause(self, error: Exception) -> Exception:
@@ -113,6 +123,29 @@ class PartFile:
         if isinstance(error, MemoryError) and size > _SMALL:
             return UnreadableError(f"{self._place.root}/{self._path} does not fit this machine's memory")
         return BadBytesError(one_line(error))
+
+
+@lru_cache
+def _in_parquet(folder: str, version: int) -> Any:
+    """The schema of such a file as Parquet has it, which is quick to compare."""
+    schema = schema_of(folder, version)
+    assert schema is not None
+    return pq.ParquetFile(pa.BufferReader(serialised(schema.empty_table(), {}))).schema
+
+
+@lru_cache
+def _chosen(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in names])
+
+
+def validate(table: pa.Table) -> None:
+    """Raise BadBytesError where a text is not UTF-8, or an offset is out of bounds."""
+    try:
+        for column in table.columns:
+            if pa.types.is_string(column.type) or pa.types.is_list(column.type):
+                column.validate(full=True)
+    except pa.ArrowException as error:
+        raise BadBytesError(one_line(error)) from error
 
 
 def serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:

@@ -1,15 +1,18 @@
 """Rows of `cells` against what a command line could have asked for: a study may come from anybody."""
 
+from collections.abc import Iterator
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.cell import SPEC, Spec
+from sweep.cell import ID_BYTES, SPEC, Spec
 from sweep.errors import RequestError
 from sweep.verdict import WORDS
 
-KEYS = (*SPEC, "seed", "status", "verdict", "verdict_layer")
+KEYS = ("cell_id", "status", "run_id", "kernel_version", *SPEC, "seed", "verdict", "verdict_layer")
 _SCALARS = [name for name in SPEC if name != "widths"]
 _STATUS = ("ok", "failed")
+_ID = rf"\A[0-9a-f]{{{2 * ID_BYTES}}}\z"
 
 
 def impossible(cells: pa.Table) -> str:
@@ -17,24 +20,30 @@ def impossible(cells: pa.Table) -> str:
 
     Calls nothing that a row names.
     """
-    whole = [name for name in KEYS if name not in ("widths", "verdict_layer")]
-    for name in whole:
-        if cells[name].null_count:
-            return f"a row without {name}"
+    return next(_reasons(cells), "")
+
+
+def _reasons(cells: pa.Table) -> Iterator[str]:
+    for name in KEYS:
+        if name not in ("widths", "verdict_layer") and cells[name].null_count:
+            yield f"a row without {name}"
     for name, allowed in (("status", _STATUS), ("verdict", (*WORDS, "failed"))):
         if not pc.all(pc.is_in(cells[name], value_set=pa.array(allowed))).as_py():
-            return f"a row with a {name} that there is not"
+            yield f"a row with a {name} that there is not"
+    if not pc.all(pc.match_substring_regex(cells["cell_id"], _ID)).as_py():
+        yield "a row with a cell_id that is none"
     if not _at_least(cells["seed"], 0):
-        return "a row with a seed below 0"
+        yield "a row with a seed below 0"
     outside = pc.or_(pc.less(cells["verdict_layer"], 0), pc.greater(cells["verdict_layer"], cells["depth"]))
     if pc.any(outside).as_py():
-        return "a row with a verdict_layer that its network has not"
+        yield "a row with a verdict_layer that its network has not"
     for row in cells.group_by(_SCALARS).aggregate([]).to_pylist():
         try:
             Spec.stored(row | {"widths": None})
         except RequestError as error:
-            return f"a row with {error}"
-    return _widths(cells.filter(pc.is_valid(cells["widths"])))
+            yield f"a row with {error}"
+    if why := _widths(cells.filter(pc.is_valid(cells["widths"]))):
+        yield why
 
 
 def _widths(tapered: pa.Table) -> str:

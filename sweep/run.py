@@ -43,7 +43,7 @@ def run(
     and its own picture, not a grid of one. duplicates: how many cells the axes named once more.
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
-    from sweep import drive, runs, terminal  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep import drive, runs, terminal, upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.parts import DamagedError  # noqa: PLC0415
     from sweep.store import Study  # noqa: PLC0415
 
@@ -80,7 +80,7 @@ def run(
             return ended
     else:  # a run that was killed may have stored everything and tidied nothing
         with contextlib.suppress(StoreError):
-            study.tidy(runs.dead(study))
+            upkeep.tidy(study, runs.dead(study))
     left = 0 if options.retry_failed or options.overwrite else counts.failed
     if left:
         terminal.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")

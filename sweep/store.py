@@ -1,10 +1,9 @@
-"""The study: adding to it, reading it with every cell once, and tidying it.
+"""The study: adding to it, and reading it with every cell once.
 
 Nothing here ever locks: a writer adds parts under names of its own, and removes only rows that win
 nowhere, so that any number of writers may share a study (see `parts`).
 """
 
-import contextlib
 import errno
 import json
 import os
@@ -22,20 +21,18 @@ from sweep import ages, parts, places
 from sweep.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.errors import StoreError
 from sweep.parts import RANK
+from sweep.scan import Scan
 from sweep.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")
 
 _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
-# Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
-_ORPHAN_SECONDS = 3600.0
 _MOST_OF_A_MARKER = 1 << 16  # bytes
 _FOLDERS = ("cells", "layers", "runs")
 _OWN = (*_FOLDERS, "report", "quarantine")
 _MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made
 _ATTEMPTS = 20
-_TIDYINGS = 5
 
 
 class Study:
@@ -45,6 +42,7 @@ class Study:
         self.place = places.place(path)
         self.remote = places.is_url(path)
         self.path: Any = self.place.root if self.remote else Path(self.place.root)
+        self.scan = Scan(self.place)
         self.writer = _name(datetime.now(UTC))
         self._rewrites = 0
 
@@ -122,7 +120,7 @@ class Study:
 
     def create(self) -> None:
         """Make the folders and the marker of a new study, or say what this program adds to an older one."""
-        older = self.exists() and self._is_older()
+        older = self.exists() and self.is_older()
         with parts.writing(self.place.root):
             self._check_links()
             if not self.remote:
@@ -130,26 +128,15 @@ class Study:
                     (self.path / folder).mkdir(parents=True, exist_ok=True)
                     if not os.access(self.path / folder, os.W_OK | os.X_OK):
                         raise PermissionError(errno.EACCES, f"{folder} is not writable")
-            self._mark(older)
+            self.mark(older)
 
-    def modernise(self) -> None:
-        """Bring parts of an older schema to the present one, row by row; a crash half-way loses nothing."""
-        if not self._is_older():
-            return
-        with parts.writing(self.place.root):
-            found = self.settled(lambda: parts.versions(self.place, parts.names(self.place)))
-            for name, version in found.items():
-                if version < SCHEMA_VERSION:
-                    with contextlib.suppress(FileNotFoundError):  # another writer was quicker
-                        self.replace([name])
-            self._mark(older=False)
-
-    def _mark(self, older: bool) -> None:
+    def mark(self, older: bool) -> None:
         """older: some parts may be of an older schema still."""
         marker = {"program": "sweep", "schema": SCHEMA_VERSION} | ({"older_parts": True} if older else {})
         self.place.write(_MARKER, json.dumps(marker).encode())
 
-    def _is_older(self) -> bool:
+    def is_older(self) -> bool:
+        """Whether some part may be of an older schema."""
         marker = json.loads(self.place.read(_MARKER, _MOST_OF_A_MARKER))
         return bool(marker.get("older_parts") or int(marker["schema"]) < SCHEMA_VERSION)
 
@@ -175,7 +162,14 @@ class Study:
 
     def newest(self) -> float:
         """When the last part was written, in seconds of the epoch; 0 if none was."""
-        return max((self._modified(f"cells/{name}") for name in parts.names(self.place)), default=0.0)
+        return max((self.modified(f"cells/{name}") for name in parts.names(self.place)), default=0.0)
+
+    def modified(self, path: str) -> float:
+        """When a file was written; 0 where it is gone."""
+        try:
+            return self.place.modified(path)
+        except FileNotFoundError:
+            return 0.0
 
     def read(
         self,
@@ -193,25 +187,34 @@ class Study:
 
         def attempt() -> pa.Table:
             chosen = parts.names(self.place)
-            ranks = parts.ranks(self.place, chosen)
-            unique = parts.winners(ranks)[1]
-            old = self._outdated(chosen, ranks) if versions == "newest" else []
+            # First what is asked for: of small parts all that the rest needs is read with it.
+            cells = self.scan.read("cells", chosen, columns, repeated) if table == "cells" else None
+            ranks = self.scan.ranks(chosen)
+            keep, unique = parts.winners(ranks)
+            old = self.outdated(chosen, ranks) if versions == "newest" else []
+            if cells is not None:
+                if not unique:
+                    cells, ranks = cells.take(keep), ranks.take(keep)
+                if len(old):
+                    cells = cells.filter(pc.invert(pc.is_in(ranks["cell_id"], value_set=parts.digests(old))))
+                return cells.drop_columns(["part"])
             del ranks
             if unique and not len(old):
-                return parts.read(self.place, table, chosen, columns, repeated).drop_columns(["part"])
-            wanted = None if columns is None else [*columns, *_missing(columns, RANK)]
-            wanted = wanted if table == "cells" else list(RANK)
-            cells = parts.read(self.place, "cells", chosen, wanted, repeated if table == "cells" else ())
-            rows = cells.take(parts.winners(cells)[0]) if not unique else cells
-            if table == "layers":
-                wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id",))]
-                layers = parts.read(self.place, "layers", chosen, wanted, repeated)
-                rows = layers.filter(pc.is_in(_place(layers), value_set=_place(rows)))
+                return self.scan.read("layers", chosen, columns, repeated).drop_columns(["part"])
+            rows = self.scan.read("cells", chosen, list(RANK)).take(keep)
+            wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id",))]
+            layers = self.scan.read("layers", chosen, wanted, repeated)
+            layers = layers.filter(pc.is_in(row_keys(layers), value_set=row_keys(rows)))
             if len(old):
-                rows = rows.filter(pc.invert(pc.is_in(rows["cell_id"], value_set=old)))
-            return rows.select(SCHEMAS[table].names if columns is None else columns)
+                layers = layers.filter(pc.invert(pc.is_in(layers["cell_id"], value_set=old)))
+            return layers.select(SCHEMAS[table].names if columns is None else columns)
 
         return self.settled(attempt)
+
+    def copy_name(self, sources: Collection[str]) -> str:
+        """The name of a new part for copies of the rows of some parts."""
+        self._rewrites += 1
+        return parts.rewritten(self.writer, self._rewrites - 1, sources)
 
     def settled(self, attempt: Callable[[], _T]) -> _T:
         """What `attempt` reads, once no other writer tidies a part away while it does."""
@@ -224,16 +227,16 @@ class Study:
         reason = " ".join(str(missing).split())
         raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
 
-    def _outdated(self, chosen: set[str], ranks: pa.Table, by_revision: bool = False) -> pa.Array:
+    def outdated(self, chosen: set[str], ranks: pa.Table, by_revision: bool = False) -> pa.Array:
         """The ids of cells of which the result of a newer kernel, or revision, is stored: see `ages`."""
         nothing = pa.array([], pa.string())
         one_kernel = len(parts.distinct(ranks, "kernel_version")) < 2
-        if one_kernel and not ages.apart(parts.states(self.place, chosen).values()):
+        if one_kernel and not ages.apart(self.scan.states(chosen).values()):
             return nothing
-        rows = parts.read(self.place, "cells", chosen, list(EXPERIMENT), REPEATED)
+        rows = self.scan.read("cells", chosen, list(EXPERIMENT), REPEATED)
         if not len(ages.repeated(rows)):
             return nothing
-        rows = parts.read(self.place, "cells", chosen, [*NEEDED, "status"], REPEATED)
+        rows = self.scan.read("cells", chosen, [*NEEDED, "status"], REPEATED)
         return ages.outdated(rows.take(pa.array(ages.repeated(rows))), by_revision)
 
     def set_aside(self, names: Mapping[str, str]) -> None:
@@ -251,109 +254,6 @@ class Study:
             name = f"{other.writer}-000000.parquet"
             parts.write(other.place, name, self.read("cells"), self.read("layers"), ages.VARIOUS)
 
-    def tidy(self, dead: Callable[[str], bool | None] = lambda writer: None) -> None:
-        """Remove superseded rows, and what dead writers left, so that plain readers see each cell once.
-
-        dead: whether the writer of that name has ended; None where nobody knows.
-        """
-        with parts.writing(self.place.root):
-            self._remove_leftovers(dead)
-            for _ in range(_TIDYINGS):  # another writer that tidies too may leave copies of the same rows
-                if not self.exists() or not self._remove_superseded():
-                    return
-
-    def _remove_superseded(self) -> bool:
-        try:
-            names = parts.names(self.place)
-            ranks = parts.ranks(self.place, names)
-            old = set(self._outdated(names, ranks, by_revision=True).to_pylist())
-            if parts.winners(ranks)[1] and not old:
-                return False
-            cells = parts.read(self.place, "cells", names, list(RANK))
-        except FileNotFoundError:  # another writer is at it
-            return True
-        keep, _ = parts.winners(cells)
-        rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
-        kept = {row for row in keep.to_pylist() if rows[row][0] not in old}
-        winning = {rows[row] for row in kept}
-        doomed: dict[str, list[str]] = {}
-        for row, (cell_id, part) in enumerate(rows):
-            if row not in kept:
-                # Where the same part has the winner too, it stays: `replace` keeps one of the two.
-                doomed.setdefault(part, []).extend([] if (cell_id, part) in winning else [cell_id])
-        for part, ids in doomed.items():
-            with contextlib.suppress(FileNotFoundError):  # another writer was quicker
-                self.replace([part], without=pa.array(ids, pa.string()))
-        return True
-
-    def replace(self, sources: list[str], without: pa.Array | None = None) -> str | None:
-        """Put the rows of some parts into one new part, less the cells of `without`; returns its name.
-
-        A crash half-way leaves rows twice, of which one wins.
-        """
-        tables = {folder: parts.read(self.place, folder, sources) for folder in ("cells", "layers")}
-        keep, unique = parts.winners(tables["cells"])
-        if not unique:
-            tables["cells"] = tables["cells"].take(keep)
-            kept = pc.is_in(_place(tables["layers"]), value_set=_place(tables["cells"]))
-            tables["layers"] = tables["layers"].filter(kept)
-        if without is not None:
-            for folder, table in tables.items():
-                tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))
-        name: str | None = None
-        state = ages.common(parts.states(self.place, sources).values())
-        if tables["cells"].num_rows:
-            name = parts.rewritten(self.writer, self._rewrites, sources)
-            self._rewrites += 1
-            cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
-            parts.write(self.place, name, cells, layers, state)
-        for source in sources:
-            if parts.possible(self.place, source):  # what was left out is left alone
-                parts.remove(self.place, source)
-        return name
-
-    def compact(self, rows: int) -> None:
-        """Put small parts together, into parts of about so many rows of layers each."""
-        self.modernise()
-        with parts.writing(self.place.root):
-            sizes = self.settled(lambda: parts.sizes(self.place, parts.names(self.place)))
-            group: list[str] = []
-            for name in [name for name in sorted(sizes) if sizes[name] < rows / 2] + [""]:
-                if group and (not name or sum(sizes[one] for one in group) + sizes[name] > rows):
-                    if len(group) > 1:
-                        with contextlib.suppress(FileNotFoundError):  # somebody tidies: next time
-                            self.replace(group)
-                    group = []
-                group.append(name)
-
-    def _remove_leftovers(self, dead: Callable[[str], bool | None]) -> None:
-        for folder in ("layers", "cells"):
-            there = parts.names(self.place, folder)
-            committed = parts.names(self.place) if folder == "layers" else there
-            hidden = filter(parts.unfinished, self.place.files(folder))
-            abandoned = [
-                name
-                for name in (*hidden, *there)
-                if name not in committed and self._abandoned(f"{folder}/{name}", dead(parts.writer_of(name)))
-            ]
-            # Once its writer has ended, what is not committed will never be.
-            committed = parts.names(self.place) if abandoned else committed
-            for name in abandoned:
-                if name not in committed:
-                    self.place.remove(f"{folder}/{name}")
-
-    def _abandoned(self, path: str, dead: bool | None) -> bool:
-        if dead is not None:
-            return dead
-        modified = self._modified(path)
-        return modified > 0 and time.time() - modified > _ORPHAN_SECONDS
-
-    def _modified(self, path: str) -> float:
-        try:
-            return self.place.modified(path)
-        except FileNotFoundError:
-            return 0.0
-
 
 def _name(moment: datetime) -> str:
     """The name of what a writer writes: sortable by time, and like no other."""
@@ -364,5 +264,6 @@ def _missing(columns: list[str], needed: tuple[str, ...]) -> Iterator[str]:
     return (name for name in needed if name not in columns)
 
 
-def _place(rows: pa.Table) -> pa.Array:
+def row_keys(rows: pa.Table) -> pa.Array:
+    """What tells a row from all others, copies in other parts included."""
     return pc.binary_join_element_wise(rows["cell_id"], rows["part"].cast(pa.string()), "/").combine_chunks()

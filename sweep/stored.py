@@ -16,7 +16,7 @@ from sweep.cell import Spec
 from sweep.kernel import KERNEL_VERSION
 from sweep.store import Study
 
-_PARTS_AT_ONCE = 64
+_PARTS_AT_ONCE = 16_384
 
 
 class Status(IntEnum):
@@ -72,7 +72,7 @@ class Stored:
             self._seen.update(some)
 
     def _read(self, names: Iterable[str]) -> dict[Status, pa.Array]:
-        rows = parts.ranks(self.study.place, names)
+        rows = self.study.scan.ranks(names)
         self.newest_run = max([self.newest_run, *parts.distinct(rows, "run_id")])
         ok = pc.equal(rows["status"], "ok")
         return {
@@ -116,7 +116,7 @@ class Watch:
     def _new(self) -> list[tuple[int, str, bool]]:
         """(place among the cells, run, whether it is a result) of every row in parts not read before."""
         names = parts.names(self._study.place) - self._seen
-        rows = parts.ranks(self._study.place, names)
+        rows = self._study.scan.ranks(names)
         self._seen |= names
         places = pc.index_in(rows["cell_id"], value_set=self._ids)
         rows = rows.append_column("place", places).filter(pc.is_valid(places))
@@ -155,9 +155,9 @@ def older(study: Study) -> Older:
 
     def attempt() -> Older:
         present = revisions.state()
-        states = parts.states(study.place, parts.names(study.place))
+        states = study.scan.states(parts.names(study.place))
         suspects = [name for name, state in states.items() if state != present]
-        rows = parts.read(study.place, "cells", suspects, list(ages.NEEDED), ages.REPEATED)
+        rows = study.scan.read("cells", suspects, list(ages.NEEDED), ages.REPEATED)
         rows = rows.filter(pc.equal(rows["kernel_version"], KERNEL_VERSION))
         rows = rows.filter(pa.array(ages.ages(rows) > 0))
         ids = pc.unique(rows["cell_id"])

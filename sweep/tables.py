@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,7 @@ _ADDED = {3: {"cells": ("flat_share", "histogram_low", "histogram_high")}}
 _OLDEST = 2
 
 
+@lru_cache
 def schema_of(table: str, version: int) -> pa.Schema | None:
     """The columns of 'cells' or 'layers' at a version of the schema; None of one that is not known."""
     if not _OLDEST <= version <= SCHEMA_VERSION:

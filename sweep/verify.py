@@ -72,7 +72,7 @@ def main() -> int:
     study = Study(arguments.study)
     study.check_readable()
     names = parts.names(study.place)
-    broken = parts.corrupted(study.place, names)
+    broken = study.scan.corrupted(names)
     for name, why in broken.items():
         print(f"damaged: {name} ({why})")
     if broken:
@@ -84,7 +84,7 @@ def main() -> int:
         print(line)
     same = f"{found.compared - len(found.wrong)} of {found.compared} cells come out again"
     print(f"{len(names) - len(broken):,} of {len(names):,} parts whole; {same}")
-    odd = [name for name in sorted(names - set(broken)) if not parts.possible(study.place, name)]
+    odd = [name for name in sorted(names - set(broken)) if not study.scan.possible(name)]
     if odd:
         print(f"{len(odd)} of them hold rows that no run could have written, and are left out")
     if len(old):

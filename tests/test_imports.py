@@ -12,10 +12,10 @@ ORDER = (
     "activations", "theory", "draws", "ranges", "memory", "statistics", "saturation", "layer", "laws",
     "chain", "stack", "careful", "kernel", "revisions", "cell", "blocks", "interactive", "overrides",
     "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute", "pool", "execute", "estimate",
-    "provenance", "tables", "places", "records", "planfile", "partfile", "rows", "parts", "ages", "store",
-    "stored", "runs", "results", "labels", "agreement", "measures", "summary", "answer", "advice", "trial",
-    "report", "plot", "terminal", "cluster", "options", "capacity", "drive", "run", "request", "recommend",
-    "__main__", "status", "compact", "nudged", "verify",
+    "provenance", "tables", "places", "records", "planfile", "partfile", "rows", "parts", "scan", "ages",
+    "store", "upkeep", "stored", "runs", "results", "labels", "agreement", "measures", "summary", "answer",
+    "advice", "trial", "report", "plot", "terminal", "cluster", "options", "capacity", "drive", "run",
+    "request", "recommend", "__main__", "status", "compact", "nudged", "verify",
 )  # fmt: skip
 
 

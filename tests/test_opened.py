@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 import sweep
-from sweep import parts, tables
+from sweep import parts, tables, upkeep
 from sweep.errors import SweepWarning
 from sweep.store import Study
 from tests.studies import older, part
@@ -155,7 +155,7 @@ def test_a_study_may_be_a_link_as_a_whole(study, tmp_path):
     (tmp_path / "link").symlink_to(study.path)
     linked = Study(tmp_path / "link")
     linked.check()
-    linked.tidy()
+    upkeep.tidy(linked)
     assert len(sweep.load(tmp_path / "link")) == 2
 
 
@@ -171,8 +171,8 @@ def test_what_is_not_ours_stays_however_old(study, sweep_command, tmp_path):
     ours = study.path / "layers" / f".{part('b')}.0123abc"
     ours.write_bytes(b"half a part")
     os.utime(ours, (1000, 1000))
-    study.tidy()
-    study.compact(10**6)
+    upkeep.tidy(study)
+    upkeep.compact(study, 10**6)
     assert not ours.exists()
     for folder in ("cells", "layers"):
         left = {path.name for path in (study.path / folder).iterdir()}
@@ -204,7 +204,7 @@ def test_what_cannot_be_read_is_named_and_nothing_moves(study, monkeypatch, fold
     monkeypatch.setattr(os, "open", refused)
     for attempt in (
         lambda: sweep.load(study.path, folder),
-        lambda: parts.corrupted(study.place, parts.names(study.place)),
+        lambda: study.scan.corrupted(parts.names(study.place)),
     ):
         with pytest.raises(sweep.errors.StoreError, match="Permission denied; nothing was moved") as caught:
             attempt()
@@ -219,8 +219,8 @@ def test_a_name_with_a_colon_is_a_name(tmp_path, monkeypatch, name):
     study.create()
     write(study, "a", CELLS[:2])
     assert len(sweep.load(f"data:1/{name}", "layers")) == sum(one.depth + 1 for one in CELLS[:2])
-    study.tidy()
-    assert parts.corrupted(study.place, parts.names(study.place)) == {}
+    upkeep.tidy(study)
+    assert study.scan.corrupted(parts.names(study.place)) == {}
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "link to itself", "device"])
@@ -234,7 +234,7 @@ def test_a_part_that_is_no_file_is_a_stranger_and_nobody_waits_for_it(study, kin
     else:
         odd.symlink_to(odd if kind == "link to itself" else "/dev/zero")
     assert len(sweep.load(study.path)) == 2
-    study.tidy()
+    upkeep.tidy(study)
     assert odd.is_symlink() or stat.S_IFMT(odd.stat().st_mode) != stat.S_IFREG
     assert parts.strangers(study.place) == [f"cells/{odd.name}"]
 
@@ -247,7 +247,7 @@ def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):
     with pytest.raises(sweep.errors.StoreError, match=f"{part('b')} has schema 4, newer than this"):
         sweep.load(study.path)
     with pytest.raises(sweep.errors.StoreError, match="upgrade sweep"):
-        parts.corrupted(study.place, parts.names(study.place))
+        study.scan.corrupted(parts.names(study.place))
     assert (study.path / "cells" / part("b")).exists()
 
 

@@ -4,7 +4,7 @@ import uuid
 import pytest
 
 import sweep
-from sweep import places
+from sweep import places, upkeep
 from sweep.errors import RequestError, StoreError
 from sweep.options import Options
 from sweep.store import Study
@@ -46,7 +46,7 @@ def test_a_study_is_the_same_wherever_it_is(folder):
     study.create()
     write(study, "a-0", CELLS[:3])
     write(study, "b-0", CELLS[2:4])
-    study.tidy()
+    upkeep.tidy(study)
     assert sorted(sweep.load(folder)["cell_id"]) == sorted(one.id for one in CELLS[:4])
     assert len(sweep.load(folder, "layers")) == sum(one.depth + 1 for one in CELLS[:4])
     with pytest.raises(StoreError, match="is no study"):

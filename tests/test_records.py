@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
-from sweep import planfile, records, runs, tables
+from sweep import planfile, records, runs, tables, upkeep
 from sweep.errors import SweepWarning
 from tests.studies import part
 from tests.test_store import CELLS, result_of, write
@@ -46,9 +46,9 @@ def test_a_part_with_a_row_that_cannot_be_is_named_and_left_out(study, column, v
     assert sorted(cells["cell_id"]) == sorted(one.id for one in CELLS[2:6])
     assert set(sweep.load(study.path, "layers")["cell_id"]) == set(cells["cell_id"])
     write(study, "more", CELLS[6:8])
-    study.tidy()
-    study.compact(10**6)
-    study.replace([part("bad")])
+    upkeep.tidy(study)
+    upkeep.compact(study, 10**6)
+    upkeep.replace(study, [part("bad")])
     assert len(sweep.load(study.path)) == 6
     assert (study.path / "cells" / part("bad")).exists()
 

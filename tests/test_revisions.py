@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import ages, parts, revisions
+from sweep import ages, parts, revisions, upkeep
 from sweep import cell as cell_module
 from sweep.activations import ACTIVATIONS
 from sweep.blocks import Cells
@@ -164,13 +164,13 @@ def test_a_row_of_an_older_revision_counts_until_the_same_experiment_is_stored_a
     )
     assert (set(older(study).counting), older(study).superseded) == ({new[2]}, 2)
 
-    name = study.replace(sorted(parts.names(study.place)))  # both in one part: it is not forgotten
-    assert parts.states(study.place, [name]) == {name: ages.VARIOUS}
+    name = upkeep.replace(study, sorted(parts.names(study.place)))  # both in one part: it is not forgotten
+    assert study.scan.states([name]) == {name: ages.VARIOUS}
     assert set(sweep.load(study.path)["cell_id"]) == expected
     write(study, "d", new[2:])
     assert set(sweep.load(study.path)["cell_id"]) == {one.id for one in new}
     assert (len(older(study).counting), older(study).superseded) == (0, 3)
-    study.tidy()
+    upkeep.tidy(study)
     for table in ("cells", "layers"):  # a plain reader sees each experiment once
         stored = pd.read_parquet(study.path / table)["cell_id"]
         assert set(stored) == {one.id for one in new}
@@ -184,7 +184,7 @@ def test_tidying_removes_no_row_that_counts_and_no_failure(study):
     new = gelus()
     fail(study, "b", new[0], "MemoryError: now")
     write(study, "c", new[1:2])
-    study.tidy()
+    upkeep.tidy(study)
     stored = pd.read_parquet(study.path / "cells").set_index("cell_id")["status"].to_dict()
     assert stored == {old[0].id: "ok", new[0].id: "failed", new[1].id: "ok", old[2].id: "ok"}
 
@@ -208,7 +208,7 @@ def test_tapered_networks_and_all_settings_are_told_apart(study):
     ]
     small = [one for one in cells if one.widths] + [cell(width=9, depth=2, batch=20)]
     write(study, "a", small)
-    rows = parts.read(study.place, "cells", parts.names(study.place), list(ages.NEEDED), ages.REPEATED)
+    rows = study.scan.read("cells", parts.names(study.place), list(ages.NEEDED), ages.REPEATED)
     assert len(set(ages.numbered(rows, ages.EXPERIMENT).tolist())) == len(small)
     assert not len(ages.repeated(rows))
     assert not ages.ages(rows).any()

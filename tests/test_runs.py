@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sweep import estimate, runs
+from sweep import estimate, runs, upkeep
 from sweep.store import Study
 from tests.test_store import CELLS, write
 
@@ -44,10 +44,10 @@ def test_what_a_dead_run_left_half_done_is_removed_at_once_and_a_living_ones_is_
         study.path / "cells" / f"{other.writer}-000000.parquet"
     ).unlink()  # its layers are there, not yet its cells
     (study.path / "layers" / f".{other.writer}-000001.parquet.7a").write_text("half")
-    study.tidy(runs.dead(study))
+    upkeep.tidy(study, runs.dead(study))
     assert len(list((study.path / "layers").iterdir())) == 2
     run.close(1)
-    study.tidy(runs.dead(study))
+    upkeep.tidy(study, runs.dead(study))
     assert list((study.path / "layers").iterdir()) == []
 
 

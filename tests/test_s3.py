@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import runs
+from sweep import runs, upkeep
 from sweep.errors import StoreError
 from sweep.store import Study
 from tests.processes import Process, start
@@ -94,8 +94,8 @@ def test_parts_in_a_bucket_keep_every_promise_of_the_store(bucket):
     write(study, "b-0", CELLS[:3])
     write(study, "c-0", CELLS[2:5])
     assert len(sweep.load(study.path)) == 5
-    study.tidy(runs.dead(study))
-    study.compact(10**6)
+    upkeep.tidy(study, runs.dead(study))
+    upkeep.compact(study, 10**6)
     assert sorted(pd.read_parquet(f"{study.path}/cells")["cell_id"]) == sorted(one.id for one in CELLS[:5])
     write(study, "d-0", CELLS[5:6])
     study.place.remove(f"cells/{part('d-0')}")  # as if killed between the two PUTs

@@ -14,12 +14,14 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep import cell as cell_module
-from sweep import compute, parts, places, store, tables
+from sweep import compute, parts, places, store, tables, upkeep
 from sweep.blocks import Cells
-from sweep.errors import Failure, StoreError
+from sweep.errors import Failure, StoreError, SweepWarning
 from sweep.parts import DamagedError
+from sweep.places import Local
 from sweep.store import Study
 from sweep.stored import Status, Stored
+from sweep.stored import older as older_rows
 from tests.studies import older, part
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
@@ -90,7 +92,7 @@ def test_a_cell_stored_twice_is_read_once_and_tidied_away(study):
     assert len(pd.read_parquet(study.path / "cells")) == 6
     before = sweep.load(study.path, "layers")
     assert len(sweep.load(study.path)) == 5
-    study.tidy()
+    upkeep.tidy(study)
     assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(c.id for c in CELLS[:5])
     keys = pd.read_parquet(study.path / "layers")[["cell_id", "layer"]]
     assert not keys.duplicated().any()
@@ -110,7 +112,7 @@ def test_a_result_wins_over_failures_and_the_last_failure_over_the_first(study):
     assert status(study, CELLS[0]) == Status.FAILED
     write(study, "c", CELLS[:1])
     assert status(study, CELLS[0]) == Status.OK
-    study.tidy()
+    upkeep.tidy(study)
     assert [path.name for path in sorted((study.path / "cells").iterdir())] == [part("c")]
 
 
@@ -119,12 +121,12 @@ def test_a_part_without_its_commit_does_not_count_and_is_removed_once_old(study)
     write(study, "b", CELLS[1:2])
     (study.path / "cells" / part("b")).unlink()  # killed between the two renames
     assert set(sweep.load(study.path, "layers")["cell_id"]) == {CELLS[0].id}
-    study.tidy()
+    upkeep.tidy(study)
     orphan = study.path / "layers" / part("b")
     assert orphan.exists(), "its writer may be about to commit it"
-    old = time.time() - 2 * store._ORPHAN_SECONDS
+    old = time.time() - 2 * upkeep._ORPHAN_SECONDS
     os.utime(orphan, (old, old))
-    study.tidy()
+    upkeep.tidy(study)
     assert not orphan.exists()
 
 
@@ -250,7 +252,7 @@ def test_a_damaged_part_is_named_and_set_aside_and_its_cells_are_missing(study, 
     with pytest.raises(DamagedError, match=part("bad")) as error:
         [sweep.load(study.path, table) for table in ("cells", "layers")]
     assert set(error.value.parts) == {part("bad")}
-    assert set(parts.corrupted(study.place, parts.names(study.place))) == {part("bad")}
+    assert set(study.scan.corrupted(parts.names(study.place))) == {part("bad")}
     study.set_aside(error.value.parts)
     assert [one for one in CELLS if status(study, one) != Status.MISSING] == CELLS[:2]
     kept = list((study.path / "quarantine").rglob(part("bad")))
@@ -270,11 +272,11 @@ def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, 
     # The other has read what the first then puts elsewhere: both copies are there, and count once.
     with monkeypatch.context() as patch:
         patch.setattr(parts, "remove", lambda place, name: None)
-        name = other.replace(names[:2])
-    one.replace(names)
+        name = upkeep.replace(other, names[:2])
+    upkeep.replace(one, names)
     assert len(parts.names(study.place)) == 2
     pd.testing.assert_frame_equal(cells(), before)
-    other.tidy()
+    upkeep.tidy(other)
     assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(before["cell_id"])
     assert not pd.read_parquet(study.path / "layers")[["cell_id", "layer"]].duplicated().any()
     assert parts.level(parts.rewritten("run", 1, [name])) == 2
@@ -283,7 +285,7 @@ def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, 
 def test_a_cell_twice_in_one_part_is_not_removed_altogether(study):
     cells, layers = tables.tables(result_of(CELLS[:2]), "run")
     study.write(part("a"), pa.concat_tables([cells, cells]), layers)
-    study.tidy()
+    upkeep.tidy(study)
     assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(one.id for one in CELLS[:2])
     assert not sweep.load(study.path, "layers").duplicated(["cell_id", "layer"]).any()
 
@@ -311,7 +313,7 @@ def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     for name, expected in values.items():
         found = back[name].to_pylist()
         assert [str(x) for x in found] == [str(x) for x in expected]  # str tells -0.0 from 0.0
-    study.replace([part("a")])
+    upkeep.replace(study, [part("a")])
     assert study.read("cells").to_pylist() == made[0].to_pylist()
 
 
@@ -320,11 +322,16 @@ def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know
     write(study, "b", CELLS[1:2])
     older(study, part("a"))
     assert sweep.load(study.path)["flat_share"].isna().tolist() == [True, False]
-    assert parts.corrupted(study.place, parts.names(study.place)) == {}
+    assert study.scan.corrupted(parts.names(study.place)) == {}
 
 
-@pytest.mark.parametrize("killed", [None, "write", "remove"])
-def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_one(study, monkeypatch, killed):
+@pytest.mark.parametrize(
+    ("killed", "size"), [(None, 1 << 24), ("write", 1), ("remove", 1), ("remove", 1 << 24)]
+)
+def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_one(
+    study, monkeypatch, killed, size
+):
+    monkeypatch.setattr(upkeep, "_TOGETHER", size)  # one by one, or all at once
     for number in range(3):
         write(study, str(number), CELLS[number : number + 1])
         older(study, part(str(number)))
@@ -344,24 +351,24 @@ def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_on
         with monkeypatch.context() as patch:
             patch.setattr(parts, killed, dies)
             with pytest.raises(KeyboardInterrupt):
-                again.modernise()
+                upkeep.modernise(again)
         now = sweep.load(study.path).sort_values("cell_id", ignore_index=True)
         pd.testing.assert_frame_equal(now, before)
     last = Study(study.path)
     last.create()
-    last.modernise()
-    last.tidy()
+    upkeep.modernise(last)
+    upkeep.tidy(last)
     cells = pd.read_parquet(study.path / "cells").sort_values("cell_id", ignore_index=True)
     pd.testing.assert_frame_equal(cells, before, check_dtype=False)
     assert json.loads((study.path / "study.json").read_text()) == {"program": "sweep", "schema": 3}
-    assert set(parts.versions(study.place, parts.names(study.place)).values()) == {3}
+    assert set(study.scan.versions(parts.names(study.place)).values()) == {3}
 
 
 @pytest.mark.parametrize("folder", ["cells", "layers"])
 def test_any_flipped_bit_is_found_or_changes_nothing(study, folder):
     write(study, "a", CELLS[:3])
     before = {table: study.read(table) for table in ("cells", "layers")}
-    assert parts.corrupted(study.place, [part("a")]) == {}
+    assert study.scan.corrupted([part("a")]) == {}
     path = study.path / folder / part("a")
     good = path.read_bytes()
     rng = np.random.default_rng(0)
@@ -369,5 +376,49 @@ def test_any_flipped_bit_is_found_or_changes_nothing(study, folder):
         flipped = bytearray(good)
         flipped[place // 8] ^= 1 << (place % 8)
         path.write_bytes(flipped)
-        if not parts.corrupted(study.place, [part("a")]):
+        if not study.scan.corrupted([part("a")]):
             assert all(study.read(table).equals(rows) for table, rows in before.items()), place
+
+
+def test_many_small_parts_are_put_together_by_whoever_tidies(study, monkeypatch):
+    monkeypatch.setattr(upkeep, "_MANY", 4)
+    for number in range(4):
+        write(study, str(number), CELLS[number : number + 1])
+    upkeep.tidy(study)
+    assert len(parts.names(study.place)) == 4, "a few are left as they are"
+    write(study, "4", CELLS[4:5])
+    before = {table: sweep.load(study.path, table) for table in ("cells", "layers")}
+    upkeep.tidy(study)
+    assert len(parts.names(study.place)) == 1
+    for table, expected in before.items():
+        keys = ["cell_id"] if table == "cells" else ["cell_id", "layer"]
+        found = sweep.load(study.path, table)
+        pd.testing.assert_frame_equal(*(t.sort_values(keys, ignore_index=True) for t in (found, expected)))
+    for name in parts.names(study.place):
+        size = (study.path / "layers" / name).stat().st_size
+        monkeypatch.setattr(upkeep, "_SMALL", size)  # as large as it is, it is not small
+    upkeep.tidy(study)
+    assert parts.names(study.place) == {name}
+
+
+def test_of_many_small_parts_each_is_opened_once_for_a_look(study, monkeypatch):
+    for number in range(4):
+        write(study, str(number), CELLS[number : number + 1])
+    opened = []
+    original = Local.open
+    monkeypatch.setattr(Local, "open", lambda place, path: opened.append(path) or original(place, path))
+    fresh = Study(study.path)
+    fresh.read("cells", ["status", "init", "act"])
+    older_rows(fresh)
+    assert (Stored(fresh).of(Cells.of(CELLS[:4])) == Status.OK).all()
+    assert sorted(opened) == sorted(f"cells/{name}" for name in parts.names(study.place))
+
+
+@pytest.mark.parametrize("forged", ["", "x" * 32, "0" * 31, "0" * 32 + "\n"])
+def test_a_part_with_an_id_that_is_none_is_left_out(study, forged):
+    write(study, "a", CELLS[:1])
+    cells, layers = study.read("cells"), study.read("layers")
+    ids = pa.array([forged])
+    study.write(part("b"), cells.set_column(0, "cell_id", ids), layers.slice(0, 0))
+    with pytest.warns(SweepWarning, match="a row with a cell_id that is none"):
+        assert len(sweep.load(study.path)) == 1

@@ -1,3 +1,4 @@
+from sweep import upkeep
 from sweep.blocks import Cells
 from sweep.stored import Stored, Watch, among
 from tests.studies import part
@@ -19,7 +20,7 @@ def test_a_watch_counts_what_is_stored_from_now_on_and_old_failures_only_when_th
     fail(study, "b", CELLS[2], "MemoryError: then")
     watch = Watch(study, Cells.of(CELLS[:5]), overwrite=False)
     assert watch.left == 3
-    study.replace([part("b")])  # a copy of the same row is no news
+    upkeep.replace(study, [part("b")])  # a copy of the same row is no news
     assert (watch.look(), watch.left) == (0, 3)
     write(study, "c", CELLS[3:4], run="later")
     fail(study, "d", CELLS[2], "MemoryError: again", run="later")

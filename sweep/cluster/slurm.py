@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from sweep import interrupts, plan, runs, shards, terminal
+from sweep import interrupts, plan, runs, shards, terminal, upkeep
 from sweep.blocks import Cells
 from sweep.cluster import element, jobs, marker, private, squeue
 from sweep.cluster.jobs import Job
@@ -83,7 +83,7 @@ def run(
             terminal.say(f"an earlier command's {unseen}")
         status = _run(study, cells, settings, made, record["command.txt"].strip(), local, options, at_work)
         if status is None:
-            study.tidy(runs.dead(study))
+            upkeep.tidy(study, runs.dead(study))
     except RequestError as error:
         made.log.info("%s", error)
         status = 2

@@ -1,0 +1,274 @@
+"""The parts of a study as they are read: many of them together, each opened once, and none trusted.
+
+A study that many runs have added to has many small parts, of which opening takes longer than reading:
+what decides which rows count, what makes an experiment and what shows that a row can be is then read at once,
+and known for as long as the same parts are asked for.
+"""
+
+import contextlib
+import errno
+from collections.abc import Callable, Collection, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+
+from sweep import partfile, records, rows
+from sweep.partfile import BadBytesError, PartFile, one_line
+from sweep.parts import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
+from sweep.places import Local, Place
+from sweep.tables import SCHEMAS
+
+_LOOK = rows.KEYS  # read together of small parts: whoever asks for some of these asks for others next
+_MANY = 16  # small parts, that are read a few at a time
+_THREADS, _REQUESTS = 2, 16  # of a disk, whose answers Arrow decodes; of an object store, that lets one wait
+_TOGETHER, _ROWS = 256, 50_000  # parts, and rows, that are put into one piece of memory
+_SMALL_BYTES, _SMALL_ROWS = 1 << 16, 200_000  # of a small part; of all that are kept
+
+_T = TypeVar("_T")
+_Made = Callable[[pa.Table], pa.Table]
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the footer of a part's commit says."""
+
+    version: int
+    state: str
+
+
+class Scan:
+    """Reads the parts of one place; they never change, so what is known of one stays known."""
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self._known: dict[str, _Known] = {}
+        self._possible: dict[str, bool] = {}
+        self._look: tuple[frozenset[str], pa.Table] | None = None
+
+    def read(
+        self,
+        folder: str,
+        parts: Iterable[str],
+        columns: list[str] | None = None,
+        repeated: Collection[str] = (),
+    ) -> pa.Table:
+        """The rows of some parts, with the name of each row's part as the last column, `part`.
+
+        repeated: columns of a few texts, again and again: they come as dictionaries, as `part` does.
+        Raises FileNotFoundError where a part is not there any more, DamagedError where one is not what was
+        written, or its layers are not those that it was committed with, UnreadableError where one cannot be
+        read.
+        """
+        fields = SCHEMAS[folder].names if columns is None else columns
+
+        def made(table: pa.Table) -> pa.Table:
+            for name in repeated:
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, table[name].dictionary_encode())
+            return table
+
+        return self._scanned(folder, parts, fields, made)
+
+    def ranks(self, parts: Iterable[str]) -> pa.Table:
+        """What decides which row of a cell counts, a few bytes a row: RANK, kernel_version, part.
+
+        cell_id is ID_BYTES of binary, the others are dictionaries. Raises what `read` does.
+        """
+
+        def made(table: pa.Table) -> pa.Table:
+            for place, name in enumerate(table.column_names[:-1]):
+                column = table[name]
+                column = digests(column.combine_chunks()) if place == 0 else column.dictionary_encode()
+                table = table.set_column(place, name, column)
+            return table
+
+        return self._scanned("cells", parts, [*RANK, "kernel_version"], made)
+
+    def states(self, parts: Iterable[str]) -> dict[str, str]:
+        """Name -> at which state of the revisions the rows of a part were computed; '' before there were any.
+
+        Raises as `read` does.
+        """
+        return {name: known.state for name, known in self._footers(parts)}
+
+    def versions(self, parts: Iterable[str]) -> dict[str, int]:
+        """Name -> the schema's version, of some parts; raises as `read` does."""
+        return {name: known.version for name, known in self._footers(parts)}
+
+    def possible(self, name: str) -> bool:
+        """Whether a part has no row that no run could have written; one that has is named, and left out."""
+        if name not in self._possible:
+            table = PartFile(self.place, "cells", name).read(rows.KEYS)
+            partfile.validate(table)
+            self._judge({name: table})
+        return self._possible[name]
+
+    def corrupted(self, parts: Iterable[str]) -> dict[str, str]:
+        """Which of the parts are not what was written, in any bit that matters, and why.
+
+        One that is gone meanwhile is not damaged. Raises UnreadableError where one cannot be read.
+        """
+        found: dict[str, str] = {}
+        there = self.place.files("layers")
+        for name in sorted(parts):
+            try:
+                with self._named(name, found):
+                    self._check_whole(name, there)
+            except FileNotFoundError:
+                if name in names(self.place):
+                    found[name] = "its layers are gone"
+        return found
+
+    def _check_whole(self, name: str, there: dict[str, int]) -> None:
+        files = [PartFile(self.place, folder, name) for folder in ("cells", "layers")]
+        _check_layers(files[0], name, there)
+        tables = [file.read(file.columns) for file in files]
+        for table in tables:
+            partfile.validate(table)
+        expected = files[0].footer.more.get(DIGEST)
+        if expected is not None and expected != partfile.digest(*tables):
+            raise BadBytesError("its rows are not those that were written")
+
+    def _footers(self, parts: Iterable[str]) -> Iterator[tuple[str, _Known]]:
+        broken: dict[str, str] = {}
+        for name in sorted(parts):
+            if name not in self._known:
+                with self._named(name, broken):
+                    self._learn(name, PartFile(self.place, "cells", name))
+            if name in self._known:
+                yield name, self._known[name]
+        if broken:
+            raise DamagedError(self.place.root, broken)
+
+    def _learn(self, name: str, commit: PartFile) -> None:
+        footer = commit.footer
+        self._known[name] = _Known(footer.version, footer.more.get(STATE, b"").decode())
+
+    def _scanned(self, folder: str, parts: Iterable[str], fields: list[str], made: _Made) -> pa.Table:
+        """These columns and `part` as `made` gives them; every part that is damaged is found."""
+        chosen = frozenset(parts)
+        wanted = [*fields, "part"]
+        if folder == "cells" and self._look and self._look[0] == chosen and {*fields} <= {*_LOOK}:
+            return made(self._look[1].select(wanted)).unify_dictionaries()
+        nothing = pa.schema([SCHEMAS[folder].field(name) for name in fields]).empty_table()
+        done = [made(nothing.append_column("part", pa.array([], pa.string()).dictionary_encode()))]
+        kept: list[pa.Table] | None = [] if folder == "cells" and self._are_small(chosen) else None
+        broken: dict[str, str] = {}
+        more = _LOOK if kept is not None else ()
+        count = 0
+        for table in self._groups(folder, sorted(chosen), list(dict.fromkeys((*fields, *more))), broken):
+            done.append(made(table.select(wanted)))
+            if kept is not None:
+                kept.append(table.select([*_LOOK, "part"]))
+                count += table.num_rows
+                kept = kept if count <= _SMALL_ROWS else None
+        if broken:
+            raise DamagedError(self.place.root, broken)
+        if kept:
+            self._look = chosen, pa.concat_tables(kept).unify_dictionaries()
+        return pa.concat_tables(done).unify_dictionaries()
+
+    def _are_small(self, parts: Collection[str], folder: str = "cells") -> bool:
+        if len(parts) < 2:
+            return False
+        sizes = self.place.files(folder)
+        return sum(sizes.get(name, 0) for name in parts) < len(parts) * _SMALL_BYTES
+
+    def _attempts(
+        self, attempt: Callable[[str], _T], folder: str, parts: list[str]
+    ) -> Iterator[tuple[str, Callable[[], _T]]]:
+        """Every part with what it takes to read it; many small ones are read a few at a time."""
+        if len(parts) < _MANY or not self._are_small(parts, folder):
+            yield from ((name, partial(attempt, name)) for name in parts)
+            return
+        with ThreadPoolExecutor(_THREADS if isinstance(self.place, Local) else _REQUESTS) as pool:
+            for start in range(0, len(parts), _TOGETHER):
+                some = parts[start : start + _TOGETHER]
+                for name, future in zip(some, [pool.submit(attempt, name) for name in some], strict=True):
+                    yield name, future.result
+
+    def _groups(
+        self, folder: str, parts: list[str], columns: list[str], broken: dict[str, str]
+    ) -> Iterator[pa.Table]:
+        """These columns and `part` of the parts that can be, in pieces of many small parts or a large one."""
+        if folder == "layers":
+            unknown = [name for name in parts if name not in self._possible]
+            for _ in self._groups("cells", unknown, list(rows.KEYS), broken):
+                pass
+        there = self.place.files("layers") if folder == "cells" else {}
+        keys = [name for name in rows.KEYS if name not in columns] if folder == "cells" else []
+        some: dict[str, pa.Table] = {}
+        count = 0
+
+        def attempt(name: str) -> tuple[PartFile, pa.Table]:
+            file = PartFile(self.place, folder, name)
+            if folder == "cells":
+                _check_layers(file, name, there)
+            return file, file.read([*columns, *keys])
+
+        for name, attempted in self._attempts(attempt, folder, parts):
+            with self._named(name, broken):
+                file, some[name] = attempted()
+                count += some[name].num_rows
+                if folder == "cells":
+                    self._learn(name, file)
+            if len(some) >= _TOGETHER or count >= _ROWS:
+                yield self._checked(folder, some, broken).select([*columns, "part"])
+                some, count = {}, 0
+        if some:
+            yield self._checked(folder, some, broken).select([*columns, "part"])
+
+    def _checked(self, folder: str, some: dict[str, pa.Table], broken: dict[str, str]) -> pa.Table:
+        """Parts in one piece of memory, without those that are damaged and those that cannot be."""
+        together = pa.concat_tables(some.values())
+        try:
+            partfile.validate(together)
+        except BadBytesError:
+            for name in list(some):
+                with self._named(name, broken):
+                    partfile.validate(some[name])
+            together = pa.concat_tables(table for name, table in some.items() if name not in broken)
+        known = {*self._possible, *broken}
+        if unknown := {name: table for name, table in some.items() if name not in known}:
+            self._judge(unknown)
+        fine = [name for name in some if name not in broken and self._possible[name]]
+        if len(fine) < len(some):
+            together = pa.concat_tables([together.slice(0, 0), *(some[name] for name in fine)])
+        if len(fine) > 1:
+            together = together.combine_chunks()
+        numbers = np.repeat(np.arange(len(fine), dtype=np.int32), [some[name].num_rows for name in fine])
+        texts = pa.array(fine, pa.string())
+        return together.append_column("part", pa.DictionaryArray.from_arrays(pa.array(numbers), texts))
+
+    def _judge(self, each: dict[str, pa.Table]) -> None:
+        """Note which of the parts can be; each: at least the columns of KEYS, by name."""
+        whys = dict.fromkeys(each, rows.impossible(pa.concat_tables(each.values())))
+        if any(whys.values()) and len(each) > 1:
+            whys = {name: rows.impossible(table) for name, table in each.items()}
+        for name, why in whys.items():
+            self._possible[name] = not why
+            if why:
+                records.left_out(self.place, f"cells/{name}", why)
+
+    @contextlib.contextmanager
+    def _named(self, name: str, broken: dict[str, str]) -> Iterator[None]:
+        """What is wrong with the bytes of this part goes to `broken`."""
+        try:
+            yield
+        except BadBytesError as error:
+            broken[name] = one_line(error)
+        except FileNotFoundError:
+            if name in names(self.place):  # else it was tidied away meanwhile
+                broken[name] = "its layers are gone"
+                return
+            raise FileNotFoundError(errno.ENOENT, "tidied away meanwhile", name) from None
+
+
+def _check_layers(file: PartFile, name: str, there: dict[str, int]) -> None:
+    expected, found = file.footer.more.get(LAYERS_BYTES), there.get(name)
+    if expected is not None and found != int(expected):
+        raise BadBytesError("its layers are gone" if found is None else "its layers are cut short")

@@ -1,0 +1,158 @@
+"""Keeping a study small and plain: what is superseded goes, many small parts become a few, old ones new.
+
+Whoever does this, and however many at a time: a part is removed once its rows that count are in another one.
+"""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweep import ages, parts
+from sweep.parts import RANK
+from sweep.store import Study, row_keys
+from sweep.tables import SCHEMA_VERSION
+
+# Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
+_ORPHAN_SECONDS = 3600.0
+_TIDYINGS = 5
+_SMALL, _MANY = 1 << 17, 64  # bytes of a small part's layers; more of them than these are put together
+_TOGETHER = 1 << 24  # bytes of the layers of a part that small ones are put into
+
+Dead = Callable[[str], bool | None]
+
+
+def tidy(study: Study, dead: Dead = lambda writer: None) -> None:
+    """Remove superseded rows, and what dead writers left, so that plain readers see each cell once.
+
+    Many small parts, as of many runs, are put together: to open one costs more than to read its rows.
+    dead: whether the writer of that name has ended; None where nobody knows.
+    """
+    with parts.writing(study.place.root):
+        _remove_leftovers(study, dead)
+        for _ in range(_TIDYINGS):  # another writer that tidies too may leave copies of the same rows
+            if not study.exists() or not _remove_superseded(study):
+                break
+        sizes = study.place.files("layers")
+        small = [name for name in parts.names(study.place) if sizes.get(name, _SMALL) < _SMALL]
+        if len(small) > _MANY:
+            _put_together(study, {name: sizes[name] for name in small}, _TOGETHER)
+
+
+def compact(study: Study, size: int) -> None:
+    """Put small parts together, into parts of about so many bytes of layers each."""
+    modernise(study)
+    with parts.writing(study.place.root):
+        sizes = study.place.files("layers")
+        there = {name: sizes[name] for name in parts.names(study.place) if name in sizes}
+        _put_together(study, {name: own for name, own in there.items() if own < size / 2}, size)
+
+
+def modernise(study: Study) -> None:
+    """Bring parts of an older schema to the present one, row by row; a crash half-way loses nothing."""
+    if not study.is_older():
+        return
+    with parts.writing(study.place.root):
+        found = study.settled(lambda: study.scan.versions(parts.names(study.place)))
+        sizes = study.place.files("layers")
+        older = [name for name, version in found.items() if version < SCHEMA_VERSION]
+        _put_together(study, {name: sizes.get(name, 0) for name in older}, _TOGETHER, least=1)
+        study.mark(older=False)
+
+
+def replace(study: Study, sources: list[str], without: pa.Array | None = None) -> str | None:
+    """Put the rows of some parts into one new part, less the cells of `without`; returns its name.
+
+    A crash half-way leaves rows twice, of which one wins.
+    """
+    tables = {folder: study.scan.read(folder, sources) for folder in ("cells", "layers")}
+    keep, unique = parts.winners(tables["cells"])
+    if not unique:
+        tables["cells"] = tables["cells"].take(keep)
+        kept = pc.is_in(row_keys(tables["layers"]), value_set=row_keys(tables["cells"]))
+        tables["layers"] = tables["layers"].filter(kept)
+    if without is not None:
+        for folder, table in tables.items():
+            tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))
+    name: str | None = None
+    state = ages.common(study.scan.states(sources).values())
+    if tables["cells"].num_rows:
+        name = study.copy_name(sources)
+        cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
+        parts.write(study.place, name, cells, layers, state)
+    for source in sources:
+        if study.scan.possible(source):  # what was left out is left alone
+            parts.remove(study.place, source)
+    return name
+
+
+def _put_together(study: Study, sizes: dict[str, int], most: int, least: int = 2) -> None:
+    """Put parts of one state of revisions into parts of at most so many bytes of layers.
+
+    sizes: bytes of the layers of each. least: parts that are worth it.
+    """
+    try:
+        states = study.scan.states(sizes)
+    except FileNotFoundError:  # somebody tidies: next time
+        return
+    groups: dict[str, list[list[str]]] = defaultdict(list)
+    for name in sorted(states):
+        own = groups[states[name]]
+        if not own or sum(sizes[one] for one in own[-1]) + sizes[name] > most:
+            own.append([])
+        own[-1].append(name)
+    for group in (group for own in groups.values() for group in own if len(group) >= least):
+        with contextlib.suppress(FileNotFoundError):
+            replace(study, group)
+
+
+def _remove_superseded(study: Study) -> bool:
+    try:
+        names = parts.names(study.place)
+        ranks = study.scan.ranks(names)
+        old = set(study.outdated(names, ranks, by_revision=True).to_pylist())
+        if parts.winners(ranks)[1] and not old:
+            return False
+        cells = study.scan.read("cells", names, list(RANK))
+    except FileNotFoundError:  # another writer is at it
+        return True
+    keep, _ = parts.winners(cells)
+    rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
+    kept = {row for row in keep.to_pylist() if rows[row][0] not in old}
+    winning = {rows[row] for row in kept}
+    doomed: dict[str, list[str]] = {}
+    for row, (cell_id, part) in enumerate(rows):
+        if row not in kept:
+            # Where the same part has the winner too, it stays: `replace` keeps one of the two.
+            doomed.setdefault(part, []).extend([] if (cell_id, part) in winning else [cell_id])
+    for part, ids in doomed.items():
+        with contextlib.suppress(FileNotFoundError):  # another writer was quicker
+            replace(study, [part], without=pa.array(ids, pa.string()))
+    return True
+
+
+def _remove_leftovers(study: Study, dead: Dead) -> None:
+    for folder in ("layers", "cells"):
+        there = parts.names(study.place, folder)
+        committed = parts.names(study.place) if folder == "layers" else there
+        hidden = filter(parts.unfinished, study.place.files(folder))
+        abandoned = [
+            name
+            for name in (*hidden, *there)
+            if name not in committed and _abandoned(study, f"{folder}/{name}", dead(parts.writer_of(name)))
+        ]
+        # Once its writer has ended, what is not committed will never be.
+        committed = parts.names(study.place) if abandoned else committed
+        for name in abandoned:
+            if name not in committed:
+                study.place.remove(f"{folder}/{name}")
+
+
+def _abandoned(study: Study, path: str, dead: bool | None) -> bool:
+    if dead is not None:
+        return dead
+    modified = study.modified(path)
+    return modified > 0 and time.time() - modified > _ORPHAN_SECONDS
