@@ -18,6 +18,7 @@ check: .venv/dev
 
 torture: .venv/dev
 	$(BIN)/python -m tests.torture
+	$(BIN)/python -m tests.spoiled
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.differential --jobs 2
 

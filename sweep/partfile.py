@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from sweep.errors import StoreError
-from sweep.places import Place
+from sweep.places import Local, Place
 from sweep.provenance import provenance
 from sweep.tables import SCHEMA_VERSION, SCHEMAS, schema_of
 
@@ -55,6 +55,11 @@ class PartFile:
         self._place, self._path, self._folder = place, f"{folder}/{name}", folder
         try:
             source = place.open(self._path)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise self._unreadable(error) from error
+        try:
             self._file = pq.ParquetFile(source, page_checksum_verification=True)
             self.footer = self._checked()
         except FileNotFoundError:
@@ -113,16 +118,21 @@ class PartFile:
         """Why Arrow stumbled: over bytes, which are read again to know, or over the disk or the network."""
         if isinstance(error, StoreError | BadBytesError):
             return error
+        if not isinstance(self._place, Local):
+            return BadBytesError(one_line(error))  # the bytes are here
         try:
             size = len(self._place.read(self._path))
         except FileNotFoundError as gone:
             return gone
         except OSError as unreadable:
-            why = unreadable.strerror or one_line(unreadable)
-            return UnreadableError(f"cannot read {self._place.root}/{self._path}: {why}; nothing was moved")
+            return self._unreadable(unreadable)
         if isinstance(error, MemoryError) and size > _SMALL:
             return UnreadableError(f"{self._place.root}/{self._path} does not fit this machine's memory")
         return BadBytesError(one_line(error))
+
+    def _unreadable(self, error: OSError) -> UnreadableError:
+        why = error.strerror or one_line(error)
+        return UnreadableError(f"cannot read {self._place.root}/{self._path}: {why}; nothing was moved")
 
 
 @lru_cache

@@ -21,7 +21,7 @@ from sweep.errors import RequestError
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs"}
 _NO_LINK, _AT_ONCE = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 _SMALL = 1 << 24  # bytes of a file that is read at once
-_PAUSES = (0.1, 0.5, None)  # seconds before what may pass is tried again
+_PAUSES = (0.5, None)  # seconds before what may pass is tried again, beyond what the store's own library does
 
 _T = TypeVar("_T")
 

@@ -21,6 +21,7 @@ pytest.importorskip("s3fs", reason="the extra s3 is not installed")
 boto3 = pytest.importorskip("boto3", reason="moto's server is not installed")
 pytest.importorskip("moto.server", reason="moto's server is not installed")
 
+ERRORS = {403: "AccessDenied", 500: "InternalError", 503: "SlowDown"}
 GRID = ("-m", "grid=smoke", "init=xavier,kaiming", "act=tanh", "depth=2", "seed=0", "batch=20")
 SECRET = "not-to-be-written-down"
 
@@ -42,6 +43,7 @@ def bucket(endpoint, monkeypatch, request):
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",  # of botocore's own, which pauses longer and longer
     }.items():
         monkeypatch.setenv(key, value)
     name = f"bucket-{abs(hash(request.node.name))}"
@@ -106,8 +108,8 @@ def test_parts_in_a_bucket_keep_every_promise_of_the_store(bucket):
         sweep.load(study.path)
 
 
-class Refusing(http.server.BaseHTTPRequestHandler):
-    """Hands every request on to the server, but refuses to store what belongs into `cells`."""
+class Between(http.server.BaseHTTPRequestHandler):
+    """Hands every request on to the server, but for what `server.trouble(method, path)` names."""
 
     protocol_version = "HTTP/1.1"  # which knows what to answer to Expect: 100-continue
 
@@ -116,15 +118,29 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 
     def do_GET(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.command == "PUT" and "/cells/" in self.path:
-            self.answer(403, {}, b"<Error><Code>AccessDenied</Code><Message>Over quota</Message></Error>")
+        trouble = self.server.trouble(self.command, self.path)
+        if trouble in ERRORS:
+            self.answer(trouble, {}, f"<Error><Code>{ERRORS[trouble]}</Code></Error>".encode())
             return
         there = http.client.HTTPConnection(self.server.behind)
         there.request(self.command, self.path, body, dict(self.headers))
         found = there.getresponse()
         kept = {k: v for k, v in found.getheaders() if k.lower() not in ("transfer-encoding", "connection")}
-        self.answer(found.status, kept, found.read())
+        content = found.read()
         there.close()
+        if trouble == "cut short":
+            kept["Content-Length"] = str(len(content))
+            self.close_connection = True
+            content = content[: len(content) // 2]
+        if trouble in ("shorter", "flipped"):
+            kept = {k: v for k, v in kept.items() if "checksum" not in k.lower()}  # which the store may lack
+        if trouble == "shorter":
+            content = content[: len(content) // 2]
+            kept["Content-Length"] = str(len(content))
+        elif trouble == "flipped" and content:
+            middle = len(content) // 2
+            content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        self.answer(found.status, kept, content)
 
     do_PUT = do_HEAD = do_POST = do_DELETE = do_GET
 
@@ -138,18 +154,24 @@ class Refusing(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def refusing(endpoint):
-    """The address of a server before the other one, which refuses."""
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as proxy:
+def between(endpoint):
+    """The address of a server before the other one; called with what is to go wrong there."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Between) as proxy:
         proxy.behind = endpoint.removeprefix("http://")
         serving = threading.Thread(target=proxy.serve_forever, daemon=True)
         serving.start()
-        yield f"http://127.0.0.1:{proxy.server_port}"
+
+        def address(trouble):
+            proxy.trouble = trouble
+            return f"http://127.0.0.1:{proxy.server_port}"
+
+        yield address
         proxy.shutdown()
         serving.join()
 
 
-def test_a_put_that_is_refused_is_one_line_and_loses_nothing(sweep_command, bucket, refusing):
+def test_a_put_that_is_refused_is_one_line_and_loses_nothing(sweep_command, bucket, between):
+    refusing = between(lambda method, path: 403 if method == "PUT" and "/cells/" in path else None)
     assert sweep_command(*GRID, f"root={bucket}", "report=false").returncode == 0
     done = sweep_command(*GRID[:-2], "seed=0,1", "batch=20", f"root={bucket}", AWS_ENDPOINT_URL=refusing)
     assert done.returncode == 2, done.stderr
@@ -162,6 +184,60 @@ def test_a_put_that_is_refused_is_one_line_and_loses_nothing(sweep_command, buck
     again = sweep_command(*GRID[:-2], "seed=0,1", "batch=20", f"root={bucket}", "report=false")
     assert again.returncode == 0, again.stderr
     assert len(sweep.load(f"{bucket}/smoke")) == 8
+
+
+@pytest.mark.parametrize(
+    ("trouble", "always"), [(403, True), (403, False), (500, True), (503, False), ("cut short", True)]
+)
+def test_a_store_that_fails_is_named_and_no_healthy_part_is_touched(
+    sweep_command, bucket, endpoint, between, trouble, always
+):
+    study = Study(f"{bucket}/grid")
+    study.create()
+    for name in "abcd":
+        write(study, name, CELLS["abcd".index(name) :][:1])
+    before = sweep.load(study.path)
+    kept = {key: value for key, value in objects(bucket, endpoint).items() if "/runs/" not in key}
+    asked = []
+
+    def fails(method, path):
+        if method != "GET" or "/cells/" not in path or ".parquet" not in path:
+            return None
+        asked.append(path)
+        return trouble if always or len(asked) % 5 == 1 else None
+
+    failing = between(fails)
+    for module in ("sweep.status", "sweep.verify", "sweep.compact"):
+        done = sweep_command(f"{bucket}/grid", module=module, AWS_ENDPOINT_URL=failing)
+        assert "Traceback" not in done.stderr, done.stderr
+        if always or trouble == 403:  # which is an answer; the others may pass, and are asked again
+            assert (done.returncode, done.stderr.count("\n")) == (2, 1), (module, done.stderr)
+            assert re.search(r"cannot read s3://\S+/cells/\S+: .*; nothing was moved", done.stderr)
+        else:
+            assert done.returncode == 0, (module, done.stderr)
+    assert asked
+    there = {key: value for key, value in objects(bucket, endpoint).items() if "/runs/" not in key}
+    assert not [key for key in there if "quarantine" in key]
+    if always:
+        assert there == kept
+    pd.testing.assert_frame_equal(
+        *(t.sort_values("cell_id", ignore_index=True) for t in (sweep.load(study.path), before))
+    )
+
+
+@pytest.mark.parametrize("trouble", ["shorter", "flipped"])
+def test_a_damaged_body_is_a_damaged_part_in_a_line(sweep_command, bucket, between, trouble):
+    study = Study(f"{bucket}/grid")
+    study.create()
+    for name in "abc":
+        write(study, name, CELLS["abc".index(name) :][:1])
+    spoiling = between(
+        lambda method, path: trouble if method == "GET" and f"cells/{part('b')}" in path else None
+    )
+    for _ in range(3):  # it was right, once, before the process died
+        done = sweep_command(f"{bucket}/grid", module="sweep.status", AWS_ENDPOINT_URL=spoiling)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert f"has a part that cannot be read: {part('b')}" in done.stderr
 
 
 def test_a_bucket_that_is_not_there_is_one_line(sweep_command, bucket):
