@@ -197,6 +197,12 @@ def _known(group: str, name: object, parameters: object, options: Any) -> None:
         raise RequestError(f"{group}={name}: no name")
     if name in options.names():
         options.get(name, **values)
+    elif name == options.CUSTOM:
+        check.parameters(group, name, values, options.parameter_names(name))
+        texts = [values.get(key) for key in ("function", "derivative", "source")]
+        if not isinstance(values.get("function"), str) or not all(isinstance(t, str | None) for t in texts):
+            raise RequestError(f"{group}_params: a function of one's own is known by its name and its source")
+        check.mapping(f"{group}_params", values.get("kwargs"))
 
 
 def _json(parameters: Mapping[str, Any]) -> str:

@@ -9,13 +9,15 @@ from typing import Any
 
 from sweep.errors import RequestError, suggestion, unknown
 
+_MOST_SHOWN = 200
+_NUMBER = r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?"
 _LARGEST = 2**63 - 1  # what a column of the table holds
 
 
 def whole(name: str, value: object, minimum: int) -> int:
     """`value` as an int from `minimum` to 2^63 - 1; 10.0, True and '10' are no whole numbers here."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
-        raise RequestError(f"{name}={_shown(value)}: {name} must be a whole number, at least {minimum}")
+        raise RequestError(f"{name}={_as_number(value)}: {name} must be a whole number, at least {minimum}")
     if int(value) > _LARGEST:
         raise RequestError(f"{name}={value}: {name} must be at most {_LARGEST}")
     return int(value)
@@ -36,10 +38,10 @@ def real(
     if below < math.inf:
         rule += f" and below {below:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise RequestError(f"{name}={_shown(value)}: {name} must be {rule}")
+        raise RequestError(f"{name}={_as_number(value)}: {name} must be {rule}")
     number = float(value)
     if not math.isfinite(number) or number < minimum or (strictly and number == minimum) or number >= below:
-        raise RequestError(f"{name}={_shown(value)}: {name} must be {rule}")
+        raise RequestError(f"{name}={_as_number(value)}: {name} must be {rule}")
     return number + 0.0  # -0.0 and 0.0 are one value, hence one cell
 
 
@@ -114,7 +116,17 @@ def named(group: str, value: object) -> None:
 
 
 def _shown(value: object) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    text = " ".join(str(value).split())
+    return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
+
+
+def _as_number(value: object) -> str:
+    """What was given for a number."""
+    if isinstance(value, str) and re.fullmatch(_NUMBER, value):
+        return f"'{value}' (a text, as ${{oc.env:…}} is; \"${{oc.decode:${{oc.env:…}}}}\" is a number)"
+    return _shown(value)
 
 
 def parameters(kind: str, name: str, given: Collection[str], allowed: Collection[str]) -> None:

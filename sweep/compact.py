@@ -18,6 +18,7 @@ def main() -> int:
 
     study = Study(arguments.study)
     study.check_readable()
+    study.check()
     with interrupts.held():
         run = runs.Run(study, {"command.txt": f"python -m sweep.compact {study.path}\n"})
     status = 1

@@ -65,7 +65,10 @@ def expand(
     referring = "${" in str(list(axes.values()))
     specs_by_seeds: dict[tuple[int, ...], list[Spec]] = defaultdict(list)
     for base in bases:
-        seeds = tuple(check.whole("seed", seed, 0) for seed in axis or [base["seed"]])
+        named_seeds = axis or [base["seed"]]
+        if any(isinstance(seed, str) for seed in named_seeds):
+            named_seeds = [_resolved({**base, "seed": seed})["seed"] for seed in named_seeds]
+        seeds = tuple(check.whole("seed", seed, 0) for seed in named_seeds)
         spanned = _spanned(base, axes)
         specs_by_seeds[seeds] += map(Spec.of, map(_resolved, spanned) if referring else spanned)
     named(sum(len(seeds) * len(specs) for seeds, specs in specs_by_seeds.items()))

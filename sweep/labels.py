@@ -63,7 +63,9 @@ def numbered(frame: "pd.DataFrame", keys: Sequence[str]) -> NDArray[Any]:
 
 
 def _texts(widths: "pd.Series[Any]") -> NDArray[Any]:
-    return np.array([w if w is None or isinstance(w, str) else _listed(w) for w in widths], object)
+    return np.array(
+        [_listed(w) if isinstance(w, Iterable) and not isinstance(w, str) else w for w in widths], object
+    )
 
 
 def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence[Any]]:

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
@@ -69,9 +69,13 @@ def is_url(path: str | Path) -> bool:
 def refuse_secrets(url: str) -> None:
     """Raise RequestError, which does not repeat them, where any link of a URL holds a user or a password."""
     for link in url.split("::"):
-        if "://" in link and "@" in urlsplit(link).netloc:
+        scheme, found, rest = link.partition("://")
+        host, _, path = rest.partition("/")
+        _, colon, port = host.partition(":")
+        # A password may hold a '/': what follows a colon and is no port is one, or its beginning.
+        if found and ("@" in host or (colon and (not port.isdecimal() or "@" in path))):
             raise RequestError(
-                f"{urlsplit(link).scheme}://…@…: no user or password in a URL, for it is written down with "
+                f"{scheme}://…@…: no user or password in a URL, for it is written down with "
                 "the results: give them as your other tools get them (environment, credentials file, role)"
             )
 
@@ -127,6 +131,14 @@ class Local:
         except (FileNotFoundError, NotADirectoryError):
             return []
 
+    def _file(self, path: str) -> Path:
+        """Where a file is; OSError where a link among its folders would lead elsewhere."""
+        file = self.path / path
+        for folder in PurePosixPath(path).parents[:-1]:
+            if (self.path / folder).is_symlink():
+                raise OSError(errno.ELOOP, "it is a link", str(self.path / folder))
+        return file
+
     def read(self, path: str, most: int | None = None) -> bytes:
         with self.opened(path) as file:
             if most is not None and os.fstat(file.fileno()).st_size > most:
@@ -139,13 +151,13 @@ class Local:
         with self.opened(path) as file:
             if os.fstat(file.fileno()).st_size <= _SMALL:
                 return pa.BufferReader(file.read())
-        return pa.OSFile(str(self.path.absolute() / path))
+        return pa.OSFile(str(self._file(path).absolute()))
 
     def opened(self, path: str) -> IO[bytes]:
         """A regular file, no link, and nothing that one waits for."""
         flags = os.O_RDONLY | _NO_LINK | _AT_ONCE
         try:
-            file = os.fdopen(os.open(self.path / path, flags), "rb")
+            file = os.fdopen(os.open(self._file(path), flags), "rb")
         except OSError as error:
             if error.errno == errno.ELOOP:
                 raise OSError(errno.ELOOP, "it is a link", error.filename) from None
@@ -156,7 +168,7 @@ class Local:
         return file
 
     def write(self, path: str, content: Any) -> None:
-        final = self.path / path
+        final = self._file(path)
         final.parent.mkdir(parents=True, exist_ok=True)
         # A name that begins with a dot, which readers skip; the rename is what makes it a file.
         hidden = final.with_name(f".{final.name}.{uuid.uuid4().hex}")  # nobody else's, on any machine
@@ -171,12 +183,13 @@ class Local:
             raise
 
     def remove(self, path: str) -> None:
-        (self.path / path).unlink(missing_ok=True)
+        self._file(path).unlink(missing_ok=True)
 
     def move(self, path: str, to: str) -> None:
-        (self.path / to).parent.mkdir(parents=True, exist_ok=True)
+        final = self._file(to)
+        final.parent.mkdir(parents=True, exist_ok=True)
         try:
-            (self.path / path).replace(self.path / to)
+            self._file(path).replace(final)
         except FileNotFoundError:
             return
 

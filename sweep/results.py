@@ -43,7 +43,7 @@ def load(
     wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()
-    if isinstance(columns, str | bytes) or not isinstance(columns, Iterable | None):
+    if isinstance(columns, str | bytes | Mapping) or not isinstance(columns, Iterable | None):
         raise RequestError(f"columns={columns!r}: columns must be a list of names, as in ['cell_id', 'std']")
     names = SCHEMAS[table].names if columns is None else list(columns)
     for name in names:

@@ -28,6 +28,7 @@ _LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from
 _LARGEST = 2.0**63
 _NUMBERS = {"computed", "status", "factor"}
+_MOST_OF_A_NAME = 1 << 10  # bytes
 _MOST_OF_A_PLAN = 1 << 28  # bytes
 
 
@@ -71,7 +72,11 @@ class Run:
 
 def names(study: Study) -> list[str]:
     """The runs that this study has seen, the first one first."""
-    return sorted(study.place.folders("runs"))
+    try:
+        return sorted(study.place.folders("runs"))
+    except OSError as error:
+        records.left_out(study.place, "runs", error.strerror or str(error))
+        return []
 
 
 def summary(study: Study, name: str) -> dict[str, Any]:
@@ -146,7 +151,7 @@ def _is_dead(study: Study, name: str) -> bool | None:
             except BlockingIOError:
                 return False
             # A lock that is free says little where another machine's locks are not seen.
-            return True if file.read() == platform.node().encode() else None
+            return True if file.read(_MOST_OF_A_NAME) == platform.node().encode() else None
     except (OSError, AttributeError):  # no such file, no such locks
         return None
 

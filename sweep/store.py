@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -30,7 +31,7 @@ _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
 _MOST_OF_A_MARKER = 1 << 16  # bytes
 _FOLDERS = ("cells", "layers", "runs")
-_OWN = (*_FOLDERS, "report", "quarantine")
+_OWN = (*_FOLDERS, "report", "quarantine", "quarantine/cells", "quarantine/layers")
 _MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made
 _ATTEMPTS = 20
 
@@ -205,6 +206,7 @@ class Study:
             wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id",))]
             layers = self.scan.read("layers", chosen, wanted, repeated)
             layers = layers.filter(pc.is_in(row_keys(layers), value_set=row_keys(rows)))
+            layers = once(layers) if wanted is None or "layer" in wanted else layers
             if len(old):
                 layers = layers.filter(pc.invert(pc.is_in(layers["cell_id"], value_set=old)))
             return layers.select(SCHEMAS[table].names if columns is None else columns)
@@ -258,6 +260,13 @@ class Study:
 def _name(moment: datetime) -> str:
     """The name of what a writer writes: sortable by time, and like no other."""
     return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"
+
+
+def once(layers: pa.Table) -> pa.Table:
+    """Each layer once, also where a part has a cell twice."""
+    number = ages.numbered(layers, ("cell_id", "layer"))
+    _, first = np.unique(number, return_index=True)
+    return layers if len(first) == len(number) else layers.take(pa.array(np.sort(first)))
 
 
 def _missing(columns: list[str], needed: tuple[str, ...]) -> Iterator[str]:

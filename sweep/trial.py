@@ -197,7 +197,7 @@ def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[f
     own = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]
     own = own[own["widths"].isna() & own["sigma_w"].notna() & own["delta_std_first"].notna()]
     asked = activations.parameters_of(act.name, act)
-    own = own[[json.loads(text) == asked for text in own["act_params"]]]
+    own = own[own["act_params"].map(lambda text: json.loads(text) == asked).astype(bool)]
     here = own[(own["depth"] == depth) & (own["width"] == width)]
     if here.empty:
         there = sorted({(int(d), int(w)) for d, w in zip(own["depth"], own["width"], strict=True)})

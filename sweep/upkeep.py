@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from sweep import ages, parts
 from sweep.parts import RANK
-from sweep.store import Study, row_keys
+from sweep.store import Study, once, row_keys
 from sweep.tables import SCHEMA_VERSION
 
 # Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
@@ -73,7 +73,7 @@ def replace(study: Study, sources: list[str], without: pa.Array | None = None) -
     if not unique:
         tables["cells"] = tables["cells"].take(keep)
         kept = pc.is_in(row_keys(tables["layers"]), value_set=row_keys(tables["cells"]))
-        tables["layers"] = tables["layers"].filter(kept)
+        tables["layers"] = once(tables["layers"].filter(kept))
     if without is not None:
         for folder, table in tables.items():
             tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))

@@ -64,7 +64,7 @@ def user_function(
     _check_signature(key, name, found, arguments, keywords)
     digest = _digest(found)
     if source is not None and source != digest:
-        raise UserCodeError(f"{name} was edited while the sweep was running: run the same command again")
+        raise UserCodeError(f"{name} is not what it was when this cell was planned: its source differs")
     return UserFunction(name, tuple(sorted(keywords.items())), digest, found)
 
 

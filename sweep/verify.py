@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sweep import check
-from sweep.command import Parser, guarded
-from sweep.errors import SweepError
+from sweep.command import Parser, guarded, visible
+from sweep.errors import RequestError, SweepError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,7 +81,7 @@ def main() -> int:
     old = older(study).ids
     found = _recomputed(study, old, set(arguments.function), arguments.cells, arguments.seed)
     for line in (*found.unchecked, *found.wrong):
-        print(line)
+        print(visible(line))
     same = f"{found.compared - len(found.wrong)} of {found.compared} cells come out again"
     print(f"{len(names) - len(broken):,} of {len(names):,} parts whole; {same}")
     odd = [name for name in sorted(names - set(broken)) if not study.scan.possible(name)]
@@ -94,7 +94,8 @@ def main() -> int:
         print(line)
     if found.foreign:
         cells = "1 cell is" if found.foreign == 1 else f"{found.foreign:,} cells are"
-        print(f"{cells} of functions of your own and left out: name these with --function")
+        named = visible(", ".join(found.functions))
+        print(f"{cells} of functions of your own and left out: --function names them ({named})")
     if found.unchecked:
         print(f"{len(found.unchecked)} of the cells could not be computed again")
     return 1 if broken or odd or found.wrong or found.unchecked else 0
@@ -105,11 +106,12 @@ class _Found:
     """What became of the chosen cells: a line for each that differs, and for each that could not be computed.
 
     compared: how many came out at all. foreign: how many were left out, for they call functions that
-    nobody named.
+    nobody named, which are `functions`.
     """
 
     compared: int = 0
     foreign: int = 0
+    functions: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
@@ -122,7 +124,9 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 
+    from sweep import memory  # noqa: PLC0415
     from sweep.blocks import Cells  # noqa: PLC0415
+    from sweep.estimate import si  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415
     from sweep.nudged import nudged  # noqa: PLC0415
 
@@ -131,8 +135,11 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
         pc.and_(pc.equal(cells["status"], "ok"), pc.equal(cells["kernel_version"], KERNEL_VERSION))
     )
     cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old)))
-    foreign = _foreign(cells, functions)
-    found = _Found(foreign=pc.sum(foreign).as_py() or 0)
+    foreign, named = _foreign(cells, functions)
+    if strange := functions - named:
+        listed = f"they call {', '.join(sorted(named))}" if named else "they call none"
+        raise RequestError(f"--function {sorted(strange)[0]}: no cell of this study calls it; {listed}")
+    found = _Found(foreign=pc.sum(foreign).as_py() or 0, functions=sorted(named - functions))
     cells = cells.filter(pc.invert(foreign))
     rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
     again: list[Cell] = []
@@ -142,6 +149,9 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
             _ = one.scheme, one.activation
         except SweepError as error:  # another program's, or a user's function that was edited since
             found.unchecked.append(f"cell {row['cell_id']}: {error}")
+            continue
+        if (needs := _bytes(one)) > memory.available():
+            found.unchecked.append(f"cell {row['cell_id']}: it needs {si(needs)}B of memory at once")
             continue
         found.compared += 1
         if one.id == row["cell_id"]:
@@ -156,26 +166,28 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
     tries = [_computed(nudged(again, turn))[0] for turn in range(_TRIES)]
     for one in again:
         differs = errors.get(one.id) or _difference(
-            one, stored[one.id], anew[one.id], [shaken[one.id] for shaken in tries]
+            one, stored.get(one.id, []), anew[one.id], [shaken[one.id] for shaken in tries]
         )
         if differs:
             found.wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
     return found
 
 
-def _foreign(cells: "pa.Table", functions: set[str]) -> "pa.ChunkedArray":
-    """By row: whether it names functions that are none of these, or not what their source was."""
+def _foreign(cells: "pa.Table", functions: set[str]) -> tuple["pa.ChunkedArray", set[str]]:
+    """By row: whether it names functions that are none of these, or not what their source was; all names."""
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 
     from sweep import activations, initializers  # noqa: PLC0415
 
-    found = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)])
+    found, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
     for group, custom in (("init", initializers.CUSTOM), ("act", activations.CUSTOM)):
         own, texts = pc.equal(cells[group], custom), cells[f"{group}_params"]
-        bad = [text for text in pc.unique(texts.filter(own)).to_pylist() if not _named(text) <= functions]
+        names = {text: _named(text) for text in pc.unique(texts.filter(own)).to_pylist()}
+        named |= set().union(*names.values()) - {""}
+        bad = [text for text, called in names.items() if not called <= functions]
         found = pc.or_(found, pc.and_(own, pc.is_in(texts, value_set=pa.array(bad, pa.string()))))
-    return found
+    return found, named
 
 
 def _named(parameters: str) -> set[str]:
@@ -186,6 +198,14 @@ def _named(parameters: str) -> set[str]:
     values = check.json_object("parameters", parameters)
     names = {str(values[key]) for key in ("function", "derivative") if values.get(key) is not None}
     return names if isinstance(values.get("source"), str) else {*names, ""}
+
+
+def _bytes(one: "Cell") -> int:
+    """What computing a cell takes at once."""
+    from sweep import plan  # noqa: PLC0415
+    from sweep.blocks import Cells  # noqa: PLC0415
+
+    return max(stack.bytes for task in plan.tasks(Cells.of([one]), 1) for stack in task.stacks)
 
 
 def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
@@ -208,7 +228,7 @@ def _cell(row: Mapping[str, Any]) -> "Cell":
 
 def _by_cell(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, list[dict[str, Any]]] = {}
-    for row in sorted(rows, key=lambda row: int(row["layer"])):
+    for row in sorted(rows, key=lambda row: -1 if row["layer"] is None else int(row["layer"])):
         found.setdefault(row["cell_id"], []).append(row)
     return found
 

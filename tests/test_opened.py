@@ -107,7 +107,7 @@ def test_verify_computes_a_users_function_where_it_is_named_and_as_it_was(own, s
 
     assert verified()[0] == 0
     assert "2 of 2 cells come out again" in verified()[1]
-    assert "6 cells are of functions of your own and left out: name these with --function" in verified()[1]
+    assert "6 cells are of functions of your own and left out: --function names them (mine." in verified()[1]
     assert "4 of 4 cells come out again" in verified("mine.act")[1]
     assert "8 of 8 cells come out again" in verified("mine.act", "mine.init")[1]
     assert (tmp_path / "ran").exists()

@@ -4,7 +4,7 @@ import sys
 
 from sweep.command import Parser, guarded
 from sweep.errors import RequestError
-from sweep.places import is_url
+from sweep.places import is_url, refuse_secrets
 from sweep.report import KINDS, drawn_where
 
 
@@ -30,7 +30,9 @@ def main() -> int:
         parser.add_argument(f"--{role}", metavar="AXIS", help=f"what varies {where}: init, depth, init.std …")
     parser.add_argument("--to", metavar="FOLDER", help="where the files go; by default the study's report/")
     given = parser.parse_args()
-    if given.to and is_url(given.to):
+    if given.to is not None:
+        refuse_secrets(given.to)
+    if given.to == "" or (given.to and is_url(given.to)):
         raise RequestError(f"--to {given.to}: figures go to a folder of this machine, as in --to figures")
     files = drawn_where(
         given.study,

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sweep import check, results
-from sweep.errors import StoreError
+from sweep.errors import RequestError, StoreError
 from sweep.measures import MEASURES, Measure, measure
 from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, phase, style, theory
 from sweep.report.layout import Layout
@@ -50,11 +50,19 @@ def drawn(
             drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
             for kind in only:
                 figures |= drawings[kind]() if kind in drawings else {}
-        folder = to or path / "report"
-        files = style.saved(figures, folder, alone=plain and cell_id is None and not to)
+        folder = path / "report" if to is None else _elsewhere(to, path)
+        files = style.saved(figures, folder, alone=plain and cell_id is None and to is None)
     if "page" in only and cell_id is None:
         files.append(page.write(path, folder, cells, layers, thresholds, _drawn_names(folder)))
     return files
+
+
+def _elsewhere(to: Path, study: Path) -> Path:
+    """The folder that was asked for, if it is none of the study's own."""
+    own, asked = study.resolve(), to.resolve()
+    if asked.is_relative_to(own) and asked != own / "report":
+        raise RequestError(f"to={to}: figures do not go among a study's tables; choose another folder")
+    return to
 
 
 def _drawn_names(folder: Path) -> list[str]:

@@ -51,7 +51,7 @@ def chosen(
     Raises RequestError for an axis that does not exist or is named twice.
     """
     options = axes(cells)
-    given = {role: axis for role, axis in zip(ROLES, (rows, cols, x, y), strict=True) if axis}
+    given = {role: axis for role, axis in zip(ROLES, (rows, cols, x, y), strict=True) if axis is not None}
     for axis in given.values():
         if not isinstance(axis, str) or axis not in options:
             raise unknown("axis", axis, options)

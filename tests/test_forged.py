@@ -1,0 +1,204 @@
+"""What a fresh pair of eyes found in forged and odd studies: a line each, and nothing of others touched."""
+
+import json
+
+import pyarrow as pa
+import pytest
+
+import sweep
+from sweep import places, upkeep
+from sweep.errors import RequestError, StoreError, SweepWarning
+from sweep.store import Study
+from tests.studies import part
+from tests.test_store import CELLS, write
+
+
+def changed(study, values, name="a", rows=None):
+    """The same part with these values in its rows, all or some, and the digest that belongs to it."""
+    cells, layers = study.read("cells"), study.read("layers")
+    for key, value in values.items():
+        column = [value if rows is None or i in rows else one for i, one in enumerate(cells[key].to_pylist())]
+        place = cells.column_names.index(key)
+        cells = cells.set_column(place, key, pa.array(column, cells.schema.field(key).type))
+    study.write(part(name), cells, layers)
+    return cells, layers
+
+
+@pytest.mark.parametrize("folder", ["cells", "layers"])
+def test_a_link_below_quarantine_is_refused_and_its_target_stays(study, tmp_path, folder, sweep_command):
+    write(study, "a", CELLS[:2])
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / part("a")).write_text("healthy")
+    (study.path / "quarantine").mkdir()
+    (study.path / "quarantine" / folder).symlink_to(other)
+    damaged = study.path / "cells" / part("a")
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"quarantine/{folder} is a link" in done.stderr
+    assert [path.read_text() for path in other.iterdir()] == ["healthy"]
+    assert damaged.exists()
+
+
+def test_no_link_among_the_folders_of_a_path_is_followed(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "x").write_text("theirs")
+    (tmp_path / "study").mkdir()
+    (tmp_path / "study" / "runs").symlink_to(tmp_path / "real")
+    place = places.place(tmp_path / "study")
+    (tmp_path / "study" / "own").write_text("ours")
+    for attempt in (
+        lambda: place.read("runs/x"),
+        lambda: place.write("runs/x", b"gone"),
+        lambda: place.remove("runs/x"),
+        lambda: place.move("own", "runs/x"),
+        lambda: place.move("runs/x", "own"),
+    ):
+        with pytest.raises(OSError, match="it is a link"):
+            attempt()
+    assert (tmp_path / "real" / "x").read_text() == "theirs"
+
+
+def test_a_study_without_the_activation_is_named_not_a_key_error(study):
+    write(study, "a", [one for one in CELLS if one.act == "tanh"][:2])
+    with pytest.raises(RequestError, match="holds no relu at depth 5 and width 8: it holds nothing of it"):
+        sweep.recommend("relu", study=study.path, depth=5, width=8)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["s3://key:se/cret@b/x", "s3://k:s/e@b/x", "s3://key:123/se@b/x", "simplecache::s3://key:se/cret@b/x"],
+)
+def test_a_secret_with_a_slash_is_refused_and_not_repeated(url, sweep_command):
+    for arguments, module in (
+        ([url], "sweep.status"),
+        ([f"root={url}"], "sweep"),
+        (["nowhere", "--to", url], "sweep.report"),
+    ):
+        done = sweep_command(*arguments, module=module)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "no user or password in a URL" in done.stderr
+        assert "cret" not in done.stderr
+        assert "k:s" not in done.stderr
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/a@b", "http://host:8080/a", "s3://bucket/a:b@c"])
+def test_signs_of_an_address_are_no_secret(url):
+    places.refuse_secrets(url)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"function": 5},
+        {"function": "a.b", "kwargs": 5, "derivative": None, "source": "x"},
+        {"function": "a.b", "kwargs": {}, "derivative": 7, "source": "x"},
+        {"function": "a.b", "kwargs": {}, "other": 7, "source": "x"},
+        {},
+    ],
+)
+def test_a_row_of_a_function_with_odd_parameters_is_left_out(study, parameters):
+    write(study, "b", CELLS[2:3])
+    write(study, "a", CELLS[:1])
+    lone = Study(study.path.with_name("lone"))
+    lone.create()
+    write(lone, "a", CELLS[:1])
+    cells, layers = changed(lone, {"act": "custom", "act_params": json.dumps(parameters)})
+    study.write(part("a"), cells, layers)
+    with pytest.warns(SweepWarning, match="left out: .*(act_params|no parameter)"):
+        assert len(sweep.load(study.path)) == 1
+
+
+def test_a_study_with_and_without_widths_is_drawn(study):
+    write(study, "a", [one for one in CELLS if one.widths is None][:2])
+    write(study, "b", [one for one in CELLS if one.widths is not None][:1])
+    from sweep.report import draw  # noqa: PLC0415
+
+    files = draw(study.path, to=study.path.with_name("figures"))
+    assert files
+    assert all(path.parent == study.path.with_name("figures") for path in files)
+
+
+@pytest.mark.parametrize("change", [{"cell_id": "x"}, {"layer": None}])
+def test_layers_that_do_not_belong_to_the_cells_are_said_by_verify(study, sweep_command, change):
+    write(study, "a", CELLS[:2])
+    cells, layers = study.read("cells"), study.read("layers")
+    for key, value in change.items():
+        column = pa.array([value] * layers.num_rows, layers.schema.field(key).type)
+        layers = layers.set_column(layers.column_names.index(key), key, column)
+    study.write(part("a"), cells, layers)
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "0 of 2 cells come out again" in done.stdout
+
+
+def test_verify_shows_control_characters_and_knows_what_does_not_fit(study, sweep_command):
+    write(study, "a", CELLS[:2])
+    changed(study, {"init": "\x1b[31mred\nx"}, rows=[0])
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert done.returncode == 1, done.stderr
+    assert "\x1b" not in done.stdout
+    assert r"\x1b[31mred\nx" in done.stdout
+    changed(study, {"width": 10**9})
+    large = sweep_command(str(study.path), module="sweep.verify")
+    assert large.returncode == 1, large.stderr
+    assert "B of memory at once" in large.stdout
+
+
+def test_a_huge_record_is_not_read(study, sweep_command):
+    write(study, "a", CELLS[:1])
+    run = study.path / "runs" / "20260101T000000-00000000"
+    run.mkdir(parents=True)
+    with (run / "alive").open("wb") as file:
+        file.truncate(1 << 36)
+    assert sweep_command(str(study.path), module="sweep.status").returncode == 0
+
+
+def test_figures_go_neither_nowhere_nor_among_the_tables(study, sweep_command):
+    write(study, "a", CELLS[:1])
+    before = sorted((study.path / "cells").iterdir())
+    for to, message in (
+        ("", "figures go to a folder"),
+        (study.path / "cells", "not go among a study's tables"),
+    ):
+        done = sweep_command(str(study.path), "--to", str(to), "--only", "heatmap", module="sweep.report")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert message in done.stderr
+    assert sorted((study.path / "cells").iterdir()) == before
+
+
+def test_a_cell_twice_in_one_part_has_its_layers_once(study):
+    write(study, "a", CELLS[:1])
+    cells, layers = study.read("cells"), study.read("layers")
+    study.write(part("b"), pa.concat_tables([cells, cells]), pa.concat_tables([layers, layers]))
+    upkeep.tidy(study)
+    assert len(sweep.load(study.path)) == 1
+    assert len(sweep.load(study.path, "layers")) == CELLS[0].depth + 1
+
+
+def test_a_number_of_the_environment_is_said_to_be_a_text(sweep_command):
+    one = ("depth=2", "width=8", "batch=5", "dry_run=true")
+    done = sweep_command(*one, "seed=${oc.env:NUMBER}", NUMBER="3")
+    assert done.returncode == 2
+    assert "seed='3' (a text, as ${oc.env:…} is; \"${oc.decode:${oc.env:…}}\" is a number)" in done.stderr
+    for more in (
+        ['seed="${oc.decode:${oc.env:NUMBER}}"'],
+        ["-m", "grid=smoke", 'seed="${oc.decode:${oc.env:NUMBER}}"'],
+    ):
+        decoded = sweep_command(*more, *one, NUMBER="3")
+        assert decoded.returncode == 0, decoded.stderr
+
+
+def test_a_function_that_no_cell_calls_is_named(study, sweep_command):
+    write(study, "a", CELLS[:1])
+    done = sweep_command(str(study.path), "--function", "nope.nope", module="sweep.verify")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "--function nope.nope: no cell of this study calls it; they call none" in done.stderr
+
+
+def test_a_store_error_names_the_link(study, tmp_path):
+    (study.path / "quarantine").mkdir()
+    (study.path / "quarantine" / "cells").symlink_to(tmp_path)
+    with pytest.raises(StoreError, match="quarantine/cells is a link"):
+        sweep.load(study.path)
