@@ -71,7 +71,7 @@ def refuse_secrets(url: str) -> None:
     for link in url.split("::"):
         scheme, found, rest = link.partition("://")
         host, _, path = rest.partition("/")
-        _, colon, port = host.partition(":")
+        _, colon, port = host.rpartition("]")[2].partition(":")  # [::1]:8080 is a host too
         # A password may hold a '/': what follows a colon and is no port is one, or its beginning.
         if found and ("@" in host or (colon and (not port.isdecimal() or "@" in path))):
             raise RequestError(

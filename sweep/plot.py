@@ -79,6 +79,8 @@ def curves(
     layers: one network's, as from `sweep.propagate`; or the table of a study, with its `cells`: a
     line per init, act and setting, each at its greatest depth and width.
     """
+    if not isinstance(label, str):
+        raise RequestError(f"label={label}: label must be a text")
     one = measure(value)
     if not one.by_layer:
         raise RequestError(f"value={value}: it is no statistic of a layer; see the columns of table='layers'")
@@ -147,7 +149,7 @@ def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: "A
     _has("layers", layers, ("layer",))
     _pair(cells, layers)
     options = [name for name in MEASURES if f"theory_{name}" in layers]
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise RequestError(f"value={value}: theory predicts {', '.join(options)}")
     found = _theory.points(cells, layers, value, None)
     if found.empty:

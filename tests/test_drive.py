@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import runs
+from sweep import runs, upkeep
 from sweep.blocks import Cells
 from sweep.options import Options
 from sweep.run import run
@@ -194,13 +194,13 @@ def test_nothing_is_lost_under_kill_9():
 
 
 def test_a_run_lives_until_it_has_tidied(tmp_path, monkeypatch):
-    living, tidy = [], Study.tidy
+    living, tidy = [], upkeep.tidy
 
     def watched(study, *arguments):
         living.append(runs.living(Study(study.path)))
         tidy(study, *arguments)
 
-    monkeypatch.setattr(Study, "tidy", watched)
+    monkeypatch.setattr(upkeep, "tidy", watched)
     options = Options(study="one", root=str(tmp_path), executor="serial", report=False, show=False)
     assert run(Cells.of([cell(depth=2, width=4)]), options, {}) == 0
     (name,) = runs.names(Study(tmp_path / "one"))

@@ -83,7 +83,9 @@ def test_a_secret_with_a_slash_is_refused_and_not_repeated(url, sweep_command):
         assert "k:s" not in done.stderr
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/a@b", "http://host:8080/a", "s3://bucket/a:b@c"])
+@pytest.mark.parametrize(
+    "url", ["s3://bucket/a@b", "http://host:8080/a", "http://[::1]:8080/a", "s3://bucket/a:b@c"]
+)
 def test_signs_of_an_address_are_no_secret(url):
     places.refuse_secrets(url)
 

@@ -5,7 +5,7 @@
 Each round is one study. The same command is started over and over, and the driver, a worker or all
 of its processes are killed with SIGKILL at a random moment, until the command ends well by itself;
 then the study must equal the undisturbed one, cell for cell. Meanwhile another process reads it
-over and over.
+over and over, and one more compacts and verifies it.
 """
 
 import argparse
@@ -18,7 +18,6 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 import sweep
@@ -63,6 +62,21 @@ while os.getppid() == parent:
     print(loads, flush=True)
     time.sleep(0.02)
 """
+# Whoever compacts and verifies meanwhile finds nothing damaged, and takes nothing away.
+UPKEEP = """
+import os, sys
+from sweep import compact, verify
+from sweep.command import guarded
+path, parent, done = sys.argv[1], os.getppid(), 0
+while os.getppid() == parent:
+    for module in (compact, verify):
+        sys.argv = ["", path]
+        if not os.path.exists(os.path.join(path, "study.json")):
+            continue
+        status = guarded(module.main)
+        assert status == 0, (module.__name__, status)
+        done += 1
+"""
 ENVIRONMENT = {"PYTHONPATH": str(ROOT)}
 # What may differ between two runs of the same cell.
 OWN = ["seconds", "run_id"]
@@ -76,6 +90,7 @@ class Tally:
     starts: int = 0
     rounds: int = 0
     loads: int = 0
+    upkeeps: int = 0
 
     @property
     def killed(self) -> int:
@@ -155,7 +170,10 @@ def torture(kills: int, seed: int, widths: int = 24, seconds: float = 0.06) -> T
             place.mkdir()
             (place / "mine.py").write_text(SCHEME)
             study = place / "outputs" / "victim"
-            with Process([sys.executable, "-c", READER, study], environment=ENVIRONMENT) as reader:
+            with (
+                Process([sys.executable, "-c", READER, study], environment=ENVIRONMENT) as reader,
+                Process([sys.executable, "-c", UPKEEP, study], environment=ENVIRONMENT) as upkeep,
+            ):
                 while True:
                     target = rng.choice(list(tally.kills)) if tally.killed < kills else ""
                     if run_to_its_end(place, command, target, rng.uniform(0.0, latest), tally, rng):
@@ -164,6 +182,9 @@ def torture(kills: int, seed: int, widths: int = 24, seconds: float = 0.06) -> T
                 # The second of them began after the end, and sees all.
                 reader.until(lambda seen=reads: len(reader.out.splitlines()) >= seen + 2, "two more reads")
                 tally.loads += len(reader.out.splitlines())
+                assert upkeep.running(), upkeep.err[-2000:]
+                tally.upkeeps += upkeep.out.count(" whole; ")
+            assert not (study / "quarantine").exists(), "something healthy was set aside"
             check_equal(study, reference)
     return tally
 
@@ -177,7 +198,8 @@ def main() -> None:
     began = time.monotonic()
     tally = torture(given.kills, given.seed)
     how = ", ".join(f"{count} {target}" for target, count in tally.kills.items())
-    done = f"{tally.starts} starts of {tally.rounds} studies, {tally.loads} reads meanwhile"
+    others = f"{tally.loads} reads and {tally.upkeeps} verifications meanwhile"
+    done = f"{tally.starts} starts of {tally.rounds} studies, {others}"
     print(
         f"torture: {tally.killed} kill -9 ({how}) in {done}, {time.monotonic() - began:.0f} s: "
         "every study equals the undisturbed one, cell for cell"
@@ -185,5 +207,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    np.seterr(all="raise")
     main()
