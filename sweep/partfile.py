@@ -58,7 +58,7 @@ class PartFile:
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise self._unreadable(error) from error
+            raise unreadable(place, self._path, error) from error
         try:
             self._file = pq.ParquetFile(source, page_checksum_verification=True)
             self.footer = self._checked()
@@ -124,15 +124,11 @@ class PartFile:
             size = len(self._place.read(self._path))
         except FileNotFoundError as gone:
             return gone
-        except OSError as unreadable:
-            return self._unreadable(unreadable)
+        except OSError as failed:
+            return unreadable(self._place, self._path, failed)
         if isinstance(error, MemoryError) and size > _SMALL:
             return UnreadableError(f"{self._place.root}/{self._path} does not fit this machine's memory")
         return BadBytesError(one_line(error))
-
-    def _unreadable(self, error: OSError) -> UnreadableError:
-        why = error.strerror or one_line(error)
-        return UnreadableError(f"cannot read {self._place.root}/{self._path}: {why}; nothing was moved")
 
 
 @lru_cache
@@ -146,6 +142,12 @@ def _in_parquet(folder: str, version: int) -> Any:
 @lru_cache
 def _chosen(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
     return pa.schema([schema.field(name) for name in names])
+
+
+def unreadable(place: Place, path: str, error: OSError) -> UnreadableError:
+    """The error for a file that cannot be read, in a line."""
+    why = error.strerror or one_line(error)
+    return UnreadableError(f"cannot read {place.root}/{path}: {why}; nothing was moved")
 
 
 def validate(table: pa.Table) -> None:

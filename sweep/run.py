@@ -188,10 +188,16 @@ def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
 
     first = next(iter(cells))
     if len(cells) == 1:
-        layers = results.load(study.path, "layers")
-        terminal.show_layers(first, layers[layers["cell_id"] == first.id])
+        frame = results.load(study.path, "layers")
+        frame = frame[frame["cell_id"] == first.id]
     else:
         frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
+    if frame.empty:  # a store may list late
+        terminal.say(f"what was stored is not listed yet; look again: python -m sweep.status {study.path}")
+        return
+    if len(cells) == 1:
+        terminal.show_layers(first, frame)
+    else:
         terminal.show_grid(frame)
         terminal.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
     cell_id = first.id if single else None

@@ -147,7 +147,8 @@ def _remove_leftovers(study: Study, dead: Dead) -> None:
         # Once its writer has ended, what is not committed will never be.
         committed = parts.names(study.place) if abandoned else committed
         for name in abandoned:
-            if name not in committed:
+            # A store may list late: the commit itself is asked for.
+            if name not in committed and not (folder == "layers" and study.modified(f"cells/{name}")):
                 study.place.remove(f"{folder}/{name}")
 
 

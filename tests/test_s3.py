@@ -5,6 +5,7 @@ import http.server
 import re
 import sys
 import threading
+import time
 
 import pandas as pd
 import pytest
@@ -134,6 +135,12 @@ class Between(http.server.BaseHTTPRequestHandler):
             content = content[: len(content) // 2]
         if trouble in ("shorter", "flipped"):
             kept = {k: v for k, v in kept.items() if "checksum" not in k.lower()}  # which the store may lack
+        if trouble == "late":  # as if the last object were not listed yet
+            head, listed, tail = content.rpartition(b"<Contents>")
+            content = head + tail.partition(b"</Contents>")[2] if listed else content
+            kept["Content-Length"] = str(len(content))
+        if trouble == "stalls":
+            time.sleep(2)
         if trouble == "shorter":
             content = content[: len(content) // 2]
             kept["Content-Length"] = str(len(content))
@@ -223,6 +230,33 @@ def test_a_store_that_fails_is_named_and_no_healthy_part_is_touched(
     pd.testing.assert_frame_equal(
         *(t.sort_values("cell_id", ignore_index=True) for t in (sweep.load(study.path), before))
     )
+
+
+@pytest.mark.parametrize("trouble", ["late", "stalls"])
+def test_a_store_that_lists_late_or_stalls_loses_nothing_and_counts_nothing_twice(
+    sweep_command, bucket, endpoint, between, trouble
+):
+    asked = []
+
+    def troubled(method, path):
+        wanted = "list-type" in path if trouble == "late" else "/cells/" in path
+        if method == "GET" and wanted:
+            asked.append(path)
+        return trouble if asked and asked[-1] == path and len(asked) % 3 == 1 else None
+
+    slow = between(troubled)
+    for seeds in ("0", "0,1", "0,1"):
+        done = sweep_command(
+            *GRID[:-2], f"seed={seeds}", "batch=20", f"root={bucket}", "report=false", AWS_ENDPOINT_URL=slow
+        )
+        assert done.returncode == 0, done.stderr
+    again = sweep_command(*GRID[:-2], "seed=0,1", "batch=20", f"root={bucket}", "report=false")
+    assert "8 cells, all stored already" in again.stderr, again.stderr
+    cells, layers = sweep.load(f"{bucket}/smoke"), sweep.load(f"{bucket}/smoke", "layers")
+    assert len(cells) == cells["cell_id"].nunique() == 8
+    assert len(layers) == 8 * 3
+    assert len(pd.read_parquet(f"{bucket}/smoke/cells")) == 8, "tidied, once the list is whole"
+    assert not [key for key in objects(bucket, endpoint) if "quarantine" in key]
 
 
 @pytest.mark.parametrize("trouble", ["shorter", "flipped"])
