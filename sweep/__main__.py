@@ -1,6 +1,7 @@
 """The command line: `python -m sweep`, or the console script `sweep`."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,7 +122,8 @@ def _options(group: str) -> list[str]:
 def _one_line(error: Exception) -> str:
     key = getattr(error, "full_key", None)  # OmegaConf's errors name it, and an object, on lines that follow
     text = f"{key}: {error}".partition("\n    full_key:")[0] if key else str(error)
-    return " ".join(line.strip() for line in text.splitlines() if line.strip())
+    text = " ".join(line.strip() for line in text.splitlines() if line.strip())
+    return re.sub(r'\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", text)
 
 
 if __name__ == "__main__":

@@ -114,6 +114,8 @@ def recommend(
     """
     activation = activations.resolved(act, check.mapping("act_params", act_params))  # type: ignore[arg-type]
     depth, width = check.whole("depth", depth, 1), check.whole("width", width, 1)
+    if progress is not None and not callable(progress):
+        raise RequestError(f"progress={progress!r}: progress must be a function, or None")
     name = activation.formula if activation.name == activations.CUSTOM else activation.name
     if study is None:
         found = _tried(activation, advice.candidates(activation, depth, width), depth, width, progress)
