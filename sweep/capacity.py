@@ -42,8 +42,7 @@ def too_much(tasks: Sequence[plan.Task], workers: int, options: Options) -> str:
     left = f"{estimate.si(there)}B of memory are left here"
     if needs := _largest(tasks, there - memory.DRIVER_BYTES):
         return f"{needs}, {left}: ask for less of depth, width or batch, or run it where there is more"
-    most = estimate.expected(tasks, workers, False, 1.0).memory
-    if options.max_memory and most > there:
+    if options.max_memory and estimate.expected(tasks, workers, False, 1.0).memory > there:
         return f"max_memory={estimate.si(options.max_memory)}B: {left}: give less, or leave it away"
     return ""
 

@@ -43,6 +43,13 @@ class Footer:
     rows: int
     more: dict[bytes, bytes]
 
+    def text(self, key: bytes) -> str:
+        """What it says by a key, '' where nothing; BadBytesError where that is no text."""
+        try:
+            return self.more.get(key, b"").decode()
+        except UnicodeDecodeError as error:
+            raise BadBytesError(f"its {key.decode()}: {error}") from error
+
 
 class PartFile:
     """A file of 'cells' or 'layers', open for reading.

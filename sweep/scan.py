@@ -126,6 +126,7 @@ class Scan:
     def _check_whole(self, name: str, there: dict[str, int]) -> None:
         files = [PartFile(self.place, folder, name) for folder in ("cells", "layers")]
         self._check_layers(files[0], name, there)
+        self._learn(name, files[0])
         tables = [file.read(file.columns) for file in files]
         for table in tables:
             partfile.validate(table)
@@ -145,8 +146,7 @@ class Scan:
             raise DamagedError(self.place.root, broken)
 
     def _learn(self, name: str, commit: PartFile) -> None:
-        footer = commit.footer
-        self._known[name] = _Known(footer.version, footer.more.get(STATE, b"").decode())
+        self._known[name] = _Known(commit.footer.version, commit.footer.text(STATE))
 
     def _scanned(self, folder: str, parts: Iterable[str], fields: list[str], made: _Made) -> pa.Table:
         """These columns and `part` as `made` gives them; every part that is damaged is found."""
@@ -156,11 +156,13 @@ class Scan:
             return made(self._look[1].select(wanted)).unify_dictionaries()
         nothing = pa.schema([SCHEMAS[folder].field(name) for name in fields]).empty_table()
         done = [made(nothing.append_column("part", pa.array([], pa.string()).dictionary_encode()))]
-        kept: list[pa.Table] | None = [] if folder == "cells" and self._are_small(chosen) else None
+        small = self._are_small(chosen, folder)
+        kept: list[pa.Table] | None = [] if folder == "cells" and small else None
         broken: dict[str, str] = {}
         more = _LOOK if kept is not None else ()
         count = 0
-        for table in self._groups(folder, sorted(chosen), list(dict.fromkeys((*fields, *more))), broken):
+        columns = list(dict.fromkeys((*fields, *more)))
+        for table in self._groups(folder, sorted(chosen), columns, small, broken):
             done.append(made(table.select(wanted)))
             if kept is not None:
                 kept.append(table.select([*_LOOK, "part"]))
@@ -172,17 +174,17 @@ class Scan:
             self._look = chosen, pa.concat_tables(kept).unify_dictionaries()
         return pa.concat_tables(done).unify_dictionaries()
 
-    def _are_small(self, parts: Collection[str], folder: str = "cells") -> bool:
+    def _are_small(self, parts: Collection[str], folder: str) -> bool:
         if len(parts) < 2:
             return False
         sizes = self.place.files(folder)
         return sum(sizes.get(name, 0) for name in parts) < len(parts) * _SMALL_BYTES
 
     def _attempts(
-        self, attempt: Callable[[str], _T], folder: str, parts: list[str]
+        self, attempt: Callable[[str], _T], parts: list[str], small: bool
     ) -> Iterator[tuple[str, Callable[[], _T]]]:
         """Every part with what it takes to read it; many small ones are read a few at a time."""
-        if len(parts) < _MANY or not self._are_small(parts, folder):
+        if len(parts) < _MANY or not small:
             yield from ((name, partial(attempt, name)) for name in parts)
             return
         with ThreadPoolExecutor(_THREADS if isinstance(self.place, Local) else _REQUESTS) as pool:
@@ -192,12 +194,12 @@ class Scan:
                     yield name, future.result
 
     def _groups(
-        self, folder: str, parts: list[str], columns: list[str], broken: dict[str, str]
+        self, folder: str, parts: list[str], columns: list[str], small: bool, broken: dict[str, str]
     ) -> Iterator[pa.Table]:
         """These columns and `part` of the parts that can be, in pieces of many small parts or a large one."""
         if folder == "layers":
             unknown = [name for name in parts if name not in self._possible]
-            for _ in self._groups("cells", unknown, list(rows.KEYS), broken):
+            for _ in self._groups("cells", unknown, list(rows.KEYS), small, broken):
                 pass
         there = self.place.files("layers") if folder == "cells" else {}
         keys = [name for name in rows.KEYS if name not in columns] if folder == "cells" else []
@@ -210,7 +212,7 @@ class Scan:
                 self._check_layers(file, name, there)
             return file, file.read([*columns, *keys])
 
-        for name, attempted in self._attempts(attempt, folder, parts):
+        for name, attempted in self._attempts(attempt, parts, small):
             with self._named(name, broken):
                 file, some[name] = attempted()
                 count += some[name].num_rows
@@ -231,13 +233,13 @@ class Scan:
             for name in list(some):
                 with self._named(name, broken):
                     partfile.validate(some[name])
-            together = pa.concat_tables(table for name, table in some.items() if name not in broken)
         known = {*self._possible, *broken}
         if unknown := {name: table for name, table in some.items() if name not in known}:
             self._judge(unknown)
         fine = [name for name in some if name not in broken and self._possible[name]]
         if len(fine) < len(some):
-            together = pa.concat_tables([together.slice(0, 0), *(some[name] for name in fine)])
+            nothing = next(iter(some.values())).slice(0, 0)
+            together = pa.concat_tables([nothing, *(some[name] for name in fine)])
         if len(fine) > 1:
             together = together.combine_chunks()
         numbers = np.repeat(np.arange(len(fine), dtype=np.int32), [some[name].num_rows for name in fine])
@@ -256,8 +258,8 @@ class Scan:
 
     def _check_layers(self, file: PartFile, name: str, there: dict[str, int]) -> None:
         """That the layers are those of a commit; there: the sizes that a listing gave."""
-        expected = file.footer.more.get(LAYERS_BYTES)
-        if expected is None or there.get(name) == int(expected):
+        expected = file.footer.text(LAYERS_BYTES)
+        if not expected or str(there.get(name)) == expected:
             return
         try:  # a store may list late: the object itself is the truth
             found = len(self.place.read(f"layers/{name}"))
@@ -265,7 +267,7 @@ class Scan:
             raise BadBytesError("its layers are gone") from None
         except OSError as error:
             raise partfile.unreadable(self.place, f"layers/{name}", error) from error
-        if found != int(expected):
+        if str(found) != expected:
             raise BadBytesError("its layers are cut short")
 
     @contextlib.contextmanager

@@ -203,10 +203,9 @@ class Study:
             if unique and not len(old):
                 return self.scan.read("layers", chosen, columns, repeated).drop_columns(["part"])
             rows = self.scan.read("cells", chosen, list(RANK)).take(keep)
-            wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id",))]
+            wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id", "layer"))]
             layers = self.scan.read("layers", chosen, wanted, repeated)
-            layers = layers.filter(pc.is_in(row_keys(layers), value_set=row_keys(rows)))
-            layers = once(layers) if wanted is None or "layer" in wanted else layers
+            layers = once(layers.filter(pc.is_in(row_keys(layers), value_set=row_keys(rows))))
             if len(old):
                 layers = layers.filter(pc.invert(pc.is_in(layers["cell_id"], value_set=old)))
             return layers.select(SCHEMAS[table].names if columns is None else columns)

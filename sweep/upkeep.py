@@ -52,7 +52,7 @@ def compact(study: Study, size: int) -> None:
 
 
 def modernise(study: Study) -> None:
-    """Bring parts of an older schema to the present one, row by row; a crash half-way loses nothing."""
+    """Bring parts of an older schema to the present one; a crash half-way loses nothing."""
     if not study.is_older():
         return
     with parts.writing(study.place.root):

@@ -3,6 +3,7 @@
 import json
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import sweep
@@ -87,7 +88,7 @@ def test_a_secret_with_a_slash_is_refused_and_not_repeated(url, sweep_command):
     "url", ["s3://bucket/a@b", "http://host:8080/a", "http://[::1]:8080/a", "s3://bucket/a:b@c"]
 )
 def test_signs_of_an_address_are_no_secret(url):
-    places.refuse_secrets(url)
+    assert places.refuse_secrets(url) is None
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,31 @@ def test_a_row_of_a_function_with_odd_parameters_is_left_out(study, parameters):
     study.write(part("a"), cells, layers)
     with pytest.warns(SweepWarning, match="left out: .*(act_params|no parameter)"):
         assert len(sweep.load(study.path)) == 1
+
+
+NO_TEXT = pa.Array.from_buffers(
+    pa.string(), 1, [None, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe")]
+)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize("what", [{b"layers_bytes": b"x"}, {b"revisions": b"\xff"}, NO_TEXT])
+def test_a_part_of_which_something_is_no_text_is_a_damaged_one(study, sweep_command, what, alone):
+    write(study, "a", CELLS[:1])
+    if not alone:
+        write(study, "b", CELLS[1:2])
+    file = study.path / "cells" / part("a")
+    table = pq.read_table(file, partitioning=None)
+    if isinstance(what, dict):
+        table = table.replace_schema_metadata(table.schema.metadata | what)
+    else:
+        table = table.set_column(table.column_names.index("run_id"), "run_id", what)
+    pq.write_table(table, file, compression="zstd", write_page_checksum=True)
+    done = sweep_command(str(study.path), module="sweep.status")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"has a part that cannot be read: {part('a')}" in done.stderr
+    assert sweep_command(str(study.path), module="sweep.verify").returncode == 1
+    assert len(sweep.load(study.path)) == (0 if alone else 1)
 
 
 def test_a_study_with_and_without_widths_is_drawn(study):
@@ -174,6 +200,7 @@ def test_a_cell_twice_in_one_part_has_its_layers_once(study):
     write(study, "a", CELLS[:1])
     cells, layers = study.read("cells"), study.read("layers")
     study.write(part("b"), pa.concat_tables([cells, cells]), pa.concat_tables([layers, layers]))
+    assert len(sweep.load(study.path, "layers", columns=["std"])) == CELLS[0].depth + 1
     upkeep.tidy(study)
     assert len(sweep.load(study.path)) == 1
     assert len(sweep.load(study.path, "layers")) == CELLS[0].depth + 1
