@@ -5,7 +5,7 @@ were read and are wrong are damage: what cannot be read is another matter, and n
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -21,7 +21,7 @@ from sweep.places import Local, Place
 from sweep.provenance import provenance
 from sweep.tables import SCHEMA_VERSION, SCHEMAS, schema_of
 
-_VERSION = b"schema"
+_VERSION, _SEAL = b"schema", b"seal"
 _SMALL = 1 << 24  # bytes of a file that fits any memory, so that it is wrong if it does not
 # What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
 _STUMBLES = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError, OverflowError)
@@ -90,6 +90,8 @@ class PartFile:
             table = self._file.read(columns=list(present), use_threads=False).select(present)
         except _STUMBLES as error:
             raise self._cause(error) from error
+        if table.num_rows != self.footer.rows:
+            raise BadBytesError(f"it has {table.num_rows} rows, not {self.footer.rows}")
         if not table.schema.equals(_chosen(self._schema, tuple(present)), check_metadata=False):
             # as the file's own hints have it
             raise BadBytesError("its columns are not of their types")
@@ -102,7 +104,8 @@ class PartFile:
 
     def _checked(self) -> Footer:
         """The footer of a file that has the columns of its version."""
-        more = dict(self._file.metadata.metadata or {})
+        found = self._file.metadata
+        more = dict(found.metadata or {})
         try:
             version = int(more[_VERSION])
         except (KeyError, ValueError):
@@ -118,8 +121,10 @@ class PartFile:
             or self._file.schema_arrow.equals(schema, check_metadata=False)  # another writer's spelling
         ):
             raise BadBytesError(f"its columns are not those of schema {version}")
+        if _SEAL in more and more[_SEAL] != _seal(more):
+            raise BadBytesError("what it says of itself is not what was written")
         self._schema, self._own = schema, frozenset(schema.names)
-        return Footer(version, self._file.metadata.num_rows, more)
+        return Footer(version, found.num_rows, more)
 
     def _cause(self, error: Exception) -> Exception:
         """Why Arrow stumbled: over bytes, which are read again to know, or over the disk or the network."""
@@ -171,11 +176,17 @@ def serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
     """The bytes of a file; more: to be found in its footer."""
     sink = pa.BufferOutputStream()
     metadata = {_VERSION.decode(): str(SCHEMA_VERSION)} | provenance()
-    encoded = {key.encode(): value.encode() for key, value in metadata.items()}
-    table = table.replace_schema_metadata(encoded | more)
+    says = {key.encode(): value.encode() for key, value in metadata.items()} | more
+    table = table.replace_schema_metadata(says | {_SEAL: _seal(says)})
     texts = [field.name for field in table.schema if pa.types.is_string(field.type)]  # numbers seldom repeat
     pq.write_table(table, sink, compression="zstd", write_page_checksum=True, use_dictionary=texts)
     return sink.getvalue()
+
+
+def _seal(says: Mapping[bytes, bytes]) -> bytes:
+    """A hash of what a file's footer says, but for what Arrow adds."""
+    ours = sorted((key, value) for key, value in says.items() if key not in (_SEAL, b"ARROW:schema"))
+    return hashlib.blake2b(repr(ours).encode(), digest_size=8).hexdigest().encode()
 
 
 def digest(*tables: pa.Table) -> bytes:

@@ -1,9 +1,15 @@
-"""Cells as a file of data: specs, each with its seeds and what one of its cells costs, as Parquet.
+"""Cells as a file of data: specs, each with its seeds and what one of its cells costs, as lines of JSON.
 
-What is read is validated as rows of a study are, and runs nothing that it names.
+What is read is validated as rows of a study are, runs nothing that it names, and never takes more memory than
+what it stands for, however it was packed.
 """
 
-from collections.abc import Iterable, Iterator
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from sweep import check
@@ -11,45 +17,58 @@ from sweep.blocks import Block
 from sweep.cell import SPEC, Spec
 from sweep.kernel import KERNEL_VERSION
 
-_COLUMNS = [*SPEC, "kernel_version", "seeds", "seconds"]
-_MOST_VALUES = 50_000_000  # of a column
+NAME = "plan.jsonl.gz"
+_MOST_SEEDS = 50_000_000  # of a file
+_MOST_BYTES, _MOST_OF_A_LINE = 1 << 31, 1 << 24  # once unpacked
 
 Costed = tuple[Block, float]  # cells, and the estimated seconds of each
 
 
-def written(blocks: Iterable[Costed]) -> Any:
+def written(blocks: Iterable[Costed]) -> bytes:
     """The bytes of a file that holds these cells."""
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    rows = [(spec, block.seeds, seconds) for block, seconds in blocks for spec in block.specs]
-    columns: dict[str, Any] = {name: [getattr(spec, name) for spec, _, _ in rows] for name in SPEC}
-    columns["kernel_version"] = [KERNEL_VERSION] * len(rows)
-    columns["seeds"] = [seeds for _, seeds, _ in rows]
-    columns["seconds"] = [seconds for _, _, seconds in rows]
-    columns["widths"] = pa.array(columns["widths"], pa.list_(pa.int64()))
-    columns["seeds"] = pa.array(columns["seeds"], pa.list_(pa.int64()))
-    sink = pa.BufferOutputStream()
-    packed = {"seeds.list.element": "DELTA_BINARY_PACKED"}  # seeds follow each other
-    texts = [name for name in SPEC if name != "widths"]
-    pq.write_table(pa.table(columns), sink, compression="zstd", use_dictionary=texts, column_encoding=packed)
-    return sink.getvalue()
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as file:
+        for block, seconds in blocks:
+            more = {"kernel_version": KERNEL_VERSION, "seeds": _runs(block.seeds), "seconds": seconds}
+            for spec in block.specs:
+                row = {name: getattr(spec, name) for name in SPEC} | more
+                file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+    return packed.getvalue()
 
 
 def read(content: bytes) -> Iterator[Costed]:
     """The cells of a file that this kernel can compute.
 
-    Raises ValueError, or what Arrow raises, where it is no such file, RequestError where a row cannot be.
+    Raises ValueError where it is no such file, RequestError where a row cannot be.
     """
-    import pyarrow as pa  # noqa: PLC0415
-    import pyarrow.parquet as pq  # noqa: PLC0415
-
-    file = pq.ParquetFile(pa.BufferReader(content))
-    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    values = (sum(group.column(i).num_values for group in groups) for i in range(len(_COLUMNS)))
-    if file.schema_arrow.names != _COLUMNS or max(values) > _MOST_VALUES:
-        raise ValueError("it is no plan of a run")
-    for row in file.read().to_pylist():
-        if row["kernel_version"] == KERNEL_VERSION:
-            seeds = tuple(check.whole("seed", seed, 0) for seed in row["seeds"])
+    left = _MOST_SEEDS
+    try:
+        for line in _lines(content):
+            row = json.loads(line)
+            if row["kernel_version"] != KERNEL_VERSION:
+                continue
+            runs = [(check.whole("seed", first, 0), check.whole("seeds", n, 1)) for first, n in row["seeds"]]
+            left -= sum(count for _, count in runs)
+            if left < 0:
+                raise ValueError("more seeds than a run has")
+            seeds = tuple(seed for first, count in runs for seed in range(first, first + count))
             yield Block((Spec.stored(row),), seeds), check.real("seconds", row["seconds"], 0.0)
+    except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("it is no plan of a run") from error
+
+
+def _lines(content: bytes) -> Iterator[bytes]:
+    left = _MOST_BYTES
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        while line := file.readline(_MOST_OF_A_LINE):
+            left -= len(line)
+            if left < 0:
+                raise ValueError("larger than any plan")
+            yield line
+
+
+def _runs(seeds: Sequence[int]) -> list[Any]:
+    """Seeds as [first, count] of those that follow each other."""
+    groups = groupby(enumerate(seeds), key=lambda pair: pair[1] - pair[0])
+    together = ([seed for _, seed in group] for _, group in groups)
+    return [[group[0], len(group)] for group in together]

@@ -2,7 +2,7 @@
 
 runs/<run>/command.txt, config.yaml, overrides.yaml
 runs/<run>/summary.json    what was planned and predicted, and in the end what became of it
-runs/<run>/plan.parquet    the cells it was to compute, by spec and seeds
+runs/<run>/plan.jsonl.gz   the cells it was to compute, by spec and seeds
 runs/<run>/log.txt
 runs/<run>/alive           locked while the run lives, where the file system has locks
 """
@@ -48,7 +48,7 @@ class Run:
         """Write down which cells are to be computed, and what is expected of it."""
         blocks = [stack.block for task in tasks for stack in task.stacks]
         seconds = [stack.seconds / len(stack.block) for task in tasks for stack in task.stacks]
-        self._put("plan.parquet", planfile.written(zip(blocks, seconds, strict=True)))
+        self._put(planfile.NAME, planfile.written(zip(blocks, seconds, strict=True)))
         self.summarised(summary)
 
     def summarised(self, summary: Mapping[str, Any]) -> None:
@@ -99,11 +99,14 @@ def command(study: Study, name: str) -> str:
 
 def planned(study: Study, name: str) -> list[tuple[Block, float]]:
     """The cells that a run was to compute with this kernel, with the seconds of each."""
-    path = f"runs/{name}/plan.parquet"
+    path = f"runs/{name}/{planfile.NAME}"
     content = records.content(study.place, path, _MOST_OF_A_PLAN)
+    earlier = f"runs/{name}/plan.parquet"
+    if content is None and records.content(study.place, earlier, _MOST_OF_A_PLAN) is not None:
+        records.left_out(study.place, earlier, "an earlier program's plan of a run")
     try:
         return [] if content is None else list(planfile.read(content))
-    except Exception as error:  # whatever Arrow, or a row that cannot be, makes of it
+    except ValueError as error:
         records.left_out(study.place, path, " ".join(str(error).split()))
         return []
 

@@ -19,6 +19,11 @@ def part(text):
     return f"20260101T000000-{text[-4:].encode().hex():0<8}-000000.parquet"
 
 
+def unsealed(table):
+    """What a file's footer says, as a program says it that did not seal it."""
+    return {key: value for key, value in table.schema.metadata.items() if key != b"seal"}
+
+
 def older(study, name):
     """Make a part what a program of schema 2 wrote: without what schema 3 added."""
     path = study.path / "cells" / name
@@ -26,7 +31,7 @@ def older(study, name):
         pq.read_table(study.path / folder / name, partitioning=None) for folder in ("cells", "layers")
     )
     old = cells.select(tables.schema_of("cells", 2).names)
-    more = cells.schema.metadata | {b"schema": b"2", b"digest": partfile.digest(old, layers)}
+    more = unsealed(cells) | {b"schema": b"2", b"digest": partfile.digest(old, layers)}
     pq.write_table(old.replace_schema_metadata(more), path, compression="zstd", write_page_checksum=True)
     (study.path / "study.json").write_text('{"program": "sweep", "schema": 2}')
 

@@ -295,7 +295,7 @@ def test_ctrl_c_while_workers_start_is_one_line_too(tmp_path):
     gate = Gate(tmp_path, 8, 9, 10, 11)
 
     def planned(process):
-        return list(tmp_path.glob(f"outputs/{study}/runs/*/plan.parquet"))
+        return list(tmp_path.glob(f"outputs/{study}/runs/*/plan.jsonl.gz"))
 
     def first_other(process):
         return session(process.pid)

@@ -80,7 +80,7 @@ def test_sigterm_while_workers_start_is_one_line_too(tmp_path):
     process = task_by_task(
         tmp_path, "-m", *SMALL, *gate.arguments, "act=tanh", "width=8,9", **gate.environment
     )
-    process.until(lambda: list(tmp_path.glob("outputs/smoke/runs/*/plan.parquet")), "the plan")
+    process.until(lambda: list(tmp_path.glob("outputs/smoke/runs/*/plan.jsonl.gz")), "the plan")
     process.signal(signal.SIGTERM)
     done = process.ended()
     assert done.returncode == 143, done.stderr

@@ -10,7 +10,7 @@ import sweep
 from sweep import places, upkeep
 from sweep.errors import RequestError, StoreError, SweepWarning
 from sweep.store import Study
-from tests.studies import part
+from tests.studies import part, unsealed
 from tests.test_store import CELLS, write
 
 
@@ -127,7 +127,7 @@ def test_a_part_of_which_something_is_no_text_is_a_damaged_one(study, sweep_comm
     file = study.path / "cells" / part("a")
     table = pq.read_table(file, partitioning=None)
     if isinstance(what, dict):
-        table = table.replace_schema_metadata(table.schema.metadata | what)
+        table = table.replace_schema_metadata(unsealed(table) | what)
     else:
         table = table.set_column(table.column_names.index("run_id"), "run_id", what)
     pq.write_table(table, file, compression="zstd", write_page_checksum=True)

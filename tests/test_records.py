@@ -1,5 +1,6 @@
 """Rows and records that no run writes: named in a line, left out, and nothing else is lost."""
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -7,13 +8,16 @@ import sys
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import sweep
 from sweep import planfile, records, runs, tables, upkeep
+from sweep.blocks import Block, Cells
 from sweep.errors import SweepWarning
 from tests.studies import part
+from tests.test_cell import cell
 from tests.test_store import CELLS, result_of, write
 
 COMMANDS = ("sweep.status", "sweep.report", "sweep.compact")
@@ -94,7 +98,7 @@ def ran(tmp_path_factory):
     return folder / "outputs" / "smoke"
 
 
-FILES = ("summary.json", "command.txt", "verdict.json", "plan.parquet", "alive", "slurm/job.json")
+FILES = ("summary.json", "command.txt", "verdict.json", planfile.NAME, "alive", "slurm/job.json")
 
 
 def spoiled(path, how):
@@ -147,13 +151,36 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     study = tmp_path / "smoke"
     shutil.copytree(ran, study)
     (name,) = (path.name for path in (study / "runs").iterdir())
-    plan = pq.read_table(study / "runs" / name / "plan.parquet")
-    seeds = pa.array([list(range(200_000))], pa.list_(pa.int64()))
-    wide = plan.slice(0, 1).set_column(plan.column_names.index("seeds"), "seeds", seeds)
-    pq.write_table(wide, study / "runs" / name / "plan.parquet", compression="zstd")
-    monkeypatch.setattr(planfile, "_MOST_VALUES", 100_000)
-    with pytest.warns(SweepWarning, match="plan.parquet .it is no plan of a run"):
+    file = study / "runs" / name / planfile.NAME
+    (one, _), *_ = planfile.read(file.read_bytes())
+    file.write_bytes(planfile.written([(Block(one.specs, range(10**8)), 0.0)]))
+    assert file.stat().st_size < 1000
+    with pytest.warns(SweepWarning, match=f"{planfile.NAME} .more seeds than a run has"):
         assert runs.planned(sweep.store.Study(study), name) == []
+    file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
+    monkeypatch.setattr(planfile, "_MOST_BYTES", 10**5)
+    records._told.clear()
+    with pytest.warns(SweepWarning, match=f"{planfile.NAME} .larger than any plan"):
+        assert runs.planned(sweep.store.Study(study), name) == []
+
+
+def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
+    study = tmp_path / "smoke"
+    shutil.copytree(ran, study)
+    (name,) = (path.name for path in (study / "runs").iterdir())
+    (study / "runs" / name / planfile.NAME).rename(study / "runs" / name / "plan.parquet")
+    with pytest.warns(SweepWarning, match="plan.parquet .an earlier program's plan of a run"):
+        assert runs.planned(sweep.store.Study(study), name) == []
+
+
+@given(
+    st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 9), min_size=1, max_size=20, unique=True),
+    st.floats(0, 1e6),
+)
+def test_a_plan_holds_the_cells_that_it_was_given(seeds, seconds):
+    spec = Cells.of([cell(width=8)]).blocks[0].specs[0]
+    blocks = [(Block((spec,), tuple(seeds)), seconds)]
+    assert list(planfile.read(planfile.written(blocks))) == blocks
 
 
 def test_what_is_left_out_is_said_once(study, recwarn):

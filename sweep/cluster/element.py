@@ -95,7 +95,7 @@ def _started(number: int) -> str:
 
 
 def _share(number: int) -> str:
-    return f"share-{number:05d}.parquet"
+    return f"share-{number:05d}.jsonl.gz"
 
 
 def _ids(number: int) -> str:
