@@ -14,7 +14,7 @@ import sys
 
 if sys.argv[:1] == ["-m"] and "sweep" in [word.partition(".")[0] for word in sys.orig_argv]:
     # python -m sweep…: nothing of the program is reached before this.
-    from sweep.early import from_the_start
+    from sweep.base.early import from_the_start
 
     from_the_start()
 
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sweep import activations, initializers, plot, theory
-    from sweep.errors import RequestError, StoreError, SweepError, UserCodeError
+    from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.interactive import propagate
     from sweep.results import load
     from sweep.trial import recommend
@@ -32,10 +32,10 @@ _HOMES = {
     "load": "sweep.results",
     "propagate": "sweep.interactive",
     "recommend": "sweep.trial",
-    "RequestError": "sweep.errors",
-    "StoreError": "sweep.errors",
-    "SweepError": "sweep.errors",
-    "UserCodeError": "sweep.errors",
+    "RequestError": "sweep.base.errors",
+    "StoreError": "sweep.base.errors",
+    "SweepError": "sweep.base.errors",
+    "UserCodeError": "sweep.base.errors",
 }
 _MODULES = ("activations", "initializers", "plot", "theory")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from sweep.early import from_the_start
-from sweep.errors import RequestError, unknown
+from sweep.base.early import from_the_start
+from sweep.base.errors import RequestError, unknown
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line and leave with its exit status."""
     from_the_start()
-    from sweep.command import guarded  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
+    from sweep.base.command import guarded  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
 
     sys.exit(guarded(lambda: _main(sys.argv[1:])))
 
@@ -32,7 +32,7 @@ def _main(arguments: Sequence[str]) -> int:
     from sweep.overrides import checked  # noqa: PLC0415
 
     if "--version" in arguments:  # Hydra's own says Hydra's alone
-        from sweep.provenance import provenance  # noqa: PLC0415
+        from sweep.base.provenance import provenance  # noqa: PLC0415
 
         print(f"sweep {provenance()['version']}, Hydra {hydra.__version__}")
         return 0
@@ -92,7 +92,7 @@ def _share_store() -> None:
 def _run_one(config: "DictConfig") -> None:
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
-    from sweep.command import guarded  # noqa: PLC0415
+    from sweep.base.command import guarded  # noqa: PLC0415
     from sweep.request import run_one  # noqa: PLC0415
 
     def run() -> int:

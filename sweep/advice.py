@@ -10,7 +10,7 @@ import numpy as np
 
 from sweep import activations, theory
 from sweep.activations import Activation
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.theory.moments import Act, gaussian
 from sweep.theory.signal import layers_of, prediction
 from sweep.theory.width import strayed

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sweep import parts, revisions
+from sweep.base.errors import SweepError
 from sweep.cell import SPEC, Spec
-from sweep.errors import SweepError
 
 # What makes two rows the same experiment, whatever kernel and revision computed it.
 EXPERIMENT = (*SPEC, "seed")

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sweep import estimate, execute, memory, plan
+from sweep import estimate, execute, plan
+from sweep.base import memory
+from sweep.base.errors import RequestError
 from sweep.blocks import Cells
 from sweep.cluster import settings
-from sweep.errors import RequestError
 from sweep.options import Options
 from sweep.places import is_url
 

@@ -8,9 +8,10 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from sweep import activations, check, initializers, revisions
+from sweep import activations, initializers, revisions
 from sweep.activations import Activation
-from sweep.errors import RequestError
+from sweep.base import check
+from sweep.base.errors import RequestError
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION
 from sweep.revisions import Revisions

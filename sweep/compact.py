@@ -2,7 +2,7 @@
 
 import sys
 
-from sweep.command import Parser, guarded
+from sweep.base.command import Parser, guarded
 
 _BYTES = 100_000_000  # of the layers of one part: about two million rows, and 200 MB in memory
 
@@ -13,7 +13,8 @@ def main() -> int:
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     arguments = parser.parse_args()
 
-    from sweep import interrupts, parts, runs, upkeep  # noqa: PLC0415
+    from sweep import parts, runs, upkeep  # noqa: PLC0415
+    from sweep.base import interrupts  # noqa: PLC0415
     from sweep.store import Study  # noqa: PLC0415
 
     study = Study(arguments.study)

@@ -16,9 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
+from sweep.base.errors import Failure
 from sweep.blocks import Block
 from sweep.cell import Cell, Spec
-from sweep.errors import Failure
 from sweep.layer import HISTOGRAM_BINS
 from sweep.plan import Stack, Task, chains_of
 from sweep.predicted import predicted

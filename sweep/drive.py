@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sweep import estimate, execute, interrupts, parts, pieces, plan, runs, tables, terminal, upkeep
+from sweep import estimate, execute, parts, pieces, plan, runs, tables, terminal, upkeep
+from sweep.base import interrupts
+from sweep.base.errors import ClusterError, Failures, StoreError
 from sweep.cluster import settings
 from sweep.compute import Result
-from sweep.errors import ClusterError, Failures, StoreError
 from sweep.parts import DamagedError
 from sweep.store import Study
 from sweep.stored import Stored

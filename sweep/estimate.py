@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sweep import activations, execute, initializers, plan
+from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
 from sweep.blocks import Block, Cells
 from sweep.cell import Spec
-from sweep.memory import DRIVER_BYTES, WORKER_BYTES
 from sweep.plan import Stack, Task
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.

@@ -19,10 +19,11 @@ from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from sweep import activations, cell, check, initializers
+from sweep import activations, cell, initializers
+from sweep.base import check
+from sweep.base.errors import RequestError, unknown
 from sweep.blocks import Block, Cells
 from sweep.cell import Spec
-from sweep.errors import RequestError, unknown
 from sweep.initializers import CUSTOM
 from sweep.keys import AXES, GROUPS
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep import activations, check, initializers, kernel
+from sweep import activations, initializers, kernel
 from sweep.activations import Activation
+from sweep.base import check
 from sweep.cell import Cell
 from sweep.initializers import Scheme
 

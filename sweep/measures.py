@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sweep.errors import unknown
+from sweep.base.errors import unknown
 
 RATIO, SIZE, SHARE, SIGNED, COUNT, WORD = "ratio", "size", "share", "signed", "count", "word"
 THEORY = "theory_"

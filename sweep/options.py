@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from sweep import check, verdict
+from sweep import verdict
+from sweep.base import check
+from sweep.base.errors import RequestError
 from sweep.cluster import settings
-from sweep.errors import RequestError
 from sweep.places import is_url, refuse_secrets
 from sweep.shards import Shard
 from sweep.verdict import Thresholds

@@ -6,7 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Sweep
 from hydra.errors import HydraException
 
-from sweep.errors import RequestError, suggestion, unknown
+from sweep.base.errors import RequestError, suggestion, unknown
 from sweep.keys import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS, VERDICT_PARTS
 
 

@@ -16,9 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from sweep.errors import StoreError
+from sweep.base.errors import StoreError
+from sweep.base.provenance import provenance
 from sweep.places import Local, Place
-from sweep.provenance import provenance
 from sweep.tables import SCHEMA_VERSION, SCHEMAS, schema_of
 
 _VERSION, _SEAL = b"schema", b"seal"

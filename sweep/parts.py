@@ -17,8 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep import partfile, revisions
+from sweep.base.errors import StoreError
 from sweep.cell import ID_BYTES
-from sweep.errors import StoreError
 from sweep.partfile import one_line
 from sweep.places import Place
 from sweep.tables import CELLS, LAYERS, SCHEMAS

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 
 # What to install for the schemes that most people have; fsspec itself says it for the others.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs"}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from sweep import check
+from sweep.base import check
 from sweep.blocks import Block
 from sweep.cell import SPEC, Spec
 from sweep.kernel import KERNEL_VERSION

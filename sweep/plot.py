@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from matplotlib import pyplot
 
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.labels import SETTINGS
 from sweep.measures import MEASURES, WORD, Measure, measure
 from sweep.report import curves as _curves

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
 
-from sweep import compute, interrupts, pieces
+from sweep import compute, pieces
+from sweep.base import interrupts
+from sweep.base.errors import Failure
 from sweep.compute import Result
-from sweep.errors import Failure
 from sweep.plan import Task
 
 _STARTS = 5  # of a worker that dies before it takes a task

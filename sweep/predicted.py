@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.activations import Activation
+from sweep.base.errors import SweepError
 from sweep.cell import Spec
-from sweep.errors import SweepError
 from sweep.initializers import Scheme
 from sweep.theory.signal import layers_of, prediction
 

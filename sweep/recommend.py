@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from sweep.command import Parser, guarded, show
+from sweep.base.command import Parser, guarded, show
 
 if TYPE_CHECKING:
     from sweep.advice import Candidate
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _activation(act: str, texts: Sequence[str]) -> tuple[str, dict[str, object]]:
     from sweep import activations  # noqa: PLC0415
-    from sweep.errors import RequestError  # noqa: PLC0415
+    from sweep.base.errors import RequestError  # noqa: PLC0415
 
     parameters: dict[str, object] = {}
     for text in texts:

@@ -7,7 +7,7 @@ import json
 import warnings
 from typing import Any
 
-from sweep.errors import SweepWarning
+from sweep.base.errors import SweepWarning
 from sweep.places import Place
 
 _MOST = 1 << 20  # bytes of a text

@@ -8,7 +8,8 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from sweep import cell, check, grid
+from sweep import cell, grid
+from sweep.base import check
 from sweep.blocks import Cells
 from sweep.cell import Cell
 from sweep.keys import GROUPS, RUN_GROUPS

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep import activations, check, records
+from sweep import activations, records
+from sweep.base import check
+from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
 from sweep.blocks import Cells
-from sweep.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
 from sweep.store import Study
 from sweep.stored import among
 from sweep.tables import SCHEMAS

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweep.base.errors import RequestError
 from sweep.cell import ID_BYTES, SPEC, Spec
-from sweep.errors import RequestError
 from sweep.verdict import WORDS
 
 KEYS = ("cell_id", "status", "run_id", "kernel_version", *SPEC, "seed", "verdict", "verdict_layer")

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import capacity, estimate, shards
+from sweep.base.errors import Failures, RequestError, StoreError
 from sweep.blocks import Cells
 from sweep.cell import SPEC
 from sweep.cluster import settings
-from sweep.errors import Failures, RequestError, StoreError
 from sweep.options import Options
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep import plan
+from sweep.base.errors import RequestError
 from sweep.blocks import Block, Cells
 from sweep.cell import Spec
-from sweep.errors import RequestError
 
 # Parts of at most this part of a share's cost go round: the shares then differ by less, and what
 # shares draws is seldom torn apart.

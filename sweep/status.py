@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from sweep.command import Parser, guarded, show
+from sweep.base.command import Parser, guarded, show
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from sweep import ages, parts, places
 from sweep.ages import EXPERIMENT, NEEDED, REPEATED
-from sweep.errors import StoreError
+from sweep.base.errors import StoreError
 from sweep.parts import RANK
 from sweep.scan import Scan
 from sweep.tables import SCHEMA_VERSION, SCHEMAS

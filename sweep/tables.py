@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from sweep import verdict
 from sweep.activations import CUSTOM, histogram_range
+from sweep.base.errors import Failure
 from sweep.cell import ID_BYTES, Spec
 from sweep.compute import STATISTICS, Own, Result
-from sweep.errors import Failure
 from sweep.kernel import KERNEL_VERSION
 from sweep.predicted import PREDICTED, nothing, predicted
 from sweep.verdict import Thresholds, flat_share_of

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sweep.answer import Fate, answers, counts
+from sweep.base.command import show, visible
+from sweep.base.errors import Failures
 from sweep.cell import Cell
-from sweep.command import show, visible
-from sweep.errors import Failures
 from sweep.estimate import Counts, Expected, duration, si
 from sweep.labels import described, labelled, number, profile
 from sweep.measures import MEASURES

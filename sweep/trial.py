@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
-from sweep import activations, advice, check, initializers, kernel, memory
+from sweep import activations, advice, initializers, kernel
 from sweep.activations import Activation
 from sweep.advice import Candidate, Survival
-from sweep.errors import RequestError
+from sweep.base import check, memory
+from sweep.base.errors import RequestError
 from sweep.verdict import flat_share_of, verdict
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import check
 from sweep.activations import Activation, flat_share
-from sweep.errors import RequestError, UserCodeError, unknown
+from sweep.base import check
+from sweep.base.errors import RequestError, UserCodeError, unknown
 
 Array = NDArray[Any]
 

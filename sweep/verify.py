@@ -14,9 +14,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sweep import check
-from sweep.command import Parser, guarded, visible
-from sweep.errors import RequestError, SweepError
+from sweep.base import check
+from sweep.base.command import Parser, guarded, visible
+from sweep.base.errors import RequestError, SweepError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -124,7 +124,7 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
     import pyarrow as pa  # noqa: PLC0415
     import pyarrow.compute as pc  # noqa: PLC0415
 
-    from sweep import memory  # noqa: PLC0415
+    from sweep.base import memory  # noqa: PLC0415
     from sweep.blocks import Cells  # noqa: PLC0415
     from sweep.estimate import si  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415

@@ -20,7 +20,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sweep import activations, initializers, kernel
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from tests import exact
 from tests.plain import Network
 

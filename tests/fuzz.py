@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from sweep import __main__ as command
 from sweep import run as runner
-from sweep.command import guarded
+from sweep.base.command import guarded
 from sweep.keys import KEYS
 
 WORDS = """

@@ -27,8 +27,8 @@ import pandas as pd
 
 import sweep
 from sweep import compact, status, verify
+from sweep.base.command import guarded
 from sweep.blocks import Cells
-from sweep.command import guarded
 from sweep.options import Options
 from sweep.report import __main__ as report
 from sweep.run import run
@@ -204,7 +204,7 @@ def torture(rounds: int, seed: int) -> Counter:
     """So many rounds; how many of each kind."""
     rng, kinds = random.Random(seed), Counter()
     with tempfile.TemporaryDirectory() as name, warnings.catch_warnings():
-        warnings.simplefilter("ignore", sweep.errors.SweepWarning)
+        warnings.simplefilter("ignore", sweep.base.errors.SweepWarning)
         folder = Path(name)
         original = folder / "original" / "victim"
         called(lambda: made(original.parent))

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 
 from sweep import activations
 from sweep.activations.quadrature import gaussian_mean
+from sweep.base.errors import RequestError
 from sweep.cell import Cell
-from sweep.errors import RequestError
 from tests.paths import CONF, DATA
 
 ACTIVATIONS = list(activations.ACTIVATIONS)

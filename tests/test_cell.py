@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sweep.base.errors import RequestError
 from sweep.cell import Cell
-from sweep.errors import RequestError
 
 VALUES = {
     "init": {"name": "xavier"},

@@ -11,7 +11,7 @@ import pytest
 
 import sweep
 from sweep import activations, draws, initializers
-from sweep.errors import RequestError, UserCodeError
+from sweep.base.errors import RequestError, UserCodeError
 from tests.paths import CONF
 from tests.test_cell import cell
 

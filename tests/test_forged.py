@@ -8,7 +8,7 @@ import pytest
 
 import sweep
 from sweep import places, upkeep
-from sweep.errors import RequestError, StoreError, SweepWarning
+from sweep.base.errors import RequestError, StoreError, SweepWarning
 from sweep.store import Study
 from tests.studies import part, unsealed
 from tests.test_store import CELLS, write

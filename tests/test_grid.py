@@ -5,7 +5,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from sweep import activations, initializers
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.grid import expand
 from sweep.keys import CELL_KEYS, KEYS
 from sweep.overrides import checked

@@ -8,14 +8,14 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "errors", "early", "interrupts", "check", "keys", "command", "user_code", "normal", "initializers",
-    "activations", "theory", "draws", "ranges", "memory", "statistics", "saturation", "layer", "laws",
-    "chain", "stack", "careful", "kernel", "revisions", "cell", "blocks", "interactive", "overrides",
-    "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute", "pool", "execute", "estimate",
-    "provenance", "tables", "places", "records", "planfile", "partfile", "rows", "parts", "scan", "ages",
-    "store", "upkeep", "stored", "runs", "results", "labels", "agreement", "measures", "summary", "answer",
-    "advice", "trial", "report", "plot", "terminal", "cluster", "options", "capacity", "drive", "run",
-    "request", "recommend", "__main__", "status", "compact", "nudged", "verify",
+    "base", "keys", "normal", "initializers", "activations", "theory", "draws", "ranges", "statistics",
+    "saturation", "layer", "laws", "chain", "stack", "careful", "kernel", "revisions", "cell", "blocks",
+    "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute",
+    "pool", "execute", "estimate", "tables", "places", "records", "planfile", "partfile", "rows",
+    "parts", "scan", "ages", "store", "upkeep", "stored", "runs", "results", "labels", "agreement",
+    "measures", "summary", "answer", "advice", "trial", "report", "plot", "terminal", "cluster",
+    "options", "capacity", "drive", "run", "request", "recommend", "__main__", "status", "compact",
+    "nudged", "verify",
 )  # fmt: skip
 
 

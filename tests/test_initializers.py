@@ -6,7 +6,7 @@ import scipy.stats
 from omegaconf import OmegaConf
 
 from sweep import activations, draws, initializers, kernel
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.initializers.distributions import truncated, truncated_moments
 from sweep.normal import standard_normal, standard_normals
 from tests.paths import CONF

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep import memory
+from sweep.base import memory
 from tests.processes import ROOT
 
 MEMINFO = "MemTotal:       20000000 kB\nMemFree:         1000000 kB\nMemAvailable:   10000000 kB\n"

@@ -11,7 +11,7 @@ import pytest
 
 import sweep
 from sweep import parts, tables, upkeep
-from sweep.errors import SweepWarning
+from sweep.base.errors import SweepWarning
 from sweep.store import Study
 from tests.studies import older, part
 from tests.test_store import CELLS, result_of, write
@@ -206,7 +206,7 @@ def test_what_cannot_be_read_is_named_and_nothing_moves(study, monkeypatch, fold
         lambda: sweep.load(study.path, folder),
         lambda: study.scan.corrupted(parts.names(study.place)),
     ):
-        with pytest.raises(sweep.errors.StoreError, match="Permission denied; nothing was moved") as caught:
+        with pytest.raises(sweep.StoreError, match="Permission denied; nothing was moved") as caught:
             attempt()
         assert not isinstance(caught.value, parts.DamagedError)
     assert sorted(path for path in study.path.rglob("*.parquet")) == before
@@ -244,9 +244,9 @@ def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("sweep.partfile.SCHEMA_VERSION", tables.SCHEMA_VERSION + 1)
         write(study, "b", CELLS[1:2])
-    with pytest.raises(sweep.errors.StoreError, match=f"{part('b')} has schema 4, newer than this"):
+    with pytest.raises(sweep.StoreError, match=f"{part('b')} has schema 4, newer than this"):
         sweep.load(study.path)
-    with pytest.raises(sweep.errors.StoreError, match="upgrade sweep"):
+    with pytest.raises(sweep.StoreError, match="upgrade sweep"):
         study.scan.corrupted(parts.names(study.place))
     assert (study.path / "cells" / part("b")).exists()
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.overrides import checked
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import sweep
 from sweep import places, upkeep
-from sweep.errors import RequestError, StoreError
+from sweep.base.errors import RequestError, StoreError
 from sweep.options import Options
 from sweep.store import Study
 from tests.test_store import CELLS, write

@@ -8,7 +8,7 @@ import pytest
 import sweep
 from sweep import advice, theory
 from sweep.advice import Candidate, Survival
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 
 DEPTH, WIDTH = 12, 64
 MINE = """

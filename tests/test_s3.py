@@ -12,7 +12,7 @@ import pytest
 
 import sweep
 from sweep import runs, upkeep
-from sweep.errors import StoreError
+from sweep.base.errors import StoreError
 from sweep.store import Study
 from tests.processes import Process, start
 from tests.studies import part

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep import shards
+from sweep.base.errors import RequestError
 from sweep.blocks import Cells
-from sweep.errors import RequestError
 from sweep.shards import Shard
 from tests.test_cell import cell
 from tests.test_plan import grid

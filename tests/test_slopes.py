@@ -12,7 +12,7 @@ import sweep
 from sweep import activations, theory
 from sweep.activations.slopes import Slopes, slopes_of
 from sweep.activations.table import Table
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 
 
 def own_gelu(z):

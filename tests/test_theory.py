@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep import activations, initializers, kernel, theory
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 
 ACTIVATIONS = list(activations.ACTIVATIONS)
 

@@ -7,7 +7,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sweep import theory
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.theory.moments import gaussian
 
 

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 
 import sweep
 from sweep import activations, results, tables
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.execute import run_task
 from sweep.keys import VERDICT_PARTS
 from sweep.verdict import DEFAULT, WORDS, Thresholds, verdict

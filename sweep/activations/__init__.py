@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from sweep import check
 from sweep.activations import piecewise, smooth
 from sweep.activations.core import FLAT_SLOPE, Activation, Array, Given, flat_share
 from sweep.activations.custom import custom, found_of, slope_unknown
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
-from sweep.errors import RequestError, unknown
+from sweep.base import check
+from sweep.base.errors import RequestError, unknown
 
 __all__ = [
     "ACTIVATIONS",

@@ -5,7 +5,7 @@ import sys
 from sweep import activations
 from sweep.activations.core import Activation
 from sweep.activations.quadrature import gaussian_mean
-from sweep.command import Parser, guarded, show
+from sweep.base.command import Parser, guarded, show
 
 
 def main() -> int:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.activations.core import Activation, Array
-from sweep.errors import RequestError, UserCodeError
-from sweep.user_code import UserFunction, user_function
+from sweep.base.errors import RequestError, UserCodeError
+from sweep.base.user_code import UserFunction, user_function
 
 if TYPE_CHECKING:
     from sweep.activations.slopes import Slopes

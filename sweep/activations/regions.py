@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 
 from sweep.activations.core import FLAT_SLOPE, Activation, Array
-from sweep.errors import UserCodeError
+from sweep.base.errors import UserCodeError
 
 _NEAR, _FAR = 2.0**-30, 2.0**30
 _SAME = 1e-7

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweep.activations.refine import DEGREE, PROBES, ROUNDING, Panels, noise_of, panels_of
 from sweep.activations.table import Table
-from sweep.user_code import UserFunction
+from sweep.base.user_code import UserFunction
 
 Array = NDArray[Any]
 Function = Callable[[Array], Array]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sweep import interrupts
+from sweep.base import interrupts
+from sweep.base.errors import RequestError
+from sweep.base.provenance import provenance
 from sweep.cluster.settings import Dask
-from sweep.errors import RequestError
 from sweep.kernel import KERNEL_VERSION
-from sweep.provenance import provenance
 
 if TYPE_CHECKING:
     from distributed import Client

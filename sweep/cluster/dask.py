@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import compute, pieces
+from sweep.base.errors import ClusterError, Failure, RequestError
 from sweep.cluster import connection
 from sweep.cluster.settings import Dask
 from sweep.compute import Result, run_task
-from sweep.errors import ClusterError, Failure, RequestError
 from sweep.plan import Task
 from sweep.verdict import Thresholds
 
@@ -220,7 +220,7 @@ def _work(
     if place is None or not place.mark.exists():
         return result
     from sweep import tables  # noqa: PLC0415
-    from sweep.errors import StoreError  # noqa: PLC0415
+    from sweep.base.errors import StoreError  # noqa: PLC0415
     from sweep.store import Study  # noqa: PLC0415
 
     try:

@@ -14,7 +14,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sweep import interrupts, planfile, records
+from sweep import planfile, records
+from sweep.base import interrupts
 from sweep.blocks import Cells
 from sweep.cell import ID_BYTES
 from sweep.cluster import private

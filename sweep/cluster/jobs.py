@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep import records, runs
+from sweep.base.errors import RequestError
 from sweep.blocks import Cells
 from sweep.cluster import element, marker, private, squeue
-from sweep.errors import RequestError
 from sweep.places import Local
 from sweep.store import Study
 from sweep.stored import Watch

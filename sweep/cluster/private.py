@@ -9,7 +9,7 @@ import shlex
 import stat
 from pathlib import Path
 
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 
 UNSAFE = 77  # EX_NOPERM of sysexits.h
 _OTHERS = 0o077

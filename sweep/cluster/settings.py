@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sweep import check
-from sweep.errors import RequestError
+from sweep.base import check
+from sweep.base.errors import RequestError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sweep import check
-from sweep.errors import RequestError, unknown
+from sweep.base import check
+from sweep.base.errors import RequestError, unknown
 from sweep.initializers import jax, keras, schemes, torch
 from sweep.initializers.core import Distribution, Entries, Scheme
 from sweep.initializers.custom import Custom

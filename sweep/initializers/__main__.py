@@ -4,8 +4,9 @@ import math
 import sys
 from itertools import groupby
 
-from sweep import check, initializers
-from sweep.command import Parser, guarded, show
+from sweep import initializers
+from sweep.base import check
+from sweep.base.command import Parser, guarded, show
 
 
 def main() -> int:

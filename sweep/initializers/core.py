@@ -10,8 +10,8 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import check
-from sweep.errors import RequestError
+from sweep.base import check
+from sweep.base.errors import RequestError
 from sweep.normal import standard_normal, standard_normals
 
 Weights = NDArray[np.float32]

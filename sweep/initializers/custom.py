@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.errors import RequestError, UserCodeError
+from sweep.base.errors import RequestError, UserCodeError
+from sweep.base.user_code import UserFunction, user_function
 from sweep.initializers.core import Distribution, Scheme, Weights, drawn_with
-from sweep.user_code import UserFunction, user_function
 
 
 @dataclass(frozen=True)

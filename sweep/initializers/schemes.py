@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated
 
-from sweep import check
-from sweep.errors import RequestError
+from sweep.base import check
+from sweep.base.errors import RequestError
 from sweep.initializers.core import Derived, Distribution, Entries, Fixed, Positive, Real, Scheme, one_of
 from sweep.initializers.distributions import (
     EYE,

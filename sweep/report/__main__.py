@@ -2,8 +2,8 @@
 
 import sys
 
-from sweep.command import Parser, guarded
-from sweep.errors import RequestError
+from sweep.base.command import Parser, guarded
+from sweep.base.errors import RequestError
 from sweep.places import is_url, refuse_secrets
 from sweep.report import KINDS, drawn_where
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep import check, results
-from sweep.errors import RequestError, StoreError
+from sweep import results
+from sweep.base import check
+from sweep.base.errors import RequestError, StoreError
 from sweep.measures import MEASURES, Measure, measure
 from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, phase, style, theory
 from sweep.report.layout import Layout

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from sweep import labels
-from sweep.errors import RequestError, unknown
+from sweep.base.errors import RequestError, unknown
 from sweep.labels import SETTINGS, labelled, short
 from sweep.measures import Measure
 from sweep.summary import condensed

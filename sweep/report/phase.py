@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from sweep import activations, theory
 from sweep.activations import Activation
-from sweep.errors import SweepError
+from sweep.base.errors import SweepError
 from sweep.labels import common, counted, spread
 from sweep.report import style
 

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from sweep.errors import StoreError
+from sweep.base.errors import StoreError
+from sweep.base.provenance import provenance
 from sweep.measures import MEASURES
-from sweep.provenance import provenance
 
 INK = "#22303c"
 FAINT = "#8a97a3"

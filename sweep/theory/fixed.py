@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sweep import check
-from sweep.errors import RequestError
+from sweep.base import check
+from sweep.base.errors import RequestError
 from sweep.theory.correlation import pair
 from sweep.theory.moments import Act, Gaussian, gaussian
 

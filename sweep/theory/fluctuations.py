@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.activations import Activation
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
 from sweep.theory.nodes import LOG_T, laplace_points, log_moments, normal_grid
 

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from sweep import check
-from sweep.errors import RequestError
+from sweep.base import check
+from sweep.base.errors import RequestError
 from sweep.theory.moments import Act, gaussian
 
 PRESERVED = ("second_moment", "variance", "backward")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from sweep import activations
 from sweep.activations import FLAT_SLOPE, Activation, flat_within, slope_unknown, structure_of
-from sweep.errors import RequestError, SweepError
+from sweep.base.errors import RequestError, SweepError
 
 Array = NDArray[Any]
 Act = str | Activation | Callable[..., Array]

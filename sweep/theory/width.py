@@ -37,8 +37,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import check
-from sweep.errors import RequestError
+from sweep.base import check
+from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import fluctuations
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.nodes import gauss, hermite, log_gamma, log_mean_exp, log_mean_moments, shares, skewed

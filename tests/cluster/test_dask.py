@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from sweep import verdict
-from sweep.errors import RequestError
+from sweep.base.errors import RequestError
 from tests.cluster.conftest import GRID, assert_equal, ended, gate, held
 from tests.cluster.daemons import Dask
 from tests.processes import processes, until

@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
+from sweep.base.errors import RequestError
 from sweep.blocks import Cells
 from sweep.cluster import jobs, marker, private, squeue
-from sweep.errors import RequestError
 from sweep.store import Study
 from tests.cluster.conftest import Commands, ended, gate, held
 from tests.cluster.daemons import Slurm

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
+from sweep.base.errors import RequestError
 from sweep.blocks import Cells
 from sweep.cluster import element, private
-from sweep.errors import RequestError
 from tests.test_plan import grid
 
 

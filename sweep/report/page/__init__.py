@@ -14,7 +14,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sweep.answer import MOST_NAMED, answers, counts
-from sweep.errors import StoreError
+from sweep.base.errors import StoreError
 from sweep.report.page import facts
 from sweep.report.page.advised import advised
 from sweep.report.page.data import as_script, networks, payload

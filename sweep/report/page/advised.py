@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sweep import activations, advice
-from sweep.errors import SweepError
+from sweep.base.errors import SweepError
 from sweep.labels import labelled, number
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from sweep import runs
+from sweep.base.provenance import provenance
 from sweep.labels import described
 from sweep.measures import LETTERS
-from sweep.provenance import provenance
 from sweep.store import Study
 from sweep.verdict import WORDS, Thresholds
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 from unicodedata import category
 
-from sweep import interrupts
-from sweep.errors import RequestError, SweepError, SweepWarning
+from sweep.base import interrupts
+from sweep.base.errors import RequestError, SweepError, SweepWarning
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.errors import RequestError, UserCodeError, suggestion
+from sweep.base.errors import RequestError, UserCodeError, suggestion
 
 Keywords = tuple[tuple[str, Any], ...]
 

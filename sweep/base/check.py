@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from sweep.errors import RequestError, suggestion, unknown
+from sweep.base.errors import RequestError, suggestion, unknown
 
 _MOST_SHOWN = 200
 _NUMBER = r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from sweep import early
+from sweep.base import early
 
 _DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
 _EXCEPTIONS: dict[int, type[BaseException]] = {}

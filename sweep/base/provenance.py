@@ -14,7 +14,7 @@ def provenance() -> dict[str, str]:
     """Names and versions; 'commit' only where the program runs from a checkout."""
     found = {"program": "sweep", "version": _version("sweep"), "python": platform.python_version()}
     found |= {library: _version(library) for library in _LIBRARIES if _version(library)}
-    checkout = Path(__file__).parents[1]
+    checkout = Path(__file__).parents[2]
     if (checkout / ".git").exists():
         try:
             asked = subprocess.run(
