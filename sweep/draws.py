@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.initializers import Distribution
-from sweep.normal import standard_normals
+from sweep.initializers.normal import standard_normals
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM = range(4)
 Seeds = Sequence[int]

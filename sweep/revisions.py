@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.initializers import Scheme
-from sweep.initializers.core import Derived
 from sweep.initializers.custom import Custom
+from sweep.initializers.scheme import Derived
 
 if TYPE_CHECKING:
     from sweep.cell import Spec

@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from sweep import activations, draws, initializers, kernel
 from sweep.base.errors import RequestError
 from sweep.initializers.distributions import truncated, truncated_moments
-from sweep.normal import standard_normal, standard_normals
+from sweep.initializers.normal import standard_normal, standard_normals
 from tests.paths import CONF
 from tests.published import (
     EYES,

@@ -8,7 +8,7 @@ import pytest
 from sweep import draws
 from sweep.compute import run_task
 from sweep.initializers import SCHEMES, Distribution, distributions
-from sweep.normal import standard_normal
+from sweep.initializers.normal import standard_normal
 from tests.test_cell import cell
 from tests.test_plan import packed
 

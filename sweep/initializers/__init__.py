@@ -11,10 +11,11 @@ from typing import Any
 
 from sweep.base import check
 from sweep.base.errors import RequestError, unknown
-from sweep.initializers import jax, keras, schemes, torch
-from sweep.initializers.core import Distribution, Entries, Scheme
+from sweep.initializers import schemes
 from sweep.initializers.custom import Custom
 from sweep.initializers.distributions import NORMAL, ORTHOGONAL, UNIFORM
+from sweep.initializers.frameworks import jax, keras, torch
+from sweep.initializers.scheme import Distribution, Entries, Scheme
 
 __all__ = [
     "CUSTOM",

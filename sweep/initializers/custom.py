@@ -9,7 +9,7 @@ import numpy as np
 
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.base.user_code import UserFunction, user_function
-from sweep.initializers.core import Distribution, Scheme, Weights, drawn_with
+from sweep.initializers.scheme import Distribution, Scheme, Weights, drawn_with
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.initializers.core import Distribution, Weights
-from sweep.normal import standard_normal
+from sweep.initializers.normal import standard_normal
+from sweep.initializers.scheme import Distribution, Weights
 
 # Redrawing what falls outside is cheaper than the inverse CDF while most draws fall inside.
 _REDRAW = 0.5

@@ -4,8 +4,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sweep.initializers.core import Distribution, Positive, Scheme
 from sweep.initializers.distributions import ORTHOGONAL
+from sweep.initializers.scheme import Distribution, Positive, Scheme
 
 _MOST_STEPS = 10
 

@@ -12,7 +12,6 @@ from typing import Annotated
 
 from sweep.base import check
 from sweep.base.errors import RequestError
-from sweep.initializers.core import Derived, Distribution, Entries, Fixed, Positive, Real, Scheme, one_of
 from sweep.initializers.distributions import (
     EYE,
     NORMAL,
@@ -25,6 +24,7 @@ from sweep.initializers.distributions import (
     zeros_per_row,
 )
 from sweep.initializers.lsuv import Lsuv
+from sweep.initializers.scheme import Derived, Distribution, Entries, Fixed, Positive, Real, Scheme, one_of
 
 DISTRIBUTIONS: Mapping[str, Distribution] = {
     "normal": NORMAL,

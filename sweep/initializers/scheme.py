@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sweep.base import check
 from sweep.base.errors import RequestError
-from sweep.normal import standard_normal, standard_normals
+from sweep.initializers.normal import standard_normal, standard_normals
 
 Weights = NDArray[np.float32]
 

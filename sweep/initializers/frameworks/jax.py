@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated
 
-from sweep.initializers.core import Derived, Entries, Positive, Real, Scheme, one_of
+from sweep.initializers.scheme import Derived, Entries, Positive, Real, Scheme, one_of
 from sweep.initializers.schemes import (
     DISTRIBUTIONS,
     Constant,

@@ -1,0 +1,1 @@
+"""The schemes of torch, Keras and JAX, over the same core."""
