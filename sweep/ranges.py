@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.activations import CUSTOM, Activation, limits
-from sweep.activations.core import WIDE
+from sweep.activations.activation import WIDE
 
 Array = NDArray[Any]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sweep.activations import piecewise, smooth
-from sweep.activations.core import FLAT_SLOPE, Activation, Array, Given, flat_share
+from sweep.activations.activation import FLAT_SLOPE, Activation, Array, Given, flat_share
 from sweep.activations.custom import custom, found_of, slope_unknown
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.base import check

@@ -3,7 +3,7 @@
 import sys
 
 from sweep import activations
-from sweep.activations.core import Activation
+from sweep.activations.activation import Activation
 from sweep.activations.quadrature import gaussian_mean
 from sweep.base.command import Parser, guarded, show
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep.activations.core import Activation, Array
+from sweep.activations.activation import Activation, Array
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.base.user_code import UserFunction, user_function
 

@@ -8,7 +8,7 @@ import math
 
 import numpy as np
 
-from sweep.activations.core import Activation, Array
+from sweep.activations.activation import Activation, Array
 
 WIDE = np.longdouble
 

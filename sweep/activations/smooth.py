@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from sweep.activations import extended
-from sweep.activations.core import WIDE, Array
+from sweep.activations.activation import WIDE, Array
 
 # Gates are 0 or 1 to the last bit of long double before this; clipping there spares 0 · inf.
 _FAR = 2e4
