@@ -14,7 +14,7 @@ from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.initializers import NORMAL
 from sweep.labels import numbered
-from sweep.theory.signal import layers_of
+from sweep.theory.maps import layers_of
 from sweep.theory.width import strayed
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from sweep.activations import Activation
 from sweep.base.errors import SweepError
 from sweep.cell import Spec
 from sweep.initializers import Scheme
-from sweep.theory.signal import layers_of, prediction
+from sweep.theory.maps import layers_of, prediction
 
 Array = NDArray[np.float64]
 

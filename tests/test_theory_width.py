@@ -8,8 +8,8 @@ from scipy.special import digamma, polygamma
 from scipy.stats import binom
 
 from sweep import activations, initializers, kernel, theory
+from sweep.theory.maps import layers_of
 from sweep.theory.nodes import gauss, hermite, log_mean_moments, skewed
-from sweep.theory.signal import layers_of
 from sweep.theory.width import strayed
 
 CLOSE = 0.15

@@ -8,9 +8,9 @@ with sigma_w² = fan_in · Var W. An act is a name, an activation, or a function
 Sources: Poole et al. 2016; Schoenholz et al. 2017; Hayou et al. 2019.
 """
 
-from sweep.theory.fixed import FixedPoint, critical_sigma_w, fixed_point
+from sweep.theory.fixed_points import FixedPoint, critical_sigma_w, fixed_point
 from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
-from sweep.theory.signal import predict
+from sweep.theory.maps import predict
 from sweep.theory.width import finite_width
 
 __all__ = [

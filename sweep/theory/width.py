@@ -40,9 +40,9 @@ from numpy.typing import NDArray
 from sweep.base import check
 from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import fluctuations
+from sweep.theory.maps import Layer, inputs_checked, layers_of
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.nodes import gauss, hermite, log_gamma, log_mean_exp, log_mean_moments, shares, skewed
-from sweep.theory.signal import Layer, inputs_checked, layers_of
 from sweep.theory.tilt import Cosines, alike, cosines_of_inputs, merged, through
 
 if TYPE_CHECKING:
