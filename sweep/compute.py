@@ -19,7 +19,7 @@ from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.errors import Failure
 from sweep.blocks import Block
 from sweep.cell import Cell, Spec
-from sweep.layer import HISTOGRAM_BINS
+from sweep.kernel.layer import HISTOGRAM_BINS
 from sweep.plan import Stack, Task, chains_of
 from sweep.predicted import predicted
 from sweep.verdict import flat_share_of

@@ -16,7 +16,7 @@ from typing import Any
 from sweep.base.memory import limit
 from sweep.blocks import Block, Cells
 from sweep.cell import Cell, Spec
-from sweep.laws import unit_of
+from sweep.kernel.laws import unit_of
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
 # nothing, short enough that a killed run loses little and both cores end together.

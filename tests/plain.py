@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from sweep import draws
 from sweep.initializers import Scheme
+from sweep.kernel import draws
 from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allowed, Spread, ratio
 from tests.exact import FLAT_SLOPE, LONG
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sweep import draws
+from sweep.kernel import draws
 
 
 def propagate(scheme, act, widths, seed, batch, bias_std=0.0):

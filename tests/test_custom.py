@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import activations, draws, initializers
+from sweep import activations, initializers
 from sweep.base.errors import RequestError, UserCodeError
+from sweep.kernel import draws
 from tests.paths import CONF
 from tests.test_cell import cell
 

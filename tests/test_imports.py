@@ -8,8 +8,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "base", "keys", "initializers", "activations", "theory", "draws", "ranges", "statistics",
-    "saturation", "layer", "laws", "chain", "stack", "careful", "kernel", "revisions", "cell", "blocks",
+    "base", "keys", "initializers", "activations", "theory", "kernel", "revisions", "cell", "blocks",
     "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute",
     "pool", "execute", "estimate", "tables", "places", "records", "planfile", "partfile", "rows",
     "parts", "scan", "ages", "store", "upkeep", "stored", "runs", "results", "labels", "agreement",

@@ -5,10 +5,11 @@ import pytest
 import scipy.stats
 from omegaconf import OmegaConf
 
-from sweep import activations, draws, initializers, kernel
+from sweep import activations, initializers, kernel
 from sweep.base.errors import RequestError
 from sweep.initializers.distributions import truncated, truncated_moments
 from sweep.initializers.normal import standard_normal, standard_normals
+from sweep.kernel import draws
 from tests.paths import CONF
 from tests.published import (
     EYES,

@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 
-from sweep import draws
 from sweep.compute import run_task
 from sweep.initializers import SCHEMES, Distribution, distributions
 from sweep.initializers.normal import standard_normal
+from sweep.kernel import draws
 from tests.test_cell import cell
 from tests.test_plan import packed
 

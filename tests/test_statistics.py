@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sweep import statistics
-from sweep.statistics import Moments
+from sweep.kernel import statistics
+from sweep.kernel.statistics import Moments
 
 finite = st.floats(-1e6, 1e6)
 

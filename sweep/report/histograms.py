@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from sweep.kernel.layer import HISTOGRAM_BINS
 from sweep.labels import PANEL, common, described, labelled, number, spread
-from sweep.layer import HISTOGRAM_BINS
 from sweep.measures import THEORY
 from sweep.report import style
 from sweep.report.curves import largest

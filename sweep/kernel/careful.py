@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import draws, layer
 from sweep.activations import FLAT_SLOPE, extended, histogram_range
 from sweep.activations.extended import WIDE
-from sweep.chain import Chain, ChainStatistics, blank
 from sweep.initializers import Scheme
-from sweep.layer import Signal
-from sweep.stack import Observer
-from sweep.statistics import (
+from sweep.kernel import draws, layer
+from sweep.kernel.chain import Chain, ChainStatistics, blank
+from sweep.kernel.layer import Signal
+from sweep.kernel.stack import Observer
+from sweep.kernel.statistics import (
     CORRELATED_NEURONS,
     COSINE_SAMPLES,
     agree,
@@ -183,7 +183,7 @@ def _flat(slope: Array) -> dict[str, float]:
 
 
 def _neuron_corr(neurons: Array, dtype: np.dtype[Any]) -> float:
-    """`sweep.statistics.neuron_corr` of the first neurons: (batch, neurons) long double."""
+    """`sweep.kernel.statistics.neuron_corr` of the first neurons: (batch, neurons) long double."""
     if neurons.shape[1] > 1 and agree(_near_one(neurons)[0]):
         return 1.0
     return correlation_of(neurons, dtype)

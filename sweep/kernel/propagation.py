@@ -3,7 +3,7 @@
     h_0 = x;   z_l = h_{l-1} W_l + b_l;   h_l = act(z_l);   L = sum(G * h_depth)
 
 A stack of networks crosses its layers in arrays of its own dtype, which say themselves what they
-cannot hold (`sweep.ranges`). That is computed again in float64, and what float64 cannot hold either
+cannot hold (`sweep.kernel.ranges`). That is computed again in float64, and what float64 cannot hold either
 in long double, network by network.
 """
 
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import careful
-from sweep.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Doubts, Run
-from sweep.stack import Observer, Stack
+from sweep.kernel import careful
+from sweep.kernel.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Doubts, Run
+from sweep.kernel.stack import Observer, Stack
 
 __all__ = ["BACKWARD", "FORWARD", "KERNEL_VERSION", "Chain", "ChainStatistics", "propagate"]
 

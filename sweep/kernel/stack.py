@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import draws, laws, layer, ranges
 from sweep.activations import histogram_range
-from sweep.chain import Chain, Run, blank, runs_of
-from sweep.layer import Affine
-from sweep.statistics import moments_of, row_squares
+from sweep.kernel import draws, laws, layer, ranges
+from sweep.kernel.chain import Chain, Run, blank, runs_of
+from sweep.kernel.layer import Affine
+from sweep.kernel.statistics import moments_of, row_squares
 
 Array = NDArray[Any]
 # observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
@@ -238,7 +238,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class _Product:
-    """h (scale Z) of one layer: `sweep.layer.Product`.
+    """h (scale Z) of one layer: `sweep.kernel.layer.Product`.
 
     unit: Z, (networks, fan_in, fan_out); None where all of W is in its mean. first: h Z where it is known.
     """

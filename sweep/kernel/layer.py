@@ -1,7 +1,7 @@
 """One layer of a chain: from the signal below to h, act'(z) and what is measured of them.
 
 A chain is one (scheme, act, bias) crossed by the networks of several seeds; arrays are
-(networks, batch, width). A signal is carried as mantissa · 2^exponent (`sweep.ranges`), so products
+(networks, batch, width). A signal is carried as mantissa · 2^exponent (`sweep.kernel.ranges`), so products
 never meet a subnormal number and statistics neither under- nor overflow before float64 itself does.
 """
 
@@ -14,12 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import ranges
 from sweep.activations import Activation, extended
 from sweep.initializers import Scheme
-from sweep.ranges import RANGES
-from sweep.saturation import Flat
-from sweep.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
+from sweep.kernel import ranges
+from sweep.kernel.ranges import RANGES
+from sweep.kernel.saturation import Flat
+from sweep.kernel.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
 
 Array = NDArray[Any]
 Measured = dict[str, Array]  # name -> (networks,)

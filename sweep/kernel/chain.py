@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import laws, layer
 from sweep.activations import Activation
 from sweep.initializers import Scheme
-from sweep.layer import Affine, Signal
+from sweep.kernel import laws, layer
+from sweep.kernel.layer import Affine, Signal
 
 Array = NDArray[Any]
 

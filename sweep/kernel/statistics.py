@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.ranges import RANGES
+from sweep.kernel.ranges import RANGES
 
 Array = NDArray[Any]
 # (network, which of its first neurons: (neurons,) bool) -> those neurons, (batch, neurons), each right in
