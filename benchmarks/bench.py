@@ -24,9 +24,9 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from sweep import execute, plan, tables
-from sweep.blocks import Block, Cells
-from sweep.cell import Spec
-from sweep.predicted import predicted
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Spec
+from sweep.experiment.predicted import predicted
 from sweep.store import Study
 
 HERE = Path(__file__).parent
@@ -190,7 +190,7 @@ def jobs() -> dict[str, Callable[[], object]]:
 
 def theory() -> None:
     """The predictions of the standard grid, as if for the first time."""
-    from sweep import predicted as module  # noqa: PLC0415
+    from sweep.experiment import predicted as module  # noqa: PLC0415
     from sweep.theory import moments  # noqa: PLC0415
 
     module._of_spec.cache_clear()

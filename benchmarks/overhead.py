@@ -15,10 +15,10 @@ from distributed import LocalCluster
 from rich.console import Console
 
 from sweep import execute, plan
-from sweep.blocks import Block, Cells
-from sweep.cell import Spec
 from sweep.cluster import dask
 from sweep.cluster.settings import Dask
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Spec
 
 COUNT, SECONDS = 2000, 0.005
 _COMMON = {"init": {"name": "xavier"}, "act": {"name": "tanh"}, "widths": None, "bias_std": 0.0}

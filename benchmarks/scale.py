@@ -22,8 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep import execute, plan, shards
-from sweep.blocks import Block, Cells
-from sweep.cell import Spec
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Spec
 
 PER_SEED = 8  # cells: two inits, two activations, two depths
 AXES = ("init=xavier,kaiming", "act=tanh,relu", "depth=2,4", "width=8", "batch=64")

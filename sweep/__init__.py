@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sweep import activations, initializers, plot, theory
     from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
-    from sweep.interactive import propagate
+    from sweep.experiment.interactive import propagate
     from sweep.results import load
     from sweep.trial import recommend
 
 _HOMES = {
     "load": "sweep.results",
-    "propagate": "sweep.interactive",
+    "propagate": "sweep.experiment.interactive",
     "recommend": "sweep.trial",
     "RequestError": "sweep.base.errors",
     "StoreError": "sweep.base.errors",

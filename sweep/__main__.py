@@ -29,7 +29,7 @@ def _main(arguments: Sequence[str]) -> int:
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
     from yaml import YAMLError  # noqa: PLC0415
 
-    from sweep.overrides import checked  # noqa: PLC0415
+    from sweep.experiment.overrides import checked  # noqa: PLC0415
 
     if "--version" in arguments:  # Hydra's own says Hydra's alone
         from sweep.base.provenance import provenance  # noqa: PLC0415

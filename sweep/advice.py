@@ -11,10 +11,10 @@ import numpy as np
 from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
+from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
 from sweep.theory.maps import layers_of, prediction
 from sweep.theory.moments import Act, gaussian
 from sweep.theory.width import strayed
-from sweep.verdict import DEFAULT, Thresholds, flat_share_of
 
 DEEPEST = 1000  # how far theory is followed
 _EQUAL = 1e-6  # sigma_w this close are one

@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweep import parts, revisions
+from sweep import parts
 from sweep.base.errors import SweepError
-from sweep.cell import SPEC, Spec
+from sweep.experiment import revisions
+from sweep.experiment.cell import SPEC, Spec
 
 # What makes two rows the same experiment, whatever kernel and revision computed it.
 EXPERIMENT = (*SPEC, "seed")

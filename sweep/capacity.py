@@ -6,8 +6,8 @@ from dataclasses import replace
 from sweep import estimate, execute, plan
 from sweep.base import memory
 from sweep.base.errors import RequestError
-from sweep.blocks import Cells
 from sweep.cluster import settings
+from sweep.experiment.blocks import Cells
 from sweep.options import Options
 from sweep.places import is_url
 

@@ -12,10 +12,10 @@ from sweep.base import interrupts
 from sweep.base.errors import ClusterError, Failures, StoreError
 from sweep.cluster import settings
 from sweep.compute import Result
+from sweep.experiment.verdict import Thresholds
 from sweep.parts import DamagedError
 from sweep.store import Study
 from sweep.stored import Stored
-from sweep.verdict import Thresholds
 
 _TELLING_SECONDS = 1.0  # a run shorter than this teaches nothing about the next one
 _LOOK_SECONDS = 1.0  # between two looks at what other runs have stored

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from sweep import activations, execute, initializers, plan
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
-from sweep.blocks import Block, Cells
-from sweep.cell import Spec
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Spec
 from sweep.plan import Stack, Task
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.blocks import Block, Cells
-from sweep.cell import SPEC, Cell, Spec
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import SPEC, Cell, Spec
 from sweep.initializers import Distribution, Scheme
 
 # Ten times what a sum of some hundred products in another order is off by: what it does varies widely.

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from sweep import verdict
 from sweep.base import check
 from sweep.base.errors import RequestError
 from sweep.cluster import settings
+from sweep.experiment import verdict
+from sweep.experiment.verdict import Thresholds
 from sweep.places import is_url, refuse_secrets
 from sweep.shards import Shard
-from sweep.verdict import Thresholds
 
 EXECUTORS = ("local", "serial", "dask", "slurm")
 _SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")

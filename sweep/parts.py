@@ -16,9 +16,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import partfile, revisions
+from sweep import partfile
 from sweep.base.errors import StoreError
-from sweep.cell import ID_BYTES
+from sweep.experiment import revisions
+from sweep.experiment.cell import ID_BYTES
 from sweep.partfile import one_line
 from sweep.places import Place
 from sweep.tables import CELLS, LAYERS, SCHEMAS

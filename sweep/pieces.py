@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from sweep.blocks import Block, Cells
-from sweep.cell import ID_BYTES
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import ID_BYTES
 from sweep.plan import Stack, Task, chains_of
 
 _T = TypeVar("_T")

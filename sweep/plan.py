@@ -14,8 +14,8 @@ from itertools import pairwise
 from typing import Any
 
 from sweep.base.memory import limit
-from sweep.blocks import Block, Cells
-from sweep.cell import Cell, Spec
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Cell, Spec
 from sweep.kernel.laws import unit_of
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is

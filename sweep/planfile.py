@@ -13,8 +13,8 @@ from itertools import groupby
 from typing import Any
 
 from sweep.base import check
-from sweep.blocks import Block
-from sweep.cell import SPEC, Spec
+from sweep.experiment.blocks import Block
+from sweep.experiment.cell import SPEC, Spec
 from sweep.kernel import KERNEL_VERSION
 
 NAME = "plan.jsonl.gz"

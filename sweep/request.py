@@ -8,11 +8,11 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from sweep import cell, grid
 from sweep.base import check
-from sweep.blocks import Cells
-from sweep.cell import Cell
-from sweep.keys import GROUPS, RUN_GROUPS
+from sweep.experiment import cell, grid
+from sweep.experiment.blocks import Cells
+from sweep.experiment.cell import Cell
+from sweep.experiment.keys import GROUPS, RUN_GROUPS
 from sweep.options import Options
 from sweep.run import run
 

@@ -11,11 +11,11 @@ import numpy as np
 from sweep import activations, records
 from sweep.base import check
 from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
-from sweep.blocks import Cells
+from sweep.experiment.blocks import Cells
+from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 from sweep.store import Study
 from sweep.stored import among
 from sweep.tables import SCHEMAS
-from sweep.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.base.errors import RequestError
-from sweep.cell import ID_BYTES, SPEC, Spec
-from sweep.verdict import WORDS
+from sweep.experiment.cell import ID_BYTES, SPEC, Spec
+from sweep.experiment.verdict import WORDS
 
 KEYS = ("cell_id", "status", "run_id", "kernel_version", *SPEC, "seed", "verdict", "verdict_layer")
 _SCALARS = [name for name in SPEC if name != "widths"]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from sweep import capacity, estimate, shards
 from sweep.base.errors import Failures, RequestError, StoreError
-from sweep.blocks import Cells
-from sweep.cell import SPEC
 from sweep.cluster import settings
+from sweep.experiment.blocks import Cells
+from sweep.experiment.cell import SPEC
 from sweep.options import Options
 
 if TYPE_CHECKING:

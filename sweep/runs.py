@@ -19,7 +19,7 @@ from statistics import median
 from typing import IO, Any
 
 from sweep import estimate, planfile, records
-from sweep.blocks import Block
+from sweep.experiment.blocks import Block
 from sweep.places import Local
 from sweep.plan import Task
 from sweep.store import Study

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from sweep import plan
 from sweep.base.errors import RequestError
-from sweep.blocks import Block, Cells
-from sweep.cell import Spec
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Spec
 
 # Parts of at most this part of a share's cost go round: the shares then differ by less, and what
 # shares draws is seldom torn apart.

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
-    from sweep.blocks import Cells
+    from sweep.experiment.blocks import Cells
     from sweep.store import Study
     from sweep.stored import Older
 
@@ -48,7 +48,7 @@ def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
     What is there at an older revision counts as stored.
     """
     from sweep import runs  # noqa: PLC0415
-    from sweep.blocks import Cells  # noqa: PLC0415
+    from sweep.experiment.blocks import Cells  # noqa: PLC0415
     from sweep.stored import Status, Stored  # noqa: PLC0415
 
     planned = [part for name in runs.names(study) for part in runs.planned(study, name)]

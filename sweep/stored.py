@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweep import ages, parts, revisions
-from sweep.blocks import Block, Cells
-from sweep.cell import Spec
+from sweep import ages, parts
+from sweep.experiment import revisions
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Spec
 from sweep.kernel import KERNEL_VERSION
 from sweep.store import Study
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep import measures
+from sweep.experiment.verdict import WORDS
 from sweep.labels import PANEL, common, counted, labelled, number, numbered, spread
 from sweep.measures import Measure
-from sweep.verdict import WORDS
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,14 +10,14 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sweep import verdict
 from sweep.activations import CUSTOM, histogram_range
 from sweep.base.errors import Failure
-from sweep.cell import ID_BYTES, Spec
 from sweep.compute import STATISTICS, Own, Result
+from sweep.experiment import verdict
+from sweep.experiment.cell import ID_BYTES, Spec
+from sweep.experiment.predicted import PREDICTED, nothing, predicted
+from sweep.experiment.verdict import Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
-from sweep.predicted import PREDICTED, nothing, predicted
-from sweep.verdict import Thresholds, flat_share_of
 
 Array = NDArray[Any]
 

@@ -16,8 +16,8 @@ from rich.table import Table
 from sweep.answer import Fate, answers, counts
 from sweep.base.command import show, visible
 from sweep.base.errors import Failures
-from sweep.cell import Cell
 from sweep.estimate import Counts, Expected, duration, si
+from sweep.experiment.cell import Cell
 from sweep.labels import described, labelled, number, profile
 from sweep.measures import MEASURES
 from sweep.summary import DepthTable, by_depth, condensed

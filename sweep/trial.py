@@ -17,7 +17,7 @@ from sweep.activations import Activation
 from sweep.advice import Candidate, Survival
 from sweep.base import check, memory
 from sweep.base.errors import RequestError
-from sweep.verdict import flat_share_of, verdict
+from sweep.experiment.verdict import flat_share_of, verdict
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -21,8 +21,8 @@ from sweep.base.errors import RequestError, SweepError
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sweep.blocks import Cells
-    from sweep.cell import Cell
+    from sweep.experiment.blocks import Cells
+    from sweep.experiment.cell import Cell
     from sweep.store import Study
 
 # How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
@@ -125,8 +125,8 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
     import pyarrow.compute as pc  # noqa: PLC0415
 
     from sweep.base import memory  # noqa: PLC0415
-    from sweep.blocks import Cells  # noqa: PLC0415
     from sweep.estimate import si  # noqa: PLC0415
+    from sweep.experiment.blocks import Cells  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415
     from sweep.nudged import nudged  # noqa: PLC0415
 
@@ -203,7 +203,7 @@ def _named(parameters: str) -> set[str]:
 def _bytes(one: "Cell") -> int:
     """What computing a cell takes at once."""
     from sweep import plan  # noqa: PLC0415
-    from sweep.blocks import Cells  # noqa: PLC0415
+    from sweep.experiment.blocks import Cells  # noqa: PLC0415
 
     return max(stack.bytes for task in plan.tasks(Cells.of([one]), 1) for stack in task.stacks)
 

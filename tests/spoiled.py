@@ -28,7 +28,7 @@ import pandas as pd
 import sweep
 from sweep import compact, status, verify
 from sweep.base.command import guarded
-from sweep.blocks import Cells
+from sweep.experiment.blocks import Cells
 from sweep.options import Options
 from sweep.report import __main__ as report
 from sweep.run import run

@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 from sweep import activations
 from sweep.activations.quadrature import gaussian_mean
 from sweep.base.errors import RequestError
-from sweep.cell import Cell
+from sweep.experiment.cell import Cell
 from tests.paths import CONF, DATA
 
 ACTIVATIONS = list(activations.ACTIVATIONS)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep import pieces, plan, shards
-from sweep.blocks import Block, Cells
-from sweep.cell import ID_BYTES
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import ID_BYTES
 from tests.test_cell import cell
 
 SPECS = [cell(depth=depth, width=8, batch=10).spec for depth in (1, 2, 3, 4)]

@@ -9,7 +9,7 @@ import pytest
 
 import sweep
 from sweep import runs, upkeep
-from sweep.blocks import Cells
+from sweep.experiment.blocks import Cells
 from sweep.options import Options
 from sweep.run import run
 from sweep.store import Study

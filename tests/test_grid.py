@@ -6,9 +6,9 @@ from hydra.types import RunMode
 
 from sweep import activations, initializers
 from sweep.base.errors import RequestError
-from sweep.grid import expand
-from sweep.keys import CELL_KEYS, KEYS
-from sweep.overrides import checked
+from sweep.experiment.grid import expand
+from sweep.experiment.keys import CELL_KEYS, KEYS
+from sweep.experiment.overrides import checked
 from tests.paths import CONF
 
 

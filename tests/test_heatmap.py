@@ -5,9 +5,9 @@ from matplotlib.text import Text
 
 import sweep
 from sweep import labels, summary
+from sweep.experiment.verdict import WORDS
 from sweep.measures import LETTERS, MEASURES
 from sweep.report import colours, curves, heatmap, style
-from sweep.verdict import WORDS
 from tests.figures import heatmaps, overlaps, panel_of, shown
 from tests.studies import INITS, grid, stored
 from tests.test_cell import cell

@@ -8,13 +8,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "base", "keys", "initializers", "activations", "theory", "kernel", "revisions", "cell", "blocks",
-    "interactive", "overrides", "grid", "plan", "shards", "pieces", "predicted", "verdict", "compute",
-    "pool", "execute", "estimate", "tables", "places", "records", "planfile", "partfile", "rows",
-    "parts", "scan", "ages", "store", "upkeep", "stored", "runs", "results", "labels", "agreement",
-    "measures", "summary", "answer", "advice", "trial", "report", "plot", "terminal", "cluster",
-    "options", "capacity", "drive", "run", "request", "recommend", "__main__", "status", "compact",
-    "nudged", "verify",
+    "base", "initializers", "activations", "theory", "kernel", "experiment", "plan", "shards", "pieces",
+    "compute", "pool", "execute", "estimate", "tables", "places", "records", "planfile", "partfile",
+    "rows", "parts", "scan", "ages", "store", "upkeep", "stored", "runs", "results", "labels",
+    "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot", "terminal",
+    "cluster", "options", "capacity", "drive", "run", "request", "recommend", "__main__", "status",
+    "compact", "nudged", "verify",
 )  # fmt: skip
 
 
@@ -58,8 +57,14 @@ def modules_after(code):
     ("code", "unwanted"),
     [
         ("import sweep", {"numpy", "pandas", "hydra", "pyarrow", "seaborn", "scipy", "joblib", "rich"}),
-        ("import sweep.overrides", {"numpy", "pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"}),
-        ("from sweep.grid import expand", {"pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"}),
+        (
+            "import sweep.experiment.overrides",
+            {"numpy", "pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"},
+        ),
+        (
+            "from sweep.experiment.grid import expand",
+            {"pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"},
+        ),
         ("import sweep.kernel, sweep.execute", {"pandas", "pyarrow", "seaborn", "scipy", "rich", "hydra"}),
         ("import sweep.tables", {"pandas", "seaborn", "scipy", "rich", "hydra"}),
         ("import sweep.terminal", {"pandas", "pyarrow", "seaborn", "scipy", "hydra"}),

@@ -1,7 +1,7 @@
 import pytest
 
 from sweep.base.errors import RequestError
-from sweep.overrides import checked
+from sweep.experiment.overrides import checked
 
 
 def test_a_schemes_parameter_waits_for_its_scheme():

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 
 from sweep import answer
+from sweep.experiment.verdict import DEFAULT
 from sweep.measures import MEASURES
 from sweep.report import page
 from sweep.report.page import data
-from sweep.verdict import DEFAULT
 from tests.browser import chromium, opened
 from tests.studies import grid, stored
 from tests.test_cell import cell

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep import plan
-from sweep.blocks import Cells
+from sweep.experiment.blocks import Cells
 from tests.test_cell import cell
 
 

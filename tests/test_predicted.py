@@ -7,7 +7,7 @@ import pytest
 import sweep
 from sweep import tables
 from sweep.execute import run_task
-from sweep.predicted import PREDICTED, predicted
+from sweep.experiment.predicted import PREDICTED, predicted
 from sweep.theory import predict
 from tests.test_cell import cell
 from tests.test_plan import packed

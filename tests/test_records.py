@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import sweep
 from sweep import planfile, records, runs, tables, upkeep
 from sweep.base.errors import SweepWarning
-from sweep.blocks import Block, Cells
+from sweep.experiment.blocks import Block, Cells
 from tests.studies import part
 from tests.test_cell import cell
 from tests.test_store import CELLS, result_of, write

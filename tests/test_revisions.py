@@ -6,18 +6,19 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import ages, parts, revisions, upkeep
-from sweep import cell as cell_module
+from sweep import ages, parts, upkeep
 from sweep.activations import ACTIVATIONS
-from sweep.blocks import Cells
-from sweep.cell import Spec
+from sweep.experiment import cell as cell_module
+from sweep.experiment import revisions
+from sweep.experiment.blocks import Cells
+from sweep.experiment.cell import Spec
+from sweep.experiment.verdict import DEFAULT
 from sweep.initializers.schemes import Normal
 from sweep.options import Options
 from sweep.results import of_cells
 from sweep.run import run
 from sweep.store import Study
 from sweep.stored import Status, Stored, older
-from sweep.verdict import DEFAULT
 from tests.test_cell import VALUES, cell
 from tests.test_store import fail, write
 

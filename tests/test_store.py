@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep import cell as cell_module
 from sweep import compute, parts, places, store, tables, upkeep
 from sweep.base.errors import Failure, StoreError, SweepWarning
-from sweep.blocks import Cells
+from sweep.experiment import cell as cell_module
+from sweep.experiment.blocks import Cells
 from sweep.parts import DamagedError
 from sweep.places import Local
 from sweep.store import Study

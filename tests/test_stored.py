@@ -1,5 +1,5 @@
 from sweep import upkeep
-from sweep.blocks import Cells
+from sweep.experiment.blocks import Cells
 from sweep.stored import Stored, Watch, among
 from tests.studies import part
 from tests.test_store import CELLS, fail, write

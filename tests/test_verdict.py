@@ -10,8 +10,8 @@ import sweep
 from sweep import activations, results, tables
 from sweep.base.errors import RequestError
 from sweep.execute import run_task
-from sweep.keys import VERDICT_PARTS
-from sweep.verdict import DEFAULT, WORDS, Thresholds, verdict
+from sweep.experiment.keys import VERDICT_PARTS
+from sweep.experiment.verdict import DEFAULT, WORDS, Thresholds, verdict
 from tests.paths import CONF
 from tests.test_cell import cell
 from tests.test_plan import packed

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from sweep import parts, plan, tables, verify
-from sweep.blocks import Cells
 from sweep.compute import run_task
+from sweep.experiment.blocks import Cells
 from sweep.nudged import nudged
 from sweep.store import Study
 from tests.studies import part

@@ -20,8 +20,8 @@ from sweep.base.errors import ClusterError, Failure, RequestError
 from sweep.cluster import connection
 from sweep.cluster.settings import Dask
 from sweep.compute import Result, run_task
+from sweep.experiment.verdict import Thresholds
 from sweep.plan import Task
-from sweep.verdict import Thresholds
 
 if TYPE_CHECKING:
     from distributed import Client, Future

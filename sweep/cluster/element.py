@@ -16,9 +16,9 @@ from typing import Any
 
 from sweep import planfile, records
 from sweep.base import interrupts
-from sweep.blocks import Cells
-from sweep.cell import ID_BYTES
 from sweep.cluster import private
+from sweep.experiment.blocks import Cells
+from sweep.experiment.cell import ID_BYTES
 from sweep.places import Local
 
 _MOST_IDS = 1 << 28  # bytes

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from sweep import records, runs
 from sweep.base.errors import RequestError
-from sweep.blocks import Cells
 from sweep.cluster import element, marker, private, squeue
+from sweep.experiment.blocks import Cells
 from sweep.places import Local
 from sweep.store import Study
 from sweep.stored import Watch

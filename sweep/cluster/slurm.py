@@ -17,10 +17,10 @@ import pyarrow.compute as pc
 from sweep import plan, runs, shards, terminal, upkeep
 from sweep.base import interrupts
 from sweep.base.errors import Failure, Failures, RequestError
-from sweep.blocks import Cells
 from sweep.cluster import element, jobs, marker, private, squeue
 from sweep.cluster.jobs import Job
 from sweep.cluster.settings import Slurm
+from sweep.experiment.blocks import Cells
 from sweep.store import Study
 from sweep.stored import Status, Stored, among
 

@@ -13,9 +13,9 @@ from matplotlib.colors import (
     TwoSlopeNorm,
 )
 
+from sweep.experiment.verdict import WORDS
 from sweep.measures import RATIO, SHARE, SIGNED, SIZE, Measure
 from sweep.report.style import decade
-from sweep.verdict import WORDS
 
 DECADES = 2  # a ratio's reach on either side of 1
 _MOST_DECADES = 8  # of a size, up to its greatest value

@@ -10,8 +10,8 @@ import threading
 import pandas as pd
 import pytest
 
-from sweep import verdict
 from sweep.base.errors import RequestError
+from sweep.experiment import verdict
 from tests.cluster.conftest import GRID, assert_equal, ended, gate, held
 from tests.cluster.daemons import Dask
 from tests.processes import processes, until

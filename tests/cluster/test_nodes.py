@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from sweep.base.errors import RequestError
-from sweep.blocks import Cells
 from sweep.cluster import jobs, marker, private, squeue
+from sweep.experiment.blocks import Cells
 from sweep.store import Study
 from tests.cluster.conftest import Commands, ended, gate, held
 from tests.cluster.daemons import Slurm

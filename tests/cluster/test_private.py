@@ -7,8 +7,8 @@ import subprocess
 import pytest
 
 from sweep.base.errors import RequestError
-from sweep.blocks import Cells
 from sweep.cluster import element, private
+from sweep.experiment.blocks import Cells
 from tests.test_plan import grid
 
 

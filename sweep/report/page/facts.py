@@ -8,10 +8,10 @@ import pandas as pd
 
 from sweep import runs
 from sweep.base.provenance import provenance
+from sweep.experiment.verdict import WORDS, Thresholds
 from sweep.labels import described
 from sweep.measures import LETTERS
 from sweep.store import Study
-from sweep.verdict import WORDS, Thresholds
 
 _MOST_COMMANDS = 6
 _MOST_FAILURES = 20

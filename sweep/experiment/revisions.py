@@ -21,7 +21,7 @@ from sweep.initializers.custom import Custom
 from sweep.initializers.scheme import Derived
 
 if TYPE_CHECKING:
-    from sweep.cell import Spec
+    from sweep.experiment.cell import Spec
 
 Revisions = tuple[int, int, int]  # of the scheme, of the activation, of the range rule
 

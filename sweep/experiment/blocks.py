@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.cell import Cell, Spec
+from sweep.experiment.cell import Cell, Spec
 
 
 @dataclass(frozen=True)

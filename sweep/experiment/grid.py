@@ -19,13 +19,14 @@ from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from sweep import activations, cell, initializers
+from sweep import activations, initializers
 from sweep.base import check
 from sweep.base.errors import RequestError, unknown
-from sweep.blocks import Block, Cells
-from sweep.cell import Spec
+from sweep.experiment import cell
+from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.cell import Spec
+from sweep.experiment.keys import AXES, GROUPS
 from sweep.initializers import CUSTOM
-from sweep.keys import AXES, GROUPS
 
 Axes = dict[str, list[Any]]
 

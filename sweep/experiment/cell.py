@@ -8,13 +8,14 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from sweep import activations, initializers, revisions
+from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.base import check
 from sweep.base.errors import RequestError
+from sweep.experiment import revisions
+from sweep.experiment.revisions import Revisions
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION
-from sweep.revisions import Revisions
 
 DTYPES = ("float32", "float64")
 ID_BYTES = 16

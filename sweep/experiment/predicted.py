@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from sweep.activations import Activation
 from sweep.base.errors import SweepError
-from sweep.cell import Spec
+from sweep.experiment.cell import Spec
 from sweep.initializers import Scheme
 from sweep.theory.maps import layers_of, prediction
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
 from sweep.base import check
-from sweep.cell import Cell
+from sweep.experiment.cell import Cell
 from sweep.initializers import Scheme
 
 if TYPE_CHECKING:
