@@ -23,11 +23,12 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from sweep import execute, plan, tables
+from sweep import execute, plan
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.predicted import predicted
-from sweep.store import Study
+from sweep.store import tables
+from sweep.store.study import Study
 
 HERE = Path(__file__).parent
 INITS, DEPTHS, WIDTHS, BATCH = (

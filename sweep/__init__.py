@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from sweep import activations, initializers, plot, theory
     from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.experiment.interactive import propagate
-    from sweep.results import load
+    from sweep.store.results import load
     from sweep.trial import recommend
 
 _HOMES = {
-    "load": "sweep.results",
+    "load": "sweep.store.results",
     "propagate": "sweep.experiment.interactive",
     "recommend": "sweep.trial",
     "RequestError": "sweep.base.errors",

@@ -9,7 +9,7 @@ from sweep.base.errors import RequestError
 from sweep.cluster import settings
 from sweep.experiment.blocks import Cells
 from sweep.options import Options
-from sweep.places import is_url
+from sweep.store.places import is_url
 
 
 def tasks_of(options: Options, missing: Cells) -> tuple[list[plan.Task], int, Options]:

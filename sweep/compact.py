@@ -13,9 +13,9 @@ def main() -> int:
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     arguments = parser.parse_args()
 
-    from sweep import parts, runs, upkeep  # noqa: PLC0415
     from sweep.base import interrupts  # noqa: PLC0415
-    from sweep.store import Study  # noqa: PLC0415
+    from sweep.store import parts, runs, upkeep  # noqa: PLC0415
+    from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()

@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sweep import estimate, execute, parts, pieces, plan, runs, tables, terminal, upkeep
+from sweep import estimate, execute, pieces, plan, terminal
 from sweep.base import interrupts
 from sweep.base.errors import ClusterError, Failures, StoreError
 from sweep.cluster import settings
 from sweep.compute import Result
 from sweep.experiment.verdict import Thresholds
-from sweep.parts import DamagedError
-from sweep.store import Study
-from sweep.stored import Stored
+from sweep.store import parts, runs, tables, upkeep
+from sweep.store.parts import DamagedError
+from sweep.store.stored import Stored
+from sweep.store.study import Study
 
 _TELLING_SECONDS = 1.0  # a run shorter than this teaches nothing about the next one
 _LOOK_SECONDS = 1.0  # between two looks at what other runs have stored

@@ -11,8 +11,8 @@ from sweep.base.errors import RequestError
 from sweep.cluster import settings
 from sweep.experiment import verdict
 from sweep.experiment.verdict import Thresholds
-from sweep.places import is_url, refuse_secrets
 from sweep.shards import Shard
+from sweep.store.places import is_url, refuse_secrets
 
 EXECUTORS = ("local", "serial", "dask", "slurm")
 _SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")

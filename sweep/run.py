@@ -19,8 +19,8 @@ from sweep.options import Options
 
 if TYPE_CHECKING:
     from sweep import drive
-    from sweep.store import Study
-    from sweep.stored import Stored
+    from sweep.store.stored import Stored
+    from sweep.store.study import Study
 
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
 
@@ -43,9 +43,10 @@ def run(
     and its own picture, not a grid of one. duplicates: how many cells the axes named once more.
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
-    from sweep import drive, runs, terminal, upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
-    from sweep.parts import DamagedError  # noqa: PLC0415
-    from sweep.store import Study  # noqa: PLC0415
+    from sweep import drive, terminal  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.store import runs, upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.store.parts import DamagedError  # noqa: PLC0415
+    from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(options.path)
     study.check(writes=False)
@@ -137,7 +138,7 @@ def _share(options: Options, cores: int, histogram: bool) -> Options:
 
 def _missing(held: NDArray[np.int8], options: Options) -> NDArray[np.bool_]:
     """Which cells are to be computed; held: what is stored of each."""
-    from sweep.stored import Status  # noqa: PLC0415
+    from sweep.store.stored import Status  # noqa: PLC0415
 
     again = options.overwrite | (options.retry_failed & (held == Status.FAILED))
     missing: NDArray[np.bool_] = (held == Status.MISSING) | again
@@ -146,8 +147,8 @@ def _missing(held: NDArray[np.int8], options: Options) -> NDArray[np.bool_]:
 
 def _stored(study: "Study", options: Options) -> "Stored":
     """What is stored; damaged parts are named and set aside, which a dry run leaves to others."""
-    from sweep.parts import DamagedError  # noqa: PLC0415
-    from sweep.stored import Stored  # noqa: PLC0415
+    from sweep.store.parts import DamagedError  # noqa: PLC0415
+    from sweep.store.stored import Stored  # noqa: PLC0415
 
     while True:
         try:
@@ -183,8 +184,9 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
 
 
 def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
-    from sweep import results, terminal  # noqa: PLC0415
+    from sweep import terminal  # noqa: PLC0415
     from sweep.agreement import agreement  # noqa: PLC0415
+    from sweep.store import results  # noqa: PLC0415
 
     first = next(iter(cells))
     if len(cells) == 1:

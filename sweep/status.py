@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sweep.experiment.blocks import Cells
-    from sweep.store import Study
-    from sweep.stored import Older
+    from sweep.store.stored import Older
+    from sweep.store.study import Study
 
 _RECENT_SECONDS = 120.0
 _MOST_VALUES = 12  # of an axis that are shown
@@ -27,11 +27,11 @@ def main() -> int:
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     arguments = parser.parse_args()
 
-    from sweep.store import Study  # noqa: PLC0415
+    from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()
-    from sweep.stored import older  # noqa: PLC0415
+    from sweep.store.stored import older  # noqa: PLC0415
 
     stored = study.read("cells", ["status", *_AXES])
     old = older(study)
@@ -47,9 +47,9 @@ def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
 
     What is there at an older revision counts as stored.
     """
-    from sweep import runs  # noqa: PLC0415
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
-    from sweep.stored import Status, Stored  # noqa: PLC0415
+    from sweep.store import runs  # noqa: PLC0415
+    from sweep.store.stored import Status, Stored  # noqa: PLC0415
 
     planned = [part for name in runs.names(study) for part in runs.planned(study, name)]
     cells = Cells.joined(block for block, _ in planned)
@@ -103,8 +103,9 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 
 
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
-    from sweep import estimate, parts, runs  # noqa: PLC0415
+    from sweep import estimate  # noqa: PLC0415
     from sweep.cluster import jobs  # noqa: PLC0415
+    from sweep.store import parts, runs  # noqa: PLC0415
 
     alive = runs.living(study)
     lines = [f"running: {', '.join(alive)}"] if alive else []
@@ -134,7 +135,7 @@ def _runs(study: "Study") -> "Table":
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from sweep import runs  # noqa: PLC0415
+    from sweep.store import runs  # noqa: PLC0415
 
     table = Table()
     for name in ("run", "computed", "ended", "command"):

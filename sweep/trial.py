@@ -193,8 +193,8 @@ def _middle(seeds: Sequence[tuple[float, float, str]]) -> Survival:
 
 def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[float, dict[str, Survival]]:
     """What a study holds of an activation: sigma_w -> scheme -> what survived."""
-    from sweep import results  # noqa: PLC0415
     from sweep.labels import described  # noqa: PLC0415
+    from sweep.store import results  # noqa: PLC0415
 
     cells = results.load(path, thresholds=results.thresholds(path))
     own = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]

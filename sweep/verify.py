@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from sweep.experiment.blocks import Cells
     from sweep.experiment.cell import Cell
-    from sweep.store import Study
+    from sweep.store.study import Study
 
 # How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
@@ -65,9 +65,9 @@ def main() -> int:
     arguments = parser.parse_args()
     check.whole("--cells", arguments.cells, 1)
 
-    from sweep import parts  # noqa: PLC0415
-    from sweep.store import Study  # noqa: PLC0415
-    from sweep.stored import older  # noqa: PLC0415
+    from sweep.store import parts  # noqa: PLC0415
+    from sweep.store.stored import older  # noqa: PLC0415
+    from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()
@@ -210,7 +210,8 @@ def _bytes(one: "Cell") -> int:
 
 def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
     """The layers of these cells by id, and what went wrong with the others."""
-    from sweep import execute, plan, tables  # noqa: PLC0415
+    from sweep import execute, plan  # noqa: PLC0415
+    from sweep.store import tables  # noqa: PLC0415
 
     found: dict[str, Layers] = {}
     errors: dict[str, str] = {}
@@ -221,7 +222,7 @@ def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
 
 
 def _cell(row: Mapping[str, Any]) -> "Cell":
-    from sweep.ages import spec_of  # noqa: PLC0415
+    from sweep.store.ages import spec_of  # noqa: PLC0415
 
     return spec_of(row).cell(row["seed"])
 

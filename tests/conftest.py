@@ -5,7 +5,7 @@ import hypothesis
 import pytest
 from threadpoolctl import threadpool_limits
 
-from sweep.store import Study
+from sweep.store.study import Study
 from tests import processes
 
 # Commands write into files here, whose lines are as long as they are; a test that wants a screen says so.

@@ -3,9 +3,9 @@
 import pyarrow.parquet as pq
 
 import sweep
-from sweep import partfile, tables
 from sweep.execute import run_task
-from sweep.store import Study
+from sweep.store import partfile, tables
+from sweep.store.study import Study
 from tests.test_cell import cell
 from tests.test_plan import packed
 

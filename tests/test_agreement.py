@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep import tables, theory
+from sweep import theory
 from sweep.agreement import SPREADS, Agreement, agreement, deviations
 from sweep.execute import run_task
+from sweep.store import tables
 from tests.test_cell import cell
 from tests.test_plan import packed
 

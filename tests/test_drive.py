@@ -8,11 +8,11 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import runs, upkeep
 from sweep.experiment.blocks import Cells
 from sweep.options import Options
 from sweep.run import run
-from sweep.store import Study
+from sweep.store import runs, upkeep
+from sweep.store.study import Study
 from tests.processes import ROOT, start
 from tests.test_cell import cell
 from tests.torture import DRIVER, torture

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 import pytest
 
 import sweep
-from sweep import places, upkeep
 from sweep.base.errors import RequestError, StoreError, SweepWarning
-from sweep.store import Study
+from sweep.store import places, upkeep
+from sweep.store.study import Study
 from tests.studies import part, unsealed
 from tests.test_store import CELLS, write
 

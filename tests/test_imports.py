@@ -9,11 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "base", "initializers", "activations", "theory", "kernel", "experiment", "plan", "shards", "pieces",
-    "compute", "pool", "execute", "estimate", "tables", "places", "records", "planfile", "partfile",
-    "rows", "parts", "scan", "ages", "store", "upkeep", "stored", "runs", "results", "labels",
-    "agreement", "measures", "summary", "answer", "advice", "trial", "report", "plot", "terminal",
-    "cluster", "options", "capacity", "drive", "run", "request", "recommend", "__main__", "status",
-    "compact", "nudged", "verify",
+    "compute", "pool", "execute", "estimate", "store", "labels", "agreement", "measures", "summary",
+    "answer", "advice", "trial", "report", "plot", "terminal", "cluster", "options", "capacity",
+    "drive", "run", "request", "recommend", "__main__", "status", "compact", "nudged", "verify",
 )  # fmt: skip
 
 
@@ -66,7 +64,7 @@ def modules_after(code):
             {"pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"},
         ),
         ("import sweep.kernel, sweep.execute", {"pandas", "pyarrow", "seaborn", "scipy", "rich", "hydra"}),
-        ("import sweep.tables", {"pandas", "seaborn", "scipy", "rich", "hydra"}),
+        ("import sweep.store.tables", {"pandas", "seaborn", "scipy", "rich", "hydra"}),
         ("import sweep.terminal", {"pandas", "pyarrow", "seaborn", "scipy", "hydra"}),
     ],
 )

@@ -1,8 +1,8 @@
 import pytest
 
-from sweep import tables
 from sweep.execute import run_task
-from sweep.store import Study
+from sweep.store import tables
+from sweep.store.study import Study
 from tests.studies import grid, part
 from tests.test_plan import packed
 

@@ -6,10 +6,11 @@ import pytest
 from matplotlib.figure import Figure
 
 import sweep
-from sweep import activations, tables, theory
+from sweep import activations, theory
 from sweep.execute import run_task
 from sweep.report import draw, phase, style
-from sweep.store import Study
+from sweep.store import tables
+from sweep.store.study import Study
 from tests.studies import part
 from tests.test_cell import cell
 from tests.test_plan import packed

@@ -4,10 +4,10 @@ import uuid
 import pytest
 
 import sweep
-from sweep import places, upkeep
 from sweep.base.errors import RequestError, StoreError
 from sweep.options import Options
-from sweep.store import Study
+from sweep.store import places, upkeep
+from sweep.store.study import Study
 from tests.test_store import CELLS, write
 
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import tables
 from sweep.execute import run_task
 from sweep.experiment.predicted import PREDICTED, predicted
+from sweep.store import tables
 from sweep.theory import predict
 from tests.test_cell import cell
 from tests.test_plan import packed

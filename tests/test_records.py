@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import sweep
-from sweep import planfile, records, runs, tables, upkeep
 from sweep.base.errors import SweepWarning
 from sweep.experiment.blocks import Block, Cells
+from sweep.store import planfile, records, runs, tables, upkeep
+from sweep.store.study import Study
 from tests.studies import part
 from tests.test_cell import cell
 from tests.test_store import CELLS, result_of, write
@@ -156,12 +157,12 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     file.write_bytes(planfile.written([(Block(one.specs, range(10**8)), 0.0)]))
     assert file.stat().st_size < 1000
     with pytest.warns(SweepWarning, match=f"{planfile.NAME} .more seeds than a run has"):
-        assert runs.planned(sweep.store.Study(study), name) == []
+        assert runs.planned(Study(study), name) == []
     file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
     monkeypatch.setattr(planfile, "_MOST_BYTES", 10**5)
     records._told.clear()
     with pytest.warns(SweepWarning, match=f"{planfile.NAME} .larger than any plan"):
-        assert runs.planned(sweep.store.Study(study), name) == []
+        assert runs.planned(Study(study), name) == []
 
 
 def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
@@ -170,7 +171,7 @@ def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
     (name,) = (path.name for path in (study / "runs").iterdir())
     (study / "runs" / name / planfile.NAME).rename(study / "runs" / name / "plan.parquet")
     with pytest.warns(SweepWarning, match="plan.parquet .an earlier program's plan of a run"):
-        assert runs.planned(sweep.store.Study(study), name) == []
+        assert runs.planned(Study(study), name) == []
 
 
 @given(

@@ -4,7 +4,7 @@ import pytest
 import sweep
 from sweep.measures import MEASURES
 from sweep.report import curves, draw, gradients, histograms, style, theory
-from sweep.store import Study
+from sweep.store.study import Study
 from tests.figures import cut_off, heatmaps, overlaps, shown
 from tests.studies import INITS, grid, stored
 from tests.test_cell import cell

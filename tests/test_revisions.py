@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import ages, parts, upkeep
 from sweep.activations import ACTIVATIONS
 from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
@@ -15,10 +14,11 @@ from sweep.experiment.cell import Spec
 from sweep.experiment.verdict import DEFAULT
 from sweep.initializers.schemes import Normal
 from sweep.options import Options
-from sweep.results import of_cells
 from sweep.run import run
-from sweep.store import Study
-from sweep.stored import Status, Stored, older
+from sweep.store import ages, parts, upkeep
+from sweep.store.results import of_cells
+from sweep.store.stored import Status, Stored, older
+from sweep.store.study import Study
 from tests.test_cell import VALUES, cell
 from tests.test_store import fail, write
 

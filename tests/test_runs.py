@@ -2,8 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sweep import estimate, runs, upkeep
-from sweep.store import Study
+from sweep import estimate
+from sweep.store import runs, upkeep
+from sweep.store.study import Study
 from tests.test_store import CELLS, write
 
 
@@ -18,7 +19,7 @@ def test_a_run_is_known_to_live_until_it_ends_however_it_ends(study):
     assert runs.dead(other)(study.writer) is True
 
     code = (
-        "import os, signal, sys; from sweep import runs; from sweep.store import Study;"
+        "import os, signal, sys; from sweep.store import runs; from sweep.store.study import Study;"
         "study = Study(sys.argv[1]); run = runs.Run(study, {}); print(study.writer, flush=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

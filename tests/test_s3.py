@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep import runs, upkeep
 from sweep.base.errors import StoreError
-from sweep.store import Study
+from sweep.store import runs, upkeep
+from sweep.store.study import Study
 from tests.processes import Process, start
 from tests.studies import part
 from tests.test_store import CELLS, fail, write

@@ -14,15 +14,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep import compute, parts, places, store, tables, upkeep
+from sweep import compute
 from sweep.base.errors import Failure, StoreError, SweepWarning
 from sweep.experiment import cell as cell_module
 from sweep.experiment.blocks import Cells
-from sweep.parts import DamagedError
-from sweep.places import Local
-from sweep.store import Study
-from sweep.stored import Status, Stored
-from sweep.stored import older as older_rows
+from sweep.store import parts, places, tables, upkeep
+from sweep.store import study as store
+from sweep.store.parts import DamagedError
+from sweep.store.places import Local
+from sweep.store.stored import Status, Stored
+from sweep.store.stored import older as older_rows
+from sweep.store.study import Study
 from tests.studies import older, part
 from tests.test_cell import cell
 from tests.test_plan import grid, packed

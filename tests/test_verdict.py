@@ -7,11 +7,12 @@ import pytest
 from omegaconf import OmegaConf
 
 import sweep
-from sweep import activations, results, tables
+from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.execute import run_task
 from sweep.experiment.keys import VERDICT_PARTS
 from sweep.experiment.verdict import DEFAULT, WORDS, Thresholds, verdict
+from sweep.store import results, tables
 from tests.paths import CONF
 from tests.test_cell import cell
 from tests.test_plan import packed

@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sweep import parts, plan, tables, verify
+from sweep import plan, verify
 from sweep.compute import run_task
 from sweep.experiment.blocks import Cells
 from sweep.nudged import nudged
-from sweep.store import Study
+from sweep.store import parts, tables
+from sweep.store.study import Study
 from tests.studies import part
 from tests.test_cell import cell
 from tests.test_plan import packed

@@ -219,9 +219,9 @@ def _work(
     result = run_task(task, histogram)
     if place is None or not place.mark.exists():
         return result
-    from sweep import tables  # noqa: PLC0415
     from sweep.base.errors import StoreError  # noqa: PLC0415
-    from sweep.store import Study  # noqa: PLC0415
+    from sweep.store import tables  # noqa: PLC0415
+    from sweep.store.study import Study  # noqa: PLC0415
 
     try:
         # The name is the task's: whoever computes it a second time writes the same part again.

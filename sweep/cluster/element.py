@@ -14,12 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sweep import planfile, records
 from sweep.base import interrupts
 from sweep.cluster import private
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import ID_BYTES
-from sweep.places import Local
+from sweep.store import planfile, records
+from sweep.store.places import Local
 
 _MOST_IDS = 1 << 28  # bytes
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep import records, runs
 from sweep.base.errors import RequestError
 from sweep.cluster import element, marker, private, squeue
 from sweep.experiment.blocks import Cells
-from sweep.places import Local
-from sweep.store import Study
-from sweep.stored import Watch
+from sweep.store import records, runs
+from sweep.store.places import Local
+from sweep.store.stored import Watch
+from sweep.store.study import Study
 
 _JOB = "job.json"
 _POLL_SECONDS = (1.0, 30.0)  # between two looks: short at first, and kind to the scheduler in a long run

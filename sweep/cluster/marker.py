@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sweep.cluster import private
 from sweep.cluster.squeue import Element
-from sweep.places import Local
+from sweep.store.places import Local
 
 UNSEEN = 66  # EX_NOINPUT of sysexits.h
 _NO_LOG = 53  # the signal by which slurmstepd ends an element whose standard output it cannot open

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from sweep import plan, runs, shards, terminal, upkeep
+from sweep import plan, shards, terminal
 from sweep.base import interrupts
 from sweep.base.errors import Failure, Failures, RequestError
 from sweep.cluster import element, jobs, marker, private, squeue
 from sweep.cluster.jobs import Job
 from sweep.cluster.settings import Slurm
 from sweep.experiment.blocks import Cells
-from sweep.store import Study
-from sweep.stored import Status, Stored, among
+from sweep.store import runs, upkeep
+from sweep.store.stored import Status, Stored, among
+from sweep.store.study import Study
 
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from sweep.places import is_url
+from sweep.store.places import is_url
 
 KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "page")
 
@@ -37,7 +37,7 @@ def drawn_where(study: str | Path, cell_id: str | None = None, **wanted: Any) ->
     """Draw as `draw` does, a study in an object store too: from a copy, and the files taken there."""
     if not is_url(str(study)):
         return [str(path) for path in draw(study, cell_id, **wanted)]
-    from sweep.store import Study  # noqa: PLC0415
+    from sweep.store.study import Study  # noqa: PLC0415
 
     there = Study(str(study).rstrip("/"))
     there.check_readable()

@@ -4,8 +4,8 @@ import sys
 
 from sweep.base.command import Parser, guarded
 from sweep.base.errors import RequestError
-from sweep.places import is_url, refuse_secrets
 from sweep.report import KINDS, drawn_where
+from sweep.store.places import is_url, refuse_secrets
 
 
 def main() -> int:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep import results
 from sweep.base import check
 from sweep.base.errors import RequestError, StoreError
 from sweep.measures import MEASURES, Measure, measure
 from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, phase, style, theory
 from sweep.report.layout import Layout
+from sweep.store import results
 
 _PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway
 _ALL_PAGES = 100

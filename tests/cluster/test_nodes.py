@@ -9,7 +9,7 @@ import pytest
 from sweep.base.errors import RequestError
 from sweep.cluster import jobs, marker, private, squeue
 from sweep.experiment.blocks import Cells
-from sweep.store import Study
+from sweep.store.study import Study
 from tests.cluster.conftest import Commands, ended, gate, held
 from tests.cluster.daemons import Slurm
 from tests.cluster.test_slurm import SUBMIT, WAIT, begun, job_of

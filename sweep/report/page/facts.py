@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from sweep import runs
 from sweep.base.provenance import provenance
 from sweep.experiment.verdict import WORDS, Thresholds
 from sweep.labels import described
 from sweep.measures import LETTERS
-from sweep.store import Study
+from sweep.store import runs
+from sweep.store.study import Study
 
 _MOST_COMMANDS = 6
 _MOST_FAILURES = 20

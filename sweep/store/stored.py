@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweep import ages, parts
 from sweep.experiment import revisions
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.kernel import KERNEL_VERSION
-from sweep.store import Study
+from sweep.store import ages, parts
+from sweep.store.study import Study
 
 _PARTS_AT_ONCE = 16_384
 

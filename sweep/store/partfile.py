@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from sweep.base.errors import StoreError
 from sweep.base.provenance import provenance
-from sweep.places import Local, Place
-from sweep.tables import SCHEMA_VERSION, SCHEMAS, schema_of
+from sweep.store.places import Local, Place
+from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, schema_of
 
 _VERSION, _SEAL = b"schema", b"seal"
 _SMALL = 1 << 24  # bytes of a file that fits any memory, so that it is wrong if it does not

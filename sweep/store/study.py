@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import ages, parts, places
-from sweep.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.base.errors import StoreError
-from sweep.parts import RANK
-from sweep.scan import Scan
-from sweep.tables import SCHEMA_VERSION, SCHEMAS
+from sweep.store import ages, parts, places
+from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
+from sweep.store.parts import RANK
+from sweep.store.scan import Scan
+from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")
 

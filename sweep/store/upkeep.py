@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import ages, parts
-from sweep.parts import RANK
-from sweep.store import Study, once, row_keys
-from sweep.tables import SCHEMA_VERSION
+from sweep.store import ages, parts
+from sweep.store.parts import RANK
+from sweep.store.study import Study, once, row_keys
+from sweep.store.tables import SCHEMA_VERSION
 
 # Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
 _ORPHAN_SECONDS = 3600.0

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from sweep import parts
 from sweep.base.errors import SweepError
 from sweep.experiment import revisions
 from sweep.experiment.cell import SPEC, Spec
+from sweep.store import parts
 
 # What makes two rows the same experiment, whatever kernel and revision computed it.
 EXPERIMENT = (*SPEC, "seed")

@@ -8,7 +8,7 @@ import warnings
 from typing import Any
 
 from sweep.base.errors import SweepWarning
-from sweep.places import Place
+from sweep.store.places import Place
 
 _MOST = 1 << 20  # bytes of a text
 _told: set[tuple[str, str]] = set()

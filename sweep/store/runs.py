@@ -18,11 +18,12 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import IO, Any
 
-from sweep import estimate, planfile, records
+from sweep import estimate
 from sweep.experiment.blocks import Block
-from sweep.places import Local
 from sweep.plan import Task
-from sweep.store import Study
+from sweep.store import planfile, records
+from sweep.store.places import Local
+from sweep.store.study import Study
 
 _LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from

@@ -16,13 +16,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import partfile
 from sweep.base.errors import StoreError
 from sweep.experiment import revisions
 from sweep.experiment.cell import ID_BYTES
-from sweep.partfile import one_line
-from sweep.places import Place
-from sweep.tables import CELLS, LAYERS, SCHEMAS
+from sweep.store import partfile
+from sweep.store.partfile import one_line
+from sweep.store.places import Place
+from sweep.store.tables import CELLS, LAYERS, SCHEMAS
 
 ID = pa.binary(ID_BYTES)
 RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name

@@ -16,11 +16,11 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from sweep import partfile, records, rows
-from sweep.partfile import BadBytesError, PartFile, one_line
-from sweep.parts import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
-from sweep.places import Local, Place
-from sweep.tables import SCHEMAS
+from sweep.store import partfile, records, rows
+from sweep.store.partfile import BadBytesError, PartFile, one_line
+from sweep.store.parts import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
+from sweep.store.places import Local, Place
+from sweep.store.tables import SCHEMAS
 
 _LOOK = rows.KEYS  # read together of small parts: whoever asks for some of these asks for others next
 _MANY = 16  # small parts, that are read a few at a time

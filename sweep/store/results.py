@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep import activations, records
+from sweep import activations
 from sweep.base import check
 from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
 from sweep.experiment.blocks import Cells
 from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
-from sweep.store import Study
-from sweep.stored import among
-from sweep.tables import SCHEMAS
+from sweep.store import records
+from sweep.store.stored import among
+from sweep.store.study import Study
+from sweep.store.tables import SCHEMAS
 
 if TYPE_CHECKING:
     import pandas as pd
