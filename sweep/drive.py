@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sweep import estimate, execute, pieces, plan, terminal
+from sweep import estimate, execute, pieces, plan
 from sweep.base import interrupts
 from sweep.base.errors import ClusterError, Failures, StoreError
 from sweep.cluster import settings
 from sweep.compute import Result
 from sweep.experiment.verdict import Thresholds
+from sweep.report import terminal
 from sweep.store import parts, runs, tables, upkeep
 from sweep.store.parts import DamagedError
 from sweep.store.stored import Stored

@@ -14,8 +14,6 @@ import pandas as pd
 from matplotlib import pyplot
 
 from sweep.base.errors import RequestError
-from sweep.labels import SETTINGS
-from sweep.measures import MEASURES, WORD, Measure, measure
 from sweep.report import curves as _curves
 from sweep.report import gradients as _gradients
 from sweep.report import heatmap as _heatmap
@@ -23,6 +21,8 @@ from sweep.report import histograms as _histograms
 from sweep.report import layout, style
 from sweep.report import theory as _theory
 from sweep.report.colours import scale_of, verdict_scale
+from sweep.report.labels import SETTINGS
+from sweep.report.measures import MEASURES, WORD, Measure, measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -43,7 +43,8 @@ def run(
     and its own picture, not a grid of one. duplicates: how many cells the axes named once more.
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
-    from sweep import drive, terminal  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep import drive  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.report import terminal  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store import runs, upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store.parts import DamagedError  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
@@ -160,7 +161,7 @@ def _stored(study: "Study", options: Options) -> "Stored":
 
 
 def _set_aside(study: "Study", damaged: Mapping[str, str]) -> None:
-    from sweep.terminal import say  # noqa: PLC0415
+    from sweep.report.terminal import say  # noqa: PLC0415
 
     for name, why in damaged.items():
         say(f"damaged part {name} ({why}): set aside in {study.path}/quarantine, its cells are planned again")
@@ -184,8 +185,8 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
 
 
 def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
-    from sweep import terminal  # noqa: PLC0415
-    from sweep.agreement import agreement  # noqa: PLC0415
+    from sweep.report import terminal  # noqa: PLC0415
+    from sweep.report.agreement import agreement  # noqa: PLC0415
     from sweep.store import results  # noqa: PLC0415
 
     first = next(iter(cells))

@@ -3,8 +3,8 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from sweep.measures import measure
 from sweep.report import colours, heatmap, layout
+from sweep.report.measures import measure
 
 
 def heatmaps(cells, value="std", pages=100, **axes):

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from sweep import theory
-from sweep.agreement import SPREADS, Agreement, agreement, deviations
 from sweep.execute import run_task
+from sweep.report.agreement import SPREADS, Agreement, agreement, deviations
 from sweep.store import tables
 from tests.test_cell import cell
 from tests.test_plan import packed

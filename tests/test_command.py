@@ -282,7 +282,7 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, terminal):
 
 
 def test_progress_shows_cells_rate_and_time_left_where_there_is_no_terminal(capsys, monkeypatch):
-    from sweep import terminal  # noqa: PLC0415
+    from sweep.report import terminal  # noqa: PLC0415
 
     monkeypatch.setattr(terminal, "_PLAIN_SECONDS", 0.0)
     with terminal.progress(10, 4.0) as progress:

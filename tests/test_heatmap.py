@@ -4,10 +4,9 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import sweep
-from sweep import labels, summary
 from sweep.experiment.verdict import WORDS
-from sweep.measures import LETTERS, MEASURES
-from sweep.report import colours, curves, heatmap, style
+from sweep.report import colours, curves, heatmap, labels, style, summary
+from sweep.report.measures import LETTERS, MEASURES
 from tests.figures import heatmaps, overlaps, panel_of, shown
 from tests.studies import INITS, grid, stored
 from tests.test_cell import cell

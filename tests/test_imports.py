@@ -9,9 +9,9 @@ PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
     "base", "initializers", "activations", "theory", "kernel", "experiment", "plan", "shards", "pieces",
-    "compute", "pool", "execute", "estimate", "store", "labels", "agreement", "measures", "summary",
-    "answer", "advice", "trial", "report", "plot", "terminal", "cluster", "options", "capacity",
-    "drive", "run", "request", "recommend", "__main__", "status", "compact", "nudged", "verify",
+    "compute", "pool", "execute", "estimate", "store", "report", "plot", "cluster", "options",
+    "capacity", "drive", "run", "request", "recommend", "__main__", "status", "compact", "nudged",
+    "verify",
 )  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def modules_after(code):
         ),
         ("import sweep.kernel, sweep.execute", {"pandas", "pyarrow", "seaborn", "scipy", "rich", "hydra"}),
         ("import sweep.store.tables", {"pandas", "seaborn", "scipy", "rich", "hydra"}),
-        ("import sweep.terminal", {"pandas", "pyarrow", "seaborn", "scipy", "hydra"}),
+        ("import sweep.report.terminal", {"pandas", "pyarrow", "seaborn", "scipy", "hydra"}),
     ],
 )
 def test_nothing_heavy_is_imported_on_a_path_that_does_not_need_it(code, unwanted):

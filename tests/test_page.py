@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep import answer
 from sweep.experiment.verdict import DEFAULT
-from sweep.measures import MEASURES
-from sweep.report import page
+from sweep.report import answer, page
+from sweep.report.measures import MEASURES
 from sweep.report.page import data
 from tests.browser import chromium, opened
 from tests.studies import grid, stored

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep import advice, theory
-from sweep.advice import Candidate, Survival
+from sweep import theory
 from sweep.base.errors import RequestError
+from sweep.report import advice
+from sweep.report.advice import Candidate, Survival
 
 DEPTH, WIDTH = 12, 64
 MINE = """

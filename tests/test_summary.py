@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep import labels, summary
+from sweep.report import labels, summary
 from tests.studies import grid, stored
 from tests.test_cell import cell
 

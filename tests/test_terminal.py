@@ -5,11 +5,12 @@ import re
 
 import pytest
 
-from sweep import answer, labels, status, terminal
+from sweep import status
 from sweep.activations import __main__ as activations_list
 from sweep.initializers import __main__ as initializers_list
-from sweep.measures import MEASURES
-from sweep.summary import condensed
+from sweep.report import answer, labels, terminal
+from sweep.report.measures import MEASURES
+from sweep.report.summary import condensed
 from tests.studies import INITS, grid, stored
 from tests.test_cell import cell
 

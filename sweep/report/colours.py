@@ -14,7 +14,7 @@ from matplotlib.colors import (
 )
 
 from sweep.experiment.verdict import WORDS
-from sweep.measures import RATIO, SHARE, SIGNED, SIZE, Measure
+from sweep.report.measures import RATIO, SHARE, SIGNED, SIZE, Measure
 from sweep.report.style import decade
 
 DECADES = 2  # a ratio's reach on either side of 1

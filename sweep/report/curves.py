@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweep.labels import PANEL, acts, common, counted, labelled, numbered, spread
-from sweep.measures import SIGNED, THEORY, Measure, measure
 from sweep.report import style
+from sweep.report.labels import PANEL, acts, common, counted, labelled, numbered, spread
+from sweep.report.measures import SIGNED, THEORY, Measure, measure
 
 STANDARD = ("mean", "std")
 _FLOOR, _CEILING = 1e-6, 1e3  # what lies beyond has vanished or exploded; the line leaves the frame

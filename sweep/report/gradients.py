@@ -5,10 +5,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweep.labels import acts, common, counted
-from sweep.measures import THEORY, measure
 from sweep.report import style
 from sweep.report.curves import band, by_layer
+from sweep.report.labels import acts, common, counted
+from sweep.report.measures import THEORY, measure
 
 FORWARD, BACKWARD = "rms", "delta_rms"
 _LABELS = {FORWARD: "forward:\nrms of h →", BACKWARD: "backward:\nrms of dL/dh ←"}

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from sweep.experiment.verdict import WORDS
-from sweep.labels import common, counted, number, spread
-from sweep.measures import LETTERS, SHARE, WORD, Measure
 from sweep.report import layout, style
 from sweep.report.colours import Scale, scale_of, verdict_scale
+from sweep.report.labels import common, counted, number, spread
 from sweep.report.layout import Layout
-from sweep.summary import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
+from sweep.report.measures import LETTERS, SHARE, WORD, Measure
+from sweep.report.summary import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
 
 _ROWS_PER_PAGE = 6
 _COLUMNS_PER_PAGE = 6

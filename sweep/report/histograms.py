@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from sweep.kernel.layer import HISTOGRAM_BINS
-from sweep.labels import PANEL, common, described, labelled, number, spread
-from sweep.measures import THEORY
 from sweep.report import style
 from sweep.report.curves import largest
+from sweep.report.labels import PANEL, common, described, labelled, number, spread
+from sweep.report.measures import THEORY
 
 _MOST_LAYERS = 10  # side by side; a deeper network is a ridge, of up to
 _MOST_RIDGES = 25

@@ -7,11 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from sweep import labels
 from sweep.base.errors import RequestError, unknown
-from sweep.labels import SETTINGS, labelled, short
-from sweep.measures import Measure
-from sweep.summary import condensed
+from sweep.report import labels
+from sweep.report.labels import SETTINGS, labelled, short
+from sweep.report.measures import Measure
+from sweep.report.summary import condensed
 
 _LABELS = {"init": "init_label", "act": "act_label"}
 _MAIN = ("init", "act", "depth", "width")

@@ -7,12 +7,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sweep.agreement import agreement
-from sweep.labels import acts, common, counted, labelled
-from sweep.measures import MEASURES, THEORY
 from sweep.report import style
+from sweep.report.agreement import agreement
 from sweep.report.curves import spread_names
-from sweep.summary import condensed
+from sweep.report.labels import acts, common, counted, labelled
+from sweep.report.measures import MEASURES, THEORY
+from sweep.report.summary import condensed
 
 # The statistic, the layer that says most about it (None: the last), and where that is.
 _SHOWN: tuple[tuple[str, int | None, str], ...] = (

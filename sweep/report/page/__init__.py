@@ -13,9 +13,9 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sweep.answer import MOST_NAMED, answers, counts
 from sweep.base.errors import StoreError
 from sweep.experiment.verdict import Thresholds
+from sweep.report.answer import MOST_NAMED, answers, counts
 from sweep.report.page import facts
 from sweep.report.page.advised import advised
 from sweep.report.page.data import as_script, networks, payload

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sweep import activations, advice
+from sweep import activations
 from sweep.base.errors import SweepError
-from sweep.labels import labelled, number
+from sweep.report import advice
+from sweep.report.labels import labelled, number
 
 
 @dataclass(frozen=True)

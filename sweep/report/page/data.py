@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from sweep.experiment.verdict import WORDS
-from sweep.labels import PANEL, SETTINGS, acts, labelled, short
-from sweep.measures import LETTERS, MEASURES, THEORY, Measure, measure
 from sweep.report.colours import VERDICT_COLOURS
 from sweep.report.curves import by_layer
-from sweep.summary import MARK_OF, MARKS, condensed
+from sweep.report.labels import PANEL, SETTINGS, acts, labelled, short
+from sweep.report.measures import LETTERS, MEASURES, THEORY, Measure, measure
+from sweep.report.summary import MARK_OF, MARKS, condensed
 
 _TITLES = {"init_label": "init", "act_label": "act"}
 _CURVES = ("rms", "delta_rms", "std", "mean", "flat", "sample_cosine", "neuron_corr", "grad_rms")

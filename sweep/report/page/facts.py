@@ -8,8 +8,8 @@ import pandas as pd
 
 from sweep.base.provenance import provenance
 from sweep.experiment.verdict import WORDS, Thresholds
-from sweep.labels import described
-from sweep.measures import LETTERS
+from sweep.report.labels import described
+from sweep.report.measures import LETTERS
 from sweep.store import runs
 from sweep.store.study import Study
 

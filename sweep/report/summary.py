@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep import measures
 from sweep.experiment.verdict import WORDS
-from sweep.labels import PANEL, common, counted, labelled, number, numbered, spread
-from sweep.measures import Measure
+from sweep.report import measures
+from sweep.report.labels import PANEL, common, counted, labelled, number, numbered, spread
+from sweep.report.measures import Measure
 
 if TYPE_CHECKING:
     import pandas as pd

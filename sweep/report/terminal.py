@@ -13,14 +13,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sweep.answer import Fate, answers, counts
 from sweep.base.command import show, visible
 from sweep.base.errors import Failures
 from sweep.estimate import Counts, Expected, duration, si
 from sweep.experiment.cell import Cell
-from sweep.labels import described, labelled, number, profile
-from sweep.measures import MEASURES
-from sweep.summary import DepthTable, by_depth, condensed
+from sweep.report.answer import Fate, answers, counts
+from sweep.report.labels import described, labelled, number, profile
+from sweep.report.measures import MEASURES
+from sweep.report.summary import DepthTable, by_depth, condensed
 
 if TYPE_CHECKING:
     import pandas as pd
