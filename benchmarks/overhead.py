@@ -14,9 +14,9 @@ from statistics import median
 from distributed import LocalCluster
 from rich.console import Console
 
-from sweep import execute, plan
-from sweep.cluster import dask
-from sweep.cluster.settings import Dask
+from sweep.execution import execute, plan
+from sweep.execution.cluster import dask
+from sweep.execution.cluster.settings import Dask
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 

@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sweep import execute, plan, shards
+from sweep.execution import execute, plan, shards
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 

@@ -77,7 +77,7 @@ def _main(arguments: Sequence[str]) -> int:
 
 def _begun() -> bool:
     """Whether Hydra has come to what this program does with a config: before, its errors are about flags."""
-    return "sweep.request" in sys.modules
+    return "sweep.execution.request" in sys.modules
 
 
 def _share_store() -> None:
@@ -93,7 +93,7 @@ def _run_one(config: "DictConfig") -> None:
     from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
 
     from sweep.base.command import guarded  # noqa: PLC0415
-    from sweep.request import run_one  # noqa: PLC0415
+    from sweep.execution.request import run_one  # noqa: PLC0415
 
     def run() -> int:
         try:

@@ -103,8 +103,8 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 
 
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
-    from sweep import estimate  # noqa: PLC0415
-    from sweep.cluster import jobs  # noqa: PLC0415
+    from sweep.execution import estimate  # noqa: PLC0415
+    from sweep.execution.cluster import jobs  # noqa: PLC0415
     from sweep.store import parts, runs  # noqa: PLC0415
 
     alive = runs.living(study)

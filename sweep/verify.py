@@ -125,10 +125,10 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
     import pyarrow.compute as pc  # noqa: PLC0415
 
     from sweep.base import memory  # noqa: PLC0415
-    from sweep.estimate import si  # noqa: PLC0415
+    from sweep.execution.estimate import si  # noqa: PLC0415
+    from sweep.execution.nudged import nudged  # noqa: PLC0415
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415
-    from sweep.nudged import nudged  # noqa: PLC0415
 
     cells = study.read("cells", versions="all")
     cells = cells.filter(
@@ -202,7 +202,7 @@ def _named(parameters: str) -> set[str]:
 
 def _bytes(one: "Cell") -> int:
     """What computing a cell takes at once."""
-    from sweep import plan  # noqa: PLC0415
+    from sweep.execution import plan  # noqa: PLC0415
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
 
     return max(stack.bytes for task in plan.tasks(Cells.of([one]), 1) for stack in task.stacks)
@@ -210,7 +210,7 @@ def _bytes(one: "Cell") -> int:
 
 def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
     """The layers of these cells by id, and what went wrong with the others."""
-    from sweep import execute, plan  # noqa: PLC0415
+    from sweep.execution import execute, plan  # noqa: PLC0415
     from sweep.store import tables  # noqa: PLC0415
 
     found: dict[str, Layers] = {}

@@ -18,8 +18,8 @@ from unittest import mock
 from hydra.core.global_hydra import GlobalHydra
 
 from sweep import __main__ as command
-from sweep import run as runner
 from sweep.base.command import guarded
+from sweep.execution import run as runner
 from sweep.experiment.keys import KEYS
 
 WORDS = """
@@ -90,7 +90,7 @@ def fuzz(lines: int, seed: int) -> Counter[int]:
     """Status -> how often; AssertionError, naming the line, where one is not 0, 1 or 2, or not one line."""
     rng, found = random.Random(seed), Counter()
     before = Path.cwd(), sys.argv[:]
-    with tempfile.TemporaryDirectory() as folder, mock.patch("sweep.request.run", bounded):
+    with tempfile.TemporaryDirectory() as folder, mock.patch("sweep.execution.request.run", bounded):
         os.chdir(folder)
         try:
             for _ in range(lines):

@@ -28,10 +28,10 @@ import pandas as pd
 import sweep
 from sweep import compact, status, verify
 from sweep.base.command import guarded
+from sweep.execution.options import Options
+from sweep.execution.run import run
 from sweep.experiment.blocks import Cells
-from sweep.options import Options
 from sweep.report import __main__ as report
-from sweep.run import run
 from tests.test_cell import cell
 
 SECONDS = 120  # for a command: only what hangs takes so long

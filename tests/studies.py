@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 
 import sweep
-from sweep.execute import run_task
+from sweep.execution.execute import run_task
 from sweep.store import partfile, tables
 from sweep.store.study import Study
 from tests.test_cell import cell

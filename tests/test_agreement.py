@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sweep import theory
-from sweep.execute import run_task
+from sweep.execution.execute import run_task
 from sweep.report.agreement import SPREADS, Agreement, agreement, deviations
 from sweep.store import tables
 from tests.test_cell import cell

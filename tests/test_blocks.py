@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep import pieces, plan, shards
+from sweep.execution import pieces, plan, shards
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import ID_BYTES
 from tests.test_cell import cell

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import sweep
+from sweep.execution.options import Options
+from sweep.execution.run import run
 from sweep.experiment.blocks import Cells
-from sweep.options import Options
-from sweep.run import run
 from sweep.store import runs, upkeep
 from sweep.store.study import Study
 from tests.processes import ROOT, start
@@ -20,7 +20,7 @@ from tests.users import Gate
 
 SMALL = ("grid=smoke", "depth=2", "seed=0", "batch=20", "report=false")
 # What no test waits for: the next look at what other runs have stored.
-LOOKING = "from sweep import drive\ndrive._LOOK_SECONDS = 0.0\n"
+LOOKING = "from sweep.execution import drive\ndrive._LOOK_SECONDS = 0.0\n"
 
 
 def started(folder, *arguments, **environment):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep import estimate
+from sweep.execution import estimate
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-from sweep import execute, kernel, plan
+from sweep import kernel
+from sweep.execution import execute, plan
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 

@@ -8,10 +8,8 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A module imports only what stands before it.
 ORDER = (
-    "base", "initializers", "activations", "theory", "kernel", "experiment", "plan", "shards", "pieces",
-    "compute", "pool", "execute", "estimate", "store", "report", "plot", "cluster", "options",
-    "capacity", "drive", "run", "request", "recommend", "__main__", "status", "compact", "nudged",
-    "verify",
+    "base", "initializers", "activations", "theory", "kernel", "experiment", "store", "report", "plot",
+    "execution", "recommend", "__main__", "status", "compact", "verify",
 )  # fmt: skip
 
 
@@ -63,7 +61,10 @@ def modules_after(code):
             "from sweep.experiment.grid import expand",
             {"pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"},
         ),
-        ("import sweep.kernel, sweep.execute", {"pandas", "pyarrow", "seaborn", "scipy", "rich", "hydra"}),
+        (
+            "import sweep.kernel, sweep.execution.execute",
+            {"pandas", "pyarrow", "seaborn", "scipy", "rich", "hydra"},
+        ),
         ("import sweep.store.tables", {"pandas", "seaborn", "scipy", "rich", "hydra"}),
         ("import sweep.report.terminal", {"pandas", "pyarrow", "seaborn", "scipy", "hydra"}),
     ],

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 import sweep
 from sweep import activations, theory
-from sweep.execute import run_task
+from sweep.execution.execute import run_task
 from sweep.report import draw, phase, style
 from sweep.store import tables
 from sweep.store.study import Study

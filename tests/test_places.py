@@ -5,7 +5,7 @@ import pytest
 
 import sweep
 from sweep.base.errors import RequestError, StoreError
-from sweep.options import Options
+from sweep.execution.options import Options
 from sweep.store import places, upkeep
 from sweep.store.study import Study
 from tests.test_store import CELLS, write

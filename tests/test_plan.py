@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep import plan
+from sweep.execution import plan
 from sweep.experiment.blocks import Cells
 from tests.test_cell import cell
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep import execute
+from sweep.execution import execute
 from tests.processes import alive, session, start, until
 from tests.test_cell import cell
 from tests.test_plan import packed
@@ -92,7 +92,7 @@ def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
 
 
 DRIVER = """
-from sweep import execute
+from sweep.execution import execute
 from tests.test_cell import cell
 from tests.test_plan import packed
 init = {"name": "custom", "function": "tests.users.held"}

@@ -7,14 +7,14 @@ import pytest
 
 import sweep
 from sweep.activations import ACTIVATIONS
+from sweep.execution.options import Options
+from sweep.execution.run import run
 from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.verdict import DEFAULT
 from sweep.initializers.schemes import Normal
-from sweep.options import Options
-from sweep.run import run
 from sweep.store import ages, parts, upkeep
 from sweep.store.results import of_cells
 from sweep.store.stored import Status, Stored, older

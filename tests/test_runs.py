@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sweep import estimate
+from sweep.execution import estimate
 from sweep.store import runs, upkeep
 from sweep.store.study import Study
 from tests.test_store import CELLS, write

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep import compute
 from sweep.base.errors import Failure, StoreError, SweepWarning
+from sweep.execution import compute
 from sweep.experiment import cell as cell_module
 from sweep.experiment.blocks import Cells
 from sweep.store import parts, places, tables, upkeep

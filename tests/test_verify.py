@@ -4,10 +4,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from sweep import plan, verify
-from sweep.compute import run_task
+from sweep import verify
+from sweep.execution import plan
+from sweep.execution.compute import run_task
+from sweep.execution.nudged import nudged
 from sweep.experiment.blocks import Cells
-from sweep.nudged import nudged
 from sweep.store import parts, tables
 from sweep.store.study import Study
 from tests.studies import part

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from sweep.base.command import show, visible
 from sweep.base.errors import Failures
-from sweep.estimate import Counts, Expected, duration, si
+from sweep.execution.estimate import Counts, Expected, duration, si
 from sweep.experiment.cell import Cell
 from sweep.report.answer import Fate, answers, counts
 from sweep.report.labels import described, labelled, number, profile

@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 from statistics import median
 from typing import IO, Any
 
-from sweep import estimate
+from sweep.execution import estimate
+from sweep.execution.plan import Task
 from sweep.experiment.blocks import Block
-from sweep.plan import Task
 from sweep.store import planfile, records
 from sweep.store.places import Local
 from sweep.store.study import Study

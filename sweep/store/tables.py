@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sweep.activations import CUSTOM, histogram_range
 from sweep.base.errors import Failure
-from sweep.compute import STATISTICS, Own, Result
+from sweep.execution.compute import STATISTICS, Own, Result
 from sweep.experiment import verdict
 from sweep.experiment.cell import ID_BYTES, Spec
 from sweep.experiment.predicted import PREDICTED, nothing, predicted

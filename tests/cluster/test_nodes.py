@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from sweep.base.errors import RequestError
-from sweep.cluster import jobs, marker, private, squeue
+from sweep.execution.cluster import jobs, marker, private, squeue
 from sweep.experiment.blocks import Cells
 from sweep.store.study import Study
 from tests.cluster.conftest import Commands, ended, gate, held

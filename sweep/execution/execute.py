@@ -3,10 +3,10 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 
-from sweep import pool
-from sweep.compute import Result, run_task
+from sweep.execution import pool
+from sweep.execution.compute import Result, run_task
+from sweep.execution.plan import Task
 from sweep.initializers import CUSTOM
-from sweep.plan import Task
 
 # Below this estimated time, starting workers costs more than they save.
 _WORTH_WORKERS = 2.0

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import capacity, estimate, shards
 from sweep.base.errors import Failures, RequestError, StoreError
-from sweep.cluster import settings
+from sweep.execution import capacity, estimate, shards
+from sweep.execution.cluster import settings
+from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import SPEC
-from sweep.options import Options
 
 if TYPE_CHECKING:
-    from sweep import drive
+    from sweep.execution import drive
     from sweep.store.stored import Stored
     from sweep.store.study import Study
 
@@ -43,7 +43,7 @@ def run(
     and its own picture, not a grid of one. duplicates: how many cells the axes named once more.
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
-    from sweep import drive  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.execution import drive  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.report import terminal  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store import runs, upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store.parts import DamagedError  # noqa: PLC0415
@@ -108,14 +108,14 @@ def _compute(
     failures: Failures,
 ) -> int | None:
     """Compute and store what is missing; the exit status where that did not end as it should."""
-    from sweep import drive  # noqa: PLC0415
+    from sweep.execution import drive  # noqa: PLC0415
 
     job.study.create()
     if options.overwrite:
         job.study.outrank(job.stored.newest_run)
     kept = dict(record) | {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
     if isinstance(options.cluster, settings.Slurm):
-        from sweep.cluster import slurm  # noqa: PLC0415
+        from sweep.execution.cluster import slurm  # noqa: PLC0415
 
         share = _share(options, options.cluster.cores, job.histogram)
         return slurm.run(job.study, missing, job.tasks, options.cluster, kept, run, share, failures)

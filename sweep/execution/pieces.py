@@ -6,9 +6,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from sweep.execution.plan import Stack, Task, chains_of
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import ID_BYTES
-from sweep.plan import Stack, Task, chains_of
 
 _T = TypeVar("_T")
 

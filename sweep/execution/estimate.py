@@ -6,11 +6,12 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sweep import activations, execute, initializers, plan
+from sweep import activations, initializers
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
+from sweep.execution import execute, plan
+from sweep.execution.plan import Stack, Task
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
-from sweep.plan import Stack, Task
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
 _STARTUP_SECONDS = 1.0  # of worker processes: Python, NumPy and this program are imported

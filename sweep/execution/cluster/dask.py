@@ -15,13 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep import compute, pieces
 from sweep.base.errors import ClusterError, Failure, RequestError
-from sweep.cluster import connection
-from sweep.cluster.settings import Dask
-from sweep.compute import Result, run_task
+from sweep.execution import compute, pieces
+from sweep.execution.cluster import connection
+from sweep.execution.cluster.settings import Dask
+from sweep.execution.compute import Result, run_task
+from sweep.execution.plan import Task
 from sweep.experiment.verdict import Thresholds
-from sweep.plan import Task
 
 if TYPE_CHECKING:
     from distributed import Client, Future

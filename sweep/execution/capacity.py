@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sweep import estimate, execute, plan
 from sweep.base import memory
 from sweep.base.errors import RequestError
-from sweep.cluster import settings
+from sweep.execution import estimate, execute, plan
+from sweep.execution.cluster import settings
+from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
-from sweep.options import Options
 from sweep.store.places import is_url
 
 
@@ -65,7 +65,7 @@ def _capacity(options: Options, needed: bool) -> tuple[int, int]:
     """How many workers there are, and bytes for all of them; RequestError where a cluster has none."""
     local = execute.workers(options.n_jobs)
     if isinstance(options.cluster, settings.Dask) and needed:
-        from sweep.cluster import dask  # noqa: PLC0415
+        from sweep.execution.cluster import dask  # noqa: PLC0415
 
         if found := dask.check(options.cluster, local):
             return found.workers, found.memory
@@ -76,7 +76,7 @@ def _capacity(options: Options, needed: bool) -> tuple[int, int]:
                 "a folder that the nodes share; shard=k/n needs none"
             )
         if needed:
-            from sweep.cluster import slurm  # noqa: PLC0415
+            from sweep.execution.cluster import slurm  # noqa: PLC0415
 
             slurm.check(options.cluster)
         elements = options.cluster.max_jobs

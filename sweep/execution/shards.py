@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sweep import plan
 from sweep.base.errors import RequestError
+from sweep.execution import plan
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 

@@ -17,12 +17,12 @@ from threadpoolctl import threadpool_limits
 from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.errors import Failure
+from sweep.execution.plan import Stack, Task, chains_of
 from sweep.experiment.blocks import Block
 from sweep.experiment.cell import Cell, Spec
 from sweep.experiment.predicted import predicted
 from sweep.experiment.verdict import flat_share_of
 from sweep.kernel.layer import HISTOGRAM_BINS
-from sweep.plan import Stack, Task, chains_of
 
 Array = NDArray[Any]
 

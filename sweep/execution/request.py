@@ -9,12 +9,12 @@ from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
 from sweep.base import check
+from sweep.execution.options import Options
+from sweep.execution.run import run
 from sweep.experiment import cell, grid
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import Cell
 from sweep.experiment.keys import GROUPS, RUN_GROUPS
-from sweep.options import Options
-from sweep.run import run
 
 
 def run_one(config: DictConfig) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 
 from sweep.base import check
 from sweep.base.errors import RequestError
-from sweep.cluster import settings
+from sweep.execution.cluster import settings
+from sweep.execution.shards import Shard
 from sweep.experiment import verdict
 from sweep.experiment.verdict import Thresholds
-from sweep.shards import Shard
 from sweep.store.places import is_url, refuse_secrets
 
 EXECUTORS = ("local", "serial", "dask", "slurm")

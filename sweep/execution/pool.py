@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
 
-from sweep import compute, pieces
 from sweep.base import interrupts
 from sweep.base.errors import Failure
-from sweep.compute import Result
-from sweep.plan import Task
+from sweep.execution import compute, pieces
+from sweep.execution.compute import Result
+from sweep.execution.plan import Task
 
 _STARTS = 5  # of a worker that dies before it takes a task
 _DEATHS = 2  # of a cell's workers, it being alone, before it has failed

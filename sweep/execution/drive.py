@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sweep import estimate, execute, pieces, plan
 from sweep.base import interrupts
 from sweep.base.errors import ClusterError, Failures, StoreError
-from sweep.cluster import settings
-from sweep.compute import Result
+from sweep.execution import estimate, execute, pieces, plan
+from sweep.execution.cluster import settings
+from sweep.execution.compute import Result
 from sweep.experiment.verdict import Thresholds
 from sweep.report import terminal
 from sweep.store import parts, runs, tables, upkeep
@@ -141,7 +141,7 @@ def _compute(
 
 def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None]) -> Iterator[Result]:
     if isinstance(job.executor, settings.Dask):
-        from sweep.cluster import dask  # noqa: PLC0415
+        from sweep.execution.cluster import dask  # noqa: PLC0415
 
         left = (task for task in map(wanted, job.tasks) if task is not None)
         # Workers may store themselves what goes into a folder that they see.

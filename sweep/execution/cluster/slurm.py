@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from sweep import plan, shards
 from sweep.base import interrupts
 from sweep.base.errors import Failure, Failures, RequestError
-from sweep.cluster import element, jobs, marker, private, squeue
-from sweep.cluster.jobs import Job
-from sweep.cluster.settings import Slurm
+from sweep.execution import plan, shards
+from sweep.execution.cluster import element, jobs, marker, private, squeue
+from sweep.execution.cluster.jobs import Job
+from sweep.execution.cluster.settings import Slurm
 from sweep.experiment.blocks import Cells
 from sweep.report import terminal
 from sweep.store import runs, upkeep

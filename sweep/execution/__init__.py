@@ -1,0 +1,1 @@
+"""From a request to stored results and a report: options, plan, workers, driver."""
