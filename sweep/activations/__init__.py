@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from sweep.activations import piecewise, smooth
-from sweep.activations.activation import FLAT_SLOPE, Activation, Array, Given, flat_share
+from sweep.activations.activation import FLAT_SLOPE, Activation, Given, flat_share
 from sweep.activations.custom import custom, found_of, slope_unknown
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.base import check
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, unknown
 
 __all__ = [

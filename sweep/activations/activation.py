@@ -7,9 +7,9 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Array = NDArray[Any]
+from sweep.base.arrays import Array
 
 # abs(f') below this passes no gradient to speak of: for tanh, exactly abs(h) > 0.99.
 FLAT_SLOPE = 1 - 0.99**2

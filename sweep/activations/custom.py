@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep.activations.activation import Activation, Array
+from sweep.activations.activation import Activation
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.base.user_code import UserFunction, user_function
 

@@ -1,12 +1,10 @@
 """Where exactly a function jumps or bends, once it is known to within a narrow cell."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from sweep.base.arrays import Array
 
 _BISECTIONS = 64
 _ASIDE, _CLOSE = 64, 8  # lengths of the cell over which the slope on either side of it is taken

@@ -8,7 +8,8 @@ import math
 
 import numpy as np
 
-from sweep.activations.activation import Activation, Array
+from sweep.activations.activation import Activation
+from sweep.base.arrays import Array
 
 WIDE = np.longdouble
 

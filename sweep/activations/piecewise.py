@@ -6,7 +6,7 @@ two being 0, and several times faster than np.where.
 
 import numpy as np
 
-from sweep.activations.activation import Array
+from sweep.base.arrays import Array
 
 # The fixed point of mean 0 and variance 1: Klambauer et al. 2017.
 SELU_ALPHA = 1.6732632423543772848170429916717

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sweep.activations.activation import Array
+from sweep.base.arrays import Array
 
 _REACH = 13.0  # φ(13) = 8e-38: what an activation does beyond it counts for nothing
 _NODES = 24  # of Gauss and Legendre, per panel of length 1 or less

@@ -11,11 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations.cuts import cut_at
+from sweep.base.arrays import Array
 
-Array = NDArray[Any]
 Function = Callable[[Array], Array]  # (n,) -> (n,) float64, NaN where it is not defined
 
 NODES, DEGREE = 16, 10  # looked at, and kept: the other coefficients say what is missed

@@ -5,7 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from sweep.activations.activation import FLAT_SLOPE, Activation, Array
+from sweep.activations.activation import FLAT_SLOPE, Activation
+from sweep.base.arrays import Array
 from sweep.base.errors import UserCodeError
 
 _NEAR, _FAR = 2.0**-30, 2.0**30

@@ -8,16 +8,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations.refine import DEGREE, PROBES, ROUNDING, Panels, noise_of, panels_of
 from sweep.activations.table import Table
+from sweep.base.arrays import Array
 from sweep.base.user_code import UserFunction
 
-Array = NDArray[Any]
 Function = Callable[[Array], Array]
 
 _LISTED = 2.0**-10  # where panels are too many even for abs(z) this small, there is no slope

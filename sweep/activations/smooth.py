@@ -9,7 +9,8 @@ import math
 import numpy as np
 
 from sweep.activations import extended
-from sweep.activations.activation import WIDE, Array
+from sweep.activations.activation import WIDE
+from sweep.base.arrays import Array
 
 # Gates are 0 or 1 to the last bit of long double before this; clipping there spares 0 · inf.
 _FAR = 2e4

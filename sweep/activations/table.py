@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from sweep.base.arrays import Array
 
 _KEY_BITS = {np.dtype(np.float32): 17, np.dtype(np.float64): 18}  # sign, exponent and 8 or 6 more
 _CHUNK = 1 << 14  # entries whose temporaries stay in L2

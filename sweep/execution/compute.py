@@ -8,14 +8,13 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
+from sweep.base.arrays import Array
 from sweep.base.errors import Failure
 from sweep.execution.plan import Stack, Task, chains_of
 from sweep.experiment.blocks import Block
@@ -23,8 +22,6 @@ from sweep.experiment.cell import Cell, Spec
 from sweep.experiment.predicted import predicted
 from sweep.experiment.verdict import flat_share_of
 from sweep.kernel.layer import HISTOGRAM_BINS
-
-Array = NDArray[Any]
 
 STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)
 

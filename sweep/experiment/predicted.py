@@ -4,15 +4,13 @@ from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import Activation
+from sweep.base.arrays import Array
 from sweep.base.errors import SweepError
 from sweep.experiment.cell import Spec
 from sweep.initializers import Scheme
 from sweep.theory.maps import layers_of, prediction
-
-Array = NDArray[np.float64]
 
 # What theory predicts of a layer; the column is theory_… in both tables.
 PREDICTED = ("mean", "std", "rms", "sample_cosine", "flat", "delta_rms", "grad_rms")

@@ -7,13 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import Activation, flat_share
 from sweep.base import check
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, UserCodeError, unknown
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

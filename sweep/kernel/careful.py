@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import FLAT_SLOPE, extended, histogram_range
 from sweep.activations.extended import WIDE
+from sweep.base.arrays import Array
 from sweep.initializers import Scheme
 from sweep.kernel import draws, layer
 from sweep.kernel.chain import Chain, ChainStatistics, blank
@@ -30,7 +30,6 @@ from sweep.kernel.statistics import (
     sample_cosine,
 )
 
-Array = NDArray[Any]
 Show = Callable[[str, int, int, Array], None]
 
 _MOST_PRODUCTS = 10_000_000  # of long doubles, at about a nanosecond each

@@ -9,14 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import Activation
+from sweep.base.arrays import Array
 from sweep.initializers import Scheme
 from sweep.kernel import laws, layer
 from sweep.kernel.layer import Affine, Signal
-
-Array = NDArray[Any]
 
 FORWARD = ("mean", "std", "rms", "pre_rms", "flat", "dead", "sample_cosine", "neuron_corr")
 BACKWARD = ("delta_std", "delta_rms", "grad_std", "grad_rms")

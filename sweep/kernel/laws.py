@@ -10,15 +10,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import Activation
+from sweep.base.arrays import Array
 from sweep.initializers import Distribution, Scheme
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)

@@ -12,16 +12,15 @@ from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import Activation, extended
+from sweep.base.arrays import Array
 from sweep.initializers import Scheme
 from sweep.kernel import ranges
 from sweep.kernel.ranges import RANGES
 from sweep.kernel.saturation import Flat
 from sweep.kernel.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
 
-Array = NDArray[Any]
 Measured = dict[str, Array]  # name -> (networks,)
 
 

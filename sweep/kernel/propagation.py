@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sweep.base.arrays import Array
 from sweep.kernel import careful
 from sweep.kernel.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Doubts, Run
 from sweep.kernel.stack import Observer, Stack
 
 __all__ = ["BACKWARD", "FORWARD", "KERNEL_VERSION", "Chain", "ChainStatistics", "propagate"]
-
-Array = NDArray[Any]
 
 KERNEL_VERSION = "1"  # part of every cell's identity; a correction raises a revision instead
 

@@ -20,12 +20,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import CUSTOM, Activation, limits
 from sweep.activations.activation import WIDE
-
-Array = NDArray[Any]
+from sweep.base.arrays import Array
 
 
 @dataclass(frozen=True)

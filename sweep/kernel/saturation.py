@@ -1,14 +1,11 @@
 """How much of a layer is flat: entries through which no gradient passes, and neurons that have no others."""
 
 import math
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import FLAT_SLOPE, Activation, flat_regions
-
-Array = NDArray[Any]
+from sweep.base.arrays import Array
 
 # Masks above so many entries are counted one by one; so many rows decide for nearly every neuron.
 _MANY, _FEW = 4096, 32

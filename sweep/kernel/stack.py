@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import histogram_range
+from sweep.base.arrays import Array
 from sweep.kernel import draws, laws, layer, ranges
 from sweep.kernel.chain import Chain, Run, blank, runs_of
 from sweep.kernel.layer import Affine
 from sweep.kernel.statistics import moments_of, row_squares
 
-Array = NDArray[Any]
 # observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
 Observer = Callable[[str, int, int, int, Array], None]
 

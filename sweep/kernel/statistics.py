@@ -10,11 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sweep.base.arrays import Array
 from sweep.kernel.ranges import RANGES
 
-Array = NDArray[Any]
 # (network, which of its first neurons: (neurons,) bool) -> those neurons, (batch, neurons), each right in
 # relation to itself; None where they are as they were.
 Again = Callable[[int, Array], Array | None]

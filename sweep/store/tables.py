@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from sweep.activations import CUSTOM, histogram_range
+from sweep.base.arrays import Array
 from sweep.base.errors import Failure
 from sweep.execution.compute import STATISTICS, Own, Result
 from sweep.experiment import verdict
@@ -18,8 +18,6 @@ from sweep.experiment.cell import ID_BYTES, Spec
 from sweep.experiment.predicted import PREDICTED, nothing, predicted
 from sweep.experiment.verdict import Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
-
-Array = NDArray[Any]
 
 SCHEMA_VERSION = 3  # 2: theory, and what a failure was; 3: what reading needs of a user's own activation
 

@@ -8,15 +8,12 @@ mean knows where f bends; the outer one sees g, which is f smoothed at the scale
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import Activation, kinks_of
+from sweep.base.arrays import Array
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
-
-Array = NDArray[Any]
 
 _NODES = 16
 _REACH = 8.5  # φ(8.5) = 8e-17

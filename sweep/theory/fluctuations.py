@@ -7,17 +7,14 @@ whose logarithm has a mean and a variance that are found exactly, without an exp
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.activations import Activation
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
 from sweep.theory.nodes import LOG_T, laplace_points, log_moments, normal_grid
-
-Array = NDArray[Any]
 
 _STEP = 0.5  # of log v; with slopes known, cubics between these are right to 2e-4
 _FAR = 40.0  # abs(log v) beyond which act is a power law

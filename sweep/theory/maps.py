@@ -4,20 +4,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.base import check
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.correlation import Pair, pair
 from sweep.theory.moments import Act, Gaussian, gaussian
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[Any]
 
 COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 _SETTLED = 4e-16  # a relative change that is rounding

@@ -9,16 +9,14 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep import activations
 from sweep.activations import FLAT_SLOPE, Activation, flat_within, slope_unknown, structure_of
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, SweepError
 
-Array = NDArray[Any]
 Act = str | Activation | Callable[..., Array]
 
 _NODES = 24

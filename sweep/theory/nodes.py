@@ -6,12 +6,10 @@ peaks: enough for means over the law of whatever is smooth in it. No random numb
 
 import math
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from sweep.base.arrays import Array
 
 _TINY = 1e-7  # a spread below which a law is a point
 _LEAST = 1e-6  # the size below which a Lanczos vector is rounding

@@ -19,15 +19,12 @@ they have none on average. A layer's part of w fades by the elasticity of the la
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from sweep.base.arrays import Array
 from sweep.theory.fluctuations import Fluctuations
 from sweep.theory.nodes import gauss, hermite, regression
-
-Array = NDArray[Any]
 
 _NODES = 5
 _STILL, _MOST = 3.5, 3.8  # artanh of a cosine from which on, and to which, inputs look alike

@@ -32,12 +32,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.base import check
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import fluctuations
 from sweep.theory.maps import Layer, inputs_checked, layers_of
@@ -47,8 +47,6 @@ from sweep.theory.tilt import Cosines, alike, cosines_of_inputs, merged, through
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Array = NDArray[Any]
 
 _POINTS, _PARTED, _ALONE = 3, 7, 13  # of S and of δ; where the map drives them apart; of a single input
 _DRIVES_APART = 1.005  # an elasticity
