@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.base.errors import Failure, StoreError, SweepWarning
+from sweep.base.errors import StoreError, SweepWarning
 from sweep.execution import compute
 from sweep.experiment import cell as cell_module
 from sweep.experiment.blocks import Cells
+from sweep.experiment.outcome import Failure
 from sweep.store import parts, places, tables, upkeep
 from sweep.store import study as store
 from sweep.store.parts import DamagedError

@@ -1,9 +1,6 @@
 """The few exceptions a user can meet, each one clear line."""
 
-import re
-import traceback
 from collections.abc import Iterable
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import groupby
 
@@ -30,49 +27,6 @@ class ClusterError(SweepError):
 
 class SweepWarning(UserWarning):
     """Something that a reader of a study should know; the message is one line."""
-
-
-_TRACEBACK_LINES = 12
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why a cell failed: an error's type and message, and the tail of its traceback."""
-
-    type: str
-    message: str
-    traceback: str
-
-    @classmethod
-    def of(cls, error: BaseException) -> "Failure":
-        """The failure that `error` stands for."""
-        root = error
-        while root.__cause__ is not None:  # what a user's own function raised says more than our words for it
-            root = root.__cause__
-        lines = "".join(traceback.format_exception(root, chain=False)).splitlines()
-        return cls(type(error).__name__, str(error), "\n".join(lines[-_TRACEBACK_LINES:]))
-
-    def __str__(self) -> str:
-        return f"{self.type}: {self.message}"
-
-
-class Failures:
-    """Failures, counted by cause: an error's type and message, whatever numbers are in it.
-
-    causes: cause -> (how many, one of them, whether their numbers differ).
-    """
-
-    def __init__(self) -> None:
-        self.causes: dict[str, tuple[int, Failure, bool]] = {}
-
-    def __len__(self) -> int:
-        return sum(count for count, _, _ in self.causes.values())
-
-    def add(self, failure: Failure) -> None:
-        """Count one more."""
-        cause = re.sub(r"\d+", "#", str(failure))
-        count, first, differ = self.causes.get(cause, (0, failure, False))
-        self.causes[cause] = count + 1, first, differ or str(first) != str(failure)
 
 
 def suggestion(value: object, options: Iterable[str]) -> str:

@@ -6,8 +6,7 @@ no other down.
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,58 +14,13 @@ from threadpoolctl import threadpool_limits
 from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.arrays import Array
-from sweep.base.errors import Failure
 from sweep.execution.plan import Stack, Task, chains_of
 from sweep.experiment.blocks import Block
 from sweep.experiment.cell import Cell, Spec
+from sweep.experiment.outcome import STATISTICS, Failure, Own, Result
 from sweep.experiment.predicted import predicted
 from sweep.experiment.verdict import flat_share_of
 from sweep.kernel.layer import HISTOGRAM_BINS
-
-STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)
-
-
-@dataclass(frozen=True)
-class Result:
-    """What one task computed.
-
-    blocks: the cells, in the order of everything below. errors: place -> what failed there.
-    seconds: (cells,). estimate: what the plan thought the task would take on one core.
-    statistics: name -> (rows,), the layers 0 .. depth of one cell after another, failed cells
-    having none. histogram: (rows, 30), or None.
-    """
-
-    blocks: tuple[Block, ...]
-    estimate: float
-    errors: Mapping[int, Failure]
-    seconds: Array
-    statistics: dict[str, Array]
-    histogram: Array | None
-    own: dict[Spec, "Own"] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        """How many cells."""
-        return len(self.seconds)
-
-    @property
-    def cells(self) -> Iterator[Cell]:
-        """The cells, in order."""
-        return (cell for block in self.blocks for cell in block)
-
-
-@dataclass(frozen=True)
-class Own:
-    """What is asked of a user's own activation: here, for the driver never calls it.
-
-    theory: its predictions by name. flat_share: its share of flat units at unit variance.
-    histogram_range: where its histograms begin and end. without_slope: why its slope, and so a gradient,
-    is not known; None where it is.
-    """
-
-    theory: dict[str, Array]
-    flat_share: float
-    histogram_range: tuple[float, float]
-    without_slope: str | None
 
 
 def run_task(task: Task, histogram: bool) -> Result:

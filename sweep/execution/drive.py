@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sweep.base import interrupts
-from sweep.base.errors import ClusterError, Failures, StoreError
+from sweep.base.errors import ClusterError, StoreError
 from sweep.execution import estimate, execute, pieces, plan
 from sweep.execution.cluster import settings
-from sweep.execution.compute import Result
+from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
 from sweep.report import terminal
 from sweep.store import parts, runs, tables, upkeep

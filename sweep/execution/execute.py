@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 
 from sweep.execution import pool
-from sweep.execution.compute import Result, run_task
+from sweep.execution.compute import run_task
 from sweep.execution.plan import Task
+from sweep.experiment.outcome import Result
 from sweep.initializers import CUSTOM
 
 # Below this estimated time, starting workers costs more than they save.

@@ -17,10 +17,9 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from sweep.base import interrupts
-from sweep.base.errors import Failure
 from sweep.execution import compute, pieces
-from sweep.execution.compute import Result
 from sweep.execution.plan import Task
+from sweep.experiment.outcome import Failure, Result
 
 _STARTS = 5  # of a worker that dies before it takes a task
 _DEATHS = 2  # of a cell's workers, it being alone, before it has failed

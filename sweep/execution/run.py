@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.base.errors import Failures, RequestError, StoreError
+from sweep.base.errors import RequestError, StoreError
 from sweep.execution import capacity, estimate, shards
 from sweep.execution.cluster import settings
 from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import SPEC
+from sweep.experiment.outcome import Failures
 
 if TYPE_CHECKING:
     from sweep.execution import drive

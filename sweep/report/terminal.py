@@ -14,9 +14,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sweep.base.command import show, visible
-from sweep.base.errors import Failures
 from sweep.execution.estimate import Counts, Expected, duration, si
 from sweep.experiment.cell import Cell
+from sweep.experiment.outcome import Failures
 from sweep.report.answer import Fate, answers, counts
 from sweep.report.labels import described, labelled, number, profile
 from sweep.report.measures import MEASURES

@@ -11,10 +11,9 @@ import pyarrow as pa
 
 from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
-from sweep.base.errors import Failure
-from sweep.execution.compute import STATISTICS, Own, Result
 from sweep.experiment import verdict
 from sweep.experiment.cell import ID_BYTES, Spec
+from sweep.experiment.outcome import STATISTICS, Failure, Own, Result
 from sweep.experiment.predicted import PREDICTED, nothing, predicted
 from sweep.experiment.verdict import Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION

@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.base.errors import ClusterError, Failure, RequestError
+from sweep.base.errors import ClusterError, RequestError
 from sweep.execution import compute, pieces
 from sweep.execution.cluster import connection
 from sweep.execution.cluster.settings import Dask
-from sweep.execution.compute import Result, run_task
+from sweep.execution.compute import run_task
 from sweep.execution.plan import Task
+from sweep.experiment.outcome import Failure, Result
 from sweep.experiment.verdict import Thresholds
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ import numpy as np
 import pyarrow.compute as pc
 
 from sweep.base import interrupts
-from sweep.base.errors import Failure, Failures, RequestError
+from sweep.base.errors import RequestError
 from sweep.execution import plan, shards
 from sweep.execution.cluster import element, jobs, marker, private, squeue
 from sweep.execution.cluster.jobs import Job
 from sweep.execution.cluster.settings import Slurm
 from sweep.experiment.blocks import Cells
+from sweep.experiment.outcome import Failure, Failures
 from sweep.report import terminal
 from sweep.store import runs, upkeep
 from sweep.store.stored import Status, Stored, among

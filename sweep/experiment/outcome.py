@@ -1,0 +1,97 @@
+"""What became of cells: a task's numbers, or why there are none."""
+
+import re
+import traceback
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from sweep import kernel
+from sweep.base.arrays import Array
+from sweep.experiment.blocks import Block
+from sweep.experiment.cell import Cell, Spec
+
+STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)
+_TRACEBACK_LINES = 12  # of a failure, the last ones
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a cell failed: an error's type and message, and the tail of its traceback."""
+
+    type: str
+    message: str
+    traceback: str
+
+    @classmethod
+    def of(cls, error: BaseException) -> "Failure":
+        """The failure that `error` stands for."""
+        root = error
+        while root.__cause__ is not None:  # what a user's own function raised says more than our words for it
+            root = root.__cause__
+        lines = "".join(traceback.format_exception(root, chain=False)).splitlines()
+        return cls(type(error).__name__, str(error), "\n".join(lines[-_TRACEBACK_LINES:]))
+
+    def __str__(self) -> str:
+        return f"{self.type}: {self.message}"
+
+
+class Failures:
+    """Failures, counted by cause: an error's type and message, whatever numbers are in it.
+
+    causes: cause -> (how many, one of them, whether their numbers differ).
+    """
+
+    def __init__(self) -> None:
+        self.causes: dict[str, tuple[int, Failure, bool]] = {}
+
+    def __len__(self) -> int:
+        return sum(count for count, _, _ in self.causes.values())
+
+    def add(self, failure: Failure) -> None:
+        """Count one more."""
+        cause = re.sub(r"\d+", "#", str(failure))
+        count, first, differ = self.causes.get(cause, (0, failure, False))
+        self.causes[cause] = count + 1, first, differ or str(first) != str(failure)
+
+
+@dataclass(frozen=True)
+class Own:
+    """What is asked of a user's own activation: here, for the driver never calls it.
+
+    theory: its predictions by name. flat_share: its share of flat units at unit variance.
+    histogram_range: where its histograms begin and end. without_slope: why its slope, and so a gradient,
+    is not known; None where it is.
+    """
+
+    theory: dict[str, Array]
+    flat_share: float
+    histogram_range: tuple[float, float]
+    without_slope: str | None
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one task computed.
+
+    blocks: the cells, in the order of everything below. errors: place -> what failed there.
+    seconds: (cells,). estimate: what the plan thought the task would take on one core.
+    statistics: name -> (rows,), the layers 0 .. depth of one cell after another, failed cells
+    having none. histogram: (rows, 30), or None.
+    """
+
+    blocks: tuple[Block, ...]
+    estimate: float
+    errors: Mapping[int, Failure]
+    seconds: Array
+    statistics: dict[str, Array]
+    histogram: Array | None
+    own: dict[Spec, Own] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """How many cells."""
+        return len(self.seconds)
+
+    @property
+    def cells(self) -> Iterator[Cell]:
+        """The cells, in order."""
+        return (cell for block in self.blocks for cell in block)
