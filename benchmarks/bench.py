@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
+from sweep.base import machine
 from sweep.execution import execute, plan
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
@@ -57,7 +58,7 @@ def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward
 
 def ours(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     """Plan and compute them as `python -m sweep -m` does, on every core, nothing stored."""
-    planned = plan.tasks(cells(wanted, batch, backward), execute.workers(-1))
+    planned = plan.tasks(cells(wanted, batch, backward), machine.workers(-1))
     for _ in execute.run(planned, "local", -1, False):
         pass
 
@@ -67,7 +68,7 @@ def ours_stored(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Path(folder))
         study.create()
-        planned = plan.tasks(cells(wanted, batch, backward), execute.workers(-1))
+        planned = plan.tasks(cells(wanted, batch, backward), machine.workers(-1))
         for number, result in enumerate(execute.run(planned, "local", -1, False)):
             study.write(f"bench-{number:06d}.parquet", *tables.tables(result, "bench"))
 
@@ -272,7 +273,7 @@ def main() -> None:
         table.add_row(what, f"{ratio:.3g}", f"{target:g}" if target else "")
     console.print(table)
     output = {
-        "machine": machine(),
+        "machine": described(),
         "ratios": {what: {"ratio": float(f"{ratio:.4g}"), "target": target} for what, ratio, target in found},
         "seconds": {name: float(f"{value:.4g}") for name, value in times.items()},
         "peak_megabytes": memory,
@@ -282,13 +283,13 @@ def main() -> None:
     (HERE / "results.json").write_text(json.dumps(output, indent=1) + "\n", encoding="utf-8")
 
 
-def machine() -> str:
+def described() -> str:
     model = platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         lines = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = lines[0].split(": ", 1)[1] if lines else model
-    return f"{model}, {execute.workers(-1)} cores, Python {platform.python_version()}, NumPy {np.__version__}"
+    return f"{model}, {machine.workers(-1)} cores, Python {platform.python_version()}, NumPy {np.__version__}"
 
 
 if __name__ == "__main__":

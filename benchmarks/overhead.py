@@ -14,6 +14,7 @@ from statistics import median
 from distributed import LocalCluster
 from rich.console import Console
 
+from sweep.base import machine
 from sweep.execution import execute, plan
 from sweep.execution.cluster import dask
 from sweep.execution.cluster.settings import Dask
@@ -48,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=5)
     repetitions = parser.parse_args().repetitions
-    workers = execute.workers(-1)
+    workers = machine.workers(-1)
     depth = 4
     while True:  # deep enough that a cell takes its 5 ms here
         one = seconds(plan.tasks(cells(100, depth), 1), 1, None) / 100

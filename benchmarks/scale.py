@@ -21,7 +21,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sweep.execution import execute, plan, shards
+from sweep.base import machine
+from sweep.execution import plan, shards
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 
@@ -54,7 +55,7 @@ def in_memory(count: int) -> dict[str, float]:
     made = cells(count)
     return {
         "ids_seconds": measured(lambda: [block.digests() for block in made.blocks]),
-        "tasks_seconds": measured(lambda: plan.tasks(made, execute.workers(-1))),
+        "tasks_seconds": measured(lambda: plan.tasks(made, machine.workers(-1))),
         "shares_seconds": measured(lambda: shards.shares(made, 32)),
         "planning_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024,
     }
@@ -138,9 +139,9 @@ def main() -> None:
                 name.replace("_", " "), *(f"{value:,.4g}" for value in values), f"{slope(sizes, values):.3g}"
             )
     Console().print(table)
-    machine = f"{platform.machine()}, {execute.workers(-1)} cores, NumPy {np.__version__}"
+    where = f"{platform.machine()}, {machine.workers(-1)} cores, NumPy {np.__version__}"
     output = Path(__file__).parent / "scale.json"
-    output.write_text(json.dumps({"machine": machine, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    output.write_text(json.dumps({"machine": where, "rows": rows}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import pytest
 import threadpoolctl
 
 from sweep import kernel
+from sweep.base import machine
 from sweep.execution import execute, plan
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
@@ -109,6 +110,6 @@ def test_two_workers_are_two_other_processes_of_one_thread_each(monkeypatch, tmp
 
 
 def test_workers_are_counted_as_joblib_counts_them():
-    assert execute.workers(3) == 3
-    assert execute.workers(-1) >= 1
-    assert execute.workers(-1000) == 1
+    assert machine.workers(3) == 3
+    assert machine.workers(-1) >= 1
+    assert machine.workers(-1000) == 1

@@ -2,7 +2,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from sweep.execution import estimate
+from sweep.base import machine
 from sweep.store import runs, upkeep
 from sweep.store.study import Study
 from tests.test_store import CELLS, write
@@ -65,13 +65,13 @@ def test_what_was_set_aside_is_left_to_compute_although_its_run_ended_well(sweep
 
 def test_runs_learn_from_those_before_on_this_machine(study):
     assert runs.learned(study) == 1.0
-    for factor, machine in (
-        (2.0, estimate.machine()),
-        (4.0, estimate.machine()),
+    for factor, where in (
+        (2.0, machine.identity()),
+        (4.0, machine.identity()),
         (9.0, {"host": "elsewhere"}),
     ):
         one = Study(study.path)
         run = runs.Run(one, {})
-        run.summarised({"factor": factor} | machine)
+        run.summarised({"factor": factor} | where)
         run.close(0)
     assert runs.learned(study) == 3.0

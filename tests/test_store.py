@@ -17,6 +17,7 @@ import sweep
 from sweep.base.errors import StoreError, SweepWarning
 from sweep.execution import compute
 from sweep.experiment import cell as cell_module
+from sweep.experiment import outcome
 from sweep.experiment.blocks import Cells
 from sweep.experiment.outcome import Failure
 from sweep.store import parts, places, tables, upkeep
@@ -302,14 +303,14 @@ REALS = st.one_of(
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from(compute.STATISTICS), st.lists(REALS, min_size=3, max_size=3)))
+@given(st.dictionaries(st.sampled_from(outcome.STATISTICS), st.lists(REALS, min_size=3, max_size=3)))
 def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     study = Study(tmp_path / str(uuid.uuid4()))
     study.create()
     one = cell(depth=2, width=4)
-    values = {name: columns.get(name, [None] * 3) for name in compute.STATISTICS}
+    values = {name: columns.get(name, [None] * 3) for name in outcome.STATISTICS}
     statistics = {k: np.array([math.nan if x is None else x for x in v]) for k, v in values.items()}
-    result = compute.Result(Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None)
+    result = outcome.Result(Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None)
     with np.errstate(over="ignore"):  # an input's rms near the largest number is no network's
         made = tables.tables(result, "run")
     study.write(part("a"), *made)

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sweep.base import memory
+from sweep.base import machine, memory
 from sweep.base.errors import RequestError
-from sweep.execution import estimate, execute, plan
+from sweep.execution import estimate, plan
 from sweep.execution.cluster import settings
 from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
@@ -63,7 +63,7 @@ def _largest(tasks: Sequence[plan.Task], allowed: int) -> str:
 
 def _capacity(options: Options, needed: bool) -> tuple[int, int]:
     """How many workers there are, and bytes for all of them; RequestError where a cluster has none."""
-    local = execute.workers(options.n_jobs)
+    local = machine.workers(options.n_jobs)
     if isinstance(options.cluster, settings.Dask) and needed:
         from sweep.execution.cluster import dask  # noqa: PLC0415
 

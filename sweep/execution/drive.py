@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sweep.base import interrupts
+from sweep.base import interrupts, machine
 from sweep.base.errors import ClusterError, StoreError
 from sweep.execution import estimate, execute, pieces, plan
 from sweep.execution.cluster import settings
@@ -61,7 +61,7 @@ def run(
         with contextlib.suppress(DamagedError):  # it is named when it is read
             upkeep.modernise(job.study)
         with parts.writing(root):
-            made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | estimate.machine())
+            made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | machine.identity())
         others = runs.living(job.study)
         if others:
             # Whoever is at work here began with the longest tasks: two that go the same way would meet
@@ -146,7 +146,7 @@ def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None
         left = (task for task in map(wanted, job.tasks) if task is not None)
         # Workers may store themselves what goes into a folder that they see.
         place = None if job.study.remote else dask.Place.of(job.study.path, name, job.thresholds)
-        return dask.run(left, job.executor, execute.workers(job.n_jobs), job.histogram, place)
+        return dask.run(left, job.executor, machine.workers(job.n_jobs), job.histogram, place)
     assert isinstance(job.executor, str)
     return execute.run(job.tasks, job.executor, job.n_jobs, job.histogram, wanted)
 

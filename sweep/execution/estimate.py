@@ -1,12 +1,11 @@
 """What a run will cost: before it starts, and without starting it."""
 
 import heapq
-import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sweep import activations, initializers
+from sweep.base import machine
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
 from sweep.execution import execute, plan
 from sweep.execution.plan import Stack, Task
@@ -89,7 +88,7 @@ def calibrated(tasks: Sequence[Task], executor: str, n_jobs: int) -> float:
 
     A user's own functions are not run for it: xavier and tanh stand in for them.
     """
-    workers = min(execute.workers(n_jobs), len(tasks))
+    workers = min(machine.workers(n_jobs), len(tasks))
     sample = _sample(tasks, _CALIBRATION_SECONDS * workers)
     # The first of the results find their code cold; they come first, and once more at the end.
     warm = [min(sample, key=lambda task: task.seconds)] * workers
@@ -97,11 +96,6 @@ def calibrated(tasks: Sequence[Task], executor: str, n_jobs: int) -> float:
     measured = sum(float(result.seconds.sum()) for result in results)
     modelled = sum(result.estimate for result in results)
     return measured / modelled if modelled else 1.0
-
-
-def machine() -> dict[str, str]:
-    """What a measured time is true for."""
-    return {"host": platform.node(), "cores": str(os.cpu_count())}
 
 
 def counted(cells: int) -> str:

@@ -1,8 +1,8 @@
 """Tasks to results: which kind of worker computes them."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 
+from sweep.base import machine
 from sweep.execution import pool
 from sweep.execution.compute import run_task
 from sweep.execution.plan import Task
@@ -11,12 +11,6 @@ from sweep.initializers import CUSTOM
 
 # Below this estimated time, starting workers costs more than they save.
 _WORTH_WORKERS = 2.0
-
-
-def workers(n_jobs: int) -> int:
-    """How many workers n_jobs stands for, counted as joblib does: -1 is every core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
 
 
 def run(
@@ -31,7 +25,7 @@ def run(
     wanted: what of a task is still to be computed, None if nothing is; asked just before the task
     is handed to a worker.
     """
-    count = min(workers(n_jobs), len(tasks))
+    count = min(machine.workers(n_jobs), len(tasks))
     if executor == "serial" or not needs_processes(tasks, count):
         return _here(tasks, histogram, wanted)
     return pool.run(tasks, count, histogram, wanted)

@@ -16,14 +16,16 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from sweep.execution import estimate
-from sweep.execution.plan import Task
+from sweep.base import machine
 from sweep.experiment.blocks import Block
 from sweep.store import planfile, records
 from sweep.store.places import Local
 from sweep.store.study import Study
+
+if TYPE_CHECKING:
+    from sweep.execution.plan import Task
 
 _LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from
@@ -45,7 +47,7 @@ class Run:
         self.log = _logger(study, self.name)
         self._summary: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
 
-    def planned(self, tasks: Sequence[Task], summary: Mapping[str, Any]) -> None:
+    def planned(self, tasks: Sequence["Task"], summary: Mapping[str, Any]) -> None:
         """Write down which cells are to be computed, and what is expected of it."""
         blocks = [stack.block for task in tasks for stack in task.stacks]
         seconds = [stack.seconds / len(stack.block) for task in tasks for stack in task.stacks]
@@ -114,7 +116,7 @@ def planned(study: Study, name: str) -> list[tuple[Block, float]]:
 
 def learned(study: Study) -> float:
     """What runs on this machine have taken over what their plan said: the middle of the last few."""
-    here = estimate.machine()
+    here = machine.identity()
     factors = []
     for name in reversed(names(study)[-_LESSONS:]):
         found = summary(study, name)
