@@ -282,10 +282,10 @@ def test_ctrl_c_keeps_what_is_done_and_says_how_to_go_on(tmp_path, terminal):
 
 
 def test_progress_shows_cells_rate_and_time_left_where_there_is_no_terminal(capsys, monkeypatch):
-    from sweep.report import terminal  # noqa: PLC0415
+    from sweep.execution import screen  # noqa: PLC0415
 
-    monkeypatch.setattr(terminal, "_PLAIN_SECONDS", 0.0)
-    with terminal.progress(10, 4.0) as progress:
+    monkeypatch.setattr(screen, "_PLAIN_SECONDS", 0.0)
+    with screen.progress(10, 4.0) as progress:
         progress.advance(5, 2.0)
     assert re.fullmatch(r"5/10 cells, [\d.,]+ cells/s, \d+ s left\n", capsys.readouterr().err)
 

@@ -9,11 +9,10 @@ from dataclasses import asdict, dataclass, replace
 
 from sweep.base import interrupts, machine
 from sweep.base.errors import ClusterError, StoreError
-from sweep.execution import estimate, execute, pieces, plan
+from sweep.execution import estimate, execute, pieces, plan, screen
 from sweep.execution.cluster import settings
 from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
-from sweep.report import terminal
 from sweep.store import parts, runs, tables, upkeep
 from sweep.store.parts import DamagedError
 from sweep.store.stored import Stored
@@ -95,7 +94,7 @@ def _compute(
     said: set[str | None] = {None}  # reasons why gradients are null
     results = _results(job, made.name, others.left)
     try:
-        with terminal.progress(total, sum(task.seconds for task in tasks)) as progress:
+        with screen.progress(total, sum(task.seconds for task in tasks)) as progress:
             for number, result in enumerate(results):
                 with interrupts.held():
                     if result.statistics:  # else its worker has stored it
@@ -107,26 +106,26 @@ def _compute(
                     failures.add(error)
                 for reason in {own.without_slope for own in result.own.values()} - said:
                     said.add(reason)
-                    terminal.say(f"gradients are null: {reason}")
+                    screen.say(f"gradients are null: {reason}")
                     log.info("gradients are null: %s", reason)
                 log.info("%d of %d cells stored, %d failed", done, total, len(failures))
                 if result.errors and fail_fast:
-                    terminal.say(
+                    screen.say(
                         f"stopped at the first failure; {done} of {total} cells are stored, "
                         f"{len(failures)} of them as failed"
                     )
-                    terminal.show_failures(failures)
+                    screen.show_failures(failures)
                     return 1
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
         word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
         log.info(word)
         left = total - done - others.count
-        terminal.say(f"{word}: {done} cells are stored, {left} are left; run the same command to go on")
+        screen.say(f"{word}: {done} cells are stored, {left} are left; run the same command to go on")
         return status
     except ClusterError as error:
         log.info("%s", error)
         left = total - done - others.count
-        terminal.say(f"sweep: {error} ({done} cells are stored, {left} are left)")
+        screen.say(f"sweep: {error} ({done} cells are stored, {left} are left)")
         return 1
     seconds = time.perf_counter() - start
     _say_how_far_off(made, expected, seconds, done, total)
@@ -135,7 +134,7 @@ def _compute(
     )
     if others.count:
         line += f"; {estimate.counted(others.count)} stored by another run meanwhile"
-    terminal.say(line)
+    screen.say(line)
     return 0
 
 

@@ -44,8 +44,7 @@ def run(
     and its own picture, not a grid of one. duplicates: how many cells the axes named once more.
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
-    from sweep.execution import drive  # noqa: PLC0415  rich, pyarrow: not for a wrong request
-    from sweep.report import terminal  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.execution import drive, screen  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store import runs, upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store.parts import DamagedError  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
@@ -68,12 +67,12 @@ def run(
         factor = estimate.calibrated(tasks, options.executor, options.n_jobs) if tasks else 1.0
         expected = estimate.expected(tasks, workers, histogram, factor)
         warning = f"a run would be refused: {too_much}" if too_much else ""
-        terminal.show_plan(str(options.path), counts, expected, warning)
+        screen.show_plan(str(options.path), counts, expected, warning)
         return 0
     if too_much:
         raise RequestError(too_much)
     expected = estimate.expected(tasks, workers, histogram, runs.learned(study) if tasks else 1.0)
-    terminal.say(_summary(options, counts, expected))
+    screen.say(_summary(options, counts, expected))
     failures = Failures()
     if missing:
         executor = options.cluster or options.executor
@@ -86,15 +85,15 @@ def run(
             upkeep.tidy(study, runs.dead(study))
     left = 0 if options.retry_failed or options.overwrite else counts.failed
     if left:
-        terminal.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")
+        screen.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")
     if len(failures):
-        terminal.show_failures(failures)
+        screen.show_failures(failures)
     if options.show and len(failures) + left < len(cells):
         try:
             _show(study, cells, options, single)
         except DamagedError as error:
             _set_aside(study, error.parts)
-            terminal.say("run the same command again to compute what they held")
+            screen.say("run the same command again to compute what they held")
             return 1
     return 1 if len(failures) or left else 0
 
@@ -162,7 +161,7 @@ def _stored(study: "Study", options: Options) -> "Stored":
 
 
 def _set_aside(study: "Study", damaged: Mapping[str, str]) -> None:
-    from sweep.report.terminal import say  # noqa: PLC0415
+    from sweep.execution.screen import say  # noqa: PLC0415
 
     for name, why in damaged.items():
         say(f"damaged part {name} ({why}): set aside in {study.path}/quarantine, its cells are planned again")
@@ -186,6 +185,7 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
 
 
 def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
+    from sweep.execution import screen  # noqa: PLC0415
     from sweep.report import terminal  # noqa: PLC0415
     from sweep.report.agreement import agreement  # noqa: PLC0415
     from sweep.store import results  # noqa: PLC0415
@@ -197,29 +197,29 @@ def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
     else:
         frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
     if frame.empty:  # a store may list late
-        terminal.say(f"what was stored is not listed yet; look again: python -m sweep.status {study.path}")
+        screen.say(f"what was stored is not listed yet; look again: python -m sweep.status {study.path}")
         return
     if len(cells) == 1:
         terminal.show_layers(first, frame)
     else:
         terminal.show_grid(frame)
-        terminal.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
+        screen.say(str(agreement(frame, _MOST_SPECS_JUDGED)))
     cell_id = first.id if single else None
     if options.shard:
-        terminal.say(f"once all shares are done: python -m sweep.report {study.path}")
+        screen.say(f"once all shares are done: python -m sweep.report {study.path}")
     elif options.report and _outdated(study, cell_id):
         from sweep.report import drawn_where  # noqa: PLC0415
 
         try:
             figures = drawn_where(study.path, cell_id)
         except StoreError as error:  # the results are there, whoever may write to the study
-            terminal.say(str(error))
+            screen.say(str(error))
             figures = []
         if pictures := [path for path in figures if path.endswith(".png")]:
-            terminal.say(f"figures: {', '.join(pictures)}")
+            screen.say(f"figures: {', '.join(pictures)}")
         for page in (path for path in figures if path.endswith(".html")):
-            terminal.say(f"page: {page}")
-    terminal.say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
+            screen.say(f"page: {page}")
+    screen.say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
 
 
 def _outdated(study: "Study", cell_id: str | None) -> bool:

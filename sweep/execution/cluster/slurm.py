@@ -16,13 +16,12 @@ import pyarrow.compute as pc
 
 from sweep.base import interrupts
 from sweep.base.errors import RequestError
-from sweep.execution import plan, shards
+from sweep.execution import plan, screen, shards
 from sweep.execution.cluster import element, jobs, marker, private, squeue
 from sweep.execution.cluster.jobs import Job
 from sweep.execution.cluster.settings import Slurm
 from sweep.experiment.blocks import Cells
 from sweep.experiment.outcome import Failure, Failures
-from sweep.report import terminal
 from sweep.store import runs, upkeep
 from sweep.store.stored import Status, Stored, among
 from sweep.store.study import Study
@@ -84,7 +83,7 @@ def run(
     try:
         made.planned(tasks, {"planned": len(cells)})
         if unseen:
-            terminal.say(f"an earlier command's {unseen}")
+            screen.say(f"an earlier command's {unseen}")
         status = _run(study, cells, settings, made, record["command.txt"].strip(), local, options, at_work)
         if status is None:
             upkeep.tidy(study, runs.dead(study))
@@ -113,13 +112,13 @@ def _run(
     followed = list(at_work)
     busy = {cell_id for ids in at_work.values() for cell_id in ids}
     for earlier in followed:
-        terminal.say(f"job {earlier.id} of an earlier command is still at work on this study")
+        screen.say(f"job {earlier.id} of an earlier command is still at work on this study")
     fresh = cells.where(np.array([cell.id not in busy for cell in cells])) if busy else cells
     if len(fresh):
         folder = study.path.absolute() / "runs" / made.name / "slurm"
         job = submit(fresh, settings, folder, study.path.name, local, options)
         followed.append(job)
-        terminal.say(
+        screen.say(
             f"job {job.id}: {job.count} {'element' if job.count == 1 else 'elements'} of {settings.cores} "
             f"{'core' if settings.cores == 1 else 'cores'} and at most {_minutes(settings)} min; "
             f"{len(fresh):,} cells (logs: {job.own})"
@@ -131,23 +130,23 @@ def _run(
         f"cancel: scancel {numbers.replace(',', ' ')}; result: {command}"
     )
     if not (sys.stderr.isatty() if settings.wait is None else settings.wait):
-        terminal.say(hints)
+        screen.say(hints)
         return 0
     each = shards.seconds_of(cells) / len(cells)
     try:
-        with terminal.progress(len(cells), each * len(cells)) as progress:
+        with screen.progress(len(cells), each * len(cells)) as progress:
             said = jobs.follow(
                 followed, study, cells, lambda more: progress.advance(more, more * each), options.overwrite
             )
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
         word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
-        terminal.say(f"{word}: the job goes on; {hints}")
+        screen.say(f"{word}: the job goes on; {hints}")
         return status
     if said is None:
         return None
     left = int((Stored(study).of(cells) != Status.OK).sum())
     made.log.info("%s; %d cells are left", said, left)
-    terminal.say(f"sweep: {said}; {len(cells) - left} cells are stored, {left} are left; finish: {command}")
+    screen.say(f"sweep: {said}; {len(cells) - left} cells are stored, {left} are left; finish: {command}")
     return 1
 
 
