@@ -72,7 +72,7 @@ def _progress(networks: int) -> Callable[[int], None]:
 def _show(found: "Recommendation") -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from sweep.report.labels import number  # noqa: PLC0415
+    from sweep.report.text import number  # noqa: PLC0415
 
     for line in found.derivation:
         print(line)

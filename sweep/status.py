@@ -103,8 +103,8 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 
 
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
-    from sweep.execution import estimate  # noqa: PLC0415
     from sweep.execution.cluster import jobs  # noqa: PLC0415
+    from sweep.report import text  # noqa: PLC0415
     from sweep.store import parts, runs  # noqa: PLC0415
 
     alive = runs.living(study)
@@ -113,14 +113,14 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old:
     if newest and time.time() - newest < _RECENT_SECONDS:
         lines.append(f"the last part was written {time.time() - newest:.0f} s ago")
     if left:
-        needs = estimate.duration(runs.learned(study) * seconds)
+        needs = text.duration(runs.learned(study) * seconds)
         again = "" if alive else ": run the command again"
-        lines.append(f"{estimate.counted(left)} left, {needs} of one core{again}")
+        lines.append(f"{text.cells(left)} left, {needs} of one core{again}")
     failed = stored["status"].to_pylist().count("failed")
     if failed:
-        lines.append(f"{estimate.counted(failed)} failed: the same command computes them again")
+        lines.append(f"{text.cells(failed)} failed: the same command computes them again")
     if len(old.counting):
-        are = f"{estimate.counted(len(old.counting))} of an older revision"
+        are = f"{text.cells(len(old.counting))} of an older revision"
         lines.append(f"{are}: the command that made them computes them anew")
     if old.superseded:
         rows = f"{old.superseded:,} {'row' if old.superseded == 1 else 'rows'}"

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.execution import estimate
+from sweep.report import text
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 
@@ -43,10 +44,10 @@ def never(rng, fan_in, fan_out):
     [(0.2, "less than a second"), (31.4, "about 31 s"), (600, "about 10 min"), (36_000, "about 10.0 h")],
 )
 def test_times_are_said_as_people_say_them(seconds, words):
-    assert estimate.duration(seconds) == words
+    assert text.duration(seconds) == words
 
 
 def test_large_numbers_are_said_in_thousands():
-    assert [estimate.si(x) for x in (0, 999, 1234, 6.1e12)] == ["0 ", "999 ", "1.2 k", "6.1 T"]
+    assert [text.si(x) for x in (0, 999, 1234, 6.1e12)] == ["0 ", "999 ", "1.2 k", "6.1 T"]
     nothing = replace(estimate.expected([], 1, False, 1.0), tasks=1)
     assert str(nothing).startswith("1 task, less than a second")

@@ -5,7 +5,7 @@ from matplotlib.text import Text
 
 import sweep
 from sweep.experiment.verdict import WORDS
-from sweep.report import colours, curves, heatmap, labels, style, summary
+from sweep.report import colours, curves, heatmap, style, summary, text
 from sweep.report.measures import LETTERS, MEASURES
 from tests.figures import heatmaps, overlaps, panel_of, shown
 from tests.studies import INITS, grid, stored
@@ -19,7 +19,7 @@ def test_a_panel_shows_depth_down_and_width_across(frames):
     assert list(places.columns) == [16, 300]
     value = panel.query("depth == 8 and width == 300")["value"].item()
     assert places.loc[8, 300] == pytest.approx(np.log10(value))
-    assert texts.loc[8, 300] == labels.number(value, 3)
+    assert texts.loc[8, 300] == text.number(value, 3)
 
 
 def test_one_exploded_cell_does_not_eat_the_colour_scale(frames):

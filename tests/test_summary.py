@@ -62,7 +62,7 @@ def test_the_terminal_table_is_at_the_greatest_width(frames):
     ],
 )
 def test_numbers_are_short(value, text):
-    assert labels.number(value) == text
+    assert text.number(value) == text
 
 
 def test_frames_are_not_changed(frames):

@@ -8,7 +8,7 @@ import pytest
 from sweep import status
 from sweep.activations import __main__ as activations_list
 from sweep.initializers import __main__ as initializers_list
-from sweep.report import answer, labels, terminal
+from sweep.report import answer, labels, terminal, text
 from sweep.report.measures import MEASURES
 from sweep.report.summary import condensed
 from tests.studies import INITS, grid, stored
@@ -25,8 +25,8 @@ from tests.test_cell import cell
     ],
 )
 def test_a_profile_is_logarithmic_and_spans_a_decade_at_least(values, signs):
-    assert labels.profile(values, 40).startswith(signs)
-    assert len(labels.profile(values, 40)) == min(40, len(values))
+    assert text.profile(values, 40).startswith(signs)
+    assert len(text.profile(values, 40)) == min(40, len(values))
 
 
 def test_the_answer_is_by_act_and_says_who_dies_first(tmp_path):
@@ -74,7 +74,7 @@ def test_a_narrow_terminal_goes_without_columns_and_says_so_but_cuts_nothing(
     assert "…" not in printed
     assert max(map(len, printed.splitlines())) <= columns
     for value in own["std"]:
-        assert labels.number(value) in printed
+        assert text.number(value) in printed
     assert ("left out" in printed) == (columns < 120)
     few = re.search("and [1-3] of 4 depths", " ".join(printed.split()))
     assert (few is not None) == (columns <= 60)

@@ -9,6 +9,7 @@ from sweep.execution import estimate, plan
 from sweep.execution.cluster import settings
 from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
+from sweep.report import text
 from sweep.store.places import is_url
 
 
@@ -18,7 +19,7 @@ def tasks_of(options: Options, missing: Cells) -> tuple[list[plan.Task], int, Op
     held = options.max_memory or held
     tasks = plan.tasks(missing, workers, held)
     if options.max_memory and (needs := _largest(tasks, options.max_memory)):
-        allowed = f"max_memory={estimate.si(options.max_memory)}B"
+        allowed = f"max_memory={text.si(options.max_memory)}B"
         raise RequestError(f"{allowed}: {needs}; give it as much, or ask for less")
     if options.cluster:
         return tasks, workers, options
@@ -40,11 +41,11 @@ def too_much(tasks: Sequence[plan.Task], workers: int, options: Options) -> str:
     if isinstance(options.cluster, settings.Dask) and not options.cluster.local:
         return ""  # its workers' memory is not this machine's
     there = memory.available()
-    left = f"{estimate.si(there)}B of memory are left here"
+    left = f"{text.si(there)}B of memory are left here"
     if needs := _largest(tasks, there - memory.DRIVER_BYTES):
         return f"{needs}, {left}: ask for less of depth, width or batch, or run it where there is more"
     if options.max_memory and estimate.expected(tasks, workers, False, 1.0).memory > there:
-        return f"max_memory={estimate.si(options.max_memory)}B: {left}: give less, or leave it away"
+        return f"max_memory={text.si(options.max_memory)}B: {left}: give less, or leave it away"
     return ""
 
 
@@ -57,7 +58,7 @@ def _largest(tasks: Sequence[plan.Task], allowed: int) -> str:
     one = max(largest.block.specs, key=lambda spec: spec.depth)
     return (
         f"depth={one.depth} width={max(one.profile)} batch={one.batch} needs "
-        f"{estimate.si(largest.bytes)}B at once"
+        f"{text.si(largest.bytes)}B at once"
     )
 
 

@@ -13,6 +13,7 @@ from sweep.execution import estimate, execute, pieces, plan, screen
 from sweep.execution.cluster import settings
 from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
+from sweep.report import text
 from sweep.store import parts, runs, tables, upkeep
 from sweep.store.parts import DamagedError
 from sweep.store.stored import Stored
@@ -129,11 +130,9 @@ def _compute(
         return 1
     seconds = time.perf_counter() - start
     _say_how_far_off(made, expected, seconds, done, total)
-    line = (
-        f"{estimate.counted(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s), {len(failures)} failed"
-    )
+    line = f"{text.cells(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s), {len(failures)} failed"
     if others.count:
-        line += f"; {estimate.counted(others.count)} stored by another run meanwhile"
+        line += f"; {text.cells(others.count)} stored by another run meanwhile"
     screen.say(line)
     return 0
 

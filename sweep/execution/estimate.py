@@ -11,6 +11,7 @@ from sweep.execution import execute, plan
 from sweep.execution.plan import Stack, Task
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
+from sweep.report.text import duration, si
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
 _STARTUP_SECONDS = 1.0  # of worker processes: Python, NumPy and this program are imported
@@ -98,21 +99,6 @@ def calibrated(tasks: Sequence[Task], executor: str, n_jobs: int) -> float:
     return measured / modelled if modelled else 1.0
 
 
-def counted(cells: int) -> str:
-    """A number of cells as people say it."""
-    return "1 cell" if cells == 1 else f"{cells:,} cells"
-
-
-def duration(seconds: float) -> str:
-    """A time as people say it."""
-    if seconds < 1:
-        return "less than a second"
-    if seconds < 120:
-        return f"about {seconds:.0f} s"
-    minutes, hours = seconds / 60, seconds / 3600
-    return f"about {minutes:.0f} min" if minutes < 120 else f"about {hours:.1f} h"
-
-
 def _makespan(seconds: Sequence[float], workers: int) -> float:
     """When the last worker ends, each taking the next task as soon as it is free."""
     free = [0.0] * workers
@@ -165,13 +151,3 @@ def _harmless(spec: Spec) -> Spec:
     if spec.init == initializers.CUSTOM:
         spec = replace(spec, init="xavier", init_params="{}")
     return replace(spec, act="tanh", act_params="{}") if spec.act == activations.CUSTOM else spec
-
-
-def si(number: float) -> str:
-    """A number in thousands, millions …: '1.2 M'."""
-    prefixes = ["", "k", "M", "G", "T", "P"]
-    while number >= 1000 and len(prefixes) > 1:
-        number /= 1000
-        prefixes.pop(0)
-    prefix = prefixes[0]
-    return f"{number:.0f} {prefix}" if number >= 10 or not prefix else f"{number:.1f} {prefix}"

@@ -17,6 +17,7 @@ from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
+from sweep.report import text
 
 if TYPE_CHECKING:
     from sweep.execution import drive
@@ -85,7 +86,7 @@ def run(
             upkeep.tidy(study, runs.dead(study))
     left = 0 if options.retry_failed or options.overwrite else counts.failed
     if left:
-        screen.say(f"{estimate.counted(left)} failed earlier; retry_failed=true computes them again")
+        screen.say(f"{text.cells(left)} failed earlier; retry_failed=true computes them again")
     if len(failures):
         screen.show_failures(failures)
     if options.show and len(failures) + left < len(cells):
@@ -170,7 +171,7 @@ def _set_aside(study: "Study", damaged: Mapping[str, str]) -> None:
 
 def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expected) -> str:
     share = f", share {options.shard}" if options.shard else ""
-    line = f"study {options.path}{share}: {estimate.counted(counts.cells)}"
+    line = f"study {options.path}{share}: {text.cells(counts.cells)}"
     if counts.duplicates:
         line += f" ({counts.duplicates} named more than once)"
     if not counts.cells:

@@ -12,8 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sweep.base.command import show, visible
-from sweep.execution.estimate import Counts, Expected, duration, si
+from sweep.execution.estimate import Counts, Expected
 from sweep.experiment.outcome import Failures
+from sweep.report.text import duration, si
 
 if TYPE_CHECKING:
     pass

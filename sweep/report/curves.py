@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sweep.report import style
-from sweep.report.labels import PANEL, acts, common, counted, labelled, numbered, spread
+from sweep.report.labels import PANEL, acts, common, labelled, numbered
 from sweep.report.measures import SIGNED, THEORY, Measure, measure
+from sweep.report.text import counted, spread
 
 STANDARD = ("mean", "std")
 _FLOOR, _CEILING = 1e-6, 1e3  # what lies beyond has vanished or exploded; the line leaves the frame

@@ -7,8 +7,9 @@ from matplotlib.ticker import MaxNLocator
 
 from sweep.report import style
 from sweep.report.curves import band, by_layer
-from sweep.report.labels import acts, common, counted
+from sweep.report.labels import acts, common
 from sweep.report.measures import THEORY, measure
+from sweep.report.text import counted
 
 FORWARD, BACKWARD = "rms", "delta_rms"
 _LABELS = {FORWARD: "forward:\nrms of h →", BACKWARD: "backward:\nrms of dL/dh ←"}

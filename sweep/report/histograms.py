@@ -12,8 +12,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from sweep.kernel.layer import HISTOGRAM_BINS
 from sweep.report import style
 from sweep.report.curves import largest
-from sweep.report.labels import PANEL, common, described, labelled, number, spread
+from sweep.report.labels import PANEL, common, described, labelled
 from sweep.report.measures import THEORY
+from sweep.report.text import number, spread
 
 _MOST_LAYERS = 10  # side by side; a deeper network is a ridge, of up to
 _MOST_RIDGES = 25

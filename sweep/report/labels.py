@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sweep import activations, initializers
 from sweep.activations import ACTIVATIONS
 from sweep.initializers import SCHEMES
+from sweep.report.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -200,13 +201,6 @@ def described(name: str, parameters: str) -> str:
     return " ".join([shown.pop("function", name), *(f"{key}={short(value)}" for key, value in shown.items())])
 
 
-def short(value: object) -> str:
-    """A value in as few characters as tell it from any other."""
-    if isinstance(value, float):
-        return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
-    return str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
-
-
 def common(cells: "pd.DataFrame") -> str:
     """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
     _, frame = _kinds(cells.assign(widths=_texts(cells["widths"])))
@@ -215,49 +209,3 @@ def common(cells: "pd.DataFrame") -> str:
     ]
     values = {name: frame[name].iloc[0] for name in shared}
     return ", ".join(f"{name} {short(value)}" for name, value in values.items() if value is not None)
-
-
-def counted(seeds: "pd.Series[int]") -> str:
-    """'5 seeds', '1 to 5 seeds'."""
-    seeds = seeds[seeds > 0] if (seeds > 0).any() else seeds
-    least, most = int(seeds.min()), int(seeds.max())
-    return f"{most} seed{'s' if most != 1 else ''}" if least == most else f"{least} to {most} seeds"
-
-
-def spread(values: Sequence[int], most: int) -> list[int]:
-    """At most `most` of the values, evenly spread, the first and the last among them."""
-    if len(values) <= most:
-        return list(values)
-    return [values[round(i)] for i in np.linspace(0, len(values) - 1, most)]
-
-
-_BLOCKS = "▁▂▃▄▅▆▇█"
-_LEAST_DECADES = 1.0  # over which a profile rises from the lowest block to the highest
-
-
-def profile(values: Sequence[float], most: int) -> str:
-    """A sparkline of positive values on a logarithmic scale; '·' where one is not defined, '!' not finite."""
-    shown = [values[i] for i in spread(range(len(values)), most)]
-    logs = [math.log10(value) if 0 < value < math.inf else math.nan for value in shown]
-    known = [log for log in logs if not math.isnan(log)]
-    low, high = (min(known), max(known)) if known else (0.0, 0.0)
-    margin = max(0.0, _LEAST_DECADES - (high - low)) / 2
-    low, high = low - margin, high + margin
-    signs = []
-    for value, log in zip(shown, logs, strict=True):
-        if math.isnan(log):
-            signs.append("▁" if value == 0 else "!" if math.isinf(value) else "·")
-        else:
-            signs.append(_BLOCKS[min(len(_BLOCKS) - 1, int((log - low) / (high - low) * len(_BLOCKS)))])
-    return "".join(signs)
-
-
-def number(value: float, digits: int = 4) -> str:
-    """A statistic in so many significant digits, fewer far out; '·' where it is not defined."""
-    if np.isnan(value):
-        return "·"
-    if value == 0 or np.isinf(value):
-        return f"{value:g}"
-    if 1e-3 <= abs(value) < 1e4:
-        return f"{value:.{max(0, digits - 1 - int(np.floor(np.log10(abs(value)))))}f}"
-    return f"{value:.{min(digits, 2) - 1}e}"

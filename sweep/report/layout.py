@@ -9,9 +9,10 @@ import pandas as pd
 
 from sweep.base.errors import RequestError, unknown
 from sweep.report import labels
-from sweep.report.labels import SETTINGS, labelled, short
+from sweep.report.labels import SETTINGS, labelled
 from sweep.report.measures import Measure
 from sweep.report.summary import condensed
+from sweep.report.text import short
 
 _LABELS = {"init": "init_label", "act": "act_label"}
 _MAIN = ("init", "act", "depth", "width")

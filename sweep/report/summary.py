@@ -11,8 +11,9 @@ import numpy as np
 
 from sweep.experiment.verdict import WORDS
 from sweep.report import measures
-from sweep.report.labels import PANEL, common, counted, labelled, number, numbered, spread
+from sweep.report.labels import PANEL, common, labelled, numbered
 from sweep.report.measures import Measure
+from sweep.report.text import counted, number, spread
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,9 +10,10 @@ from rich.table import Table
 from sweep.base.command import show
 from sweep.experiment.cell import Cell
 from sweep.report.answer import Fate, answers, counts
-from sweep.report.labels import described, labelled, number, profile
+from sweep.report.labels import described, labelled
 from sweep.report.measures import MEASURES
 from sweep.report.summary import DepthTable, by_depth, condensed
+from sweep.report.text import number, profile
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,9 +10,10 @@ from matplotlib.figure import Figure
 from sweep.report import style
 from sweep.report.agreement import agreement
 from sweep.report.curves import spread_names
-from sweep.report.labels import acts, common, counted, labelled
+from sweep.report.labels import acts, common, labelled
 from sweep.report.measures import MEASURES, THEORY
 from sweep.report.summary import condensed
+from sweep.report.text import counted
 
 # The statistic, the layer that says most about it (None: the last), and where that is.
 _SHOWN: tuple[tuple[str, int | None, str], ...] = (

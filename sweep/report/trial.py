@@ -83,7 +83,7 @@ class Recommendation:
         return pd.DataFrame(rows).astype({"depth_trusted": "Int64"})
 
     def __str__(self) -> str:
-        from sweep.report.labels import number  # noqa: PLC0415
+        from sweep.report.text import number  # noqa: PLC0415
 
         lines = [f"{self.act}, depth {self.depth}, width {self.width} ({self.source})", *self.derivation, ""]
         for rank, one in self.ranking:

@@ -7,7 +7,8 @@ import pandas as pd
 from sweep import activations
 from sweep.base.errors import SweepError
 from sweep.report import advice
-from sweep.report.labels import labelled, number
+from sweep.report.labels import labelled
+from sweep.report.text import number
 
 
 @dataclass(frozen=True)

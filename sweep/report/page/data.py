@@ -11,9 +11,10 @@ import pandas as pd
 from sweep.experiment.verdict import WORDS
 from sweep.report.colours import VERDICT_COLOURS
 from sweep.report.curves import by_layer
-from sweep.report.labels import PANEL, SETTINGS, acts, labelled, short
+from sweep.report.labels import PANEL, SETTINGS, acts, labelled
 from sweep.report.measures import LETTERS, MEASURES, THEORY, Measure, measure
 from sweep.report.summary import MARK_OF, MARKS, condensed
+from sweep.report.text import short
 
 _TITLES = {"init_label": "init", "act_label": "act"}
 _CURVES = ("rms", "delta_rms", "std", "mean", "flat", "sample_cosine", "neuron_corr", "grad_rms")
