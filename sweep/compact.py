@@ -14,7 +14,9 @@ def main() -> int:
     arguments = parser.parse_args()
 
     from sweep.base import interrupts  # noqa: PLC0415
-    from sweep.store import parts, runs, upkeep  # noqa: PLC0415
+    from sweep.store import upkeep  # noqa: PLC0415
+    from sweep.store.parts import commits as parts  # noqa: PLC0415
+    from sweep.store.records import runs  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from sweep.experiment.blocks import Cells
-    from sweep.store.stored import Older
+    from sweep.store.index import Older
     from sweep.store.study import Study
 
 _RECENT_SECONDS = 120.0
@@ -31,7 +31,7 @@ def main() -> int:
 
     study = Study(arguments.study)
     study.check_readable()
-    from sweep.store.stored import older  # noqa: PLC0415
+    from sweep.store.index import older  # noqa: PLC0415
 
     stored = study.read("cells", ["status", *_AXES])
     old = older(study)
@@ -48,8 +48,8 @@ def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
     What is there at an older revision counts as stored.
     """
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
-    from sweep.store import runs  # noqa: PLC0415
-    from sweep.store.stored import Status, Stored  # noqa: PLC0415
+    from sweep.store.index import Status, Stored  # noqa: PLC0415
+    from sweep.store.records import runs  # noqa: PLC0415
 
     planned = [part for name in runs.names(study) for part in runs.planned(study, name)]
     cells = Cells.joined(block for block, _ in planned)
@@ -105,7 +105,8 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
     from sweep.execution.cluster import jobs  # noqa: PLC0415
     from sweep.report import text  # noqa: PLC0415
-    from sweep.store import parts, runs  # noqa: PLC0415
+    from sweep.store.parts import commits as parts  # noqa: PLC0415
+    from sweep.store.records import runs  # noqa: PLC0415
 
     alive = runs.living(study)
     lines = [f"running: {', '.join(alive)}"] if alive else []
@@ -135,7 +136,7 @@ def _runs(study: "Study") -> "Table":
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    from sweep.store import runs  # noqa: PLC0415
+    from sweep.store.records import runs  # noqa: PLC0415
 
     table = Table()
     for name in ("run", "computed", "ended", "command"):

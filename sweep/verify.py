@@ -65,8 +65,8 @@ def main() -> int:
     arguments = parser.parse_args()
     check.whole("--cells", arguments.cells, 1)
 
-    from sweep.store import parts  # noqa: PLC0415
-    from sweep.store.stored import older  # noqa: PLC0415
+    from sweep.store.index import older  # noqa: PLC0415
+    from sweep.store.parts import commits as parts  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)

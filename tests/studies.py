@@ -4,7 +4,8 @@ import pyarrow.parquet as pq
 
 import sweep
 from sweep.execution.execute import run_task
-from sweep.store import partfile, tables
+from sweep.store import tables
+from sweep.store.parts import part_file as partfile
 from sweep.store.study import Study
 from tests.test_cell import cell
 from tests.test_plan import packed

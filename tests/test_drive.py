@@ -11,7 +11,8 @@ import sweep
 from sweep.execution.options import Options
 from sweep.execution.run import run
 from sweep.experiment.blocks import Cells
-from sweep.store import runs, upkeep
+from sweep.store import upkeep
+from sweep.store.records import runs
 from sweep.store.study import Study
 from tests.processes import ROOT, start
 from tests.test_cell import cell

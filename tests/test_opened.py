@@ -11,7 +11,8 @@ import pytest
 
 import sweep
 from sweep.base.errors import SweepWarning
-from sweep.store import parts, tables, upkeep
+from sweep.store import tables, upkeep
+from sweep.store.parts import commits as parts
 from sweep.store.study import Study
 from tests.studies import older, part
 from tests.test_store import CELLS, result_of, write
@@ -242,7 +243,7 @@ def test_a_part_that_is_no_file_is_a_stranger_and_nobody_waits_for_it(study, kin
 def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):
     write(study, "a", CELLS[:1])
     with monkeypatch.context() as patch:
-        patch.setattr("sweep.store.partfile.SCHEMA_VERSION", tables.SCHEMA_VERSION + 1)
+        patch.setattr("sweep.store.parts.part_file.SCHEMA_VERSION", tables.SCHEMA_VERSION + 1)
         write(study, "b", CELLS[1:2])
     with pytest.raises(sweep.StoreError, match=f"{part('b')} has schema 4, newer than this"):
         sweep.load(study.path)

@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 import sweep
 from sweep.base.errors import SweepWarning
 from sweep.experiment.blocks import Block, Cells
-from sweep.store import planfile, records, runs, tables, upkeep
+from sweep.store import tables, upkeep
+from sweep.store.records import plans as planfile
+from sweep.store.records import reading as records
+from sweep.store.records import runs
 from sweep.store.study import Study
 from tests.studies import part
 from tests.test_cell import cell

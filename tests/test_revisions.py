@@ -15,9 +15,10 @@ from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.verdict import DEFAULT
 from sweep.initializers.schemes import Normal
-from sweep.store import ages, parts, upkeep
+from sweep.store import ages, upkeep
+from sweep.store.index import Status, Stored, older
+from sweep.store.parts import commits as parts
 from sweep.store.results import of_cells
-from sweep.store.stored import Status, Stored, older
 from sweep.store.study import Study
 from tests.test_cell import VALUES, cell
 from tests.test_store import fail, write

@@ -3,7 +3,8 @@ import sys
 from pathlib import Path
 
 from sweep.base import machine
-from sweep.store import runs, upkeep
+from sweep.store import upkeep
+from sweep.store.records import runs
 from sweep.store.study import Study
 from tests.test_store import CELLS, write
 
@@ -19,7 +20,7 @@ def test_a_run_is_known_to_live_until_it_ends_however_it_ends(study):
     assert runs.dead(other)(study.writer) is True
 
     code = (
-        "import os, signal, sys; from sweep.store import runs; from sweep.store.study import Study;"
+        "import os, signal, sys; from sweep.store.records import runs; from sweep.store.study import Study;"
         "study = Study(sys.argv[1]); run = runs.Run(study, {}); print(study.writer, flush=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )

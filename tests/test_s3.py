@@ -12,7 +12,8 @@ import pytest
 
 import sweep
 from sweep.base.errors import StoreError
-from sweep.store import runs, upkeep
+from sweep.store import upkeep
+from sweep.store.records import runs
 from sweep.store.study import Study
 from tests.processes import Process, start
 from tests.studies import part

@@ -20,12 +20,13 @@ from sweep.experiment import cell as cell_module
 from sweep.experiment import outcome
 from sweep.experiment.blocks import Cells
 from sweep.experiment.outcome import Failure
-from sweep.store import parts, places, tables, upkeep
+from sweep.store import places, tables, upkeep
 from sweep.store import study as store
-from sweep.store.parts import DamagedError
+from sweep.store.index import Status, Stored
+from sweep.store.index import older as older_rows
+from sweep.store.parts import commits as parts
+from sweep.store.parts.commits import DamagedError
 from sweep.store.places import Local
-from sweep.store.stored import Status, Stored
-from sweep.store.stored import older as older_rows
 from sweep.store.study import Study
 from tests.studies import older, part
 from tests.test_cell import cell

@@ -1,6 +1,6 @@
 from sweep.experiment.blocks import Cells
 from sweep.store import upkeep
-from sweep.store.stored import Stored, Watch, among
+from sweep.store.index import Stored, Watch, among
 from tests.studies import part
 from tests.test_store import CELLS, fail, write
 

@@ -9,7 +9,8 @@ from sweep.execution import plan
 from sweep.execution.compute import run_task
 from sweep.execution.nudged import nudged
 from sweep.experiment.blocks import Cells
-from sweep.store import parts, tables
+from sweep.store import tables
+from sweep.store.parts import commits as parts
 from sweep.store.study import Study
 from tests.studies import part
 from tests.test_cell import cell

@@ -14,9 +14,11 @@ from sweep.execution.cluster import settings
 from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
 from sweep.report import text
-from sweep.store import parts, runs, tables, upkeep
-from sweep.store.parts import DamagedError
-from sweep.store.stored import Stored
+from sweep.store import tables, upkeep
+from sweep.store.index import Stored
+from sweep.store.parts import commits as parts
+from sweep.store.parts.commits import DamagedError
+from sweep.store.records import runs
 from sweep.store.study import Study
 
 _TELLING_SECONDS = 1.0  # a run shorter than this teaches nothing about the next one

@@ -21,7 +21,7 @@ from sweep.report import text
 
 if TYPE_CHECKING:
     from sweep.execution import drive
-    from sweep.store.stored import Stored
+    from sweep.store.index import Stored
     from sweep.store.study import Study
 
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
@@ -46,8 +46,9 @@ def run(
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
     from sweep.execution import drive, screen  # noqa: PLC0415  rich, pyarrow: not for a wrong request
-    from sweep.store import runs, upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
-    from sweep.store.parts import DamagedError  # noqa: PLC0415
+    from sweep.store import upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.store.parts.commits import DamagedError  # noqa: PLC0415
+    from sweep.store.records import runs  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(options.path)
@@ -140,7 +141,7 @@ def _share(options: Options, cores: int, histogram: bool) -> Options:
 
 def _missing(held: NDArray[np.int8], options: Options) -> NDArray[np.bool_]:
     """Which cells are to be computed; held: what is stored of each."""
-    from sweep.store.stored import Status  # noqa: PLC0415
+    from sweep.store.index import Status  # noqa: PLC0415
 
     again = options.overwrite | (options.retry_failed & (held == Status.FAILED))
     missing: NDArray[np.bool_] = (held == Status.MISSING) | again
@@ -149,8 +150,8 @@ def _missing(held: NDArray[np.int8], options: Options) -> NDArray[np.bool_]:
 
 def _stored(study: "Study", options: Options) -> "Stored":
     """What is stored; damaged parts are named and set aside, which a dry run leaves to others."""
-    from sweep.store.parts import DamagedError  # noqa: PLC0415
-    from sweep.store.stored import Stored  # noqa: PLC0415
+    from sweep.store.index import Stored  # noqa: PLC0415
+    from sweep.store.parts.commits import DamagedError  # noqa: PLC0415
 
     while True:
         try:

@@ -13,8 +13,8 @@ from sweep.base import check
 from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
 from sweep.experiment.blocks import Cells
 from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
-from sweep.store import records
-from sweep.store.stored import among
+from sweep.store.index import among
+from sweep.store.records import reading as records
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMAS
 

@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.base.errors import StoreError
-from sweep.store import ages, parts, places
+from sweep.store import ages, places
 from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
-from sweep.store.parts import RANK
-from sweep.store.scan import Scan
+from sweep.store.parts import commits as parts
+from sweep.store.parts.commits import RANK
+from sweep.store.parts.scan import Scan
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")

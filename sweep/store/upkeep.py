@@ -11,8 +11,9 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.store import ages, parts
-from sweep.store.parts import RANK
+from sweep.store import ages
+from sweep.store.parts import commits as parts
+from sweep.store.parts.commits import RANK
 from sweep.store.study import Study, once, row_keys
 from sweep.store.tables import SCHEMA_VERSION
 

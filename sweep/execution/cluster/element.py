@@ -18,8 +18,9 @@ from sweep.base import interrupts
 from sweep.execution.cluster import private
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import ID_BYTES
-from sweep.store import planfile, records
 from sweep.store.places import Local
+from sweep.store.records import plans as planfile
+from sweep.store.records import reading as records
 
 _MOST_IDS = 1 << 28  # bytes
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit

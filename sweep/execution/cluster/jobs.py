@@ -15,9 +15,10 @@ from pathlib import Path
 from sweep.base.errors import RequestError
 from sweep.execution.cluster import element, marker, private, squeue
 from sweep.experiment.blocks import Cells
-from sweep.store import records, runs
+from sweep.store.index import Watch
 from sweep.store.places import Local
-from sweep.store.stored import Watch
+from sweep.store.records import reading as records
+from sweep.store.records import runs
 from sweep.store.study import Study
 
 _JOB = "job.json"

@@ -22,8 +22,9 @@ from sweep.execution.cluster.jobs import Job
 from sweep.execution.cluster.settings import Slurm
 from sweep.experiment.blocks import Cells
 from sweep.experiment.outcome import Failure, Failures
-from sweep.store import runs, upkeep
-from sweep.store.stored import Status, Stored, among
+from sweep.store import upkeep
+from sweep.store.index import Status, Stored, among
+from sweep.store.records import runs
 from sweep.store.study import Study
 
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done

@@ -10,7 +10,7 @@ from sweep.base.provenance import provenance
 from sweep.experiment.verdict import WORDS, Thresholds
 from sweep.report.labels import described
 from sweep.report.measures import LETTERS
-from sweep.store import runs
+from sweep.store.records import runs
 from sweep.store.study import Study
 
 _MOST_COMMANDS = 6

@@ -20,8 +20,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sweep.base import machine
 from sweep.experiment.blocks import Block
-from sweep.store import planfile, records
 from sweep.store.places import Local
+from sweep.store.records import plans as planfile
+from sweep.store.records import reading as records
 from sweep.store.study import Study
 
 if TYPE_CHECKING:

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from sweep.base.errors import StoreError
 from sweep.experiment import revisions
 from sweep.experiment.cell import ID_BYTES
-from sweep.store import partfile
-from sweep.store.partfile import one_line
+from sweep.store.parts import part_file as partfile
+from sweep.store.parts.part_file import one_line
 from sweep.store.places import Place
 from sweep.store.tables import CELLS, LAYERS, SCHEMAS
 

@@ -14,7 +14,8 @@ from sweep.experiment import revisions
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.kernel import KERNEL_VERSION
-from sweep.store import ages, parts
+from sweep.store import ages
+from sweep.store.parts import commits as parts
 from sweep.store.study import Study
 
 _PARTS_AT_ONCE = 16_384

@@ -16,10 +16,12 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from sweep.store import partfile, records, rows
-from sweep.store.partfile import BadBytesError, PartFile, one_line
-from sweep.store.parts import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
+from sweep.store.parts import part_file as partfile
+from sweep.store.parts import rows
+from sweep.store.parts.commits import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
+from sweep.store.parts.part_file import BadBytesError, PartFile, one_line
 from sweep.store.places import Local, Place
+from sweep.store.records import reading as records
 from sweep.store.tables import SCHEMAS
 
 _LOOK = rows.KEYS  # read together of small parts: whoever asks for some of these asks for others next

@@ -1,0 +1,1 @@
+"""What lies beside a study's tables: the records of its runs."""
