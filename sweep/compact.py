@@ -15,7 +15,7 @@ def main() -> int:
 
     from sweep.base import interrupts  # noqa: PLC0415
     from sweep.store import upkeep  # noqa: PLC0415
-    from sweep.store.parts import commits as parts  # noqa: PLC0415
+    from sweep.store.parts import commits  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
 
@@ -27,11 +27,11 @@ def main() -> int:
     status = 1
     try:
         upkeep.tidy(study, runs.dead(study))
-        before = len(parts.names(study.place))
+        before = len(commits.names(study.place))
         upkeep.compact(study, _BYTES)
         upkeep.tidy(study, runs.dead(study))
-        print(f"{study.path}: {before:,} parts before, {len(parts.names(study.place)):,} now")
-        for line in parts.told_strangers(study.place):
+        print(f"{study.path}: {before:,} parts before, {len(commits.names(study.place)):,} now")
+        for line in commits.told_strangers(study.place):
             print(line)
         status = 0
     finally:

@@ -105,7 +105,7 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
     from sweep.execution.cluster import jobs  # noqa: PLC0415
     from sweep.report import text  # noqa: PLC0415
-    from sweep.store.parts import commits as parts  # noqa: PLC0415
+    from sweep.store.parts import commits  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415
 
     alive = runs.living(study)
@@ -126,7 +126,7 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old:
     if old.superseded:
         rows = f"{old.superseded:,} {'row' if old.superseded == 1 else 'rows'}"
         lines.append(f"{rows} of an older revision superseded: the next run or compact removes them")
-    lines += parts.told_strangers(study.place)
+    lines += commits.told_strangers(study.place)
     if not study.remote:
         lines += jobs.told(study, bool(left))
     return "\n".join(lines)

@@ -66,12 +66,12 @@ def main() -> int:
     check.whole("--cells", arguments.cells, 1)
 
     from sweep.store.index import older  # noqa: PLC0415
-    from sweep.store.parts import commits as parts  # noqa: PLC0415
+    from sweep.store.parts import commits  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()
-    names = parts.names(study.place)
+    names = commits.names(study.place)
     broken = study.scan.corrupted(names)
     for name, why in broken.items():
         print(f"damaged: {name} ({why})")
@@ -90,7 +90,7 @@ def main() -> int:
     if len(old):
         rows = "1 row is" if len(old) == 1 else f"{len(old):,} rows are"
         print(f"{rows} of an older revision and left out: the command that made them computes them anew")
-    for line in parts.told_strangers(study.place):
+    for line in commits.told_strangers(study.place):
         print(line)
     if found.foreign:
         cells = "1 cell is" if found.foreign == 1 else f"{found.foreign:,} cells are"

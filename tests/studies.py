@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import sweep
 from sweep.execution.execute import run_task
 from sweep.store import tables
-from sweep.store.parts import part_file as partfile
+from sweep.store.parts import part_file
 from sweep.store.study import Study
 from tests.test_cell import cell
 from tests.test_plan import packed
@@ -32,7 +32,7 @@ def older(study, name):
         pq.read_table(study.path / folder / name, partitioning=None) for folder in ("cells", "layers")
     )
     old = cells.select(tables.schema_of("cells", 2).names)
-    more = unsealed(cells) | {b"schema": b"2", b"digest": partfile.digest(old, layers)}
+    more = unsealed(cells) | {b"schema": b"2", b"digest": part_file.digest(old, layers)}
     pq.write_table(old.replace_schema_metadata(more), path, compression="zstd", write_page_checksum=True)
     (study.path / "study.json").write_text('{"program": "sweep", "schema": 2}')
 

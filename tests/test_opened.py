@@ -12,7 +12,7 @@ import pytest
 import sweep
 from sweep.base.errors import SweepWarning
 from sweep.store import tables, upkeep
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.study import Study
 from tests.studies import older, part
 from tests.test_store import CELLS, result_of, write
@@ -66,8 +66,8 @@ def forged(study):
             for text in cells[name].to_pylist()
         ]
         cells = cells.set_column(cells.column_names.index(name), name, pa.array(texts))
-    for name in parts.names(study.place):
-        parts.remove(study.place, name)
+    for name in commits.names(study.place):
+        commits.remove(study.place, name)
     study.write(part("f"), cells, layers)
 
 
@@ -121,7 +121,7 @@ def test_verify_computes_a_users_function_where_it_is_named_and_as_it_was(own, s
 
 
 def test_a_row_that_does_not_say_what_is_flat_keeps_its_verdict_and_a_line_says_so(own, sweep_command):
-    for name in parts.names(own.place):
+    for name in commits.names(own.place):
         older(own, name)
     with pytest.warns(SweepWarning, match="4 cells of activations of your own keep the verdicts") as told:
         cells = sweep.load(own.path, thresholds={"saturated": 0.25})
@@ -185,7 +185,7 @@ def test_what_is_not_ours_stays_however_old(study, sweep_command, tmp_path):
         assert (
             "left alone, for they are none of this program's: cells/.a.parquet.77, cells/.hid" in done.stdout
         )
-    assert parts.strangers(study.place) == sorted(
+    assert commits.strangers(study.place) == sorted(
         f"{folder}/{name}" for folder in ("cells", "layers") for name in (*strange, "link.parquet")
     )
 
@@ -205,11 +205,11 @@ def test_what_cannot_be_read_is_named_and_nothing_moves(study, monkeypatch, fold
     monkeypatch.setattr(os, "open", refused)
     for attempt in (
         lambda: sweep.load(study.path, folder),
-        lambda: study.scan.corrupted(parts.names(study.place)),
+        lambda: study.scan.corrupted(commits.names(study.place)),
     ):
         with pytest.raises(sweep.StoreError, match="Permission denied; nothing was moved") as caught:
             attempt()
-        assert not isinstance(caught.value, parts.DamagedError)
+        assert not isinstance(caught.value, commits.DamagedError)
     assert sorted(path for path in study.path.rglob("*.parquet")) == before
 
 
@@ -221,7 +221,7 @@ def test_a_name_with_a_colon_is_a_name(tmp_path, monkeypatch, name):
     write(study, "a", CELLS[:2])
     assert len(sweep.load(f"data:1/{name}", "layers")) == sum(one.depth + 1 for one in CELLS[:2])
     upkeep.tidy(study)
-    assert study.scan.corrupted(parts.names(study.place)) == {}
+    assert study.scan.corrupted(commits.names(study.place)) == {}
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "link to itself", "device"])
@@ -237,7 +237,7 @@ def test_a_part_that_is_no_file_is_a_stranger_and_nobody_waits_for_it(study, kin
     assert len(sweep.load(study.path)) == 2
     upkeep.tidy(study)
     assert odd.is_symlink() or stat.S_IFMT(odd.stat().st_mode) != stat.S_IFREG
-    assert parts.strangers(study.place) == [f"cells/{odd.name}"]
+    assert commits.strangers(study.place) == [f"cells/{odd.name}"]
 
 
 def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):
@@ -248,7 +248,7 @@ def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):
     with pytest.raises(sweep.StoreError, match=f"{part('b')} has schema 4, newer than this"):
         sweep.load(study.path)
     with pytest.raises(sweep.StoreError, match="upgrade sweep"):
-        study.scan.corrupted(parts.names(study.place))
+        study.scan.corrupted(commits.names(study.place))
     assert (study.path / "cells" / part("b")).exists()
 
 

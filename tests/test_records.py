@@ -16,9 +16,7 @@ import sweep
 from sweep.base.errors import SweepWarning
 from sweep.experiment.blocks import Block, Cells
 from sweep.store import tables, upkeep
-from sweep.store.records import plans as planfile
-from sweep.store.records import reading as records
-from sweep.store.records import runs
+from sweep.store.records import plans, reading, runs
 from sweep.store.study import Study
 from tests.studies import part
 from tests.test_cell import cell
@@ -102,7 +100,7 @@ def ran(tmp_path_factory):
     return folder / "outputs" / "smoke"
 
 
-FILES = ("summary.json", "command.txt", "verdict.json", planfile.NAME, "alive", "slurm/job.json")
+FILES = ("summary.json", "command.txt", "verdict.json", plans.NAME, "alive", "slurm/job.json")
 
 
 def spoiled(path, how):
@@ -155,16 +153,16 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     study = tmp_path / "smoke"
     shutil.copytree(ran, study)
     (name,) = (path.name for path in (study / "runs").iterdir())
-    file = study / "runs" / name / planfile.NAME
-    (one, _), *_ = planfile.read(file.read_bytes())
-    file.write_bytes(planfile.written([(Block(one.specs, range(10**8)), 0.0)]))
+    file = study / "runs" / name / plans.NAME
+    (one, _), *_ = plans.read(file.read_bytes())
+    file.write_bytes(plans.written([(Block(one.specs, range(10**8)), 0.0)]))
     assert file.stat().st_size < 1000
-    with pytest.warns(SweepWarning, match=f"{planfile.NAME} .more seeds than a run has"):
+    with pytest.warns(SweepWarning, match=f"{plans.NAME} .more seeds than a run has"):
         assert runs.planned(Study(study), name) == []
     file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
-    monkeypatch.setattr(planfile, "_MOST_BYTES", 10**5)
-    records._told.clear()
-    with pytest.warns(SweepWarning, match=f"{planfile.NAME} .larger than any plan"):
+    monkeypatch.setattr(plans, "_MOST_BYTES", 10**5)
+    reading._told.clear()
+    with pytest.warns(SweepWarning, match=f"{plans.NAME} .larger than any plan"):
         assert runs.planned(Study(study), name) == []
 
 
@@ -172,7 +170,7 @@ def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
     study = tmp_path / "smoke"
     shutil.copytree(ran, study)
     (name,) = (path.name for path in (study / "runs").iterdir())
-    (study / "runs" / name / planfile.NAME).rename(study / "runs" / name / "plan.parquet")
+    (study / "runs" / name / plans.NAME).rename(study / "runs" / name / "plan.parquet")
     with pytest.warns(SweepWarning, match="plan.parquet .an earlier program's plan of a run"):
         assert runs.planned(Study(study), name) == []
 
@@ -184,10 +182,10 @@ def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
 def test_a_plan_holds_the_cells_that_it_was_given(seeds, seconds):
     spec = Cells.of([cell(width=8)]).blocks[0].specs[0]
     blocks = [(Block((spec,), tuple(seeds)), seconds)]
-    assert list(planfile.read(planfile.written(blocks))) == blocks
+    assert list(plans.read(plans.written(blocks))) == blocks
 
 
 def test_what_is_left_out_is_said_once(study, recwarn):
     for _ in range(3):
-        records.left_out(study.place, "runs/x/summary.json", "it is odd")
+        reading.left_out(study.place, "runs/x/summary.json", "it is odd")
     assert [warning.category for warning in recwarn] == [SweepWarning]

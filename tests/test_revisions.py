@@ -17,7 +17,7 @@ from sweep.experiment.verdict import DEFAULT
 from sweep.initializers.schemes import Normal
 from sweep.store import ages, upkeep
 from sweep.store.index import Status, Stored, older
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.results import of_cells
 from sweep.store.study import Study
 from tests.test_cell import VALUES, cell
@@ -166,7 +166,7 @@ def test_a_row_of_an_older_revision_counts_until_the_same_experiment_is_stored_a
     )
     assert (set(older(study).counting), older(study).superseded) == ({new[2]}, 2)
 
-    name = upkeep.replace(study, sorted(parts.names(study.place)))  # both in one part: it is not forgotten
+    name = upkeep.replace(study, sorted(commits.names(study.place)))  # both in one part: it is not forgotten
     assert study.scan.states([name]) == {name: ages.VARIOUS}
     assert set(sweep.load(study.path)["cell_id"]) == expected
     write(study, "d", new[2:])
@@ -210,7 +210,7 @@ def test_tapered_networks_and_all_settings_are_told_apart(study):
     ]
     small = [one for one in cells if one.widths] + [cell(width=9, depth=2, batch=20)]
     write(study, "a", small)
-    rows = study.scan.read("cells", parts.names(study.place), list(ages.NEEDED), ages.REPEATED)
+    rows = study.scan.read("cells", commits.names(study.place), list(ages.NEEDED), ages.REPEATED)
     assert len(set(ages.numbered(rows, ages.EXPERIMENT).tolist())) == len(small)
     assert not len(ages.repeated(rows))
     assert not ages.ages(rows).any()

@@ -24,7 +24,7 @@ from sweep.store import places, tables, upkeep
 from sweep.store import study as store
 from sweep.store.index import Status, Stored
 from sweep.store.index import older as older_rows
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.parts.commits import DamagedError
 from sweep.store.places import Local
 from sweep.store.study import Study
@@ -258,7 +258,7 @@ def test_a_damaged_part_is_named_and_set_aside_and_its_cells_are_missing(study, 
     with pytest.raises(DamagedError, match=part("bad")) as error:
         [sweep.load(study.path, table) for table in ("cells", "layers")]
     assert set(error.value.parts) == {part("bad")}
-    assert set(study.scan.corrupted(parts.names(study.place))) == {part("bad")}
+    assert set(study.scan.corrupted(commits.names(study.place))) == {part("bad")}
     study.set_aside(error.value.parts)
     assert [one for one in CELLS if status(study, one) != Status.MISSING] == CELLS[:2]
     kept = list((study.path / "quarantine").rglob(part("bad")))
@@ -274,18 +274,18 @@ def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, 
 
     before = cells()
     one, other = Study(study.path), Study(study.path)
-    names = sorted(parts.names(study.place))
+    names = sorted(commits.names(study.place))
     # The other has read what the first then puts elsewhere: both copies are there, and count once.
     with monkeypatch.context() as patch:
-        patch.setattr(parts, "remove", lambda place, name: None)
+        patch.setattr(commits, "remove", lambda place, name: None)
         name = upkeep.replace(other, names[:2])
     upkeep.replace(one, names)
-    assert len(parts.names(study.place)) == 2
+    assert len(commits.names(study.place)) == 2
     pd.testing.assert_frame_equal(cells(), before)
     upkeep.tidy(other)
     assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(before["cell_id"])
     assert not pd.read_parquet(study.path / "layers")[["cell_id", "layer"]].duplicated().any()
-    assert parts.level(parts.rewritten("run", 1, [name])) == 2
+    assert commits.level(commits.rewritten("run", 1, [name])) == 2
 
 
 def test_a_cell_twice_in_one_part_is_not_removed_altogether(study):
@@ -328,7 +328,7 @@ def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know
     write(study, "b", CELLS[1:2])
     older(study, part("a"))
     assert sweep.load(study.path)["flat_share"].isna().tolist() == [True, False]
-    assert study.scan.corrupted(parts.names(study.place)) == {}
+    assert study.scan.corrupted(commits.names(study.place)) == {}
 
 
 @pytest.mark.parametrize(
@@ -353,9 +353,9 @@ def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_on
     again = Study(study.path)
     again.create()
     if killed:
-        original = getattr(parts, killed)
+        original = getattr(commits, killed)
         with monkeypatch.context() as patch:
-            patch.setattr(parts, killed, dies)
+            patch.setattr(commits, killed, dies)
             with pytest.raises(KeyboardInterrupt):
                 upkeep.modernise(again)
         now = sweep.load(study.path).sort_values("cell_id", ignore_index=True)
@@ -367,7 +367,7 @@ def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_on
     cells = pd.read_parquet(study.path / "cells").sort_values("cell_id", ignore_index=True)
     pd.testing.assert_frame_equal(cells, before, check_dtype=False)
     assert json.loads((study.path / "study.json").read_text()) == {"program": "sweep", "schema": 3}
-    assert set(study.scan.versions(parts.names(study.place)).values()) == {3}
+    assert set(study.scan.versions(commits.names(study.place)).values()) == {3}
 
 
 @pytest.mark.parametrize("folder", ["cells", "layers"])
@@ -430,20 +430,20 @@ def test_many_small_parts_are_put_together_by_whoever_tidies(study, monkeypatch)
     for number in range(4):
         write(study, str(number), CELLS[number : number + 1])
     upkeep.tidy(study)
-    assert len(parts.names(study.place)) == 4, "a few are left as they are"
+    assert len(commits.names(study.place)) == 4, "a few are left as they are"
     write(study, "4", CELLS[4:5])
     before = {table: sweep.load(study.path, table) for table in ("cells", "layers")}
     upkeep.tidy(study)
-    assert len(parts.names(study.place)) == 1
+    assert len(commits.names(study.place)) == 1
     for table, expected in before.items():
         keys = ["cell_id"] if table == "cells" else ["cell_id", "layer"]
         found = sweep.load(study.path, table)
         pd.testing.assert_frame_equal(*(t.sort_values(keys, ignore_index=True) for t in (found, expected)))
-    for name in parts.names(study.place):
+    for name in commits.names(study.place):
         size = (study.path / "layers" / name).stat().st_size
         monkeypatch.setattr(upkeep, "_SMALL", size)  # as large as it is, it is not small
     upkeep.tidy(study)
-    assert parts.names(study.place) == {name}
+    assert commits.names(study.place) == {name}
 
 
 def test_of_many_small_parts_each_is_opened_once_for_a_look(study, monkeypatch):
@@ -456,7 +456,7 @@ def test_of_many_small_parts_each_is_opened_once_for_a_look(study, monkeypatch):
     fresh.read("cells", ["status", "init", "act"])
     older_rows(fresh)
     assert (Stored(fresh).of(Cells.of(CELLS[:4])) == Status.OK).all()
-    assert sorted(opened) == sorted(f"cells/{name}" for name in parts.names(study.place))
+    assert sorted(opened) == sorted(f"cells/{name}" for name in commits.names(study.place))
 
 
 @pytest.mark.parametrize("forged", ["", "x" * 32, "0" * 31, "0" * 32 + "\n"])

@@ -10,7 +10,7 @@ from sweep.execution.compute import run_task
 from sweep.execution.nudged import nudged
 from sweep.experiment.blocks import Cells
 from sweep.store import tables
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.study import Study
 from tests.studies import part
 from tests.test_cell import cell
@@ -32,8 +32,8 @@ def altered(study, column, layer, change):
     values[chosen] = change(values[chosen])
     place = layers.schema.get_field_index(column)
     layers = layers.set_column(place, column, pa.array(values, from_pandas=True))
-    for name in parts.names(study.place):
-        parts.remove(study.place, name)
+    for name in commits.names(study.place):
+        commits.remove(study.place, name)
     study.write(part("alt"), cells, layers)
 
 

@@ -16,7 +16,7 @@ from sweep.experiment.verdict import Thresholds
 from sweep.report import text
 from sweep.store import tables, upkeep
 from sweep.store.index import Stored
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.parts.commits import DamagedError
 from sweep.store.records import runs
 from sweep.store.study import Study
@@ -55,14 +55,14 @@ def run(
     record: what is written down about the run, file name -> text. failures: where failed cells go.
     """
     root = job.study.place.root
-    with parts.writing(root), interrupts.held():  # from here on the record is closed, whatever happens
+    with commits.writing(root), interrupts.held():  # from here on the record is closed, whatever happens
         made = runs.Run(job.study, record)
     status = 1
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
         with contextlib.suppress(DamagedError):  # it is named when it is read
             upkeep.modernise(job.study)
-        with parts.writing(root):
+        with commits.writing(root):
             made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | machine.identity())
         others = runs.living(job.study)
         if others:

@@ -15,7 +15,7 @@ from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.kernel import KERNEL_VERSION
 from sweep.store import ages
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.study import Study
 
 _PARTS_AT_ONCE = 16_384
@@ -59,14 +59,14 @@ class Stored:
 
         FileNotFoundError where a part is tidied away at this moment.
         """
-        new = parts.names(self.study.place) - self._seen
-        others = {name for name in new if parts.writer_of(name) != own}
+        new = commits.names(self.study.place) - self._seen
+        others = {name for name in new if commits.writer_of(name) != own}
         found = self._read(others)[Status.OK].to_pylist() if others else []
         self._seen |= new
         return set(found)
 
     def _read_all(self) -> None:
-        new = sorted(parts.names(self.study.place) - self._seen)
+        new = sorted(commits.names(self.study.place) - self._seen)
         for start in range(0, len(new), _PARTS_AT_ONCE):
             some = new[start : start + _PARTS_AT_ONCE]
             for status, ids in self._read(some).items():
@@ -75,7 +75,7 @@ class Stored:
 
     def _read(self, names: Iterable[str]) -> dict[Status, pa.Array]:
         rows = self.study.scan.ranks(names)
-        self.newest_run = max([self.newest_run, *parts.distinct(rows, "run_id")])
+        self.newest_run = max([self.newest_run, *commits.distinct(rows, "run_id")])
         ok = pc.equal(rows["status"], "ok")
         return {
             status: rows["cell_id"].filter(mask).combine_chunks()
@@ -117,7 +117,7 @@ class Watch:
 
     def _new(self) -> list[tuple[int, str, bool]]:
         """(place among the cells, run, whether it is a result) of every row in parts not read before."""
-        names = parts.names(self._study.place) - self._seen
+        names = commits.names(self._study.place) - self._seen
         rows = self._study.scan.ranks(names)
         self._seen |= names
         places = pc.index_in(rows["cell_id"], value_set=self._ids)
@@ -157,7 +157,7 @@ def older(study: Study) -> Older:
 
     def attempt() -> Older:
         present = revisions.state()
-        states = study.scan.states(parts.names(study.place))
+        states = study.scan.states(commits.names(study.place))
         suspects = [name for name, state in states.items() if state != present]
         rows = study.scan.read("cells", suspects, list(ages.NEEDED), ages.REPEATED)
         rows = rows.filter(pc.equal(rows["kernel_version"], KERNEL_VERSION))
@@ -180,7 +180,7 @@ def older(study: Study) -> Older:
 
 def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:
     """Whether each cell_id is that of one of these cells."""
-    digests = parts.digests(ids.combine_chunks())
+    digests = commits.digests(ids.combine_chunks())
     found = pa.nulls(len(ids), pa.bool_()).fill_null(False)
     for block in cells.blocks:
         found = pc.or_(found, pc.is_in(digests, value_set=_ids_of(block)))
@@ -188,8 +188,8 @@ def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:
 
 
 def _ids_of(block: Block) -> pa.Array:
-    return pa.FixedSizeBinaryArray.from_buffers(parts.ID, len(block), [None, pa.py_buffer(block.digests())])
+    return pa.FixedSizeBinaryArray.from_buffers(commits.ID, len(block), [None, pa.py_buffer(block.digests())])
 
 
 def _together(ids: list[pa.Array]) -> pa.Array:
-    return pa.concat_arrays([pa.array([], parts.ID), *ids])
+    return pa.concat_arrays([pa.array([], commits.ID), *ids])

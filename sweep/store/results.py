@@ -14,7 +14,7 @@ from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning
 from sweep.experiment.blocks import Cells
 from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 from sweep.store.index import among
-from sweep.store.records import reading as records
+from sweep.store.records import reading
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMAS
 
@@ -100,11 +100,11 @@ def thresholds(path: str | Path) -> Thresholds:
     place = Study(path).place
     for name in sorted(place.folders("runs"), reverse=True):
         try:
-            found = records.mapping(place, f"runs/{name}/verdict.json")
+            found = reading.mapping(place, f"runs/{name}/verdict.json")
             if found is not None:
                 return Thresholds.of(found)
         except RequestError as error:
-            records.left_out(place, f"runs/{name}/verdict.json", str(error))
+            reading.left_out(place, f"runs/{name}/verdict.json", str(error))
     return DEFAULT
 
 

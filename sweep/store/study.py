@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 from sweep.base.errors import StoreError
 from sweep.store import ages, places
 from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.parts.commits import RANK
 from sweep.store.parts.scan import Scan
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
@@ -123,7 +123,7 @@ class Study:
     def create(self) -> None:
         """Make the folders and the marker of a new study, or say what this program adds to an older one."""
         older = self.exists() and self.is_older()
-        with parts.writing(self.place.root):
+        with commits.writing(self.place.root):
             self._check_links()
             if not self.remote:
                 for folder in _FOLDERS:
@@ -158,13 +158,13 @@ class Study:
 
     def write(self, name: str, cells: pa.Table, layers: pa.Table) -> None:
         """Add one part; it is stored when this returns."""
-        with parts.writing(self.place.root):
-            parts.write(self.place, name, cells, layers)
+        with commits.writing(self.place.root):
+            commits.write(self.place, name, cells, layers)
         pa.default_memory_pool().release_unused()  # else what parts take piles up between other things
 
     def newest(self) -> float:
         """When the last part was written, in seconds of the epoch; 0 if none was."""
-        return max((self.modified(f"cells/{name}") for name in parts.names(self.place)), default=0.0)
+        return max((self.modified(f"cells/{name}") for name in commits.names(self.place)), default=0.0)
 
     def modified(self, path: str) -> float:
         """When a file was written; 0 where it is gone."""
@@ -188,17 +188,19 @@ class Study:
         """
 
         def attempt() -> pa.Table:
-            chosen = parts.names(self.place)
+            chosen = commits.names(self.place)
             # First what is asked for: of small parts all that the rest needs is read with it.
             cells = self.scan.read("cells", chosen, columns, repeated) if table == "cells" else None
             ranks = self.scan.ranks(chosen)
-            keep, unique = parts.winners(ranks)
+            keep, unique = commits.winners(ranks)
             old = self.outdated(chosen, ranks) if versions == "newest" else []
             if cells is not None:
                 if not unique:
                     cells, ranks = cells.take(keep), ranks.take(keep)
                 if len(old):
-                    cells = cells.filter(pc.invert(pc.is_in(ranks["cell_id"], value_set=parts.digests(old))))
+                    cells = cells.filter(
+                        pc.invert(pc.is_in(ranks["cell_id"], value_set=commits.digests(old)))
+                    )
                 return cells.drop_columns(["part"])
             del ranks
             if unique and not len(old):
@@ -216,7 +218,7 @@ class Study:
     def copy_name(self, sources: Collection[str]) -> str:
         """The name of a new part for copies of the rows of some parts."""
         self._rewrites += 1
-        return parts.rewritten(self.writer, self._rewrites - 1, sources)
+        return commits.rewritten(self.writer, self._rewrites - 1, sources)
 
     def settled(self, attempt: Callable[[], _T]) -> _T:
         """What `attempt` reads, once no other writer tidies a part away while it does."""
@@ -232,7 +234,7 @@ class Study:
     def outdated(self, chosen: set[str], ranks: pa.Table, by_revision: bool = False) -> pa.Array:
         """The ids of cells of which the result of a newer kernel, or revision, is stored: see `ages`."""
         nothing = pa.array([], pa.string())
-        one_kernel = len(parts.distinct(ranks, "kernel_version")) < 2
+        one_kernel = len(commits.distinct(ranks, "kernel_version")) < 2
         if one_kernel and not ages.apart(self.scan.states(chosen).values()):
             return nothing
         rows = self.scan.read("cells", chosen, list(EXPERIMENT), REPEATED)
@@ -243,7 +245,7 @@ class Study:
 
     def set_aside(self, names: Mapping[str, str]) -> None:
         """Move damaged parts to the folder `quarantine`; their cells count as not stored."""
-        with parts.writing(self.place.root):
+        with commits.writing(self.place.root):
             for name in names:
                 for folder in ("cells", "layers"):  # the commit first
                     self.place.move(f"{folder}/{name}", f"quarantine/{folder}/{name}")
@@ -252,9 +254,9 @@ class Study:
         """Write this study's rows as a study of one part in the folder `path`."""
         other = Study(path)
         other.create()
-        with parts.writing(other.place.root):
+        with commits.writing(other.place.root):
             name = f"{other.writer}-000000.parquet"
-            parts.write(other.place, name, self.read("cells"), self.read("layers"), ages.VARIOUS)
+            commits.write(other.place, name, self.read("cells"), self.read("layers"), ages.VARIOUS)
 
 
 def _name(moment: datetime) -> str:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.store import ages
-from sweep.store.parts import commits as parts
+from sweep.store.parts import commits
 from sweep.store.parts.commits import RANK
 from sweep.store.study import Study, once, row_keys
 from sweep.store.tables import SCHEMA_VERSION
@@ -32,13 +32,13 @@ def tidy(study: Study, dead: Dead = lambda writer: None) -> None:
     Many small parts, as of many runs, are put together: to open one costs more than to read its rows.
     dead: whether the writer of that name has ended; None where nobody knows.
     """
-    with parts.writing(study.place.root):
+    with commits.writing(study.place.root):
         _remove_leftovers(study, dead)
         for _ in range(_TIDYINGS):  # another writer that tidies too may leave copies of the same rows
             if not study.exists() or not _remove_superseded(study):
                 break
         sizes = study.place.files("layers")
-        small = [name for name in parts.names(study.place) if sizes.get(name, _SMALL) < _SMALL]
+        small = [name for name in commits.names(study.place) if sizes.get(name, _SMALL) < _SMALL]
         if len(small) > _MANY:
             _put_together(study, {name: sizes[name] for name in small}, _TOGETHER)
 
@@ -46,9 +46,9 @@ def tidy(study: Study, dead: Dead = lambda writer: None) -> None:
 def compact(study: Study, size: int) -> None:
     """Put small parts together, into parts of about so many bytes of layers each."""
     modernise(study)
-    with parts.writing(study.place.root):
+    with commits.writing(study.place.root):
         sizes = study.place.files("layers")
-        there = {name: sizes[name] for name in parts.names(study.place) if name in sizes}
+        there = {name: sizes[name] for name in commits.names(study.place) if name in sizes}
         _put_together(study, {name: own for name, own in there.items() if own < size / 2}, size)
 
 
@@ -56,8 +56,8 @@ def modernise(study: Study) -> None:
     """Bring parts of an older schema to the present one; a crash half-way loses nothing."""
     if not study.is_older():
         return
-    with parts.writing(study.place.root):
-        found = study.settled(lambda: study.scan.versions(parts.names(study.place)))
+    with commits.writing(study.place.root):
+        found = study.settled(lambda: study.scan.versions(commits.names(study.place)))
         sizes = study.place.files("layers")
         older = [name for name, version in found.items() if version < SCHEMA_VERSION]
         _put_together(study, {name: sizes.get(name, 0) for name in older}, _TOGETHER, least=1)
@@ -70,7 +70,7 @@ def replace(study: Study, sources: list[str], without: pa.Array | None = None) -
     A crash half-way leaves rows twice, of which one wins.
     """
     tables = {folder: study.scan.read(folder, sources) for folder in ("cells", "layers")}
-    keep, unique = parts.winners(tables["cells"])
+    keep, unique = commits.winners(tables["cells"])
     if not unique:
         tables["cells"] = tables["cells"].take(keep)
         kept = pc.is_in(row_keys(tables["layers"]), value_set=row_keys(tables["cells"]))
@@ -83,10 +83,10 @@ def replace(study: Study, sources: list[str], without: pa.Array | None = None) -
     if tables["cells"].num_rows:
         name = study.copy_name(sources)
         cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
-        parts.write(study.place, name, cells, layers, state)
+        commits.write(study.place, name, cells, layers, state)
     for source in sources:
         if study.scan.possible(source):  # what was left out is left alone
-            parts.remove(study.place, source)
+            commits.remove(study.place, source)
     return name
 
 
@@ -112,15 +112,15 @@ def _put_together(study: Study, sizes: dict[str, int], most: int, least: int = 2
 
 def _remove_superseded(study: Study) -> bool:
     try:
-        names = parts.names(study.place)
+        names = commits.names(study.place)
         ranks = study.scan.ranks(names)
         old = set(study.outdated(names, ranks, by_revision=True).to_pylist())
-        if parts.winners(ranks)[1] and not old:
+        if commits.winners(ranks)[1] and not old:
             return False
         cells = study.scan.read("cells", names, list(RANK))
     except FileNotFoundError:  # another writer is at it
         return True
-    keep, _ = parts.winners(cells)
+    keep, _ = commits.winners(cells)
     rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
     kept = {row for row in keep.to_pylist() if rows[row][0] not in old}
     winning = {rows[row] for row in kept}
@@ -137,16 +137,16 @@ def _remove_superseded(study: Study) -> bool:
 
 def _remove_leftovers(study: Study, dead: Dead) -> None:
     for folder in ("layers", "cells"):
-        there = parts.names(study.place, folder)
-        committed = parts.names(study.place) if folder == "layers" else there
-        hidden = filter(parts.unfinished, study.place.files(folder))
+        there = commits.names(study.place, folder)
+        committed = commits.names(study.place) if folder == "layers" else there
+        hidden = filter(commits.unfinished, study.place.files(folder))
         abandoned = [
             name
             for name in (*hidden, *there)
-            if name not in committed and _abandoned(study, f"{folder}/{name}", dead(parts.writer_of(name)))
+            if name not in committed and _abandoned(study, f"{folder}/{name}", dead(commits.writer_of(name)))
         ]
         # Once its writer has ended, what is not committed will never be.
-        committed = parts.names(study.place) if abandoned else committed
+        committed = commits.names(study.place) if abandoned else committed
         for name in abandoned:
             # A store may list late: the commit itself is asked for.
             if name not in committed and not (folder == "layers" and study.modified(f"cells/{name}")):

@@ -19,8 +19,7 @@ from sweep.execution.cluster import private
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import ID_BYTES
 from sweep.store.places import Local
-from sweep.store.records import plans as planfile
-from sweep.store.records import reading as records
+from sweep.store.records import plans, reading
 
 _MOST_IDS = 1 << 28  # bytes
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit
@@ -71,19 +70,19 @@ class Element:
 def save(folder: Path, own: Path, number: int, cells: Cells) -> None:
     """Write a share's cells for its element, and their ids for whoever asks what is at work."""
     blocks = ((block, 0.0) for block in cells.blocks)
-    Local(own).write(_share(number), planfile.written(blocks))
+    Local(own).write(_share(number), plans.written(blocks))
     Local(folder).write(_ids(number), b"".join(block.digests() for block in cells.blocks))
 
 
 def load(own: Path, number: int) -> Cells:
     """The cells of a share; RequestError where others than this user may have written it."""
     private.check(own)
-    return Cells.joined(block for block, _ in planfile.read(Local(own).read(_share(number))))
+    return Cells.joined(block for block, _ in plans.read(Local(own).read(_share(number))))
 
 
 def ids(folder: Path, number: int) -> set[str]:
     """The ids of a share's cells, as far as the study's record says."""
-    content = records.content(Local(folder), _ids(number), _MOST_IDS) or b""
+    content = reading.content(Local(folder), _ids(number), _MOST_IDS) or b""
     return {content[start : start + ID_BYTES].hex() for start in range(0, len(content), ID_BYTES)}
 
 

@@ -17,8 +17,7 @@ from sweep.execution.cluster import element, marker, private, squeue
 from sweep.experiment.blocks import Cells
 from sweep.store.index import Watch
 from sweep.store.places import Local
-from sweep.store.records import reading as records
-from sweep.store.records import runs
+from sweep.store.records import reading, runs
 from sweep.store.study import Study
 
 _JOB = "job.json"
@@ -56,7 +55,7 @@ class Job:
     @property
     def ours(self) -> bool:
         """Whether this user submitted it: a study that names a job may be anybody's."""
-        return (records.mapping(Local(self.own), _JOB) or {}).get("job") == self.id
+        return (reading.mapping(Local(self.own), _JOB) or {}).get("job") == self.id
 
     @property
     def study(self) -> Path:
@@ -108,14 +107,14 @@ def unseen(study: Study) -> str | None:
 def _submitted(study: Study) -> Iterator[Job]:
     for name in runs.names(study):
         path = f"runs/{name}/slurm/{_JOB}"
-        if (written := records.mapping(study.place, path)) is None:
+        if (written := reading.mapping(study.place, path)) is None:
             continue
         job, count = written.get("job"), written.get("count")
         named = isinstance(job, str) and job.isdecimal()
         if named and isinstance(count, int) and 0 < count <= _MOST_ELEMENTS:
             yield Job(str(job), count, (study.path / path).parent.absolute())
         else:
-            records.left_out(study.place, path, "it names no job")
+            reading.left_out(study.place, path, "it names no job")
 
 
 def follow(

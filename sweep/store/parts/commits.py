@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from sweep.base.errors import StoreError
 from sweep.experiment import revisions
 from sweep.experiment.cell import ID_BYTES
-from sweep.store.parts import part_file as partfile
+from sweep.store.parts import part_file
 from sweep.store.parts.part_file import one_line
 from sweep.store.places import Place
 from sweep.store.tables import CELLS, LAYERS, SCHEMAS
@@ -54,11 +54,11 @@ def write(place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str
     state: of the revisions at which its rows were computed; by default the present.
     """
     cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
-    content = partfile.serialised(layers, {})
-    commit = {LAYERS_BYTES: str(len(content)).encode(), DIGEST: partfile.digest(cells, layers)}
+    content = part_file.serialised(layers, {})
+    commit = {LAYERS_BYTES: str(len(content)).encode(), DIGEST: part_file.digest(cells, layers)}
     commit[STATE] = (revisions.state() if state is None else state).encode()
     place.write(f"layers/{name}", content)
-    place.write(f"cells/{name}", partfile.serialised(cells, commit))
+    place.write(f"cells/{name}", part_file.serialised(cells, commit))
 
 
 def remove(place: Place, name: str) -> None:
@@ -116,7 +116,7 @@ def distinct(ranks: pa.Table, column: str) -> list[str]:
 
 def digests(ids: pa.StringArray) -> pa.FixedSizeBinaryArray:
     """cell_ids as the ID_BYTES that they spell."""
-    lengths, text = partfile.text_of(ids)
+    lengths, text = part_file.text_of(ids)
     if (lengths != 2 * ID_BYTES).any():
         raise ValueError("a cell_id is not one")
     content = binascii.unhexlify(text)

@@ -16,12 +16,11 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from sweep.store.parts import part_file as partfile
-from sweep.store.parts import rows
+from sweep.store.parts import part_file, rows
 from sweep.store.parts.commits import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
 from sweep.store.parts.part_file import BadBytesError, PartFile, one_line
 from sweep.store.places import Local, Place
-from sweep.store.records import reading as records
+from sweep.store.records import reading
 from sweep.store.tables import SCHEMAS
 
 _LOOK = rows.KEYS  # read together of small parts: whoever asks for some of these asks for others next
@@ -105,7 +104,7 @@ class Scan:
         """Whether a part has no row that no run could have written; one that has is named, and left out."""
         if name not in self._possible:
             table = PartFile(self.place, "cells", name).read(rows.KEYS)
-            partfile.validate(table)
+            part_file.validate(table)
             self._judge({name: table})
         return self._possible[name]
 
@@ -131,9 +130,9 @@ class Scan:
         self._learn(name, files[0])
         tables = [file.read(file.columns) for file in files]
         for table in tables:
-            partfile.validate(table)
+            part_file.validate(table)
         expected = files[0].footer.more.get(DIGEST)
-        if expected is not None and expected != partfile.digest(*tables):
+        if expected is not None and expected != part_file.digest(*tables):
             raise BadBytesError("its rows are not those that were written")
 
     def _footers(self, parts: Iterable[str]) -> Iterator[tuple[str, _Known]]:
@@ -230,11 +229,11 @@ class Scan:
         """Parts in one piece of memory, without those that are damaged and those that cannot be."""
         together = pa.concat_tables(some.values())
         try:
-            partfile.validate(together)
+            part_file.validate(together)
         except BadBytesError:
             for name in list(some):
                 with self._named(name, broken):
-                    partfile.validate(some[name])
+                    part_file.validate(some[name])
         known = {*self._possible, *broken}
         if unknown := {name: table for name, table in some.items() if name not in known}:
             self._judge(unknown)
@@ -256,7 +255,7 @@ class Scan:
         for name, why in whys.items():
             self._possible[name] = not why
             if why:
-                records.left_out(self.place, f"cells/{name}", why)
+                reading.left_out(self.place, f"cells/{name}", why)
 
     def _check_layers(self, file: PartFile, name: str, there: dict[str, int]) -> None:
         """That the layers are those of a commit; there: the sizes that a listing gave."""
@@ -268,7 +267,7 @@ class Scan:
         except FileNotFoundError:
             raise BadBytesError("its layers are gone") from None
         except OSError as error:
-            raise partfile.unreadable(self.place, f"layers/{name}", error) from error
+            raise part_file.unreadable(self.place, f"layers/{name}", error) from error
         if str(found) != expected:
             raise BadBytesError("its layers are cut short")
 

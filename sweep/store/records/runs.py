@@ -21,8 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 from sweep.base import machine
 from sweep.experiment.blocks import Block
 from sweep.store.places import Local
-from sweep.store.records import plans as planfile
-from sweep.store.records import reading as records
+from sweep.store.records import plans, reading
 from sweep.store.study import Study
 
 if TYPE_CHECKING:
@@ -52,7 +51,7 @@ class Run:
         """Write down which cells are to be computed, and what is expected of it."""
         blocks = [stack.block for task in tasks for stack in task.stacks]
         seconds = [stack.seconds / len(stack.block) for task in tasks for stack in task.stacks]
-        self._put(planfile.NAME, planfile.written(zip(blocks, seconds, strict=True)))
+        self._put(plans.NAME, plans.written(zip(blocks, seconds, strict=True)))
         self.summarised(summary)
 
     def summarised(self, summary: Mapping[str, Any]) -> None:
@@ -79,13 +78,13 @@ def names(study: Study) -> list[str]:
     try:
         return sorted(study.place.folders("runs"))
     except OSError as error:
-        records.left_out(study.place, "runs", error.strerror or str(error))
+        reading.left_out(study.place, "runs", error.strerror or str(error))
         return []
 
 
 def summary(study: Study, name: str) -> dict[str, Any]:
     """What was written down about a run; empty where nothing was, without what no run writes."""
-    found = records.mapping(study.place, f"runs/{name}/summary.json") or {}
+    found = reading.mapping(study.place, f"runs/{name}/summary.json") or {}
     return {key: value for key, value in found.items() if key not in _NUMBERS or _is_number(value, key)}
 
 
@@ -98,20 +97,20 @@ def _is_number(value: object, key: str) -> bool:
 
 def command(study: Study, name: str) -> str:
     """The command that was typed."""
-    return (records.text(study.place, f"runs/{name}/command.txt") or "").strip()
+    return (reading.text(study.place, f"runs/{name}/command.txt") or "").strip()
 
 
 def planned(study: Study, name: str) -> list[tuple[Block, float]]:
     """The cells that a run was to compute with this kernel, with the seconds of each."""
-    path = f"runs/{name}/{planfile.NAME}"
-    content = records.content(study.place, path, _MOST_OF_A_PLAN)
+    path = f"runs/{name}/{plans.NAME}"
+    content = reading.content(study.place, path, _MOST_OF_A_PLAN)
     earlier = f"runs/{name}/plan.parquet"
-    if content is None and records.content(study.place, earlier, _MOST_OF_A_PLAN) is not None:
-        records.left_out(study.place, earlier, "an earlier program's plan of a run")
+    if content is None and reading.content(study.place, earlier, _MOST_OF_A_PLAN) is not None:
+        reading.left_out(study.place, earlier, "an earlier program's plan of a run")
     try:
-        return [] if content is None else list(planfile.read(content))
+        return [] if content is None else list(plans.read(content))
     except ValueError as error:
-        records.left_out(study.place, path, " ".join(str(error).split()))
+        reading.left_out(study.place, path, " ".join(str(error).split()))
         return []
 
 
