@@ -25,13 +25,13 @@ if TYPE_CHECKING:
     from sweep import activations, initializers, plot, theory
     from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.experiment.interactive import propagate
-    from sweep.report.trial import recommend
+    from sweep.report.advice.trial import recommend
     from sweep.store.results import load
 
 _HOMES = {
     "load": "sweep.store.results",
     "propagate": "sweep.experiment.interactive",
-    "recommend": "sweep.report.trial",
+    "recommend": "sweep.report.advice.trial",
     "RequestError": "sweep.base.errors",
     "StoreError": "sweep.base.errors",
     "SweepError": "sweep.base.errors",

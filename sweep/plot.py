@@ -14,15 +14,16 @@ import pandas as pd
 from matplotlib import pyplot
 
 from sweep.base.errors import RequestError
-from sweep.report import curves as _curves
-from sweep.report import gradients as _gradients
-from sweep.report import heatmap as _heatmap
-from sweep.report import histograms as _histograms
-from sweep.report import layout, style
-from sweep.report import theory as _theory
-from sweep.report.colours import scale_of, verdict_scale
-from sweep.report.labels import SETTINGS
-from sweep.report.measures import MEASURES, WORD, Measure, measure
+from sweep.report.figures import curves as _curves
+from sweep.report.figures import gradients as _gradients
+from sweep.report.figures import heatmap as _heatmap
+from sweep.report.figures import histograms as _histograms
+from sweep.report.figures import style
+from sweep.report.figures import theory as _theory
+from sweep.report.figures.colours import scale_of, verdict_scale
+from sweep.report.frames import layout
+from sweep.report.frames.labels import SETTINGS
+from sweep.report.frames.measures import MEASURES, WORD, Measure, measure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

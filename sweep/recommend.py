@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sweep.base.command import Parser, guarded, show
 
 if TYPE_CHECKING:
-    from sweep.report.advice import Candidate
-    from sweep.report.trial import Recommendation
+    from sweep.report.advice.candidates import Candidate
+    from sweep.report.advice.trial import Recommendation
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
 
-    from sweep.report.trial import recommend  # noqa: PLC0415
+    from sweep.report.advice.trial import recommend  # noqa: PLC0415
 
     name, parameters = _activation(given.act, given.param)
     found = recommend(name, given.depth, given.width, given.study, act_params=parameters, progress=_progress)
@@ -72,7 +72,7 @@ def _progress(networks: int) -> Callable[[int], None]:
 def _show(found: "Recommendation") -> None:
     from rich.table import Table  # noqa: PLC0415
 
-    from sweep.report.text import number  # noqa: PLC0415
+    from sweep.report.frames.text import number  # noqa: PLC0415
 
     for line in found.derivation:
         print(line)
@@ -114,7 +114,7 @@ def _show(found: "Recommendation") -> None:
 
 
 def _theory(one: "Candidate") -> list[str]:
-    from sweep.report.advice import DEEPEST  # noqa: PLC0415
+    from sweep.report.advice.candidates import DEEPEST  # noqa: PLC0415
 
     depth = "·" if one.depth is None else f"≥ {one.depth}" if one.depth >= DEEPEST else str(one.depth)
     return [f"{one.sigma_w:.4f}", f"{one.chi1:.4f}", f"{one.v:.3g}", one.fate, depth]

@@ -128,7 +128,7 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
     from sweep.execution.nudged import nudged  # noqa: PLC0415
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415
-    from sweep.report.text import si  # noqa: PLC0415
+    from sweep.report.frames.text import si  # noqa: PLC0415
 
     cells = study.read("cells", versions="all")
     cells = cells.filter(

@@ -3,8 +3,9 @@
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
-from sweep.report import colours, heatmap, layout
-from sweep.report.measures import measure
+from sweep.report.figures import colours, heatmap
+from sweep.report.frames import layout
+from sweep.report.frames.measures import measure
 
 
 def heatmaps(cells, value="std", pages=100, **axes):

@@ -6,7 +6,7 @@ import pytest
 
 from sweep import theory
 from sweep.execution.execute import run_task
-from sweep.report.agreement import SPREADS, Agreement, agreement, deviations
+from sweep.report.frames.agreement import SPREADS, Agreement, agreement, deviations
 from sweep.store import tables
 from tests.test_cell import cell
 from tests.test_plan import packed

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.execution import estimate
-from sweep.report import text
+from sweep.report.frames import text
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 

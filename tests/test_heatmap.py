@@ -5,8 +5,10 @@ from matplotlib.text import Text
 
 import sweep
 from sweep.experiment.verdict import WORDS
-from sweep.report import colours, curves, heatmap, style, summary, text
-from sweep.report.measures import LETTERS, MEASURES
+from sweep.report.figures import colours, curves, heatmap, style
+from sweep.report.frames import seeds as summary
+from sweep.report.frames import text
+from sweep.report.frames.measures import LETTERS, MEASURES
 from tests.figures import heatmaps, overlaps, panel_of, shown
 from tests.studies import INITS, grid, stored
 from tests.test_cell import cell

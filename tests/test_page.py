@@ -8,8 +8,9 @@ import pandas as pd
 import pytest
 
 from sweep.experiment.verdict import DEFAULT
-from sweep.report import answer, page
-from sweep.report.measures import MEASURES
+from sweep.report import page
+from sweep.report.frames import fates as answer
+from sweep.report.frames.measures import MEASURES
 from sweep.report.page import data
 from tests.browser import chromium, opened
 from tests.studies import grid, stored

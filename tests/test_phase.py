@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 import sweep
 from sweep import activations, theory
 from sweep.execution.execute import run_task
-from sweep.report import draw, phase, style
+from sweep.report import draw
+from sweep.report.figures import phase, style
 from sweep.store import tables
 from sweep.store.study import Study
 from tests.studies import part

@@ -8,8 +8,8 @@ import pytest
 import sweep
 from sweep import theory
 from sweep.base.errors import RequestError
-from sweep.report import advice
-from sweep.report.advice import Candidate, Survival
+from sweep.report.advice import candidates as advice
+from sweep.report.advice.candidates import Candidate, Survival
 
 DEPTH, WIDTH = 12, 64
 MINE = """

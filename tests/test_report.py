@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.report import curves, draw, gradients, histograms, style, theory
-from sweep.report.measures import MEASURES
+from sweep.report import draw
+from sweep.report.figures import curves, gradients, histograms, style, theory
+from sweep.report.frames.measures import MEASURES
 from sweep.store.study import Study
 from tests.figures import cut_off, heatmaps, overlaps, shown
 from tests.studies import INITS, grid, stored

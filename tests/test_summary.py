@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.report import labels, summary
+from sweep.report.frames import labels
+from sweep.report.frames import seeds as summary
 from tests.studies import grid, stored
 from tests.test_cell import cell
 

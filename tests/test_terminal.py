@@ -8,9 +8,11 @@ import pytest
 from sweep import status
 from sweep.activations import __main__ as activations_list
 from sweep.initializers import __main__ as initializers_list
-from sweep.report import answer, labels, terminal, text
-from sweep.report.measures import MEASURES
-from sweep.report.summary import condensed
+from sweep.report import terminal
+from sweep.report.frames import fates as answer
+from sweep.report.frames import labels, text
+from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.seeds import condensed
 from tests.studies import INITS, grid, stored
 from tests.test_cell import cell
 

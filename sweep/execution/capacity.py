@@ -9,7 +9,7 @@ from sweep.execution import estimate, plan
 from sweep.execution.cluster import settings
 from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
-from sweep.report import text
+from sweep.report.frames import text
 from sweep.store.places import is_url
 
 

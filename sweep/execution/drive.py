@@ -13,7 +13,7 @@ from sweep.execution import estimate, execute, pieces, plan, screen
 from sweep.execution.cluster import settings
 from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
-from sweep.report import text
+from sweep.report.frames import text
 from sweep.store import tables, upkeep
 from sweep.store.index import Stored
 from sweep.store.parts import commits

@@ -11,7 +11,7 @@ from sweep.execution import execute, plan
 from sweep.execution.plan import Stack, Task
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
-from sweep.report.text import duration, si
+from sweep.report.frames.text import duration, si
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
 _STARTUP_SECONDS = 1.0  # of worker processes: Python, NumPy and this program are imported

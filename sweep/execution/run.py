@@ -17,7 +17,7 @@ from sweep.execution.options import Options
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
-from sweep.report import text
+from sweep.report.frames import text
 
 if TYPE_CHECKING:
     from sweep.execution import drive
@@ -189,7 +189,7 @@ def _summary(options: Options, counts: estimate.Counts, expected: estimate.Expec
 def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
     from sweep.execution import screen  # noqa: PLC0415
     from sweep.report import terminal  # noqa: PLC0415
-    from sweep.report.agreement import agreement  # noqa: PLC0415
+    from sweep.report.frames.agreement import agreement  # noqa: PLC0415
     from sweep.store import results  # noqa: PLC0415
 
     first = next(iter(cells))

@@ -14,7 +14,7 @@ from rich.table import Table
 from sweep.base.command import show, visible
 from sweep.execution.estimate import Counts, Expected
 from sweep.experiment.outcome import Failures
-from sweep.report.text import duration, si
+from sweep.report.frames.text import duration, si
 
 if TYPE_CHECKING:
     pass

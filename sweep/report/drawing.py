@@ -8,9 +8,11 @@ from matplotlib.figure import Figure
 
 from sweep.base import check
 from sweep.base.errors import RequestError, StoreError
-from sweep.report import KINDS, curves, gradients, heatmap, histograms, layout, page, phase, style, theory
-from sweep.report.layout import Layout
-from sweep.report.measures import MEASURES, Measure, measure
+from sweep.report import KINDS, page
+from sweep.report.figures import curves, gradients, heatmap, histograms, phase, style, theory
+from sweep.report.frames import layout
+from sweep.report.frames.layout import Layout
+from sweep.report.frames.measures import MEASURES, Measure, measure
 from sweep.store import results
 
 _PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway

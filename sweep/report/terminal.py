@@ -9,11 +9,11 @@ from rich.table import Table
 
 from sweep.base.command import show
 from sweep.experiment.cell import Cell
-from sweep.report.answer import Fate, answers, counts
-from sweep.report.labels import described, labelled
-from sweep.report.measures import MEASURES
-from sweep.report.summary import DepthTable, by_depth, condensed
-from sweep.report.text import number, profile
+from sweep.report.frames.fates import Fate, answers, counts
+from sweep.report.frames.labels import described, labelled
+from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.seeds import DepthTable, by_depth, condensed
+from sweep.report.frames.text import number, profile
 
 if TYPE_CHECKING:
     import pandas as pd

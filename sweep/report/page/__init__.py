@@ -15,11 +15,11 @@ from markupsafe import Markup
 
 from sweep.base.errors import StoreError
 from sweep.experiment.verdict import Thresholds
-from sweep.report.answer import MOST_NAMED, answers, counts
+from sweep.report.figures.style import ELSEWHERE
+from sweep.report.frames.fates import MOST_NAMED, answers, counts
 from sweep.report.page import facts
 from sweep.report.page.advised import advised
 from sweep.report.page.data import as_script, networks, payload
-from sweep.report.style import ELSEWHERE
 
 _HERE = Path(__file__).parent
 _VEGA_LITE = "6.4"

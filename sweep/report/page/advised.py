@@ -6,9 +6,9 @@ import pandas as pd
 
 from sweep import activations
 from sweep.base.errors import SweepError
-from sweep.report import advice
-from sweep.report.labels import labelled
-from sweep.report.text import number
+from sweep.report.advice import candidates as advice
+from sweep.report.frames.labels import labelled
+from sweep.report.frames.text import number
 
 
 @dataclass(frozen=True)

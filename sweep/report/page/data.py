@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 
 from sweep.experiment.verdict import WORDS
-from sweep.report.colours import VERDICT_COLOURS
-from sweep.report.curves import by_layer
-from sweep.report.labels import PANEL, SETTINGS, acts, labelled
-from sweep.report.measures import LETTERS, MEASURES, THEORY, Measure, measure
-from sweep.report.summary import MARK_OF, MARKS, condensed
-from sweep.report.text import short
+from sweep.report.figures.colours import VERDICT_COLOURS
+from sweep.report.figures.curves import by_layer
+from sweep.report.frames.labels import PANEL, SETTINGS, acts, labelled
+from sweep.report.frames.measures import LETTERS, MEASURES, THEORY, Measure, measure
+from sweep.report.frames.seeds import MARK_OF, MARKS, condensed
+from sweep.report.frames.text import short
 
 _TITLES = {"init_label": "init", "act_label": "act"}
 _CURVES = ("rms", "delta_rms", "std", "mean", "flat", "sample_cosine", "neuron_corr", "grad_rms")

@@ -8,8 +8,8 @@ import pandas as pd
 
 from sweep.base.provenance import provenance
 from sweep.experiment.verdict import WORDS, Thresholds
-from sweep.report.labels import described
-from sweep.report.measures import LETTERS
+from sweep.report.frames.labels import described
+from sweep.report.frames.measures import LETTERS
 from sweep.store.records import runs
 from sweep.store.study import Study
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.initializers import NORMAL
-from sweep.report.labels import numbered
+from sweep.report.frames.labels import numbered
 from sweep.theory.maps import layers_of
 from sweep.theory.width import strayed
 

@@ -17,8 +17,8 @@ from sweep.activations import Activation
 from sweep.base import check, memory
 from sweep.base.errors import RequestError
 from sweep.experiment.verdict import flat_share_of, verdict
-from sweep.report import advice
-from sweep.report.advice import Candidate, Survival
+from sweep.report.advice import candidates as advice
+from sweep.report.advice.candidates import Candidate, Survival
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,7 +83,7 @@ class Recommendation:
         return pd.DataFrame(rows).astype({"depth_trusted": "Int64"})
 
     def __str__(self) -> str:
-        from sweep.report.text import number  # noqa: PLC0415
+        from sweep.report.frames.text import number  # noqa: PLC0415
 
         lines = [f"{self.act}, depth {self.depth}, width {self.width} ({self.source})", *self.derivation, ""]
         for rank, one in self.ranking:
@@ -194,7 +194,7 @@ def _middle(seeds: Sequence[tuple[float, float, str]]) -> Survival:
 
 def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[float, dict[str, Survival]]:
     """What a study holds of an activation: sigma_w -> scheme -> what survived."""
-    from sweep.report.labels import described  # noqa: PLC0415
+    from sweep.report.frames.labels import described  # noqa: PLC0415
     from sweep.store import results  # noqa: PLC0415
 
     cells = results.load(path, thresholds=results.thresholds(path))

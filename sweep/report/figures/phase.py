@@ -17,9 +17,9 @@ from matplotlib.figure import Figure
 from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import SweepError
-from sweep.report import style
-from sweep.report.labels import common
-from sweep.report.text import counted, spread
+from sweep.report.figures import style
+from sweep.report.frames.labels import common
+from sweep.report.frames.text import counted, spread
 
 _FEWEST = 3  # values of each axis that make a plane
 _ARRIVED = 0.1  # of the first distance to the fixed point

@@ -10,11 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from sweep.kernel.layer import HISTOGRAM_BINS
-from sweep.report import style
-from sweep.report.curves import largest
-from sweep.report.labels import PANEL, common, described, labelled
-from sweep.report.measures import THEORY
-from sweep.report.text import number, spread
+from sweep.report.figures import style
+from sweep.report.figures.curves import largest
+from sweep.report.frames.labels import PANEL, common, described, labelled
+from sweep.report.frames.measures import THEORY
+from sweep.report.frames.text import number, spread
 
 _MOST_LAYERS = 10  # side by side; a deeper network is a ridge, of up to
 _MOST_RIDGES = 25

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from sweep.report.labels import SETTINGS, acts
-from sweep.report.text import short
+from sweep.report.frames.labels import SETTINGS, acts
+from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -5,11 +5,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweep.report import style
-from sweep.report.curves import band, by_layer
-from sweep.report.labels import acts, common
-from sweep.report.measures import THEORY, measure
-from sweep.report.text import counted
+from sweep.report.figures import style
+from sweep.report.figures.curves import band, by_layer
+from sweep.report.frames.labels import acts, common
+from sweep.report.frames.measures import THEORY, measure
+from sweep.report.frames.text import counted
 
 FORWARD, BACKWARD = "rms", "delta_rms"
 _LABELS = {FORWARD: "forward:\nrms of h →", BACKWARD: "backward:\nrms of dL/dh ←"}

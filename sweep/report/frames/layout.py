@@ -8,11 +8,11 @@ from typing import Any
 import pandas as pd
 
 from sweep.base.errors import RequestError, unknown
-from sweep.report import labels
-from sweep.report.labels import SETTINGS, labelled
-from sweep.report.measures import Measure
-from sweep.report.summary import condensed
-from sweep.report.text import short
+from sweep.report.frames import labels
+from sweep.report.frames.labels import SETTINGS, labelled
+from sweep.report.frames.measures import Measure
+from sweep.report.frames.seeds import condensed
+from sweep.report.frames.text import short
 
 _LABELS = {"init": "init_label", "act": "act_label"}
 _MAIN = ("init", "act", "depth", "width")

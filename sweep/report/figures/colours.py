@@ -14,8 +14,8 @@ from matplotlib.colors import (
 )
 
 from sweep.experiment.verdict import WORDS
-from sweep.report.measures import RATIO, SHARE, SIGNED, SIZE, Measure
-from sweep.report.style import decade
+from sweep.report.figures.style import decade
+from sweep.report.frames.measures import RATIO, SHARE, SIGNED, SIZE, Measure
 
 DECADES = 2  # a ratio's reach on either side of 1
 _MOST_DECADES = 8  # of a size, up to its greatest value

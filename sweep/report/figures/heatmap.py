@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from sweep.experiment.verdict import WORDS
-from sweep.report import layout, style
-from sweep.report.colours import Scale, scale_of, verdict_scale
-from sweep.report.labels import common
-from sweep.report.layout import Layout
-from sweep.report.measures import LETTERS, SHARE, WORD, Measure
-from sweep.report.summary import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
-from sweep.report.text import counted, number, spread
+from sweep.report.figures import style
+from sweep.report.figures.colours import Scale, scale_of, verdict_scale
+from sweep.report.frames import layout
+from sweep.report.frames.labels import common
+from sweep.report.frames.layout import Layout
+from sweep.report.frames.measures import LETTERS, SHARE, WORD, Measure
+from sweep.report.frames.seeds import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
+from sweep.report.frames.text import counted, number, spread
 
 _ROWS_PER_PAGE = 6
 _COLUMNS_PER_PAGE = 6

@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sweep.report import style
-from sweep.report.agreement import agreement
-from sweep.report.curves import spread_names
-from sweep.report.labels import acts, common, labelled
-from sweep.report.measures import MEASURES, THEORY
-from sweep.report.summary import condensed
-from sweep.report.text import counted
+from sweep.report.figures import style
+from sweep.report.figures.curves import spread_names
+from sweep.report.frames.agreement import agreement
+from sweep.report.frames.labels import acts, common, labelled
+from sweep.report.frames.measures import MEASURES, THEORY
+from sweep.report.frames.seeds import condensed
+from sweep.report.frames.text import counted
 
 # The statistic, the layer that says most about it (None: the last), and where that is.
 _SHOWN: tuple[tuple[str, int | None, str], ...] = (

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweep.report import style
-from sweep.report.labels import PANEL, acts, common, labelled, numbered
-from sweep.report.measures import SIGNED, THEORY, Measure, measure
-from sweep.report.text import counted, spread
+from sweep.report.figures import style
+from sweep.report.frames.labels import PANEL, acts, common, labelled, numbered
+from sweep.report.frames.measures import SIGNED, THEORY, Measure, measure
+from sweep.report.frames.text import counted, spread
 
 STANDARD = ("mean", "std")
 _FLOOR, _CEILING = 1e-6, 1e3  # what lies beyond has vanished or exploded; the line leaves the frame

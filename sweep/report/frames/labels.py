@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sweep import activations, initializers
 from sweep.activations import ACTIVATIONS
 from sweep.initializers import SCHEMES
-from sweep.report.text import short
+from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
     import pandas as pd

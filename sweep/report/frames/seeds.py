@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.experiment.verdict import WORDS
-from sweep.report import measures
-from sweep.report.labels import PANEL, common, labelled, numbered
-from sweep.report.measures import Measure
-from sweep.report.text import counted, number, spread
+from sweep.report.frames import measures
+from sweep.report.frames.labels import PANEL, common, labelled, numbered
+from sweep.report.frames.measures import Measure
+from sweep.report.frames.text import counted, number, spread
 
 if TYPE_CHECKING:
     import pandas as pd

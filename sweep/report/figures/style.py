@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from sweep.base.errors import StoreError
 from sweep.base.provenance import provenance
-from sweep.report.measures import MEASURES
+from sweep.report.frames.measures import MEASURES
 
 INK = "#22303c"
 FAINT = "#8a97a3"

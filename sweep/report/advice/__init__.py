@@ -1,0 +1,1 @@
+"""Which scheme to take: those that theory prefers, tried."""

@@ -1,0 +1,1 @@
+"""One figure a module: a frame in, a picture out."""
