@@ -9,7 +9,7 @@ import pytest
 
 from sweep.experiment.verdict import DEFAULT
 from sweep.report import page
-from sweep.report.frames import fates as answer
+from sweep.report.frames import fates
 from sweep.report.frames.measures import MEASURES
 from sweep.report.page import data
 from tests.browser import chromium, opened
@@ -89,13 +89,13 @@ def test_every_network_has_its_mean_over_the_seeds_and_theory(study):
 
 
 def test_the_answer_names_who_survives_and_who_dies_of_what(study):
-    found = {one.act: one for one in answer.answers(data.networks(study[1]))}
+    found = {one.act: one for one in fates.answers(data.networks(study[1]))}
     assert "kaiming" in {fate.init for fate in found["relu"].survivors}
     lost = {fate.init: (fate.word, fate.depth) for fate in found["relu"].casualties + found["relu"].limited}
     assert lost["small_normal"] == ("vanishing", None)
     assert lost["big_normal"] == ("exploding", 2)  # healthy at depth 2, no longer at 8
     assert "xavier" in {fate.init for fate in found["tanh"].survivors}
-    assert answer.counts(data.networks(study[1])).endswith(".")
+    assert fates.counts(data.networks(study[1])).endswith(".")
 
 
 def test_failures_are_told_with_their_errors(study):

@@ -2,15 +2,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.report.frames import labels
-from sweep.report.frames import seeds as summary
+from sweep.report.frames import labels, seeds
 from tests.studies import grid, stored
 from tests.test_cell import cell
 
 
 def test_over_seeds_is_the_geometric_mean(frames):
     cells, _ = frames
-    rows = summary.over_seeds(cells).set_index([*labels.PANEL, "depth", "width"])
+    rows = seeds.over_seeds(cells).set_index([*labels.PANEL, "depth", "width"])
     own = cells.query("init == 'xavier' and act == 'relu' and depth == 8 and width == 16")["std"]
     row = rows.loc[("xavier", "relu", "", 8, 16)]
     assert row["value"] == pytest.approx(np.exp(np.log(own).mean()))
@@ -20,10 +19,10 @@ def test_over_seeds_is_the_geometric_mean(frames):
 
 
 def test_what_became_of_the_signal_is_marked(frames):
-    rows = summary.over_seeds(frames[0]).set_index([*labels.PANEL, "depth", "width"])["mark"]
-    assert rows["small_normal", "tanh", "", 8, 300] == summary.VANISHED
-    assert rows["big_normal", "relu", "", 8, 300] == summary.EXPLODED
-    assert rows["big_normal", "tanh", "", 8, 300] == summary.SATURATED
+    rows = seeds.over_seeds(frames[0]).set_index([*labels.PANEL, "depth", "width"])["mark"]
+    assert rows["small_normal", "tanh", "", 8, 300] == seeds.VANISHED
+    assert rows["big_normal", "relu", "", 8, 300] == seeds.EXPLODED
+    assert rows["big_normal", "tanh", "", 8, 300] == seeds.SATURATED
     assert rows["kaiming", "relu", "", 8, 300] == ""
 
 
@@ -34,19 +33,19 @@ def test_nothing_is_averaged_over_an_axis_unseen(tmp_path):
         cell(init={"name": "normal", "std": std}, depth=2, width=16, batch=64) for std in (0.1, 10.0, 2.0)
     ]
     cells += [cell(widths=[16, 8, 16], batch=64)]
-    rows = summary.over_seeds(stored(tmp_path / "study", cells)[0])
+    rows = seeds.over_seeds(stored(tmp_path / "study", cells)[0])
     assert rows["seeds"].tolist() == [1, 1, 1, 3, 3, 1]
     assert rows["init_label"].tolist()[:3] == ["normal std=0.1", "normal std=2", "normal std=10"]
     assert "widths=[16,8,16] bias_std=0" in set(rows["setting"])
 
 
 def test_the_terminal_table_is_at_the_greatest_width(frames):
-    table = summary.by_depth(frames[0], most_depths=6)
+    table = seeds.by_depth(frames[0], most_depths=6)
     assert table.depths == (2, 8)
     assert table.keys == ("init", "act")
     assert "width 300 (of 2 widths)" in table.title
     cells = dict(table.rows)
-    assert cells["big_normal", "relu"][1].endswith(summary.MARKS[summary.EXPLODED])
+    assert cells["big_normal", "relu"][1].endswith(seeds.MARKS[seeds.EXPLODED])
     assert "±" in cells["xavier", "tanh"][0]
 
 
@@ -68,33 +67,33 @@ def test_numbers_are_short(value, text):
 
 def test_frames_are_not_changed(frames):
     before = frames[0].copy()
-    summary.over_seeds(frames[0])
+    seeds.over_seeds(frames[0])
     pd.testing.assert_frame_equal(frames[0], before)
 
 
 def test_backward_is_an_axis_and_close_values_are_told_apart(tmp_path):
     cells = grid(("xavier",), ("tanh",), (2,), (16,), seeds=(0, 1))
     cells += grid(("xavier",), ("tanh",), (2,), (16,), seeds=(0, 1), backward=False)
-    rows = summary.over_seeds(stored(tmp_path / "a", cells)[0])
+    rows = seeds.over_seeds(stored(tmp_path / "a", cells)[0])
     assert sorted(rows["setting"]) == ["backward=false", "backward=true"]
     assert rows["seeds"].tolist() == [2, 2]
     close = [cell(init={"name": "normal", "std": s}, depth=2, width=8, batch=16) for s in (0.1, 0.1000001)]
-    rows = summary.over_seeds(stored(tmp_path / "b", close)[0])
+    rows = seeds.over_seeds(stored(tmp_path / "b", close)[0])
     assert rows["init_label"].tolist() == ["normal std=0.1", "normal std=0.1000001"]
 
 
 def test_one_dead_seed_does_not_make_a_geometric_mean_0_and_all_of_them_do(frames):
     cells = frames[0].query("init == 'xavier' and act == 'relu' and depth == 8 and width == 16").copy()
     cells["std"] = [0.25, 1.0, 0.0]
-    row = summary.over_seeds(cells).iloc[0]
+    row = seeds.over_seeds(cells).iloc[0]
     assert (row["value"], row["low"], row["seeds"]) == (0.5, 0.0, 3)
     cells["std"] = 0.0
-    assert summary.over_seeds(cells).iloc[0]["value"] == 0.0
+    assert seeds.over_seeds(cells).iloc[0]["value"] == 0.0
 
 
 def test_rows_come_in_the_order_of_their_settings_however_they_were_stored(tmp_path):
     cells = [cell(depth=2, width=8, batch=batch) for batch in (300, 50, 100)]
-    rows = summary.over_seeds(stored(tmp_path / "a", cells)[0])
+    rows = seeds.over_seeds(stored(tmp_path / "a", cells)[0])
     assert rows["setting"].tolist() == ["batch=50", "batch=100", "batch=300"]
 
 

@@ -9,8 +9,7 @@ from sweep import status
 from sweep.activations import __main__ as activations_list
 from sweep.initializers import __main__ as initializers_list
 from sweep.report import terminal
-from sweep.report.frames import fates as answer
-from sweep.report.frames import labels, text
+from sweep.report.frames import fates, labels, text
 from sweep.report.frames.measures import MEASURES
 from sweep.report.frames.seeds import condensed
 from tests.studies import INITS, grid, stored
@@ -34,7 +33,7 @@ def test_a_profile_is_logarithmic_and_spans_a_decade_at_least(values, signs):
 def test_the_answer_is_by_act_and_says_who_dies_first(tmp_path):
     cells, _ = stored(tmp_path / "study", grid(("small_normal", "xavier", "kaiming"), widths=(60,)))
     rows = condensed(labels.labelled(cells), [MEASURES["verdict_layer"]])
-    by_act = {one.act: one for one in answer.answers(rows)}
+    by_act = {one.act: one for one in fates.answers(rows)}
     assert {fate.init for fate in by_act["tanh"].survivors} == {"xavier", "kaiming"}
     (lost,) = by_act["tanh"].casualties
     assert (lost.init, lost.word) == ("small_normal", "vanishing")

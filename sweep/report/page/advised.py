@@ -6,7 +6,7 @@ import pandas as pd
 
 from sweep import activations
 from sweep.base.errors import SweepError
-from sweep.report.advice import candidates as advice
+from sweep.report.advice import candidates
 from sweep.report.frames.labels import labelled
 from sweep.report.frames.text import number
 
@@ -28,13 +28,13 @@ def advised(cells: pd.DataFrame) -> dict[str, Advice]:
     for label, name, parameters in specs.itertuples(index=False):
         try:
             act = activations.stored(name, parameters)
-            (_, best), *_ = advice.ranked(advice.candidates(act, depth, width))
+            (_, best), *_ = candidates.ranked(candidates.candidates(act, depth, width))
         except SweepError:
             continue
         schemes, chi1 = " or ".join(best.schemes[:2]), number(best.chi1, 4)
         numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {chi1} per layer"
         found[str(label)] = Advice(
-            f"{schemes}: {numbers}{_trust(best.depth, width)}.", advice.paste(best.sigma_w)["torch"]
+            f"{schemes}: {numbers}{_trust(best.depth, width)}.", candidates.paste(best.sigma_w)["torch"]
         )
     return found
 
@@ -42,5 +42,5 @@ def advised(cells: pd.DataFrame) -> dict[str, Advice]:
 def _trust(depth: int | None, width: int) -> str:
     if depth is None:
         return ""
-    more = " and more" if depth >= advice.DEEPEST else ""
+    more = " and more" if depth >= candidates.DEEPEST else ""
     return f"; theory trusts it to {depth} layers{more} of {width} neurons"
