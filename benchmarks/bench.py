@@ -24,7 +24,8 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from sweep.base import machine
-from sweep.execution import execute, plan
+from sweep.execution.plan import tasks as plan
+from sweep.execution.workers import local as execute
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.predicted import predicted

@@ -15,9 +15,10 @@ from distributed import LocalCluster
 from rich.console import Console
 
 from sweep.base import machine
-from sweep.execution import execute, plan
-from sweep.execution.cluster import dask
-from sweep.execution.cluster.settings import Dask
+from sweep.execution.plan import tasks as plan
+from sweep.execution.workers import local as execute
+from sweep.execution.workers.dask import futures as dask
+from sweep.execution.workers.registry import Dask
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sweep.base import machine
-from sweep.execution import plan, shards
+from sweep.execution.plan import shards
+from sweep.execution.plan import tasks as plan
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 

@@ -103,7 +103,7 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 
 
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
-    from sweep.execution.cluster import jobs  # noqa: PLC0415
+    from sweep.execution.workers.slurm import follow as jobs  # noqa: PLC0415
     from sweep.report.frames import text  # noqa: PLC0415
     from sweep.store.parts import commits  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415

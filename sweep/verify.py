@@ -202,7 +202,7 @@ def _named(parameters: str) -> set[str]:
 
 def _bytes(one: "Cell") -> int:
     """What computing a cell takes at once."""
-    from sweep.execution import plan  # noqa: PLC0415
+    from sweep.execution.plan import tasks as plan  # noqa: PLC0415
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
 
     return max(stack.bytes for task in plan.tasks(Cells.of([one]), 1) for stack in task.stacks)
@@ -210,7 +210,8 @@ def _bytes(one: "Cell") -> int:
 
 def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
     """The layers of these cells by id, and what went wrong with the others."""
-    from sweep.execution import execute, plan  # noqa: PLC0415
+    from sweep.execution.plan import tasks as plan  # noqa: PLC0415
+    from sweep.execution.workers import local as execute  # noqa: PLC0415
     from sweep.store import tables  # noqa: PLC0415
 
     found: dict[str, Layers] = {}

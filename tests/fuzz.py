@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from sweep import __main__ as command
 from sweep.base.command import guarded
-from sweep.execution import run as runner
+from sweep.execution import pipeline as runner
 from sweep.experiment.keys import KEYS
 
 WORDS = """

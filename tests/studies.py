@@ -3,7 +3,7 @@
 import pyarrow.parquet as pq
 
 import sweep
-from sweep.execution.execute import run_task
+from sweep.execution.workers.local import run_task
 from sweep.store import tables
 from sweep.store.parts import part_file
 from sweep.store.study import Study

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from sweep import theory
-from sweep.execution.execute import run_task
+from sweep.execution.workers.local import run_task
 from sweep.report.frames.agreement import SPREADS, Agreement, agreement, deviations
 from sweep.store import tables
 from tests.test_cell import cell

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.execution import pieces, plan, shards
+from sweep.execution.plan import pieces, shards
+from sweep.execution.plan import tasks as plan
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import ID_BYTES
 from tests.test_cell import cell

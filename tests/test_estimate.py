@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from sweep.execution import estimate
+from sweep.execution.plan import estimate
 from sweep.report.frames import text
 from tests.test_cell import cell
 from tests.test_plan import grid, packed

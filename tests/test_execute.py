@@ -7,7 +7,8 @@ import threadpoolctl
 
 from sweep import kernel
 from sweep.base import machine
-from sweep.execution import execute, plan
+from sweep.execution.plan import tasks as plan
+from sweep.execution.workers import local as execute
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 

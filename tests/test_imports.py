@@ -65,7 +65,7 @@ def modules_after(code):
             {"pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"},
         ),
         (
-            "import sweep.kernel, sweep.execution.execute",
+            "import sweep.kernel, sweep.execution.workers.local",
             {"pandas", "pyarrow", "seaborn", "scipy", "rich", "hydra"},
         ),
         ("import sweep.store.tables", {"pandas", "seaborn", "scipy", "rich", "hydra"}),

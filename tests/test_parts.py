@@ -1,6 +1,6 @@
 import pytest
 
-from sweep.execution.execute import run_task
+from sweep.execution.workers.local import run_task
 from sweep.store import tables
 from sweep.store.study import Study
 from tests.studies import grid, part

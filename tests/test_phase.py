@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 import sweep
 from sweep import activations, theory
-from sweep.execution.execute import run_task
+from sweep.execution.workers.local import run_task
 from sweep.report import draw
 from sweep.report.figures import phase, style
 from sweep.store import tables

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from sweep.execution.compute import run_task
+from sweep.execution.workers.compute import run_task
 from sweep.initializers import SCHEMES, Distribution, distributions
 from sweep.initializers.normal import standard_normal
 from sweep.kernel import draws

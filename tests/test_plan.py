@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.execution import plan
+from sweep.execution.plan import tasks as plan
 from sweep.experiment.blocks import Cells
 from tests.test_cell import cell
 

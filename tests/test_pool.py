@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.execution import execute
+from sweep.execution.workers import local as execute
 from tests.processes import alive, session, start, until
 from tests.test_cell import cell
 from tests.test_plan import packed

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.execution.execute import run_task
+from sweep.execution.workers.local import run_task
 from sweep.experiment.predicted import PREDICTED, predicted
 from sweep.store import tables
 from sweep.theory import predict

@@ -8,7 +8,7 @@ import pytest
 import sweep
 from sweep.activations import ACTIVATIONS
 from sweep.execution.options import Options
-from sweep.execution.run import run
+from sweep.execution.pipeline import run
 from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
 from sweep.experiment.blocks import Cells

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep.base.errors import RequestError
-from sweep.execution import shards
-from sweep.execution.shards import Shard
+from sweep.execution.plan import shards
+from sweep.execution.plan.shards import Shard
 from sweep.experiment.blocks import Cells
 from tests.test_cell import cell
 from tests.test_plan import grid
@@ -68,7 +68,7 @@ def test_more_shares_than_cells_leave_some_empty():
 
 def test_another_process_and_hash_seed_make_the_same_shares():
     code = (
-        "from sweep.execution.shards import shares; from tests.test_plan import grid; import random;"
+        "from sweep.execution.plan.shards import shares; from tests.test_plan import grid; import random;"
         "from sweep.experiment.blocks import Cells;"
         "cells = grid(widths=(8, 64)); random.shuffle(cells);"
         "print([sorted(one.id for one in part) for part in shares(Cells.of(cells), 3)])"

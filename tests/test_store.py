@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep.base.errors import StoreError, SweepWarning
-from sweep.execution import compute
+from sweep.execution.workers import compute
 from sweep.experiment import cell as cell_module
 from sweep.experiment import outcome
 from sweep.experiment.blocks import Cells

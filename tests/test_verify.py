@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from sweep import verify
-from sweep.execution import plan
-from sweep.execution.compute import run_task
 from sweep.execution.nudged import nudged
+from sweep.execution.plan import tasks as plan
+from sweep.execution.workers.compute import run_task
 from sweep.experiment.blocks import Cells
 from sweep.store import tables
 from sweep.store.parts import commits

@@ -8,8 +8,8 @@ from typing import Any
 
 from sweep.base import check
 from sweep.base.errors import RequestError
-from sweep.execution.cluster import settings
-from sweep.execution.shards import Shard
+from sweep.execution.plan.shards import Shard
+from sweep.execution.workers import registry as settings
 from sweep.experiment import verdict
 from sweep.experiment.verdict import Thresholds
 from sweep.store.places import is_url, refuse_secrets

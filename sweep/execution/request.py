@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweep.base import check
 from sweep.execution.options import Options
-from sweep.execution.run import run
+from sweep.execution.pipeline import run
 from sweep.experiment import cell, grid
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import Cell

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sweep.base.command import show, visible
-from sweep.execution.estimate import Counts, Expected
+from sweep.execution.plan.estimate import Counts, Expected
 from sweep.experiment.outcome import Failures
 from sweep.report.frames.text import duration, si
 

@@ -19,8 +19,8 @@ from tests.test_plan import grid, packed
 
 pytest.importorskip("distributed")
 
-from sweep.execution.cluster import connection
-from sweep.execution.cluster import dask as program
+from sweep.execution.workers.dask import connection
+from sweep.execution.workers.dask import futures as program
 
 # Seconds for what is not there: whoever waits them out waits for nothing else, and what is there answers
 # within them on a machine with other things to do.

@@ -7,7 +7,8 @@ import shutil
 import pytest
 
 from sweep.base.errors import RequestError
-from sweep.execution.cluster import jobs, marker, private, squeue
+from sweep.execution.workers.slurm import follow as jobs
+from sweep.execution.workers.slurm import marker, private, squeue
 from sweep.experiment.blocks import Cells
 from sweep.store.study import Study
 from tests.cluster.conftest import Commands, ended, gate, held

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from sweep.base.errors import RequestError
-from sweep.execution.cluster import element, private
+from sweep.execution.workers.slurm import element, private
 from sweep.experiment.blocks import Cells
 from tests.test_plan import grid
 

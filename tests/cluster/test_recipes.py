@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import sweep
-from sweep.execution.shards import Shard
+from sweep.execution.plan.shards import Shard
 from tests.processes import ROOT, start
 
 RECIPES = ROOT / "docs" / "cluster"

@@ -9,8 +9,8 @@ import signal
 import pandas as pd
 import pytest
 
-from sweep.execution.cluster import slurm as program
-from sweep.execution.cluster.settings import Slurm
+from sweep.execution.workers.registry import Slurm
+from sweep.execution.workers.slurm import array as program
 from tests.cluster.conftest import GRID, assert_equal, ended, gate, held
 from tests.processes import processes, until
 

@@ -25,7 +25,7 @@ from sweep.store.records import plans, reading
 from sweep.store.study import Study
 
 if TYPE_CHECKING:
-    from sweep.execution.plan import Task
+    from sweep.execution.plan.tasks import Task
 
 _LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sweep.base import interrupts
 from sweep.base.errors import RequestError
 from sweep.base.provenance import provenance
-from sweep.execution.cluster.settings import Dask
+from sweep.execution.workers.registry import Dask
 from sweep.kernel import KERNEL_VERSION
 
 if TYPE_CHECKING:

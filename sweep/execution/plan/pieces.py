@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from sweep.execution.plan import Stack, Task, chains_of
+from sweep.execution.plan.tasks import Stack, Task, chains_of
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import ID_BYTES
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep.base.errors import RequestError
-from sweep.execution import plan
+from sweep.execution.plan import tasks as plan
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 

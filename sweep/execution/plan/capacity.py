@@ -5,9 +5,10 @@ from dataclasses import replace
 
 from sweep.base import machine, memory
 from sweep.base.errors import RequestError
-from sweep.execution import estimate, plan
-from sweep.execution.cluster import settings
 from sweep.execution.options import Options
+from sweep.execution.plan import estimate
+from sweep.execution.plan import tasks as plan
+from sweep.execution.workers import registry as settings
 from sweep.experiment.blocks import Cells
 from sweep.report.frames import text
 from sweep.store.places import is_url
@@ -66,7 +67,7 @@ def _capacity(options: Options, needed: bool) -> tuple[int, int]:
     """How many workers there are, and bytes for all of them; RequestError where a cluster has none."""
     local = machine.workers(options.n_jobs)
     if isinstance(options.cluster, settings.Dask) and needed:
-        from sweep.execution.cluster import dask  # noqa: PLC0415
+        from sweep.execution.workers.dask import futures as dask  # noqa: PLC0415
 
         if found := dask.check(options.cluster, local):
             return found.workers, found.memory
@@ -77,7 +78,7 @@ def _capacity(options: Options, needed: bool) -> tuple[int, int]:
                 "a folder that the nodes share; shard=k/n needs none"
             )
         if needed:
-            from sweep.execution.cluster import slurm  # noqa: PLC0415
+            from sweep.execution.workers.slurm import array as slurm  # noqa: PLC0415
 
             slurm.check(options.cluster)
         elements = options.cluster.max_jobs

@@ -17,8 +17,9 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from sweep.base import interrupts
-from sweep.execution import compute, pieces
-from sweep.execution.plan import Task
+from sweep.execution.plan import pieces
+from sweep.execution.plan.tasks import Task
+from sweep.execution.workers import compute
 from sweep.experiment.outcome import Failure, Result
 
 _STARTS = 5  # of a worker that dies before it takes a task

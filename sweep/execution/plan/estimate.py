@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from sweep import activations, initializers
 from sweep.base import machine
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
-from sweep.execution import execute, plan
-from sweep.execution.plan import Stack, Task
+from sweep.execution.plan import tasks as plan
+from sweep.execution.plan.tasks import Stack, Task
+from sweep.execution.workers import local as execute
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.report.frames.text import duration, si

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sweep.base.errors import RequestError
-from sweep.execution.cluster import element, marker, private, squeue
+from sweep.execution.workers.slurm import element, marker, private, squeue
 from sweep.experiment.blocks import Cells
 from sweep.store.index import Watch
 from sweep.store.places import Local

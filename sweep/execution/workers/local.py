@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from sweep.base import machine
-from sweep.execution import pool
-from sweep.execution.compute import run_task
-from sweep.execution.plan import Task
+from sweep.execution.plan.tasks import Task
+from sweep.execution.workers import pool
+from sweep.execution.workers.compute import run_task
 from sweep.experiment.outcome import Result
 from sweep.initializers import CUSTOM
 

@@ -9,8 +9,11 @@ from dataclasses import asdict, dataclass, replace
 
 from sweep.base import interrupts, machine
 from sweep.base.errors import ClusterError, StoreError
-from sweep.execution import estimate, execute, pieces, plan, screen
-from sweep.execution.cluster import settings
+from sweep.execution import screen
+from sweep.execution.plan import estimate, pieces
+from sweep.execution.plan import tasks as plan
+from sweep.execution.workers import local as execute
+from sweep.execution.workers import registry as settings
 from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
 from sweep.report.frames import text
@@ -141,7 +144,7 @@ def _compute(
 
 def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None]) -> Iterator[Result]:
     if isinstance(job.executor, settings.Dask):
-        from sweep.execution.cluster import dask  # noqa: PLC0415
+        from sweep.execution.workers.dask import futures as dask  # noqa: PLC0415
 
         left = (task for task in map(wanted, job.tasks) if task is not None)
         # Workers may store themselves what goes into a folder that they see.

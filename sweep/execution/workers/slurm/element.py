@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any
 
 from sweep.base import interrupts
-from sweep.execution.cluster import private
+from sweep.execution.workers.slurm import private
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import ID_BYTES
 from sweep.store.places import Local

@@ -16,10 +16,13 @@ import pyarrow.compute as pc
 
 from sweep.base import interrupts
 from sweep.base.errors import RequestError
-from sweep.execution import plan, screen, shards
-from sweep.execution.cluster import element, jobs, marker, private, squeue
-from sweep.execution.cluster.jobs import Job
-from sweep.execution.cluster.settings import Slurm
+from sweep.execution import screen
+from sweep.execution.plan import shards
+from sweep.execution.plan import tasks as plan
+from sweep.execution.workers.registry import Slurm
+from sweep.execution.workers.slurm import element, marker, private, squeue
+from sweep.execution.workers.slurm import follow as jobs
+from sweep.execution.workers.slurm.follow import Job
 from sweep.experiment.blocks import Cells
 from sweep.experiment.outcome import Failure, Failures
 from sweep.store import upkeep

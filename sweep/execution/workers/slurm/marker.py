@@ -15,8 +15,8 @@ import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
-from sweep.execution.cluster import private
-from sweep.execution.cluster.squeue import Element
+from sweep.execution.workers.slurm import private
+from sweep.execution.workers.slurm.squeue import Element
 from sweep.store.places import Local
 
 UNSEEN = 66  # EX_NOINPUT of sysexits.h

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.base.errors import ClusterError, RequestError
-from sweep.execution import compute, pieces
-from sweep.execution.cluster import connection
-from sweep.execution.cluster.settings import Dask
-from sweep.execution.compute import run_task
-from sweep.execution.plan import Task
+from sweep.execution.plan import pieces
+from sweep.execution.plan.tasks import Task
+from sweep.execution.workers import compute
+from sweep.execution.workers.compute import run_task
+from sweep.execution.workers.dask import connection
+from sweep.execution.workers.registry import Dask
 from sweep.experiment.outcome import Failure, Result
 from sweep.experiment.verdict import Thresholds
 

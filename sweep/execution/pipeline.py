@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.base.errors import RequestError, StoreError
-from sweep.execution import capacity, estimate, shards
-from sweep.execution.cluster import settings
 from sweep.execution.options import Options
+from sweep.execution.plan import capacity, estimate, shards
+from sweep.execution.workers import registry as settings
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
 from sweep.report.frames import text
 
 if TYPE_CHECKING:
-    from sweep.execution import drive
+    from sweep.execution import driver as drive
     from sweep.store.index import Stored
     from sweep.store.study import Study
 
@@ -45,7 +45,12 @@ def run(
     and its own picture, not a grid of one. duplicates: how many cells the axes named once more.
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
-    from sweep.execution import drive, screen  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.execution import (  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+        driver as drive,
+    )
+    from sweep.execution import (
+        screen,
+    )
     from sweep.store import upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store.parts.commits import DamagedError  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415  rich, pyarrow: not for a wrong request
@@ -110,14 +115,14 @@ def _compute(
     failures: Failures,
 ) -> int | None:
     """Compute and store what is missing; the exit status where that did not end as it should."""
-    from sweep.execution import drive  # noqa: PLC0415
+    from sweep.execution import driver as drive  # noqa: PLC0415
 
     job.study.create()
     if options.overwrite:
         job.study.outrank(job.stored.newest_run)
     kept = dict(record) | {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
     if isinstance(options.cluster, settings.Slurm):
-        from sweep.execution.cluster import slurm  # noqa: PLC0415
+        from sweep.execution.workers.slurm import array as slurm  # noqa: PLC0415
 
         share = _share(options, options.cluster.cores, job.histogram)
         return slurm.run(job.study, missing, job.tasks, options.cluster, kept, run, share, failures)

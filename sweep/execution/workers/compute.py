@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.arrays import Array
-from sweep.execution.plan import Stack, Task, chains_of
+from sweep.execution.plan.tasks import Stack, Task, chains_of
 from sweep.experiment.blocks import Block
 from sweep.experiment.cell import Cell, Spec
 from sweep.experiment.outcome import STATISTICS, Failure, Own, Result

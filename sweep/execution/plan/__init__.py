@@ -1,0 +1,1 @@
+"""Who shares work, in which pieces, and what it costs."""

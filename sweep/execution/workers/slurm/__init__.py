@@ -1,0 +1,1 @@
+"""Shares of a grid as elements of Slurm arrays."""
