@@ -24,8 +24,8 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from sweep.base import machine
-from sweep.execution.plan import tasks as plan
-from sweep.execution.workers import local as execute
+from sweep.execution.plan import tasks
+from sweep.execution.workers import local
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.predicted import predicted
@@ -59,8 +59,8 @@ def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward
 
 def ours(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     """Plan and compute them as `python -m sweep -m` does, on every core, nothing stored."""
-    planned = plan.tasks(cells(wanted, batch, backward), machine.workers(-1))
-    for _ in execute.run(planned, "local", -1, False):
+    planned = tasks.tasks(cells(wanted, batch, backward), machine.workers(-1))
+    for _ in local.run(planned, "local", -1, False):
         pass
 
 
@@ -69,17 +69,17 @@ def ours_stored(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Path(folder))
         study.create()
-        planned = plan.tasks(cells(wanted, batch, backward), machine.workers(-1))
-        for number, result in enumerate(execute.run(planned, "local", -1, False)):
+        planned = tasks.tasks(cells(wanted, batch, backward), machine.workers(-1))
+        for number, result in enumerate(local.run(planned, "local", -1, False)):
             study.write(f"bench-{number:06d}.parquet", *tables.tables(result, "bench"))
 
 
 def one_chain(init: str, act: str) -> Callable[[], None]:
     """Depth 50, width 512, forward and back, on one core."""
-    (task,) = plan.tasks(cells([(init, act, 50, 512, 0)], BATCH, True), 1)
+    (task,) = tasks.tasks(cells([(init, act, 50, 512, 0)], BATCH, True), 1)
 
     def run() -> None:
-        for _ in execute.run([task], "serial", 1, False):
+        for _ in local.run([task], "serial", 1, False):
             pass
 
     return run

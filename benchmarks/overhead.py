@@ -16,8 +16,8 @@ from rich.console import Console
 
 from sweep.base import machine
 from sweep.execution.plan import tasks as plan
-from sweep.execution.workers import local as execute
-from sweep.execution.workers.dask import futures as dask
+from sweep.execution.workers import local
+from sweep.execution.workers.dask import futures
 from sweep.execution.workers.registry import Dask
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
@@ -36,9 +36,9 @@ def seconds(tasks: list[plan.Task], workers: int, settings: Dask | None) -> floa
     """Wall time of the tasks, nothing stored."""
     start = time.perf_counter()
     results = (
-        dask.run(tasks, settings, workers, False, None)
+        futures.run(tasks, settings, workers, False, None)
         if settings
-        else execute.run(tasks, "local", workers, False)
+        else local.run(tasks, "local", workers, False)
     )
     done = sum(map(len, results))
     assert done == sum(map(len, tasks))

@@ -103,7 +103,7 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
 
 
 def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
-    from sweep.execution.workers.slurm import follow as jobs  # noqa: PLC0415
+    from sweep.execution.workers.slurm import follow  # noqa: PLC0415
     from sweep.report.frames import text  # noqa: PLC0415
     from sweep.store.parts import commits  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415
@@ -128,7 +128,7 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old:
         lines.append(f"{rows} of an older revision superseded: the next run or compact removes them")
     lines += commits.told_strangers(study.place)
     if not study.remote:
-        lines += jobs.told(study, bool(left))
+        lines += follow.told(study, bool(left))
     return "\n".join(lines)
 
 

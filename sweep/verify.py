@@ -202,21 +202,21 @@ def _named(parameters: str) -> set[str]:
 
 def _bytes(one: "Cell") -> int:
     """What computing a cell takes at once."""
-    from sweep.execution.plan import tasks as plan  # noqa: PLC0415
+    from sweep.execution.plan import tasks  # noqa: PLC0415
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
 
-    return max(stack.bytes for task in plan.tasks(Cells.of([one]), 1) for stack in task.stacks)
+    return max(stack.bytes for task in tasks.tasks(Cells.of([one]), 1) for stack in task.stacks)
 
 
 def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
     """The layers of these cells by id, and what went wrong with the others."""
-    from sweep.execution.plan import tasks as plan  # noqa: PLC0415
-    from sweep.execution.workers import local as execute  # noqa: PLC0415
+    from sweep.execution.plan import tasks  # noqa: PLC0415
+    from sweep.execution.workers import local  # noqa: PLC0415
     from sweep.store import tables  # noqa: PLC0415
 
     found: dict[str, Layers] = {}
     errors: dict[str, str] = {}
-    for result in execute.run(plan.tasks(cells, 1), "local", 1, histogram=False):
+    for result in local.run(tasks.tasks(cells, 1), "local", 1, histogram=False):
         found |= _by_cell(tables.tables(result, "")[1].to_pylist())
         errors |= {one.id: str(result.errors[i]) for i, one in enumerate(result.cells) if i in result.errors}
     return found, errors

@@ -19,7 +19,7 @@ from hydra.core.global_hydra import GlobalHydra
 
 from sweep import __main__ as command
 from sweep.base.command import guarded
-from sweep.execution import pipeline as runner
+from sweep.execution import pipeline
 from sweep.experiment.keys import KEYS
 
 WORDS = """
@@ -71,7 +71,7 @@ def bounded(cells, options, record, **more):
     """The run, if it is a short one."""
     if len(cells) > 40 or sum(cell.depth * cell.width**2 * cell.batch for cell in cells) > 1e8:
         return 0
-    return runner.run(cells, options, record, **more)
+    return pipeline.run(cells, options, record, **more)
 
 
 def status_of(arguments: list[str]) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from tests.users import Gate
 
 SMALL = ("grid=smoke", "depth=2", "seed=0", "batch=20", "report=false")
 # What no test waits for: the next look at what other runs have stored.
-LOOKING = "from sweep.execution import drive\ndrive._LOOK_SECONDS = 0.0\n"
+LOOKING = "from sweep.execution import driver\ndriver._LOOK_SECONDS = 0.0\n"
 
 
 def started(folder, *arguments, **environment):

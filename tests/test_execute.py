@@ -8,7 +8,7 @@ import threadpoolctl
 from sweep import kernel
 from sweep.base import machine
 from sweep.execution.plan import tasks as plan
-from sweep.execution.workers import local as execute
+from sweep.execution.workers import local
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
 
@@ -16,7 +16,7 @@ from tests.test_plan import grid, packed
 def computed(tasks, executor="serial", n_jobs=1, histogram=False):
     """cell -> statistics by name."""
     found = {}
-    for result in execute.run(tasks, executor, n_jobs, histogram):
+    for result in local.run(tasks, executor, n_jobs, histogram):
         start = 0
         assert not result.errors
         for one in result.cells:
@@ -38,7 +38,7 @@ CELLS = grid(widths=(16, 40), batch=80) + grid(inits=("zeros",), batch=80)
 
 
 def test_one_worker_and_two_give_the_same_bits(monkeypatch):
-    monkeypatch.setattr(execute, "_WORTH_WORKERS", 0.0)  # start workers however short the work
+    monkeypatch.setattr(local, "_WORTH_WORKERS", 0.0)  # start workers however short the work
     monkeypatch.setattr(plan, "_TASK_SECONDS", (0.0, 0.0))  # a task for every stack
     tasks = packed(CELLS, workers=2)
     assert len(tasks) > 2
@@ -69,7 +69,7 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_computed(monkeypatch):
         return propagate(chains, *arguments)
 
     monkeypatch.setattr(kernel, "propagate", failing)
-    (result,) = execute.run(packed(cells, 1), "serial", 1, histogram=True)
+    (result,) = local.run(packed(cells, 1), "serial", 1, histogram=True)
     errors = {c: str(result.errors.get(place)) for place, c in enumerate(result.cells)}
     assert errors == {c: "MemoryError: no room" if c == cells[-1] else "None" for c in cells}
     rows = sum(c.depth + 1 for c in cells[:-1])
@@ -94,7 +94,7 @@ def whereabouts(rng, fan_in, fan_out, path):
 
 
 def test_two_workers_are_two_other_processes_of_one_thread_each(monkeypatch, tmp_path):
-    monkeypatch.setattr(execute, "_WORTH_WORKERS", 0.0)
+    monkeypatch.setattr(local, "_WORTH_WORKERS", 0.0)
     monkeypatch.setattr(plan, "_TASK_SECONDS", (0.0, 0.0))
     init = {
         "name": "custom",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.execution.workers import local as execute
+from sweep.execution.workers import local
 from tests.processes import alive, session, start, until
 from tests.test_cell import cell
 from tests.test_plan import packed
@@ -37,7 +37,7 @@ def own(**keywords):
 
 def outcomes(tasks, n_jobs=2, wanted=lambda task: task):
     """[(cell, error or None)] of everything that comes back."""
-    results = execute.run(tasks, "local", n_jobs, False, wanted)
+    results = local.run(tasks, "local", n_jobs, False, wanted)
     return [(one, r.errors.get(place)) for r in results for place, one in enumerate(r.cells)]
 
 
@@ -92,12 +92,12 @@ def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
 
 
 DRIVER = """
-from sweep.execution import execute
+from sweep.execution.workers import local
 from tests.test_cell import cell
 from tests.test_plan import packed
 init = {"name": "custom", "function": "tests.users.held"}
 cells = [cell(init=init, depth=1, width=width) for width in (4, 5)]
-list(execute.run(packed(cells, 2), "local", 2, False))
+list(local.run(packed(cells, 2), "local", 2, False))
 """
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from sweep import verify
 from sweep.execution.nudged import nudged
-from sweep.execution.plan import tasks as plan
+from sweep.execution.plan import tasks
 from sweep.execution.workers.compute import run_task
 from sweep.experiment.blocks import Cells
 from sweep.store import tables
@@ -111,7 +111,7 @@ def test_a_nudged_cell_differs_by_roundings_where_nothing_is_chaotic_and_altoget
     calm, wild = cell(width=64, batch=50), cell(**CHAOTIC)
 
     def cosines(cells):
-        (task,) = plan.tasks(cells, 1)
+        (task,) = tasks.tasks(cells, 1)
         return run_task(task, histogram=False).statistics["sample_cosine"][1:]
 
     def apart(one):

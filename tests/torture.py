@@ -33,8 +33,8 @@ def slow(rng, fan_in, fan_out, seconds):
 """
 # A task for every stack, so that there is always something stored, and something to lose.
 DRIVER = """
-from sweep.execution import plan
-plan._TASK_SECONDS = (0.0, 0.0)
+from sweep.execution.plan import tasks
+tasks._TASK_SECONDS = (0.0, 0.0)
 from sweep.__main__ import main
 main()
 """

@@ -12,8 +12,7 @@ from sweep.base.errors import ClusterError, StoreError
 from sweep.execution import screen
 from sweep.execution.plan import estimate, pieces
 from sweep.execution.plan import tasks as plan
-from sweep.execution.workers import local as execute
-from sweep.execution.workers import registry as settings
+from sweep.execution.workers import local, registry
 from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
 from sweep.report.frames import text
@@ -39,7 +38,7 @@ class Job:
     stored: Stored
     tasks: Sequence[plan.Task]
     histogram: bool
-    executor: str | settings.Settings
+    executor: str | registry.Settings
     n_jobs: int
     thresholds: Thresholds
 
@@ -143,15 +142,15 @@ def _compute(
 
 
 def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None]) -> Iterator[Result]:
-    if isinstance(job.executor, settings.Dask):
-        from sweep.execution.workers.dask import futures as dask  # noqa: PLC0415
+    if isinstance(job.executor, registry.Dask):
+        from sweep.execution.workers.dask import futures  # noqa: PLC0415
 
         left = (task for task in map(wanted, job.tasks) if task is not None)
         # Workers may store themselves what goes into a folder that they see.
-        place = None if job.study.remote else dask.Place.of(job.study.path, name, job.thresholds)
-        return dask.run(left, job.executor, machine.workers(job.n_jobs), job.histogram, place)
+        place = None if job.study.remote else futures.Place.of(job.study.path, name, job.thresholds)
+        return futures.run(left, job.executor, machine.workers(job.n_jobs), job.histogram, place)
     assert isinstance(job.executor, str)
-    return execute.run(job.tasks, job.executor, job.n_jobs, job.histogram, wanted)
+    return local.run(job.tasks, job.executor, job.n_jobs, job.histogram, wanted)
 
 
 class _Others:

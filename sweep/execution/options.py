@@ -9,7 +9,7 @@ from typing import Any
 from sweep.base import check
 from sweep.base.errors import RequestError
 from sweep.execution.plan.shards import Shard
-from sweep.execution.workers import registry as settings
+from sweep.execution.workers import registry
 from sweep.experiment import verdict
 from sweep.experiment.verdict import Thresholds
 from sweep.store.places import is_url, refuse_secrets
@@ -25,7 +25,7 @@ class Options:
     study: str
     root: str = "outputs"
     executor: str = "local"
-    cluster: settings.Settings | None = None
+    cluster: registry.Settings | None = None
     n_jobs: int = -1
     max_memory: int | None = None
     shard: Shard | None = None
@@ -58,7 +58,7 @@ class Options:
             study=study,
             root=_root(values["root"]),
             executor=executor,
-            cluster=settings.of(executor, values["executor"]),
+            cluster=registry.of(executor, values["executor"]),
             n_jobs=n_jobs,
             max_memory=None if most is None else check.memory("max_memory", most),
             shard=None if values["shard"] is None else Shard.of(values["shard"]),

@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from sweep.base.errors import RequestError, StoreError
 from sweep.execution.options import Options
 from sweep.execution.plan import capacity, estimate, shards
-from sweep.execution.workers import registry as settings
+from sweep.execution.workers import registry
 from sweep.experiment.blocks import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
 from sweep.report.frames import text
 
 if TYPE_CHECKING:
-    from sweep.execution import driver as drive
+    from sweep.execution import driver
     from sweep.store.index import Stored
     from sweep.store.study import Study
 
@@ -46,9 +46,7 @@ def run(
     0: all cells stored. 1: some failed, their rows say why. 130: interrupted. 143: terminated.
     """
     from sweep.execution import (  # noqa: PLC0415  rich, pyarrow: not for a wrong request
-        driver as drive,
-    )
-    from sweep.execution import (
+        driver,
         screen,
     )
     from sweep.store import upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
@@ -83,7 +81,7 @@ def run(
     failures = Failures()
     if missing:
         executor = options.cluster or options.executor
-        job = drive.Job(study, stored, tasks, histogram, executor, options.n_jobs, options.thresholds)
+        job = driver.Job(study, stored, tasks, histogram, executor, options.n_jobs, options.thresholds)
         ended = _compute(job, missing, options, record, counts, expected, failures)
         if ended is not None:
             return ended
@@ -106,7 +104,7 @@ def run(
 
 
 def _compute(
-    job: "drive.Job",
+    job: "driver.Job",
     missing: Cells,
     options: Options,
     record: Mapping[str, str],
@@ -115,18 +113,18 @@ def _compute(
     failures: Failures,
 ) -> int | None:
     """Compute and store what is missing; the exit status where that did not end as it should."""
-    from sweep.execution import driver as drive  # noqa: PLC0415
+    from sweep.execution import driver  # noqa: PLC0415
 
     job.study.create()
     if options.overwrite:
         job.study.outrank(job.stored.newest_run)
     kept = dict(record) | {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
-    if isinstance(options.cluster, settings.Slurm):
-        from sweep.execution.workers.slurm import array as slurm  # noqa: PLC0415
+    if isinstance(options.cluster, registry.Slurm):
+        from sweep.execution.workers.slurm import array  # noqa: PLC0415
 
         share = _share(options, options.cluster.cores, job.histogram)
-        return slurm.run(job.study, missing, job.tasks, options.cluster, kept, run, share, failures)
-    return drive.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite) or None
+        return array.run(job.study, missing, job.tasks, options.cluster, kept, run, share, failures)
+    return driver.run(job, kept, counts, expected, failures, options.fail_fast, options.overwrite) or None
 
 
 def _share(options: Options, cores: int, histogram: bool) -> Options:

@@ -19,8 +19,7 @@ from tests.test_plan import grid, packed
 
 pytest.importorskip("distributed")
 
-from sweep.execution.workers.dask import connection
-from sweep.execution.workers.dask import futures as program
+from sweep.execution.workers.dask import connection, futures
 
 # Seconds for what is not there: whoever waits them out waits for nothing else, and what is there answers
 # within them on a machine with other things to do.
@@ -194,18 +193,18 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
     (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
-    place = program.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
-    returned = program._work(task, False, connection.program(), place, 0)
+    place = futures.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
+    returned = futures._work(task, False, connection.program(), place, 0)
     assert returned.statistics
     assert not (tmp_path / "study").exists()
     place.mark.mkdir(parents=True)
     (place.study / "layers").write_text("in the way")
-    blocked = program._work(task, False, connection.program(), place, 0)
+    blocked = futures._work(task, False, connection.program(), place, 0)
     assert blocked.statistics, "seen, but no study that can be written"
     (place.study / "layers").unlink()
     for _ in range(2):  # whoever computes a task a second time writes the same part
-        stored = program._work(task, False, connection.program(), place, 0)
-        assert isinstance(stored, program.Stored)
+        stored = futures._work(task, False, connection.program(), place, 0)
+        assert isinstance(stored, futures.Stored)
         assert not stored.statistics
     assert [path.name for path in (place.study / "cells").iterdir()] == ["a-d000000.parquet"]
 
@@ -222,14 +221,14 @@ def test_waiting_for_what_never_answers_ends(monkeypatch):
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    settings = program.Dask(None, None, 1.0)
+    settings = futures.Dask(None, None, 1.0)
     with pytest.raises(RequestError, match=r"pip install distributed"):
-        program.check(settings, 2)
+        futures.check(settings, 2)
 
 
 def test_a_task_is_split_into_all_its_cells():
     (task,) = packed(grid(depths=(2,), widths=(8,), seeds=range(30), batch=20), 1)
-    split = program._split(task)
+    split = futures._split(task)
     assert len(split) > 8
     assert {one for part in split for one in part.cells} == set(task.cells)
 

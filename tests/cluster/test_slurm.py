@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from sweep.execution.workers.registry import Slurm
-from sweep.execution.workers.slurm import array as program
+from sweep.execution.workers.slurm import array
 from tests.cluster.conftest import GRID, assert_equal, ended, gate, held
 from tests.processes import processes, until
 
@@ -220,11 +220,11 @@ def settings(**values):
 
 
 def test_elements_are_as_many_as_are_worth_their_while():
-    assert program.elements(1e6, 10**5, settings(), None) == 32
-    assert program.elements(1e6, 10**5, settings(max_jobs=2000), 1001) == 1001
-    assert program.elements(1000.0, 10**5, settings(), None) == 4
-    assert program.elements(0.1, 10**5, settings(), None) == 1
-    assert program.elements(0.1, 5, settings(min_seconds=0), None) == 5
+    assert array.elements(1e6, 10**5, settings(), None) == 32
+    assert array.elements(1e6, 10**5, settings(max_jobs=2000), 1001) == 1001
+    assert array.elements(1000.0, 10**5, settings(), None) == 4
+    assert array.elements(0.1, 10**5, settings(), None) == 1
+    assert array.elements(0.1, 5, settings(min_seconds=0), None) == 5
 
 
 @pytest.mark.parametrize(

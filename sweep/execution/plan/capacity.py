@@ -8,7 +8,7 @@ from sweep.base.errors import RequestError
 from sweep.execution.options import Options
 from sweep.execution.plan import estimate
 from sweep.execution.plan import tasks as plan
-from sweep.execution.workers import registry as settings
+from sweep.execution.workers import registry
 from sweep.experiment.blocks import Cells
 from sweep.report.frames import text
 from sweep.store.places import is_url
@@ -32,14 +32,14 @@ def tasks_of(options: Options, missing: Cells) -> tuple[list[plan.Task], int, Op
 
 def too_much(tasks: Sequence[plan.Task], workers: int, options: Options) -> str:
     """Why there is not the memory for these tasks, and what to do, in a line; empty where there is."""
-    if isinstance(options.cluster, settings.Slurm):
+    if isinstance(options.cluster, registry.Slurm):
         allowed = int(options.cluster.mem_gb * 1e9) - memory.DRIVER_BYTES
         if needs := _largest(tasks, allowed):
             return (
                 f"executor.mem_gb={options.cluster.mem_gb:g}: {needs}; give an element more, or ask for less"
             )
         return ""
-    if isinstance(options.cluster, settings.Dask) and not options.cluster.local:
+    if isinstance(options.cluster, registry.Dask) and not options.cluster.local:
         return ""  # its workers' memory is not this machine's
     there = memory.available()
     left = f"{text.si(there)}B of memory are left here"
@@ -66,21 +66,21 @@ def _largest(tasks: Sequence[plan.Task], allowed: int) -> str:
 def _capacity(options: Options, needed: bool) -> tuple[int, int]:
     """How many workers there are, and bytes for all of them; RequestError where a cluster has none."""
     local = machine.workers(options.n_jobs)
-    if isinstance(options.cluster, settings.Dask) and needed:
-        from sweep.execution.workers.dask import futures as dask  # noqa: PLC0415
+    if isinstance(options.cluster, registry.Dask) and needed:
+        from sweep.execution.workers.dask import futures  # noqa: PLC0415
 
-        if found := dask.check(options.cluster, local):
+        if found := futures.check(options.cluster, local):
             return found.workers, found.memory
-    if isinstance(options.cluster, settings.Slurm):
+    if isinstance(options.cluster, registry.Slurm):
         if is_url(options.root):
             raise RequestError(
                 f"root={options.root}: executor=slurm keeps shares and logs beside the results: root must be "
                 "a folder that the nodes share; shard=k/n needs none"
             )
         if needed:
-            from sweep.execution.workers.slurm import array as slurm  # noqa: PLC0415
+            from sweep.execution.workers.slurm import array  # noqa: PLC0415
 
-            slurm.check(options.cluster)
+            array.check(options.cluster)
         elements = options.cluster.max_jobs
         return options.cluster.cores * elements, int(options.cluster.mem_gb * 1e9) // 2 * elements
     local = memory.workers(local)

@@ -9,7 +9,7 @@ from sweep.base import machine
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
 from sweep.execution.plan import tasks as plan
 from sweep.execution.plan.tasks import Stack, Task
-from sweep.execution.workers import local as execute
+from sweep.execution.workers import local
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.report.frames.text import duration, si
@@ -67,7 +67,7 @@ def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float
     used = min(workers, len(tasks))
     model = _makespan([task.seconds for task in tasks], used)
     stacks = [stack for task in tasks for stack in task.stacks]
-    processes = execute.needs_processes(tasks, used)
+    processes = local.needs_processes(tasks, used)
     overhead = (_STARTUP_SECONDS if processes else 0.0) + _TASK_SECONDS * len(tasks)
     rows = sum(plan.rows_of(stack.block) for stack in stacks)
     cells = sum(map(len, tasks))
@@ -94,7 +94,7 @@ def calibrated(tasks: Sequence[Task], executor: str, n_jobs: int) -> float:
     sample = _sample(tasks, _CALIBRATION_SECONDS * workers)
     # The first of the results find their code cold; they come first, and once more at the end.
     warm = [min(sample, key=lambda task: task.seconds)] * workers
-    results = list(execute.run([*warm, *sample], executor, n_jobs, histogram=False))[workers:]
+    results = list(local.run([*warm, *sample], executor, n_jobs, histogram=False))[workers:]
     measured = sum(float(result.seconds.sum()) for result in results)
     modelled = sum(result.estimate for result in results)
     return measured / modelled if modelled else 1.0

@@ -20,8 +20,7 @@ from sweep.execution import screen
 from sweep.execution.plan import shards
 from sweep.execution.plan import tasks as plan
 from sweep.execution.workers.registry import Slurm
-from sweep.execution.workers.slurm import element, marker, private, squeue
-from sweep.execution.workers.slurm import follow as jobs
+from sweep.execution.workers.slurm import element, follow, marker, private, squeue
 from sweep.execution.workers.slurm.follow import Job
 from sweep.experiment.blocks import Cells
 from sweep.experiment.outcome import Failure, Failures
@@ -80,8 +79,8 @@ def run(
     options: the local run of a share. failures: where failed cells go.
     Raises RequestError where Slurm refuses the job, or its nodes do not see the study.
     """
-    at_work = jobs.running(study)
-    unseen = jobs.unseen(study)
+    at_work = follow.running(study)
+    unseen = follow.unseen(study)
     made = runs.Run(study, record)
     status: int | None = 1
     try:
@@ -139,7 +138,7 @@ def _run(
     each = shards.seconds_of(cells) / len(cells)
     try:
         with screen.progress(len(cells), each * len(cells)) as progress:
-            said = jobs.follow(
+            said = follow.follow(
                 followed, study, cells, lambda more: progress.advance(more, more * each), options.overwrite
             )
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
