@@ -59,7 +59,7 @@ def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward
 
 def ours(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     """Plan and compute them as `python -m sweep -m` does, on every core, nothing stored."""
-    planned = tasks.tasks(cells(wanted, batch, backward), machine.workers(-1))
+    planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
     for _ in local.run(planned, "local", -1, False):
         pass
 
@@ -69,14 +69,14 @@ def ours_stored(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:
         study = Study(Path(folder))
         study.create()
-        planned = tasks.tasks(cells(wanted, batch, backward), machine.workers(-1))
+        planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
         for number, result in enumerate(local.run(planned, "local", -1, False)):
             study.write(f"bench-{number:06d}.parquet", *tables.tables(result, "bench"))
 
 
 def one_chain(init: str, act: str) -> Callable[[], None]:
     """Depth 50, width 512, forward and back, on one core."""
-    (task,) = tasks.tasks(cells([(init, act, 50, 512, 0)], BATCH, True), 1)
+    (task,) = tasks.pack(cells([(init, act, 50, 512, 0)], BATCH, True), 1)
 
     def run() -> None:
         for _ in local.run([task], "serial", 1, False):

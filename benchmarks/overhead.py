@@ -15,7 +15,7 @@ from distributed import LocalCluster
 from rich.console import Console
 
 from sweep.base import machine
-from sweep.execution.plan import tasks as plan
+from sweep.execution.plan.tasks import Task, pack
 from sweep.execution.workers import local
 from sweep.execution.workers.dask import futures
 from sweep.execution.workers.registry import Dask
@@ -32,7 +32,7 @@ def cells(count: int, depth: int) -> Cells:
     return Cells((Block((Spec.of(common),), tuple(range(count))),))
 
 
-def seconds(tasks: list[plan.Task], workers: int, settings: Dask | None) -> float:
+def seconds(tasks: list[Task], workers: int, settings: Dask | None) -> float:
     """Wall time of the tasks, nothing stored."""
     start = time.perf_counter()
     results = (
@@ -53,16 +53,16 @@ def main() -> None:
     workers = machine.workers(-1)
     depth = 4
     while True:  # deep enough that a cell takes its 5 ms here
-        one = seconds(plan.tasks(cells(100, depth), 1), 1, None) / 100
+        one = seconds(pack(cells(100, depth), 1), 1, None) / 100
         if one >= SECONDS:
             break
         depth = max(depth + 1, round(depth * SECONDS / one))
-    tasks = plan.tasks(cells(COUNT, depth), workers)
+    tasks = pack(cells(COUNT, depth), workers)
     times: dict[str, list[float]] = {"local": [], "dask": []}
     with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
         settings = Dask(cluster.scheduler_address, None, 60.0)
         for kind in (None, settings):  # workers started, code warm
-            seconds(plan.tasks(cells(8 * workers, depth), workers), workers, kind)
+            seconds(pack(cells(8 * workers, depth), workers), workers, kind)
         for _ in range(repetitions):
             times["local"].append(seconds(tasks, workers, None))
             times["dask"].append(seconds(tasks, workers, settings))

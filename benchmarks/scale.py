@@ -55,7 +55,7 @@ def in_memory(count: int) -> dict[str, float]:
     made = cells(count)
     return {
         "ids_seconds": measured(lambda: [block.digests() for block in made.blocks]),
-        "tasks_seconds": measured(lambda: tasks.tasks(made, machine.workers(-1))),
+        "tasks_seconds": measured(lambda: tasks.pack(made, machine.workers(-1))),
         "shares_seconds": measured(lambda: shards.shares(made, 32)),
         "planning_bytes": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024,
     }

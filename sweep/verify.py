@@ -205,7 +205,7 @@ def _bytes(one: "Cell") -> int:
     from sweep.execution.plan import tasks  # noqa: PLC0415
     from sweep.experiment.blocks import Cells  # noqa: PLC0415
 
-    return max(stack.bytes for task in tasks.tasks(Cells.of([one]), 1) for stack in task.stacks)
+    return max(stack.bytes for task in tasks.pack(Cells.of([one]), 1) for stack in task.stacks)
 
 
 def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
@@ -216,7 +216,7 @@ def _computed(cells: "Cells") -> tuple[dict[str, Layers], dict[str, str]]:
 
     found: dict[str, Layers] = {}
     errors: dict[str, str] = {}
-    for result in local.run(tasks.tasks(cells, 1), "local", 1, histogram=False):
+    for result in local.run(tasks.pack(cells, 1), "local", 1, histogram=False):
         found |= _by_cell(tables.tables(result, "")[1].to_pylist())
         errors |= {one.id: str(result.errors[i]) for i, one in enumerate(result.cells) if i in result.errors}
     return found, errors

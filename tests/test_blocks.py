@@ -45,7 +45,7 @@ def test_a_regular_grid_with_a_hole_is_two_blocks():
     assert sorted((len(block.specs), len(block.seeds)) for block in missing.blocks) == [(3, 1), (4, 99)]
 
 
-@pytest.mark.parametrize("use", [lambda cells: tasks.tasks(cells, 2), lambda cells: shards.shares(cells, 32)])
+@pytest.mark.parametrize("use", [lambda cells: tasks.pack(cells, 2), lambda cells: shards.shares(cells, 32)])
 def test_planning_many_cells_takes_what_their_seeds_take(use):
     cells = Cells((Block(tuple(SPECS), tuple(range(50_000))),))
     use(cells)  # what is imported and cached is not the plan's
@@ -58,7 +58,7 @@ def test_planning_many_cells_takes_what_their_seeds_take(use):
 
 
 def test_a_task_less_what_others_have_stored():
-    (task,) = tasks.tasks(Cells((Block(tuple(SPECS), (0, 1, 2)),)), 1)
+    (task,) = tasks.pack(Cells((Block(tuple(SPECS), (0, 1, 2)),)), 1)
     gone = [one for one in task.cells if one.seed == 1 or one.depth == 4]
     left = pieces.remaining(task, {bytes.fromhex(one.id) for one in gone})
     assert set(left.cells) == set(task.cells) - set(gone)

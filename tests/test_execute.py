@@ -7,7 +7,7 @@ import threadpoolctl
 
 from sweep import kernel
 from sweep.base import machine
-from sweep.execution.plan import tasks as plan
+from sweep.execution.plan import tasks
 from sweep.execution.workers import local
 from tests.test_cell import cell
 from tests.test_plan import grid, packed
@@ -39,7 +39,7 @@ CELLS = grid(widths=(16, 40), batch=80) + grid(inits=("zeros",), batch=80)
 
 def test_one_worker_and_two_give_the_same_bits(monkeypatch):
     monkeypatch.setattr(local, "_WORTH_WORKERS", 0.0)  # start workers however short the work
-    monkeypatch.setattr(plan, "_TASK_SECONDS", (0.0, 0.0))  # a task for every stack
+    monkeypatch.setattr(tasks, "_TASK_SECONDS", (0.0, 0.0))  # a task for every stack
     tasks = packed(CELLS, workers=2)
     assert len(tasks) > 2
     assert_equal(computed(tasks, "local", 1), computed(tasks, "local", 2))
@@ -95,7 +95,7 @@ def whereabouts(rng, fan_in, fan_out, path):
 
 def test_two_workers_are_two_other_processes_of_one_thread_each(monkeypatch, tmp_path):
     monkeypatch.setattr(local, "_WORTH_WORKERS", 0.0)
-    monkeypatch.setattr(plan, "_TASK_SECONDS", (0.0, 0.0))
+    monkeypatch.setattr(tasks, "_TASK_SECONDS", (0.0, 0.0))
     init = {
         "name": "custom",
         "function": "tests.test_execute.whereabouts",

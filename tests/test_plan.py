@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.execution.plan import tasks as plan
+from sweep.execution.plan.tasks import chains_of, fitting, pack
 from sweep.experiment.blocks import Cells
 from tests.test_cell import cell
 
@@ -20,7 +20,7 @@ def grid(inits=("xavier", "kaiming"), depths=(2, 5), widths=(8, 16), seeds=(0, 1
 
 def packed(cells, workers=1, memory=None):
     """The tasks of a list of cells."""
-    return plan.tasks(Cells.of(cells), workers, memory)
+    return pack(Cells.of(cells), workers, memory)
 
 
 def test_schemes_of_one_distribution_and_all_depths_share_a_stack():
@@ -29,7 +29,7 @@ def test_schemes_of_one_distribution_and_all_depths_share_a_stack():
     (stack,) = task.stacks
     assert set(stack.block) == set(cells)
     assert stack.profile == (8,) * 6
-    assert len(plan.chains_of(stack.block.specs)) == 3
+    assert len(chains_of(stack.block.specs)) == 3
 
 
 def test_what_draws_differently_shares_no_stack():
@@ -97,9 +97,9 @@ def test_a_stack_too_large_for_the_memory_is_split_by_chains():
 def test_as_many_workers_as_the_largest_stacks_leave_memory_for():
     tasks = packed(grid(widths=(64,)), workers=4)
     largest = max(stack.bytes for task in tasks for stack in task.stacks)
-    assert plan.fitting(tasks, 4, 3 * largest) == 3
-    assert plan.fitting(tasks, 4, largest // 2) == 1, "what cannot be split is computed all the same"
-    assert plan.fitting([], 4, 1) == 1
+    assert fitting(tasks, 4, 3 * largest) == 3
+    assert fitting(tasks, 4, largest // 2) == 1, "what cannot be split is computed all the same"
+    assert fitting([], 4, 1) == 1
 
 
 def test_the_longest_tasks_come_first():

@@ -111,7 +111,7 @@ def test_a_nudged_cell_differs_by_roundings_where_nothing_is_chaotic_and_altoget
     calm, wild = cell(width=64, batch=50), cell(**CHAOTIC)
 
     def cosines(cells):
-        (task,) = tasks.tasks(cells, 1)
+        (task,) = tasks.pack(cells, 1)
         return run_task(task, histogram=False).statistics["sample_cosine"][1:]
 
     def apart(one):

@@ -12,6 +12,7 @@ from sweep.base.errors import ClusterError, StoreError
 from sweep.execution import screen
 from sweep.execution.plan import estimate, pieces
 from sweep.execution.plan import tasks as plan
+from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import local, registry
 from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.verdict import Thresholds
@@ -36,7 +37,7 @@ class Job:
 
     study: Study
     stored: Stored
-    tasks: Sequence[plan.Task]
+    tasks: Sequence[Task]
     histogram: bool
     executor: str | registry.Settings
     n_jobs: int
@@ -141,7 +142,7 @@ def _compute(
     return 0
 
 
-def _results(job: Job, name: str, wanted: Callable[[plan.Task], plan.Task | None]) -> Iterator[Result]:
+def _results(job: Job, name: str, wanted: Callable[[Task], Task | None]) -> Iterator[Result]:
     if isinstance(job.executor, registry.Dask):
         from sweep.execution.workers.dask import futures  # noqa: PLC0415
 
@@ -163,7 +164,7 @@ class _Others:
         self._every = _LOOK_SECONDS * (5 if stored.study.remote else 1)
         self._next = time.monotonic() + self._every
 
-    def left(self, task: plan.Task) -> plan.Task | None:
+    def left(self, task: Task) -> Task | None:
         """What of a task is still to be computed."""
         if not self._ask:
             return task

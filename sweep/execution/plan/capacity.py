@@ -8,29 +8,30 @@ from sweep.base.errors import RequestError
 from sweep.execution.options import Options
 from sweep.execution.plan import estimate
 from sweep.execution.plan import tasks as plan
+from sweep.execution.plan.tasks import Task, fitting, pack
 from sweep.execution.workers import registry
 from sweep.experiment.blocks import Cells
 from sweep.report.frames import text
 from sweep.store.places import is_url
 
 
-def tasks_of(options: Options, missing: Cells) -> tuple[list[plan.Task], int, Options]:
+def tasks_of(options: Options, missing: Cells) -> tuple[list[Task], int, Options]:
     """The missing cells as tasks, for how many workers, and the options with as many."""
     workers, held = _capacity(options, bool(missing) and not options.dry_run)
     held = options.max_memory or held
-    tasks = plan.tasks(missing, workers, held)
+    tasks = pack(missing, workers, held)
     if options.max_memory and (needs := _largest(tasks, options.max_memory)):
         allowed = f"max_memory={text.si(options.max_memory)}B"
         raise RequestError(f"{allowed}: {needs}; give it as much, or ask for less")
     if options.cluster:
         return tasks, workers, options
-    if (fitting := plan.fitting(tasks, workers, held)) < workers:
-        workers = fitting  # fewer, for what one network needs cannot be split
-        tasks = plan.tasks(missing, workers, held)
+    if (fit := fitting(tasks, workers, held)) < workers:
+        workers = fit  # fewer, for what one network needs cannot be split
+        tasks = pack(missing, workers, held)
     return tasks, workers, replace(options, n_jobs=workers)
 
 
-def too_much(tasks: Sequence[plan.Task], workers: int, options: Options) -> str:
+def too_much(tasks: Sequence[Task], workers: int, options: Options) -> str:
     """Why there is not the memory for these tasks, and what to do, in a line; empty where there is."""
     if isinstance(options.cluster, registry.Slurm):
         allowed = int(options.cluster.mem_gb * 1e9) - memory.DRIVER_BYTES
@@ -50,7 +51,7 @@ def too_much(tasks: Sequence[plan.Task], workers: int, options: Options) -> str:
     return ""
 
 
-def _largest(tasks: Sequence[plan.Task], allowed: int) -> str:
+def _largest(tasks: Sequence[Task], allowed: int) -> str:
     """The network that needs more than is allowed by itself, and how much; empty where there is none."""
     stacks = [stack for task in tasks for stack in task.stacks]
     largest = max(stacks, key=lambda stack: stack.bytes, default=None)

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 from sweep import activations, initializers
 from sweep.base import machine
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
-from sweep.execution.plan import tasks as plan
-from sweep.execution.plan.tasks import Stack, Task
+from sweep.execution.plan.tasks import Stack, Task, chains_of, pack, rows_of
 from sweep.execution.workers import local
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
@@ -69,7 +68,7 @@ def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float
     stacks = [stack for task in tasks for stack in task.stacks]
     processes = local.needs_processes(tasks, used)
     overhead = (_STARTUP_SECONDS if processes else 0.0) + _TASK_SECONDS * len(tasks)
-    rows = sum(plan.rows_of(stack.block) for stack in stacks)
+    rows = sum(rows_of(stack.block) for stack in stacks)
     cells = sum(map(len, tasks))
     written = cells * _CELL_BYTES + rows * (_LAYER_BYTES + histogram * _HISTOGRAM_BYTES)
     largest = heapq.nlargest(used, (max(stack.bytes for stack in task.stacks) for task in tasks))
@@ -121,14 +120,14 @@ def _sample(tasks: Sequence[Task], seconds: float) -> list[Task]:
             chosen[place] = stack
             number += 1
     cut = [_cut(stack, each) for stack in chosen.values()]
-    return [task for block in cut for task in plan.tasks(Cells((block,)), 1)]
+    return [task for block in cut for task in pack(Cells((block,)), 1)]
 
 
 def _cut(stack: Stack, seconds: float) -> Block:
     """Cells like those of a stack, but of about so many seconds."""
     specs, seeds = stack.block.specs, stack.block.seeds
     share = stack.seconds
-    chains = plan.chains_of(specs)
+    chains = chains_of(specs)
     if share > seconds:  # fewer chains first, then fewer seeds: the depth is more telling
         count = max(1, int(len(chains) * seconds / share))
         specs = tuple(spec for chain in chains[:count] for spec in chain)

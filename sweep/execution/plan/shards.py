@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep.base.errors import RequestError
-from sweep.execution.plan import tasks as plan
+from sweep.execution.plan.tasks import pack, runs_of
 from sweep.experiment.blocks import Block, Cells
 from sweep.experiment.cell import Spec
 
@@ -87,7 +87,7 @@ def _order(spec: Spec) -> bytes:
 
 def _parts(cells: Cells) -> list[_Part]:
     """Cells that share draws, with their cost."""
-    tasks = plan.tasks(cells, workers=1, memory=_ANY_MEMORY)
+    tasks = pack(cells, workers=1, memory=_ANY_MEMORY)
     return [(stack.seconds, stack.block) for task in tasks for stack in task.stacks]
 
 
@@ -106,7 +106,7 @@ def _cut(seconds: float, block: Block, mean: float) -> Iterator[_Part]:
             cost = each * len(some.seeds)
             yield from _cut(cost, some, mean) if together == 1 else [(cost, some)]
         return
-    runs = plan.runs_of(block.specs)
+    runs = runs_of(block.specs)
     units = runs if len(runs) > 1 else [[spec] for spec in block.specs]
     if len(units) == 1 or seconds <= (limit if len(runs) > 1 else mean):
         yield seconds, block

@@ -76,7 +76,7 @@ class Task:
         return sum(stack.seconds for stack in self.stacks)
 
 
-def tasks(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
+def pack(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
     """Pack cells into tasks, the longest first.
 
     memory: bytes that all workers together may hold; by default half of the machine's.

@@ -19,6 +19,7 @@ from sweep.base.errors import RequestError
 from sweep.execution import screen
 from sweep.execution.plan import shards
 from sweep.execution.plan import tasks as plan
+from sweep.execution.plan.tasks import Task
 from sweep.execution.workers.registry import Slurm
 from sweep.execution.workers.slurm import element, follow, marker, private, squeue
 from sweep.execution.workers.slurm.follow import Job
@@ -66,7 +67,7 @@ def check(settings: Slurm) -> None:
 def run(
     study: Study,
     cells: Cells,
-    tasks: Sequence[plan.Task],
+    tasks: Sequence[Task],
     settings: Slurm,
     record: Mapping[str, str],
     local: Callable[..., int],
