@@ -26,9 +26,9 @@ from threadpoolctl import threadpool_limits
 from sweep.base import machine
 from sweep.execution.plan import tasks
 from sweep.execution.workers import local
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
-from sweep.experiment.predicted import predicted
+from sweep.experiment.prediction import predicted
 from sweep.store import tables
 from sweep.store.study import Study
 
@@ -193,10 +193,10 @@ def jobs() -> dict[str, Callable[[], object]]:
 
 def theory() -> None:
     """The predictions of the standard grid, as if for the first time."""
-    from sweep.experiment import predicted as module  # noqa: PLC0415
+    from sweep.experiment import prediction  # noqa: PLC0415
     from sweep.theory import moments  # noqa: PLC0415
 
-    module._of_spec.cache_clear()
+    prediction._of_spec.cache_clear()
     moments._gaussian.cache_clear()
     for cell in cells(specs(INITS, DEPTHS, WIDTHS, range(5)), BATCH, True):
         predicted(cell)

@@ -19,7 +19,7 @@ from sweep.execution.plan.tasks import Task, pack
 from sweep.execution.workers import local
 from sweep.execution.workers.dask import futures
 from sweep.execution.workers.registry import Dask
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 
 COUNT, SECONDS = 2000, 0.005

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from sweep.base import machine
 from sweep.execution.plan import shards, tasks
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 
 PER_SEED = 8  # cells: two inits, two activations, two depths

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from rich.table import Table
 
-    from sweep.experiment.blocks import Cells
+    from sweep.experiment.batches import Cells
     from sweep.store.index import Older
     from sweep.store.study import Study
 
@@ -47,7 +47,7 @@ def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
 
     What is there at an older revision counts as stored.
     """
-    from sweep.experiment.blocks import Cells  # noqa: PLC0415
+    from sweep.experiment.batches import Cells  # noqa: PLC0415
     from sweep.store.index import Status, Stored  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415
 

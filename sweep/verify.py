@@ -14,14 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.command import Parser, guarded, visible
 from sweep.base.errors import RequestError, SweepError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from sweep.experiment.blocks import Cells
+    from sweep.experiment.batches import Cells
     from sweep.experiment.cell import Cell
     from sweep.store.study import Study
 
@@ -63,7 +63,7 @@ def main() -> int:
         help="a function of your own that cells may call, as in my_module.my_function; can be repeated",
     )
     arguments = parser.parse_args()
-    check.whole("--cells", arguments.cells, 1)
+    checks.whole("--cells", arguments.cells, 1)
 
     from sweep.store.index import older  # noqa: PLC0415
     from sweep.store.parts import commits  # noqa: PLC0415
@@ -126,7 +126,7 @@ def _recomputed(study: "Study", old: "pa.Array", functions: set[str], count: int
 
     from sweep.base import memory  # noqa: PLC0415
     from sweep.execution.nudged import nudged  # noqa: PLC0415
-    from sweep.experiment.blocks import Cells  # noqa: PLC0415
+    from sweep.experiment.batches import Cells  # noqa: PLC0415
     from sweep.kernel import KERNEL_VERSION  # noqa: PLC0415
     from sweep.report.frames.text import si  # noqa: PLC0415
 
@@ -195,7 +195,7 @@ def _named(parameters: str) -> set[str]:
 
     With '', which nobody can have named, where they do not say what the source was.
     """
-    values = check.json_object("parameters", parameters)
+    values = checks.json_object("parameters", parameters)
     names = {str(values[key]) for key in ("function", "derivative") if values.get(key) is not None}
     return names if isinstance(values.get("source"), str) else {*names, ""}
 
@@ -203,7 +203,7 @@ def _named(parameters: str) -> set[str]:
 def _bytes(one: "Cell") -> int:
     """What computing a cell takes at once."""
     from sweep.execution.plan import tasks  # noqa: PLC0415
-    from sweep.experiment.blocks import Cells  # noqa: PLC0415
+    from sweep.experiment.batches import Cells  # noqa: PLC0415
 
     return max(stack.bytes for task in tasks.pack(Cells.of([one]), 1) for stack in task.stacks)
 

@@ -20,7 +20,7 @@ from hydra.core.global_hydra import GlobalHydra
 from sweep import __main__ as command
 from sweep.base.command import guarded
 from sweep.execution import pipeline
-from sweep.experiment.keys import KEYS
+from sweep.experiment.axes import KEYS
 
 WORDS = """
     xavier kaiming normal tanh relu gelu torch/eye custom identity nothing smoke standard local serial float32

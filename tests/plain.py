@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from sweep.initializers import Scheme
-from sweep.kernel import draws
+from sweep.kernel import streams
 from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allowed, Spread, ratio
 from tests.exact import FLAT_SLOPE, LONG
 
@@ -59,7 +59,7 @@ class Network:
         return self._rounded(np.repeat(np.asarray(values, LONG)[None], COPIES + 1, axis=0))
 
     def _forward(self):
-        h = self._copies(draws.inputs([self.seed], self.batch, self.widths[0])[0])
+        h = self._copies(streams.inputs([self.seed], self.batch, self.widths[0])[0])
         self._record(0, h)
         for layer, fans in enumerate(pairwise(self.widths), start=1):
             affine = self._affine(layer, fans, h)
@@ -91,10 +91,10 @@ class Network:
     def _affine(self, layer, fans, h):
         scheme, base = self.scheme, self.scheme.base
         mean = self._copies(np.full((1, 1), scheme.weight_mean(*fans)))
-        drawn = draws.weights([self.seed], base, layer, *fans)[0] if base else np.zeros(fans)
+        drawn = streams.weights([self.seed], base, layer, *fans)[0] if base else np.zeros(fans)
         unit = self._copies(drawn)
         bias = self._copies(
-            LONG(self.bias_std) * draws.biases([self.seed], base, layer, *fans)[0].astype(LONG)[None]
+            LONG(self.bias_std) * streams.biases([self.seed], base, layer, *fans)[0].astype(LONG)[None]
         )
         started = scheme.weight_std(*fans)
         stds = [started] * (COPIES + 1)
@@ -154,7 +154,9 @@ class Network:
         def widened(values):
             return np.concatenate([values, np.repeat(values[:1], extra, axis=0)]) if extra else values
 
-        delta = widened(self._copies(draws.upstream_gradient([self.seed], self.batch, self.widths[start])[0]))
+        delta = widened(
+            self._copies(streams.upstream_gradient([self.seed], self.batch, self.widths[start])[0])
+        )
         self._put(start, start, spread.gradients(delta, "delta", False))
         settled = False  # copies that agree where the signal was chaos agree by chance
         for layer in range(start, 0, -1):

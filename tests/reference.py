@@ -4,20 +4,20 @@ from itertools import pairwise
 
 import numpy as np
 
-from sweep.kernel import draws
+from sweep.kernel import streams
 
 
 def propagate(scheme, act, widths, seed, batch, bias_std=0.0):
     """Lists by layer of h, z, dL/dh and dL/dW (z and dL/dW start at layer 1)."""
-    h = [draws.inputs([seed], batch, widths[0])[0].astype(float)]
+    h = [streams.inputs([seed], batch, widths[0])[0].astype(float)]
     weights, z = [], []
     for layer, fans in enumerate(pairwise(widths), start=1):
-        unit = draws.weights([seed], scheme.base, layer, *fans)[0].astype(float) if scheme.base else 0.0
+        unit = streams.weights([seed], scheme.base, layer, *fans)[0].astype(float) if scheme.base else 0.0
         weights.append(scheme.weight_mean(*fans) + scheme.weight_std(*fans) * unit + np.zeros(fans))
-        bias = bias_std * draws.biases([seed], scheme.base, layer, *fans)[0].astype(float)
+        bias = bias_std * streams.biases([seed], scheme.base, layer, *fans)[0].astype(float)
         z.append(h[-1] @ weights[-1] + bias)
         h.append(act.f(z[-1]))
-    delta, gradients = [draws.upstream_gradient([seed], batch, widths[-1])[0].astype(float)], []
+    delta, gradients = [streams.upstream_gradient([seed], batch, widths[-1])[0].astype(float)], []
     for layer in range(len(weights), 0, -1):
         dz = delta[0] * act.derivative(z[layer - 1], h[layer])
         gradients.insert(0, h[layer - 1].T @ dz)

@@ -30,7 +30,7 @@ from sweep import compact, status, verify
 from sweep.base.command import guarded
 from sweep.execution.options import Options
 from sweep.execution.pipeline import run
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.report import __main__ as report
 from tests.test_cell import cell
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.execution.plan import pieces, shards, tasks
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import ID_BYTES
 from tests.test_cell import cell
 

@@ -12,7 +12,7 @@ import pytest
 import sweep
 from sweep import activations, initializers
 from sweep.base.errors import RequestError, UserCodeError
-from sweep.kernel import draws
+from sweep.kernel import streams
 from tests.paths import CONF
 from tests.test_cell import cell
 
@@ -68,7 +68,7 @@ def mine(tmp_path_factory):
 
 def test_a_function_draws_what_it_returns_from_its_own_stream():
     scheme = initializers.get("custom", function="mine.good", kwargs={"alpha": 2.0})
-    drawn = draws.weights([0], scheme.base, 1, 300, 200)[0]
+    drawn = streams.weights([0], scheme.base, 1, 300, 200)[0]
     assert drawn.dtype == np.float32
     assert drawn.std() == pytest.approx(2 / np.sqrt(300), rel=0.02)  # 60,000 draws: 0.3 % per sigma
     other = initializers.get("custom", function="mine.good", kwargs={"alpha": 1.0})

@@ -10,7 +10,7 @@ import pytest
 import sweep
 from sweep.execution.options import Options
 from sweep.execution.pipeline import run
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.store import upkeep
 from sweep.store.records import runs
 from sweep.store.study import Study

@@ -6,8 +6,8 @@ from hydra.types import RunMode
 
 from sweep import activations, initializers
 from sweep.base.errors import RequestError
+from sweep.experiment.axes import CELL_KEYS, KEYS
 from sweep.experiment.grid import expand
-from sweep.experiment.keys import CELL_KEYS, KEYS
 from sweep.experiment.overrides import checked
 from tests.paths import CONF
 

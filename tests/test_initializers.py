@@ -9,7 +9,7 @@ from sweep import activations, initializers, kernel
 from sweep.base.errors import RequestError
 from sweep.initializers.distributions import truncated, truncated_moments
 from sweep.initializers.normal import standard_normal, standard_normals
-from sweep.kernel import draws
+from sweep.kernel import streams
 from tests.paths import CONF
 from tests.published import (
     EYES,
@@ -216,7 +216,7 @@ def test_the_kernel_multiplies_by_the_very_weights_the_scheme_draws(name):
         dtype="float64",
         observe=lambda kind, chain, depth, layer, values: seen.append(values.copy()),
     )
-    z_unit = draws.weights([3], scheme.base, 1, 30, 20)[0]
+    z_unit = streams.weights([3], scheme.base, 1, 30, 20)[0]
     weights = scheme.weight_mean(30, 20) + scheme.weight_std(30, 20) * z_unit.astype(float)
     np.testing.assert_allclose(seen[1], seen[0] @ weights, rtol=1e-10, atol=1e-10)
 

@@ -8,7 +8,7 @@ import pytest
 from sweep.execution.workers.compute import run_task
 from sweep.initializers import SCHEMES, Distribution, distributions
 from sweep.initializers.normal import standard_normal
-from sweep.kernel import draws
+from sweep.kernel import streams
 from tests.test_cell import cell
 from tests.test_plan import packed
 
@@ -166,7 +166,7 @@ def words(monkeypatch, draw):
         seen.append(rng.bit_generator.random_raw(64).astype("<u8").tobytes())
         return np.zeros(1, np.float32)
 
-    monkeypatch.setattr(draws, "standard_normals", taken)
+    monkeypatch.setattr(streams, "standard_normals", taken)
     draw(taken)
     (content,) = seen
     return hashlib.blake2b(content, digest_size=8).hexdigest()
@@ -175,14 +175,14 @@ def words(monkeypatch, draw):
 @pytest.mark.parametrize(("stream", "seed"), WORDS)
 def test_a_stream_has_the_words_that_it_always_had(monkeypatch, stream, seed):
     draw = {
-        "inputs": lambda z: draws.inputs([seed], 9, 20),
-        "upstream_gradient": lambda z: draws.upstream_gradient([seed], 9, 20),
-        "weights": lambda z: draws.weights([seed], Distribution("normal", z), 3, 20, 10),
-        "weights cut": lambda z: draws.weights(
+        "inputs": lambda z: streams.inputs([seed], 9, 20),
+        "upstream_gradient": lambda z: streams.upstream_gradient([seed], 9, 20),
+        "weights": lambda z: streams.weights([seed], Distribution("normal", z), 3, 20, 10),
+        "weights cut": lambda z: streams.weights(
             [seed], Distribution("truncated_normal", z, (-2.0, 2.0)), 3, 20, 10
         ),
-        "biases": lambda z: draws.biases([seed], Distribution("normal", z), 3, 20, 10),
-        "biases of no draws": lambda z: draws.biases([seed], None, 3, 20, 10),
+        "biases": lambda z: streams.biases([seed], Distribution("normal", z), 3, 20, 10),
+        "biases of no draws": lambda z: streams.biases([seed], None, 3, 20, 10),
     }[stream]
     assert words(monkeypatch, draw) == WORDS[stream, seed]
 
@@ -193,7 +193,7 @@ def test_no_two_streams_are_one():
 
 @pytest.mark.parametrize("distribution", DRAWN, ids=lambda one: f"{one.name}{one.parameters or ''}")
 def test_a_distribution_draws_what_it_always_drew(distribution):
-    found = draws.weights([3], distribution, 2, 2, 12).ravel()
+    found = streams.weights([3], distribution, 2, 2, 12).ravel()
     expected = np.array(DRAWN[distribution].split(), np.float32)
     if distribution is distributions.ORTHOGONAL:  # a sum of products: the last bits of its terms cancel
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)

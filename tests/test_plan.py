@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.execution.plan.tasks import chains_of, fitting, pack
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from tests.test_cell import cell
 
 

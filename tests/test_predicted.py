@@ -6,7 +6,7 @@ import pytest
 
 import sweep
 from sweep.execution.workers.local import run_task
-from sweep.experiment.predicted import PREDICTED, predicted
+from sweep.experiment.prediction import PREDICTED, predicted
 from sweep.store import tables
 from sweep.theory import predict
 from tests.test_cell import cell

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep.base.errors import SweepWarning
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.store import tables, upkeep
 from sweep.store.records import plans, reading, runs
 from sweep.store.study import Study

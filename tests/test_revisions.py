@@ -11,7 +11,7 @@ from sweep.execution.options import Options
 from sweep.execution.pipeline import run
 from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.verdict import DEFAULT
 from sweep.initializers.schemes import Normal

@@ -12,7 +12,7 @@ import sweep
 from sweep.base.errors import RequestError
 from sweep.execution.plan import shards
 from sweep.execution.plan.shards import Shard
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from tests.test_cell import cell
 from tests.test_plan import grid
 
@@ -69,7 +69,7 @@ def test_more_shares_than_cells_leave_some_empty():
 def test_another_process_and_hash_seed_make_the_same_shares():
     code = (
         "from sweep.execution.plan.shards import shares; from tests.test_plan import grid; import random;"
-        "from sweep.experiment.blocks import Cells;"
+        "from sweep.experiment.batches import Cells;"
         "cells = grid(widths=(8, 64)); random.shuffle(cells);"
         "print([sorted(one.id for one in part) for part in shares(Cells.of(cells), 3)])"
     )

@@ -18,7 +18,7 @@ from sweep.base.errors import StoreError, SweepWarning
 from sweep.execution.workers import compute
 from sweep.experiment import cell as cell_module
 from sweep.experiment import outcome
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
 from sweep.store import places, tables, upkeep
 from sweep.store import study as store

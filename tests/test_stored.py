@@ -1,4 +1,4 @@
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.store import upkeep
 from sweep.store.index import Stored, Watch, among
 from tests.studies import part

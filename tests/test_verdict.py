@@ -10,7 +10,7 @@ import sweep
 from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.execution.workers.local import run_task
-from sweep.experiment.keys import VERDICT_PARTS
+from sweep.experiment.axes import VERDICT_PARTS
 from sweep.experiment.verdict import DEFAULT, WORDS, Thresholds, verdict
 from sweep.store import results, tables
 from tests.paths import CONF

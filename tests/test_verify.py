@@ -8,7 +8,7 @@ from sweep import verify
 from sweep.execution.nudged import nudged
 from sweep.execution.plan import tasks
 from sweep.execution.workers.compute import run_task
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.store import tables
 from sweep.store.parts import commits
 from sweep.store.study import Study

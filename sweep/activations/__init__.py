@@ -15,7 +15,7 @@ from sweep.activations import piecewise, smooth
 from sweep.activations.activation import FLAT_SLOPE, Activation, Given, flat_share
 from sweep.activations.custom import custom, found_of, slope_unknown
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, unknown
 
@@ -46,7 +46,7 @@ _STEEP = 2.0**-16  # a slope below may turn into 0 what is not
 
 def leaky_relu(negative_slope: float = 0.01) -> Activation:
     """max(z, 0) + negative_slope · min(z, 0): Maas et al. 2013."""
-    slope = check.real("act.negative_slope", negative_slope)
+    slope = checks.real("act.negative_slope", negative_slope)
     return Activation(
         "leaky_relu",
         Given(piecewise.leaky_relu, (slope,)),
@@ -61,7 +61,7 @@ def leaky_relu(negative_slope: float = 0.01) -> Activation:
 
 def elu(alpha: float = 1.0) -> Activation:
     """max(z, 0) + alpha · (exp(min(z, 0)) - 1): Clevert et al. 2016."""
-    alpha = check.real("act.alpha", alpha)
+    alpha = checks.real("act.alpha", alpha)
     factor = "" if alpha == 1 else f"{alpha:g} "
     return Activation(
         "elu",
@@ -133,7 +133,7 @@ def get(name: str, **parameters: Any) -> Activation:
     Raises RequestError for an unknown name, an unknown parameter or a bad value.
     """
     entry = _entry(name)
-    check.parameters("act", name, parameters, parameter_names(name))
+    checks.parameters("act", name, parameters, parameter_names(name))
     return entry if isinstance(entry, Activation) else entry(**parameters)
 
 
@@ -156,7 +156,7 @@ def stored(name: str, parameters: str) -> Activation:
     """
     if name == CUSTOM:
         raise RequestError("a user's own activation, which only a command or a call may name")
-    return get(name, **check.json_object("act_params", parameters))
+    return get(name, **checks.json_object("act_params", parameters))
 
 
 def kinks_of(act: Activation) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.execution.plan.shards import Shard
 from sweep.execution.workers import registry
@@ -53,21 +53,21 @@ class Options:
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
         histogram, most = values["histogram"], values["max_memory"]
-        executor = check.option("executor", values["executor"]["name"], EXECUTORS)
+        executor = checks.option("executor", values["executor"]["name"], EXECUTORS)
         return cls(
             study=study,
             root=_root(values["root"]),
             executor=executor,
             cluster=registry.of(executor, values["executor"]),
             n_jobs=n_jobs,
-            max_memory=None if most is None else check.memory("max_memory", most),
+            max_memory=None if most is None else checks.memory("max_memory", most),
             shard=None if values["shard"] is None else Shard.of(values["shard"]),
-            dry_run=check.flag("dry_run", values["dry_run"]),
-            retry_failed=check.flag("retry_failed", values["retry_failed"]),
-            overwrite=check.flag("overwrite", values["overwrite"]),
-            fail_fast=check.flag("fail_fast", values["fail_fast"]),
-            report=check.flag("report", values["report"]),
-            histogram=None if histogram is None else check.flag("histogram", histogram),
+            dry_run=checks.flag("dry_run", values["dry_run"]),
+            retry_failed=checks.flag("retry_failed", values["retry_failed"]),
+            overwrite=checks.flag("overwrite", values["overwrite"]),
+            fail_fast=checks.flag("fail_fast", values["fail_fast"]),
+            report=checks.flag("report", values["report"]),
+            histogram=None if histogram is None else checks.flag("histogram", histogram),
             thresholds=Thresholds.of(values["verdict"]),
         )
 

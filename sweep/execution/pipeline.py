@@ -14,7 +14,7 @@ from sweep.base.errors import RequestError, StoreError
 from sweep.execution.options import Options
 from sweep.execution.plan import capacity, estimate, shards
 from sweep.execution.workers import registry
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
 from sweep.report.frames import text

@@ -8,13 +8,13 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.execution.options import Options
 from sweep.execution.pipeline import run
 from sweep.experiment import cell, grid
-from sweep.experiment.blocks import Cells
+from sweep.experiment.axes import GROUPS, RUN_GROUPS
+from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
-from sweep.experiment.keys import GROUPS, RUN_GROUPS
 
 
 def run_one(config: DictConfig) -> int:
@@ -41,7 +41,7 @@ def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str])
 
 def _check_groups(values: Mapping[str, Any]) -> None:
     for group in (*GROUPS, *RUN_GROUPS):
-        check.named(group, values[group])
+        checks.named(group, values[group])
 
 
 def _command() -> str:

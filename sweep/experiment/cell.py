@@ -10,7 +10,7 @@ from typing import Any
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.experiment import revisions
 from sweep.experiment.revisions import Revisions
@@ -51,12 +51,12 @@ class Spec:
         """
         init, init_params = _canonical_init(_json(values["init"]))
         act, act_params = _canonical_act(_json(values["act"]))
-        widths = check.widths(values["widths"])
+        widths = checks.widths(values["widths"])
         if widths is None:
-            depth = check.whole("depth", values["depth"], 1)
+            depth = checks.whole("depth", values["depth"], 1)
             if depth > _MOST_LAYERS:
                 raise RequestError(f"depth={depth}: depth must be at most {_MOST_LAYERS}")
-            width = check.whole("width", values["width"], 1)
+            width = checks.whole("width", values["width"], 1)
         else:
             depth, width = len(widths) - 1, widths[-1]
             widths = None if set(widths) == {width} else widths  # not tapered: the same cell
@@ -68,10 +68,10 @@ class Spec:
             depth=depth,
             width=width,
             widths=widths,
-            bias_std=check.real("bias_std", values["bias_std"], 0.0),
-            batch=check.whole("batch", values["batch"], 2),
-            dtype=check.option("dtype", values["dtype"], DTYPES),
-            backward=check.flag("backward", values["backward"]),
+            bias_std=checks.real("bias_std", values["bias_std"], 0.0),
+            batch=checks.whole("batch", values["batch"], 2),
+            dtype=checks.option("dtype", values["dtype"], DTYPES),
+            backward=checks.flag("backward", values["backward"]),
         )
 
     @classmethod
@@ -83,14 +83,14 @@ class Spec:
         values = {name: row[name] for name in SPEC}
         _known("init", values["init"], values["init_params"], initializers)
         _known("act", values["act"], values["act_params"], activations)
-        widths = check.widths(values["widths"])
-        depth, width = check.whole("depth", values["depth"], 1), check.whole("width", values["width"], 1)
+        widths = checks.widths(values["widths"])
+        depth, width = checks.whole("depth", values["depth"], 1), checks.whole("width", values["width"], 1)
         if depth > _MOST_LAYERS or (widths and (depth, width) != (len(widths) - 1, widths[-1])):
             raise RequestError(f"depth={depth}, width={width}: not those of any network")
-        check.real("bias_std", values["bias_std"], 0.0)
-        check.whole("batch", values["batch"], 2)
-        check.option("dtype", values["dtype"], DTYPES)
-        check.flag("backward", values["backward"])
+        checks.real("bias_std", values["bias_std"], 0.0)
+        checks.whole("batch", values["batch"], 2)
+        checks.option("dtype", values["dtype"], DTYPES)
+        checks.flag("backward", values["backward"])
         return cls(**values | {"widths": widths})
 
     @property
@@ -154,7 +154,7 @@ class Cell(Spec):
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Cell":
         """The cell of plain values: those of `Spec.of`, and `seed`."""
-        return Spec.of(values).cell(check.whole("seed", values["seed"], 0))
+        return Spec.of(values).cell(checks.whole("seed", values["seed"], 0))
 
     @property
     def spec(self) -> Spec:
@@ -194,17 +194,17 @@ def _canonical_act(choice: str) -> tuple[str, str]:
 @lru_cache(maxsize=4096)
 def _known(group: str, name: object, parameters: object, options: Any) -> None:
     """That such a scheme or activation has these parameters; that it could, if it is not one of ours."""
-    values = check.json_object(f"{group}_params", parameters)
+    values = checks.json_object(f"{group}_params", parameters)
     if not isinstance(name, str) or not name:
         raise RequestError(f"{group}={name}: no name")
     if name in options.names():
         options.get(name, **values)
     elif name == options.CUSTOM:
-        check.parameters(group, name, values, options.parameter_names(name))
+        checks.parameters(group, name, values, options.parameter_names(name))
         texts = [values.get(key) for key in ("function", "derivative", "source")]
         if not isinstance(values.get("function"), str) or not all(isinstance(t, str | None) for t in texts):
             raise RequestError(f"{group}_params: a function of one's own is known by its name and its source")
-        check.mapping(f"{group}_params", values.get("kwargs"))
+        checks.mapping(f"{group}_params", values.get("kwargs"))
 
 
 def _json(parameters: Mapping[str, Any]) -> str:

@@ -20,12 +20,12 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
 from sweep import activations, initializers
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
 from sweep.experiment import cell
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.axes import AXES, GROUPS
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
-from sweep.experiment.keys import AXES, GROUPS
 from sweep.initializers import CUSTOM
 
 Axes = dict[str, list[Any]]
@@ -55,7 +55,7 @@ def expand(
     bases = list(_compositions(loader, config, fixed, groups))
     for base in bases:
         for group in GROUPS:
-            check.named(group, base[group])
+            checks.named(group, base[group])
     _check_taken(bases, axes)
     axis = axes.pop("seed", None)
     networks = len(bases) * math.prod(map(len, axes.values()))
@@ -70,7 +70,7 @@ def expand(
         named_seeds = axis or [base["seed"]]
         if any(isinstance(seed, str) for seed in named_seeds):
             named_seeds = [_resolved({**base, "seed": seed})["seed"] for seed in named_seeds]
-        seeds = tuple(check.whole("seed", seed, 0) for seed in named_seeds)
+        seeds = tuple(checks.whole("seed", seed, 0) for seed in named_seeds)
         spanned = _spanned(base, axes)
         specs_by_seeds[seeds] += map(Spec.of, map(_resolved, spanned) if referring else spanned)
     named(sum(len(seeds) * len(specs) for seeds, specs in specs_by_seeds.items()))
@@ -232,7 +232,7 @@ def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Axes) -> None:
             names = list(dict.fromkeys(base[group]["name"] for base in bases))
             taken = {name: _parameters(group, name) for name in names}
             if len(names) == 1:
-                check.parameters(group, names[0], [parameter], taken[names[0]])
+                checks.parameters(group, names[0], [parameter], taken[names[0]])
             listed = "; ".join(f"{name}: {', '.join(own) or 'none'}" for name, own in taken.items())
             raise RequestError(f"no chosen {group} has a parameter '{parameter}'; their parameters: {listed}")
 

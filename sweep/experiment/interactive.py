@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
-from sweep.base import check
+from sweep.base import checks
 from sweep.experiment.cell import Cell
 from sweep.initializers import Scheme
 
@@ -54,8 +54,8 @@ def propagate(
         }
     )
     back = (cell.depth,) if backward else ()
-    scheme = initializers.resolved(init, check.mapping("init_params", init_params))
-    activation = activations.resolved(act, check.mapping("act_params", act_params))
+    scheme = initializers.resolved(init, checks.mapping("init_params", init_params))
+    activation = activations.resolved(act, checks.mapping("act_params", act_params))
     chain = kernel.Chain(scheme, activation, cell.bias_std, cell.depth, back)
     with threadpool_limits(1):  # as every worker computes, so that the numbers are the stored ones
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from sweep import kernel
 from sweep.base.arrays import Array
-from sweep.experiment.blocks import Block
+from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
 
 STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)

@@ -7,7 +7,7 @@ from hydra.core.override_parser.types import Glob, Override, Sweep
 from hydra.errors import HydraException
 
 from sweep.base.errors import RequestError, suggestion, unknown
-from sweep.experiment.keys import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS, VERDICT_PARTS
+from sweep.experiment.axes import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS, VERDICT_PARTS
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:

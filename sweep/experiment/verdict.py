@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sweep.activations import Activation, flat_share
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, UserCodeError, unknown
 
@@ -41,7 +41,7 @@ class Thresholds:
         for name, value in vars(self).copy().items():
             grows = name in ("exploding", "gradient_exploding")
             bounds = {"minimum": 1.0} if grows else {"minimum": 0.0, "below": 1.0}
-            number = check.real(f"verdict.{name}", value, strictly=True, **bounds)
+            number = checks.real(f"verdict.{name}", value, strictly=True, **bounds)
             object.__setattr__(self, name, number)
 
     @classmethod

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
 from sweep.initializers import schemes
 from sweep.initializers.custom import Custom
@@ -45,7 +45,7 @@ def get(name: str, **parameters: Any) -> Scheme:
     Raises RequestError for an unknown name, an unknown parameter or a bad value.
     """
     entry = _entry(name)
-    check.parameters("init", name, parameters, parameter_names(name))
+    checks.parameters("init", name, parameters, parameter_names(name))
     return entry(**parameters) if isinstance(entry, type) else entry
 
 
@@ -68,7 +68,7 @@ def stored(name: str, parameters: str) -> Scheme:
     """
     if name == CUSTOM:
         raise RequestError("a user's own scheme, which only a command or a call may name")
-    return get(name, **check.json_object("init_params", parameters))
+    return get(name, **checks.json_object("init_params", parameters))
 
 
 def parameter_names(name: str) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import sys
 from itertools import groupby
 
 from sweep import initializers
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.command import Parser, guarded, show
 
 
@@ -15,8 +15,8 @@ def main() -> int:
     parser.add_argument("--fan-in", type=int, default=512, help="inputs of the layer (default: 512)")
     parser.add_argument("--fan-out", type=int, default=512, help="outputs of the layer (default: 512)")
     arguments = parser.parse_args()
-    fan_in = check.whole("--fan-in", arguments.fan_in, 1)
-    fan_out = check.whole("--fan-out", arguments.fan_out, 1)
+    fan_in = checks.whole("--fan-in", arguments.fan_in, 1)
+    fan_out = checks.whole("--fan-out", arguments.fan_out, 1)
 
     from rich.table import Table  # noqa: PLC0415
 

@@ -10,20 +10,20 @@ from typing import Annotated, Any, ClassVar, get_type_hints
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.initializers.normal import standard_normal, standard_normals
 
 Weights = NDArray[np.float32]
 
 # A scheme's parameter: its type and the rule that it keeps. A rule is (name, value) -> canonical value.
-Real = Annotated[float, check.real]
-Positive = Annotated[float, partial(check.real, minimum=0.0, strictly=True)]
+Real = Annotated[float, checks.real]
+Positive = Annotated[float, partial(checks.real, minimum=0.0, strictly=True)]
 
 
 def one_of(*options: str) -> Callable[[str, object], str]:
     """The rule of a parameter that is one of `options`."""
-    return partial(check.option, options=options)
+    return partial(checks.option, options=options)
 
 
 @dataclass(frozen=True)
@@ -187,7 +187,7 @@ def drawn_with(rng: object, fan_in: object, fan_out: object) -> tuple[int, int]:
     """The fans of weights that are to be drawn; RequestError where they, or the generator, are none."""
     if not isinstance(rng, np.random.Generator):
         raise RequestError(f"rng={rng!r}: rng must be a generator, as numpy.random.default_rng(0) is")
-    return check.whole("fan_in", fan_in, 1), check.whole("fan_out", fan_out, 1)
+    return checks.whole("fan_in", fan_in, 1), checks.whole("fan_out", fan_out, 1)
 
 
 Entries = dict[str, Scheme | type[Scheme]]  # a class: a scheme with parameters

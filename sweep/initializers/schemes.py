@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Annotated
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.initializers.distributions import (
     EYE,
@@ -38,7 +38,7 @@ FANS: Mapping[str, Callable[[int, int], float]] = {
     "fan_geo_avg": lambda fan_in, fan_out: math.sqrt(fan_in * fan_out),
 }
 
-Sparsity = Annotated[float, partial(check.real, minimum=0.0, below=1.0)]
+Sparsity = Annotated[float, partial(checks.real, minimum=0.0, below=1.0)]
 
 
 def constant(value: float) -> Fixed:

@@ -16,7 +16,7 @@ from sweep.activations import FLAT_SLOPE, extended, histogram_range
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
 from sweep.initializers import Scheme
-from sweep.kernel import draws, layer
+from sweep.kernel import layer, streams
 from sweep.kernel.chain import Chain, ChainStatistics, blank
 from sweep.kernel.layer import Signal
 from sweep.kernel.stack import Observer
@@ -71,7 +71,7 @@ class _Network:
     ) -> None:
         self.chain, self.widths, self.seed, self.batch, self.dtype = chain, widths, seed, batch, dtype
         self.show = show
-        self.signal = draws.inputs([seed], batch, widths[0])[0].astype(WIDE)
+        self.signal = streams.inputs([seed], batch, widths[0])[0].astype(WIDE)
         self.tape: list[
             tuple[Array, Array, Array]
         ] = []  # (h below, act'(z), W), where gradients are asked for
@@ -103,10 +103,10 @@ class _Network:
         fans = self.widths[number - 1], self.widths[number]
         bias = np.zeros(fans[1], WIDE)
         if self.chain.bias_std:
-            bias += WIDE(self.chain.bias_std) * draws.biases([self.seed], scheme.base, number, *fans)[0]
+            bias += WIDE(self.chain.bias_std) * streams.biases([self.seed], scheme.base, number, *fans)[0]
         weights = np.full(fans, scheme.weight_mean(*fans), WIDE)
         if scheme.base is not None:
-            unit = draws.weights([self.seed], scheme.base, number, *fans)[0].astype(WIDE)
+            unit = streams.weights([self.seed], scheme.base, number, *fans)[0].astype(WIDE)
             std = scheme.weight_std(*fans)
             if type(scheme).fit is not Scheme.fit:
                 through = _product(self.signal, unit)
@@ -134,7 +134,7 @@ class _Network:
 
     def _send_back(self, columns: dict[str, Array], place: int, depth: int) -> None:
         """The gradients from `depth` down, NaN from where a slope is not known."""
-        delta = draws.upstream_gradient([self.seed], self.batch, self.widths[depth])[0].astype(WIDE)
+        delta = streams.upstream_gradient([self.seed], self.batch, self.widths[depth])[0].astype(WIDE)
         _, columns["delta_std"][place, depth], columns["delta_rms"][place, depth] = _moments(delta)
         if depth > len(self.tape):
             return

@@ -13,7 +13,7 @@ import numpy as np
 from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.initializers import Scheme
-from sweep.kernel import laws, layer
+from sweep.kernel import homogeneity, layer
 from sweep.kernel.layer import Affine, Signal
 
 FORWARD = ("mean", "std", "rms", "pre_rms", "flat", "dead", "sample_cosine", "neuron_corr")
@@ -145,7 +145,7 @@ class Run:
             if number <= member.chain.depth:
                 factor = np.full(1, member.log2[:number].sum())
                 for name, values in measured.items():
-                    own = laws.scaled(values, factor) if name in _SCALED and factor[0] else values
+                    own = homogeneity.scaled(values, factor) if name in _SCALED and factor[0] else values
                     member.statistics.forward[name][:, number] = own
 
     def record_gradients(
@@ -159,8 +159,8 @@ class Run:
                     if kind == "grad":
                         log2 += member.log2[: number - 1].sum()
                     columns = member.statistics.backward[depth]
-                    columns[f"{kind}_std"][:, number] = laws.scaled(std[i], exponents[i] + log2)
-                    columns[f"{kind}_rms"][:, number] = laws.scaled(rms[i], exponents[i] + log2)
+                    columns[f"{kind}_std"][:, number] = homogeneity.scaled(std[i], exponents[i] + log2)
+                    columns[f"{kind}_rms"][:, number] = homogeneity.scaled(rms[i], exponents[i] + log2)
 
 
 def runs_of(
@@ -170,12 +170,12 @@ def runs_of(
     runs: dict[Any, Run] = {}
     for index, chain in enumerate(chains):
         own_widths = widths[: chain.depth + 1]
-        unit = laws.unit_of(chain.scheme, chain.act, chain.bias_std, own_widths)
+        unit = homogeneity.unit_of(chain.scheme, chain.act, chain.bias_std, own_widths)
         if unit is None:
             log2 = np.zeros(chain.depth)
             key: Any = index
         else:
-            log2 = laws.log2_factors(chain.scheme, unit, own_widths)
+            log2 = homogeneity.log2_factors(chain.scheme, unit, own_widths)
             key = unit, chain.act
         member = Member(chain, index, statistics[index], log2)
         if key not in runs:

@@ -17,8 +17,8 @@ from sweep.activations import Activation, extended
 from sweep.base.arrays import Array
 from sweep.initializers import Scheme
 from sweep.kernel import ranges
+from sweep.kernel.flatness import Flat
 from sweep.kernel.ranges import RANGES
-from sweep.kernel.saturation import Flat
 from sweep.kernel.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
 
 Measured = dict[str, Array]  # name -> (networks,)

@@ -15,7 +15,7 @@ import numpy as np
 
 from sweep.activations import histogram_range
 from sweep.base.arrays import Array
-from sweep.kernel import draws, laws, layer, ranges
+from sweep.kernel import homogeneity, layer, ranges, streams
 from sweep.kernel.chain import Chain, Run, blank, runs_of
 from sweep.kernel.layer import Affine
 from sweep.kernel.statistics import moments_of, row_squares
@@ -46,7 +46,7 @@ class Stack:
         self.observe = observe
         self.base = chains[0].scheme.base
         self.statistics = [blank(chain, len(seeds), histogram) for chain in chains]
-        x = draws.inputs(seeds, batch, widths[0]).astype(dtype, copy=False)
+        x = streams.inputs(seeds, batch, widths[0]).astype(dtype, copy=False)
         signal, measured = layer.measure_inputs(x, as_dtype)
         self.runs: list[Run] = runs_of(chains, self.statistics, widths, signal)
         for run in self.runs:
@@ -166,7 +166,7 @@ class Stack:
     def _upstream(self, width: int) -> Array:
         """G: (seeds, batch, width), the same for every chain and depth."""
         if width not in self._upstreams:
-            drawn = draws.upstream_gradient(self.seeds, self.batch, width)
+            drawn = streams.upstream_gradient(self.seeds, self.batch, width)
             self._upstreams[width] = drawn.astype(self.dtype, copy=False)
         return self._upstreams[width]
 
@@ -199,7 +199,7 @@ class Stack:
             unit = None
             if self.base is not None:
                 fans = self.widths[number - 1], self.widths[number]
-                unit = draws.weights(self.seeds, self.base, number, *fans).astype(self.dtype, copy=False)
+                unit = streams.weights(self.seeds, self.base, number, *fans).astype(self.dtype, copy=False)
             self._units[number] = unit
         return self._units[number]
 
@@ -207,7 +207,7 @@ class Stack:
         if not run.bias_std:
             return None
         fans = self.widths[number - 1], self.widths[number]
-        return run.bias_std * draws.biases(self.seeds, self.base, number, *fans).astype(np.float64)
+        return run.bias_std * streams.biases(self.seeds, self.base, number, *fans).astype(np.float64)
 
     def _show(self, run: Run, number: int) -> None:
         for member in run.members:
@@ -219,7 +219,7 @@ class Stack:
                 counts = layer.histogram(run.signal, bounds, log2)
                 member.statistics.histogram[finite, number] = counts[finite]
             if self.observe and run.signal.finite[0]:
-                h = laws.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
+                h = homogeneity.scaled(run.signal.mantissa[0], float(run.signal.exponent[0]) + log2)
                 self.observe("h", member.index, member.chain.depth, number, h)
 
     def _show_gradients(
@@ -231,7 +231,7 @@ class Stack:
             for i, depth in enumerate(starts):
                 if depth in member.chain.backward:
                     log2 = member.log2[: number - 1].sum() + member.log2[number:depth].sum()
-                    values = laws.scaled(weight_gradient[i, 0], float(exponents[i, 0]) + log2)
+                    values = homogeneity.scaled(weight_gradient[i, 0], float(exponents[i, 0]) + log2)
                     self.observe("dW", member.index, depth, number, values)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError, StoreError
 from sweep.report import KINDS, page
 from sweep.report.figures import curves, gradients, heatmap, histograms, phase, style, theory
@@ -29,7 +29,7 @@ def drawn(
 ) -> list[Path]:
     """The files of `sweep.report.draw`."""
     for kind in only:
-        check.option("only", kind, KINDS)
+        checks.option("only", kind, KINDS)
     thresholds = results.thresholds(path)
     cells = results.load(path, thresholds=thresholds)
     measures = [measure(value, cells.columns) for value in values]

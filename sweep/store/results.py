@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep import activations
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 from sweep.store.index import among
 from sweep.store.records import reading
@@ -40,8 +40,8 @@ def load(
     are more than memory holds.
     Raises StoreError where there is no study, RequestError for an unknown table, column or threshold.
     """
-    check.option("table", table, ("cells", "layers"))
-    check.option("versions", versions, ("newest", "all"))
+    checks.option("table", table, ("cells", "layers"))
+    checks.option("versions", versions, ("newest", "all"))
     wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()

@@ -14,7 +14,7 @@ from sweep.base.arrays import Array
 from sweep.experiment import verdict
 from sweep.experiment.cell import ID_BYTES, Spec
 from sweep.experiment.outcome import STATISTICS, Failure, Own, Result
-from sweep.experiment.predicted import PREDICTED, nothing, predicted
+from sweep.experiment.prediction import PREDICTED, nothing, predicted
 from sweep.experiment.verdict import Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
 

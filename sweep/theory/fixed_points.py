@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.theory.correlation import pair
 from sweep.theory.moments import Act, Gaussian, gaussian
@@ -46,9 +46,9 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     NaN, and all where v does not settle (a user's function whose E[act²] falls with v, or whose act' is not
     known where v moves slowly). Raises RequestError where a value breaks its rule.
     """
-    sigma_w = check.real("sigma_w", sigma_w, 0.0)
-    sigma_b = check.real("sigma_b", sigma_b, 0.0)
-    q0 = check.real("q0", q0, 0.0, strictly=True)
+    sigma_w = checks.real("sigma_w", sigma_w, 0.0)
+    sigma_b = checks.real("sigma_b", sigma_b, 0.0)
+    q0 = checks.real("q0", q0, 0.0, strictly=True)
     means_of = gaussian(act)
     scale = settled(means_of, sigma_w, sigma_b, math.hypot(sigma_w * math.sqrt(q0), sigma_b))
     if math.isnan(scale):
@@ -72,7 +72,7 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
     At sigma_b = 0 that is where it exists the limit v -> 0, as for tanh (1) and ReLU (√2).
     Raises RequestError, and says why, where there is none. Poole et al. 2016; Hayou et al. 2019.
     """
-    sigma_b = check.real("sigma_b", sigma_b, 0.0)
+    sigma_b = checks.real("sigma_b", sigma_b, 0.0)
     means_of = gaussian(act)
     if unknown := means_of.without_slope():
         raise RequestError(unknown)

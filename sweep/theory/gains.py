@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.theory.moments import Act, gaussian
 
@@ -24,7 +24,7 @@ def gaussian_moments(act: Act, variance: float = 1.0) -> Moments:
 
     Raises RequestError for a variance that is not above 0, and where a moment does not exist.
     """
-    variance = check.real("variance", variance, 0.0, strictly=True)
+    variance = checks.real("variance", variance, 0.0, strictly=True)
     means = gaussian(act).at(math.sqrt(variance))
     return Moments(means.mean, means.rms * means.rms, means.slope_rms * means.slope_rms)
 
@@ -36,8 +36,8 @@ def gain(act: Act, preserves: str = "second_moment", variance: float = 1.0) -> f
     of an activation, as for ReLU √2. 'variance': Var act(z) times gain² is v, sqrt(v / Var[act]).
     'backward': E[δ²], 1 / sqrt(E[act'²]), where chi1 = 1. Raises RequestError where there is none.
     """
-    check.option("preserves", preserves, PRESERVED)
-    variance = check.real("variance", variance, 0.0, strictly=True)
+    checks.option("preserves", preserves, PRESERVED)
+    variance = checks.real("variance", variance, 0.0, strictly=True)
     scale = math.sqrt(variance)
     means_of = gaussian(act)
     means = means_of.at(scale)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.correlation import Pair, pair
@@ -170,10 +170,10 @@ def predict(
     import pandas as pd  # noqa: PLC0415
 
     sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
-    given = check.widths(widths)
+    given = checks.widths(widths)
     if given and depth is not None:
         raise RequestError(f"depth={depth}, widths={list(given)}: widths replaces depth: give one of them")
-    widths = given or (1,) * (check.whole("depth", 10 if depth is None else depth, 1) + 1)
+    widths = given or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
     weight_stds = [sigma_w / math.sqrt(fan_in) for fan_in in widths[:-1]]
     found = prediction(act, layers_of(weight_stds, widths), sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
@@ -183,8 +183,8 @@ def inputs_checked(
     sigma_w: float, sigma_b: float, q0: float, c0: float, batch: int
 ) -> tuple[float, float, float, float, int]:
     """The arguments that every map takes, once each keeps its rule; RequestError otherwise."""
-    sigma_w, sigma_b = check.real("sigma_w", sigma_w, 0.0), check.real("sigma_b", sigma_b, 0.0)
-    q0, c0 = check.real("q0", q0, 0.0, strictly=True), check.real("c0", c0)
+    sigma_w, sigma_b = checks.real("sigma_w", sigma_w, 0.0), checks.real("sigma_b", sigma_b, 0.0)
+    q0, c0 = checks.real("q0", q0, 0.0, strictly=True), checks.real("c0", c0)
     if abs(c0) > 1:
         raise RequestError(f"c0={c0:g}: c0 is the cosine of two inputs, a number from -1 to 1")
-    return sigma_w, sigma_b, q0, c0, check.whole("batch", batch, 1)
+    return sigma_w, sigma_b, q0, c0, checks.whole("batch", batch, 1)

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import fluctuations
@@ -80,7 +80,7 @@ def finite_width(
     import pandas as pd  # noqa: PLC0415
 
     sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
-    widths = (check.whole("width", width, 1),) * (check.whole("depth", depth, 1) + 1)
+    widths = (checks.whole("width", width, 1),) * (checks.whole("depth", depth, 1) + 1)
     layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
     shift, std = strayed(act, layers, widths, sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), "shift": shift, "std": std})

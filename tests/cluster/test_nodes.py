@@ -9,7 +9,7 @@ import pytest
 from sweep.base.errors import RequestError
 from sweep.execution.workers.slurm import follow as jobs
 from sweep.execution.workers.slurm import marker, private, squeue
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.store.study import Study
 from tests.cluster.conftest import Commands, ended, gate, held
 from tests.cluster.daemons import Slurm

@@ -8,7 +8,7 @@ import pytest
 
 from sweep.base.errors import RequestError
 from sweep.execution.workers.slurm import element, private
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from tests.test_plan import grid
 
 

@@ -10,7 +10,7 @@ from sweep.execution.plan import estimate
 from sweep.execution.plan import tasks as plan
 from sweep.execution.plan.tasks import Task, fitting, pack
 from sweep.execution.workers import registry
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.report.frames import text
 from sweep.store.places import is_url
 

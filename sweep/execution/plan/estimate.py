@@ -9,7 +9,7 @@ from sweep.base import machine
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
 from sweep.execution.plan.tasks import Stack, Task, chains_of, pack, rows_of
 from sweep.execution.workers import local
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.report.frames.text import duration, si
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 
 from sweep.execution.plan.tasks import Stack, Task, chains_of
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import ID_BYTES
 
 _T = TypeVar("_T")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sweep.base.errors import RequestError
 from sweep.execution.plan.tasks import pack, runs_of
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 
 # Parts of at most this part of a share's cost go round: the shares then differ by less, and what

@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any
 
 from sweep.base.memory import limit
-from sweep.experiment.blocks import Block, Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
-from sweep.kernel.laws import unit_of
+from sweep.kernel.homogeneity import unit_of
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
 # nothing, short enough that a killed run loses little and both cores end together.

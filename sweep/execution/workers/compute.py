@@ -15,10 +15,10 @@ from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.arrays import Array
 from sweep.execution.plan.tasks import Stack, Task, chains_of
-from sweep.experiment.blocks import Block
+from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
 from sweep.experiment.outcome import STATISTICS, Failure, Own, Result
-from sweep.experiment.predicted import predicted
+from sweep.experiment.prediction import predicted
 from sweep.experiment.verdict import flat_share_of
 from sweep.kernel.layer import HISTOGRAM_BINS
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sweep.base import check
+from sweep.base import checks
 from sweep.base.errors import RequestError
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
@@ -45,7 +45,7 @@ class Dask:
             raise RequestError(
                 f"executor.address={address}: give a scheduler's address, as in executor.address=tcp://host:8786"
             )
-        timeout = check.real("executor.timeout", values["timeout"], 0.0, strictly=True)
+        timeout = checks.real("executor.timeout", values["timeout"], 0.0, strictly=True)
         return cls(address, file, timeout)
 
 
@@ -72,17 +72,17 @@ class Slurm:
         return cls(
             partition=_text("executor.partition", values["partition"]),
             account=_text("executor.account", values["account"]),
-            cores=check.whole("executor.cores", values["cores"], 1),
-            mem_gb=check.real("executor.mem_gb", values["mem_gb"], 0.0, strictly=True),
+            cores=checks.whole("executor.cores", values["cores"], 1),
+            mem_gb=checks.real("executor.mem_gb", values["mem_gb"], 0.0, strictly=True),
             walltime=seconds("executor.walltime", values["walltime"]),
-            max_jobs=check.whole("executor.max_jobs", values["max_jobs"], 1),
+            max_jobs=checks.whole("executor.max_jobs", values["max_jobs"], 1),
             array_parallelism=None
             if parallel is None
-            else check.whole("executor.array_parallelism", parallel, 1),
-            min_seconds=check.real("executor.min_seconds", values["min_seconds"], 0.0),
-            requeues=check.whole("executor.requeues", values["requeues"], 0),
+            else checks.whole("executor.array_parallelism", parallel, 1),
+            min_seconds=checks.real("executor.min_seconds", values["min_seconds"], 0.0),
+            requeues=checks.whole("executor.requeues", values["requeues"], 0),
             setup=_lines("executor.setup", values["setup"]),
-            wait=None if wait is None else check.flag("executor.wait", wait),
+            wait=None if wait is None else checks.flag("executor.wait", wait),
         )
 
 
@@ -94,7 +94,7 @@ def of(executor: str, values: Mapping[str, Any]) -> Settings | None:
     kinds: dict[str, type[Dask] | type[Slurm]] = {"dask": Dask, "slurm": Slurm}
     kind = kinds.get(executor)
     allowed = [field.name for field in fields(kind)] if kind else []
-    check.parameters("executor", executor, values.keys() - {"name"}, allowed)
+    checks.parameters("executor", executor, values.keys() - {"name"}, allowed)
     return kind.of(values) if kind else None
 
 

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
-from sweep.base import check, memory
+from sweep.base import checks, memory
 from sweep.base.errors import RequestError
 from sweep.experiment.verdict import flat_share_of, verdict
 from sweep.report.advice import candidates as advice
@@ -114,8 +114,8 @@ def recommend(
     each that is done. Raises RequestError where a value breaks its rule, the activation has no
     Gaussian moments, or the study holds nothing of it at this depth and width.
     """
-    activation = activations.resolved(act, check.mapping("act_params", act_params))  # type: ignore[arg-type]
-    depth, width = check.whole("depth", depth, 1), check.whole("width", width, 1)
+    activation = activations.resolved(act, checks.mapping("act_params", act_params))  # type: ignore[arg-type]
+    depth, width = checks.whole("depth", depth, 1), checks.whole("width", width, 1)
     if progress is not None and not callable(progress):
         raise RequestError(f"progress={progress!r}: progress must be a function, or None")
     name = activation.formula if activation.name == activations.CUSTOM else activation.name

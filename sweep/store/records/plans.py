@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from sweep.base import check
-from sweep.experiment.blocks import Block
+from sweep.base import checks
+from sweep.experiment.batches import Block
 from sweep.experiment.cell import SPEC, Spec
 from sweep.kernel import KERNEL_VERSION
 
@@ -47,12 +47,14 @@ def read(content: bytes) -> Iterator[Costed]:
             row = json.loads(line)
             if row["kernel_version"] != KERNEL_VERSION:
                 continue
-            runs = [(check.whole("seed", first, 0), check.whole("seeds", n, 1)) for first, n in row["seeds"]]
+            runs = [
+                (checks.whole("seed", first, 0), checks.whole("seeds", n, 1)) for first, n in row["seeds"]
+            ]
             left -= sum(count for _, count in runs)
             if left < 0:
                 raise ValueError("more seeds than a run has")
             seeds = tuple(seed for first, count in runs for seed in range(first, first + count))
-            yield Block((Spec.stored(row),), seeds), check.real("seconds", row["seconds"], 0.0)
+            yield Block((Spec.stored(row),), seeds), checks.real("seconds", row["seconds"], 0.0)
     except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it is no plan of a run") from error
 

@@ -19,7 +19,7 @@ from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
 from sweep.base import machine
-from sweep.experiment.blocks import Block
+from sweep.experiment.batches import Block
 from sweep.store.places import Local
 from sweep.store.records import plans, reading
 from sweep.store.study import Study

@@ -23,7 +23,7 @@ from sweep.execution.plan.tasks import Task
 from sweep.execution.workers.registry import Slurm
 from sweep.execution.workers.slurm import element, follow, marker, private, squeue
 from sweep.execution.workers.slurm.follow import Job
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure, Failures
 from sweep.store import upkeep
 from sweep.store.index import Status, Stored, among

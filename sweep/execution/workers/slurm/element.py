@@ -16,7 +16,7 @@ from typing import Any
 
 from sweep.base import interrupts
 from sweep.execution.workers.slurm import private
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.experiment.cell import ID_BYTES
 from sweep.store.places import Local
 from sweep.store.records import plans, reading

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sweep.base.errors import RequestError
 from sweep.execution.workers.slurm import element, marker, private, squeue
-from sweep.experiment.blocks import Cells
+from sweep.experiment.batches import Cells
 from sweep.store.index import Watch
 from sweep.store.places import Local
 from sweep.store.records import reading, runs
