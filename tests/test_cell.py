@@ -149,7 +149,10 @@ SPECS = st.fixed_dictionaries(
         "backward": st.booleans(),
     }
 )
-IDS = "import json, sys\nfrom sweep.experiment.cell import Cell; print(*(Cell.of(s).id for s in json.load(sys.stdin)))"
+IDS = (
+    "import json, sys; from sweep.experiment.cell import Cell;"
+    "print(*(Cell.of(s).id for s in json.load(sys.stdin)))"
+)
 
 
 @settings(deadline=None, max_examples=2, suppress_health_check=list(HealthCheck))

@@ -40,10 +40,10 @@ CELLS = grid(widths=(16, 40), batch=80) + grid(inits=("zeros",), batch=80)
 def test_one_worker_and_two_give_the_same_bits(monkeypatch):
     monkeypatch.setattr(local, "_WORTH_WORKERS", 0.0)  # start workers however short the work
     monkeypatch.setattr(tasks, "_TASK_SECONDS", (0.0, 0.0))  # a task for every stack
-    tasks = packed(CELLS, workers=2)
-    assert len(tasks) > 2
-    assert_equal(computed(tasks, "local", 1), computed(tasks, "local", 2))
-    assert_equal(computed(tasks, "serial"), computed(tasks[::-1], "local", 2))
+    some = packed(CELLS, workers=2)
+    assert len(some) > 2
+    assert_equal(computed(some, "local", 1), computed(some, "local", 2))
+    assert_equal(computed(some, "serial"), computed(some[::-1], "local", 2))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -1,1 +1,1 @@
-"""What every stage stands on: errors, checks, a user's own code, interrupts, provenance, a command's frame."""
+"""What every stage stands on: errors, checks, users' code, interrupts, provenance, a command's frame."""

@@ -11,7 +11,6 @@ from sweep.base import interrupts, machine
 from sweep.base.errors import ClusterError, StoreError
 from sweep.execution import screen
 from sweep.execution.plan import estimate, pieces
-from sweep.execution.plan import tasks as plan
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import local, registry
 from sweep.experiment.outcome import Failures, Result

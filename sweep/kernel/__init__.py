@@ -1,4 +1,4 @@
-"""Networks pushed and measured; knows no files. Others use `propagate`, its Chain and ChainStatistics, and streams."""
+"""Networks pushed and measured; knows no files: `propagate` takes Chains and gives their ChainStatistics."""
 
 from sweep.kernel.propagation import BACKWARD, FORWARD, KERNEL_VERSION, Chain, ChainStatistics, propagate
 

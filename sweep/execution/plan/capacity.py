@@ -7,7 +7,6 @@ from sweep.base import machine, memory
 from sweep.base.errors import RequestError
 from sweep.execution.options import Options
 from sweep.execution.plan import estimate
-from sweep.execution.plan import tasks as plan
 from sweep.execution.plan.tasks import Task, fitting, pack
 from sweep.execution.workers import registry
 from sweep.experiment.batches import Cells

@@ -18,7 +18,6 @@ from sweep.base import interrupts
 from sweep.base.errors import RequestError
 from sweep.execution import screen
 from sweep.execution.plan import shards
-from sweep.execution.plan import tasks as plan
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers.registry import Slurm
 from sweep.execution.workers.slurm import element, follow, marker, private, squeue
