@@ -1,5 +1,6 @@
 """What a fresh pair of eyes found in forged and odd studies: a line each, and nothing of others touched."""
 
+import gzip
 import json
 
 import pyarrow as pa
@@ -8,7 +9,9 @@ import pytest
 
 import sweep
 from sweep.base.errors import RequestError, StoreError, SweepWarning
+from sweep.experiment.batches import Cells
 from sweep.store import places, upkeep
+from sweep.store.records import plans
 from sweep.store.study import Study
 from tests.studies import part, unsealed
 from tests.test_store import CELLS, write
@@ -98,6 +101,8 @@ def test_signs_of_an_address_are_no_secret(url):
         {"function": "a.b", "kwargs": 5, "derivative": None, "source": "x"},
         {"function": "a.b", "kwargs": {}, "derivative": 7, "source": "x"},
         {"function": "a.b", "kwargs": {}, "other": 7, "source": "x"},
+        {"function": "", "kwargs": {}, "derivative": None, "source": "x"},
+        {"function": "a.b", "kwargs": None, "derivative": None, "source": "x"},
         {},
     ],
 )
@@ -136,6 +141,60 @@ def test_a_part_of_which_something_is_no_text_is_a_damaged_one(study, sweep_comm
     assert f"has a part that cannot be read: {part('a')}" in done.stderr
     assert sweep_command(str(study.path), module="sweep.verify").returncode == 1
     assert len(sweep.load(study.path)) == (0 if alone else 1)
+
+
+def test_a_histogram_of_other_bins_is_damage(study):
+    write(study, "a", CELLS[:1], histogram=True)
+    cells, layers = study.read("cells"), study.read("layers")
+    kind = layers.schema.field("histogram").type
+    odd = pa.array([counts and counts[:7] for counts in layers["histogram"].to_pylist()], kind)
+    place = layers.column_names.index("histogram")
+    study.write(part("b"), cells, layers.set_column(place, "histogram", odd))
+    with pytest.raises(sweep.StoreError, match="histograms of other than 30 bins"):
+        sweep.load(study.path, "layers")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"init": "\ud800x"}, {"init": "of_later", "init_params": "{}"}, {"act": "swish2", "act_params": "{}"},
+        {"init": "of_later", "init_params": '{"a": "\\ud800"}'}, {"seconds": 10**400}, {"seconds": 1e308},
+        {"bias_std": 10**400}, {"seeds": [[2**63 - 1, 3]]}, {"seeds": [[0, 10**12]]}, {"seeds": 3},
+    ],
+)  # fmt: skip
+def test_a_row_of_a_plan_that_cannot_be_leaves_the_plan_out(change):
+    (line,) = gzip.decompress(plans.written([(Cells.of(CELLS[:1]).blocks[0], 1.0)])).splitlines()
+    content = json.dumps(json.loads(line) | change).encode()
+    with pytest.raises(ValueError, match=r"."):
+        list(plans.read(gzip.compress(content)))
+
+
+def test_seeds_given_twice_are_one_cell():
+    (line,) = gzip.decompress(plans.written([(Cells.of(CELLS[:1]).blocks[0], 1.0)])).splitlines()
+    content = json.dumps(json.loads(line) | {"seeds": [[3, 2], [3, 2]]}).encode()
+    ((block, _),) = plans.read(gzip.compress(content))
+    assert block.seeds == (3, 4)
+
+
+@pytest.mark.parametrize("huge", ["1" + "0" * 400, "1" + "0" * 5000])
+@pytest.mark.parametrize("key", ["bias_std", "init=normal init.std", "verdict.vanishing"])
+def test_a_number_of_hundreds_of_digits_is_refused_in_a_line(sweep_command, key, huge):
+    done = sweep_command(*f"{key}={huge}".split())
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_row_with_a_number_of_hundreds_of_digits_is_left_out(study):
+    write(study, "a", CELLS[:1])
+    huge = {"init": "normal", "init_params": f'{{"std":1{"0" * 400}}}'}
+    write(study, "b", CELLS[1:2])
+    lone = Study(study.path.with_name("lone"))
+    lone.create()
+    write(lone, "c", CELLS[2:3])
+    changed(lone, huge, "c")
+    (lone.path / "cells" / part("c")).rename(study.path / "cells" / part("c"))
+    (lone.path / "layers" / part("c")).rename(study.path / "layers" / part("c"))
+    with pytest.warns(SweepWarning, match="left out: .*std=1000"):
+        assert len(sweep.load(study.path)) == 2
 
 
 def test_a_study_with_and_without_widths_is_drawn(study):

@@ -225,7 +225,7 @@ def test_a_name_with_a_colon_is_a_name(tmp_path, monkeypatch, name):
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "link to itself", "device"])
-def test_a_part_that_is_no_file_is_a_stranger_and_nobody_waits_for_it(study, kind):
+def test_a_part_that_is_no_file_is_refused_and_nobody_waits_for_it(study, kind):
     write(study, "a", CELLS[:2])
     odd = study.path / "cells" / part("odd")
     if kind == "folder":
@@ -234,10 +234,21 @@ def test_a_part_that_is_no_file_is_a_stranger_and_nobody_waits_for_it(study, kin
         os.mkfifo(odd)
     else:
         odd.symlink_to(odd if kind == "link to itself" else "/dev/zero")
-    assert len(sweep.load(study.path)) == 2
+    with pytest.raises(
+        sweep.StoreError, match=f"cells/{odd.name} is no file of a study but a link, a folder"
+    ):
+        sweep.load(study.path)
     upkeep.tidy(study)
     assert odd.is_symlink() or stat.S_IFMT(odd.stat().st_mode) != stat.S_IFREG
     assert commits.strangers(study.place) == [f"cells/{odd.name}"]
+
+
+@pytest.mark.parametrize("folder", ["cells", "layers"])
+def test_a_study_whose_folder_is_a_file_is_refused(study, folder):
+    (study.path / folder).rename(study.path / "elsewhere")
+    (study.path / folder).write_text("mine")
+    with pytest.raises(sweep.StoreError, match=f"{folder} is no folder"):
+        sweep.load(study.path)
 
 
 def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):

@@ -157,7 +157,7 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     (one, _), *_ = plans.read(file.read_bytes())
     file.write_bytes(plans.written([(Block(one.specs, range(10**8)), 0.0)]))
     assert file.stat().st_size < 1000
-    with pytest.warns(SweepWarning, match=f"{plans.NAME} .more seeds than a run has"):
+    with pytest.warns(SweepWarning, match=f"{plans.NAME} .more cells than are looked at"):
         assert runs.planned(Study(study), name) == []
     file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
     monkeypatch.setattr(plans, "_MOST_BYTES", 10**5)

@@ -188,8 +188,6 @@ def parameters_of(name: str, act: Activation) -> dict[str, Any]:
 
 
 def _entry(name: str) -> Activation | Callable[..., Activation]:
-    if name == CUSTOM:
-        return custom
-    if not isinstance(name, str) or name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in (*ACTIVATIONS, CUSTOM):
         raise unknown("act", name, (*ACTIVATIONS, CUSTOM))
-    return ACTIVATIONS[name]
+    return custom if name == CUSTOM else ACTIVATIONS[name]

@@ -19,7 +19,7 @@ def whole(name: str, value: object, minimum: int) -> int:
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise RequestError(f"{name}={_as_number(value)}: {name} must be a whole number, at least {minimum}")
     if int(value) > _LARGEST:
-        raise RequestError(f"{name}={value}: {name} must be at most {_LARGEST}")
+        raise RequestError(f"{name}={shown(value)}: {name} must be at most {_LARGEST}")
     return int(value)
 
 
@@ -39,7 +39,10 @@ def real(
         rule += f" and below {below:g}"
     if isinstance(value, bool) or not isinstance(value, Real):
         raise RequestError(f"{name}={_as_number(value)}: {name} must be {rule}")
-    number = float(value)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number beyond any float
+        number = math.inf
     if not math.isfinite(number) or number < minimum or (strictly and number == minimum) or number >= below:
         raise RequestError(f"{name}={_as_number(value)}: {name} must be {rule}")
     return number + 0.0  # -0.0 and 0.0 are one value, hence one cell
@@ -49,11 +52,20 @@ def json_object(name: str, text: object) -> dict[str, Any]:
     """The object that a JSON text holds, all of its numbers finite."""
     try:
         found = json.loads(text if isinstance(text, str) else "", parse_constant=_not_finite)
+        text_of(json.dumps(found, ensure_ascii=False))
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
         raise RequestError(f"{name} must be a JSON object with a value for every name")
     return found
+
+
+def text_of(value: object) -> str:
+    """A text that can be written down; ValueError for what is none, as half of a letter is none."""
+    if not isinstance(value, str):
+        raise ValueError("it is no text")
+    value.encode()
+    return value
 
 
 def _not_finite(constant: str) -> float:
@@ -67,21 +79,21 @@ def memory(name: str, value: object) -> int:
     """Bytes of a number with a unit, as in '4GB'."""
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]B)", str(value))
     if not found or float(found[1]) == 0:
-        raise RequestError(f"{name}={_shown(value)}: give a number above 0 and a unit, as in {name}=4GB")
+        raise RequestError(f"{name}={shown(value)}: give a number above 0 and a unit, as in {name}=4GB")
     return int(float(found[1]) * _UNITS[found[2]])
 
 
 def flag(name: str, value: object) -> bool:
     """`value` as a bool."""
     if not isinstance(value, bool):
-        raise RequestError(f"{name}={_shown(value)}: {name} must be true or false")
+        raise RequestError(f"{name}={shown(value)}: {name} must be true or false")
     return value
 
 
 def option(name: str, value: object, options: Collection[str]) -> str:
     """`value` if it is one of `options`."""
     if not isinstance(value, str) or value not in options:
-        raise unknown(name, _shown(value), options)
+        raise unknown(name, shown(value), options)
     return value
 
 
@@ -91,12 +103,13 @@ def widths(value: object) -> tuple[int, ...] | None:
         return None
     if not isinstance(value, (list, tuple)) or len(value) < 2:
         raise RequestError(
-            f"widths={value}: widths must list the input's width and that of every layer, as in [784,512,256]"
+            f"widths={shown(value)}: widths must list the input's width and that of every layer, "
+            "as in [784,512,256]"
         )
     try:
         return tuple(whole("every width", width, 1) for width in value)
     except RequestError as error:
-        raise RequestError(f"widths={list(value)}: {str(error).partition(': ')[2]}") from error
+        raise RequestError(f"widths={shown(list(value))}: {str(error).partition(': ')[2]}") from error
 
 
 def mapping(name: str, value: object) -> dict[str, Any]:
@@ -104,7 +117,7 @@ def mapping(name: str, value: object) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise RequestError(f"{name}={_shown(value)}: {name} must be a dict of names, as in {{'std': 0.1}}")
+        raise RequestError(f"{name}={shown(value)}: {name} must be a dict of names, as in {{'std': 0.1}}")
     return dict(value)
 
 
@@ -115,10 +128,14 @@ def named(group: str, value: object) -> None:
         raise RequestError(f"the conf file chosen by {group}=… has no name: it must have a line 'name: …'")
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as it was given, in a line of no great length."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
-    text = " ".join(str(value).split())
+    try:
+        text = " ".join(str(value).split())
+    except ValueError:  # a whole number of more digits than Python writes out
+        return "a number of thousands of digits"
     return text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
 
 
@@ -126,7 +143,7 @@ def _as_number(value: object) -> str:
     """What was given for a number."""
     if isinstance(value, str) and re.fullmatch(_NUMBER, value):
         return f"'{value}' (a text, as ${{oc.env:…}} is; \"${{oc.decode:${{oc.env:…}}}}\" is a number)"
-    return _shown(value)
+    return shown(value)
 
 
 def parameters(kind: str, name: str, given: Collection[str], allowed: Collection[str]) -> None:

@@ -6,7 +6,10 @@ from itertools import groupby
 
 
 class SweepError(Exception):
-    """Base of every error this program raises on purpose; the message is one line."""
+    """Base of every error this program raises on purpose; the message is one line, whatever it names."""
+
+    def __str__(self) -> str:
+        return super().__str__().replace("\r", "\\r").replace("\n", "\\n")
 
 
 class RequestError(SweepError, ValueError):

@@ -138,6 +138,10 @@ def _compute(
     if others.count:
         line += f"; {text.cells(others.count)} stored by another run meanwhile"
     screen.say(line)
+    if lost := total - done - others.count:  # no executor should end so; if one does, it is said
+        screen.say(f"{text.cells(lost)} did not come back from the workers; run the same command to go on")
+        log.info("%d cells did not come back", lost)
+        return 1
     return 0
 
 

@@ -42,8 +42,10 @@ class Options:
     def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
         """The options among the values of a config."""
         study = default_study if values["study"] is None else str(values["study"])
-        parts = PurePath(study).parts
-        if not parts or ".." in parts or PurePath(study).is_absolute() or study.startswith("."):
+        refuse_secrets(study)
+        folder = PurePath(study)
+        elsewhere = folder.is_absolute() or ".." in folder.parts or "://" in study
+        if not folder.parts or elsewhere or study.startswith("."):
             raise RequestError(f"study={study}: a study is a folder's name under root, as in study=my_grid")
         if study.startswith("-") or _SHELL.search(study):
             raise RequestError(

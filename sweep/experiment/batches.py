@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from sweep.experiment.cell import Cell, Spec
 
+_MOST_PAIRS = 1 << 28  # of a spec and a seed, that are asked one by one whether they are there
+
 
 @dataclass(frozen=True)
 class Block:
@@ -52,6 +54,8 @@ class Cells(Collection[Cell]):
             return cls(blocks)
         specs = _numbered(spec for block in blocks for spec in block.specs)
         seeds = _numbered(seed for block in blocks for seed in block.seeds)
+        if len(specs) * len(seeds) > _MOST_PAIRS:
+            return cls(tuple(_sparse(blocks)))
         there = np.zeros((len(specs), len(seeds)), bool)
         for block in blocks:
             rows = [specs[spec] for spec in block.specs]
@@ -89,6 +93,18 @@ def _numbered(values: Iterable[Any]) -> Mapping[Any, int]:
     for value in values:
         numbers.setdefault(value, len(numbers))
     return numbers
+
+
+def _sparse(blocks: Iterable[Block]) -> Iterator[Block]:
+    """The cells of all these blocks, each once, without asking of every spec whether it has every seed."""
+    wanted: dict[int, dict[Spec, None]] = {}
+    for block in blocks:
+        for seed in block.seeds:
+            wanted.setdefault(seed, {}).update(dict.fromkeys(block.specs))
+    alike: dict[tuple[Spec, ...], list[int]] = {}
+    for seed, specs in wanted.items():
+        alike.setdefault(tuple(specs), []).append(seed)
+    return (Block(specs, tuple(seeds)) for specs, seeds in alike.items())
 
 
 def _blocks(specs: Sequence[Spec], seeds: Sequence[int], there: NDArray[np.bool_]) -> Iterator[Block]:

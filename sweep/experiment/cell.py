@@ -192,19 +192,23 @@ def _canonical_act(choice: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=4096)
-def _known(group: str, name: object, parameters: object, options: Any) -> None:
+def _known(group: str, name: Any, parameters: object, options: Any) -> None:
     """That such a scheme or activation has these parameters; that it could, if it is not one of ours."""
     values = checks.json_object(f"{group}_params", parameters)
-    if not isinstance(name, str) or not name:
-        raise RequestError(f"{group}={name}: no name")
+    try:
+        name = checks.text_of(name)
+    except ValueError:
+        name = ""
+    if not name:
+        raise RequestError(f"{group}_params={checks.shown(parameters)}: of no {group}")
     if name in options.names():
         options.get(name, **values)
     elif name == options.CUSTOM:
         checks.parameters(group, name, values, options.parameter_names(name))
         texts = [values.get(key) for key in ("function", "derivative", "source")]
-        if not isinstance(values.get("function"), str) or not all(isinstance(t, str | None) for t in texts):
+        own = isinstance(values.get("kwargs", {}), dict) and values.get("function")
+        if not own or not all(isinstance(text, str | None) for text in texts):
             raise RequestError(f"{group}_params: a function of one's own is known by its name and its source")
-        checks.mapping(f"{group}_params", values.get("kwargs"))
 
 
 def _json(parameters: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Sweep
 from hydra.errors import HydraException
 
+from sweep.base.checks import shown
 from sweep.base.errors import RequestError, suggestion, unknown
 from sweep.experiment.axes import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS, VERDICT_PARTS
 
@@ -17,6 +18,8 @@ def parse(arguments: Sequence[str]) -> list[Override]:
     for argument in arguments:
         try:
             parsed += parser.parse_overrides([argument])
+        except ValueError as error:  # Python's, where a whole number has thousands of digits
+            raise RequestError(f"cannot read '{shown(argument)}': no value has so many digits") from error
         except HydraException as error:
             lines = [
                 line for line in str(error).splitlines() if line.strip(" ^~") and "See https" not in line

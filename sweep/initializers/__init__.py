@@ -83,8 +83,6 @@ def parameters_of(name: str, scheme: Scheme) -> dict[str, Any]:
 
 
 def _entry(name: str) -> Scheme | type[Scheme]:
-    if name == CUSTOM:
-        return Custom
-    if not isinstance(name, str) or name not in SCHEMES:
+    if not isinstance(name, str) or name not in {*SCHEMES, CUSTOM}:
         raise unknown("init", name, (*SCHEMES, CUSTOM))
-    return SCHEMES[name]
+    return Custom if name == CUSTOM else SCHEMES[name]

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from sweep.base.checks import shown
 from sweep.base.errors import RequestError
 
 # What to install for the schemes that most people have; fsspec itself says it for the others.
@@ -86,12 +87,19 @@ def place(path: str | Path) -> Place:
     Raises RequestError where a URL's scheme is unknown or needs an extra.
     """
     text = str(path) if isinstance(path, str | Path) else ""
-    if not text or "\0" in text:
-        raise RequestError(f"{path!r}: give a study's folder or URL, as in 'outputs/standard'")
+    if not text or "\0" in text or not _can_be_named(text):
+        raise RequestError(f"{shown(repr(path))}: give a study's folder or URL, as in 'outputs/standard'")
     refuse_secrets(text)
     if is_url(path):
         return Remote(text)
     return Local(Path(urlsplit(text).path if text.startswith("file://") else text))
+
+
+def _can_be_named(text: str) -> bool:
+    try:
+        return bool(os.fsencode(text))
+    except UnicodeEncodeError:
+        return False
 
 
 @dataclass(frozen=True)
@@ -117,6 +125,14 @@ class Local:
         except (FileNotFoundError, NotADirectoryError):
             pass
         return found
+
+    def irregular(self, folder: str) -> list[str]:
+        """The names of what is in a folder and no file: links, folders, pipes."""
+        try:
+            with os.scandir(self.path / folder) as entries:
+                return sorted(entry.name for entry in entries if not entry.is_file(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
 
     def folders(self, folder: str) -> list[str]:
         try:

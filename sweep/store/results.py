@@ -1,7 +1,7 @@
 """What users read: the stored tables as pandas frames."""
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,15 +45,27 @@ def load(
     wanted = Thresholds.of(thresholds)
     study = Study(path)
     study.check_readable()
-    if isinstance(columns, str | bytes | Mapping) or not isinstance(columns, Iterable | None):
-        raise RequestError(f"columns={columns!r}: columns must be a list of names, as in ['cell_id', 'std']")
-    names = SCHEMAS[table].names if columns is None else list(columns)
-    for name in names:
-        if name not in SCHEMAS[table].names:
-            raise unknown(f"column of {table}", name, SCHEMAS[table].names)
+    names = SCHEMAS[table].names if columns is None else _names(columns, table)
+    each = list(dict.fromkeys(names))
     if table == "layers":
-        return _as_frame(study.read(table, names, versions))
-    return _frame(study, lambda needed: study.read(table, needed, versions), names, wanted)
+        frame = _as_frame(study.read(table, each, versions))
+    else:
+        frame = _frame(study, lambda needed: study.read(table, needed, versions), each, wanted)
+    return frame if names == each else frame[names]
+
+
+def _names(columns: Sequence[str], table: str) -> list[str]:
+    rule = f"columns={checks.shown(columns)}: columns must be a list of names, as in ['cell_id', 'std']"
+    if isinstance(columns, str | bytes | Mapping):
+        raise RequestError(rule)
+    try:
+        names = list(columns)
+    except TypeError:
+        raise RequestError(rule) from None
+    for name in names:
+        if not isinstance(name, str) or name not in SCHEMAS[table].names:
+            raise unknown(f"column of {table}", name, SCHEMAS[table].names)
+    return names
 
 
 def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresholds) -> "pd.DataFrame":

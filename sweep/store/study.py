@@ -24,6 +24,7 @@ from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.store.parts import commits
 from sweep.store.parts.commits import RANK
 from sweep.store.parts.scan import Scan
+from sweep.store.places import Local
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")
@@ -95,13 +96,22 @@ class Study:
 
     def _check_links(self) -> None:
         """A study's own folders are real ones: what is deleted and written there is nobody else's."""
-        if self.remote:
+        if not isinstance(self.place, Local):
             return
         for folder in _OWN:
-            if (self.path / folder).is_symlink():
+            own = self.path / folder
+            if own.is_symlink():
                 raise StoreError(
-                    f"{self.path / folder} is a link: a study's own folders must be real ones; put "
+                    f"{own} is a link: a study's own folders must be real ones; put "
                     "the folder itself there, or link to the whole study"
+                )
+            if own.exists() and not own.is_dir():
+                raise StoreError(f"{own} is no folder, and a study keeps its own there: move it away")
+        for folder in SCHEMAS:
+            if odd := [name for name in self.place.irregular(folder) if commits.is_part(name)]:
+                raise StoreError(
+                    f"{self.path / folder / odd[0]} is no file of a study but a link, a folder or the like: "
+                    "put the part itself there, or move it away"
                 )
 
     def _check_marker(self, marker: bytes) -> None:

@@ -155,8 +155,8 @@ def parameters(cells: "pd.DataFrame") -> list[str]:
 def _flat(text: str) -> dict[str, Any]:
     """The parameters in a column's text, a user's keywords among them."""
     values: dict[str, Any] = json.loads(text)
-    own: dict[str, Any] = values.pop("kwargs", {})
-    return own | values
+    own = values.pop("kwargs", {})
+    return own | values if isinstance(own, dict) else values
 
 
 def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[str]:
@@ -169,7 +169,8 @@ def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[st
     flat = {}
     for name, text in dict.fromkeys(pairs):
         parameters = json.loads(text)
-        title, values = parameters.pop("function", name), parameters.pop("kwargs", {}) | parameters
+        title = str(parameters.pop("function", name))
+        values = _flat(json.dumps(parameters))
         flat[name, text] = name, title, values
         for key, value in values.items():
             seen.setdefault((title, key), set()).add(repr(value))

@@ -13,6 +13,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
+from sweep.base.command import visible
 from sweep.base.errors import StoreError
 from sweep.experiment.verdict import Thresholds
 from sweep.report.figures.style import ELSEWHERE
@@ -58,6 +59,7 @@ def html(
     rows = networks(cells)
     environment = Environment(
         autoescape=True,
+        finalize=lambda value: visible(value) if type(value) is str else value,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

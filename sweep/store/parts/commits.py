@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from sweep.base.command import visible
 from sweep.base.errors import StoreError
 from sweep.experiment import revisions
 from sweep.experiment.cell import ID_BYTES
@@ -80,14 +81,19 @@ def names(place: Place, folder: str = "cells") -> set[str]:
 
 
 def _names(place: Place, folder: str) -> set[str]:
-    return {name for name in place.files(folder) if _OURS.fullmatch(name)}
+    return {name for name in place.files(folder) if is_part(name)}
+
+
+def is_part(name: str) -> bool:
+    """Whether a file of this name would be a part."""
+    return _OURS.fullmatch(name) is not None
 
 
 def told_strangers(place: Place) -> list[str]:
     """A line on what lies among the parts and is none of ours, if anything does."""
     found = strangers(place)
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    named = ", ".join(found[:_MOST_NAMED])
+    named = visible(", ".join(found[:_MOST_NAMED]))
     return [f"left alone, for they are none of this program's: {named}{more}"] if found else []
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from sweep.base.errors import StoreError
 from sweep.base.provenance import provenance
+from sweep.kernel.layer import HISTOGRAM_BINS
 from sweep.store.places import Local, Place
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, schema_of
 
@@ -168,6 +169,10 @@ def validate(table: pa.Table) -> None:
         for column in table.columns:
             if pa.types.is_string(column.type) or pa.types.is_list(column.type):
                 column.validate(full=True)
+        if "histogram" in table.column_names:
+            bins = pc.list_value_length(table["histogram"])
+            if not pc.all(pc.equal(bins, HISTOGRAM_BINS), min_count=0).as_py():  # null where there is none
+                raise BadBytesError(f"it has histograms of other than {HISTOGRAM_BINS} bins")
     except pa.ArrowException as error:
         raise BadBytesError(one_line(error)) from error
 

@@ -12,13 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
+from sweep import activations, initializers
 from sweep.base import checks
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import SPEC, Spec
 from sweep.kernel import KERNEL_VERSION
 
 NAME = "plan.jsonl.gz"
-_MOST_SEEDS = 50_000_000  # of a file
+_MOST_CELLS = 10_000_000  # of a file
+_MOST_SECONDS = 1e9  # of a cell
 _MOST_BYTES, _MOST_OF_A_LINE = 1 << 31, 1 << 24  # once unpacked
 
 Costed = tuple[Block, float]  # cells, and the estimated seconds of each
@@ -41,7 +43,7 @@ def read(content: bytes) -> Iterator[Costed]:
 
     Raises ValueError where it is no such file, RequestError where a row cannot be.
     """
-    left = _MOST_SEEDS
+    left = _MOST_CELLS
     try:
         for line in _lines(content):
             row = json.loads(line)
@@ -52,9 +54,16 @@ def read(content: bytes) -> Iterator[Costed]:
             ]
             left -= sum(count for _, count in runs)
             if left < 0:
-                raise ValueError("more seeds than a run has")
-            seeds = tuple(seed for first, count in runs for seed in range(first, first + count))
-            yield Block((Spec.stored(row),), seeds), checks.real("seconds", row["seconds"], 0.0)
+                raise ValueError("more cells than are looked at")
+            for first, count in runs:
+                checks.whole("seed", first + count - 1, 0)
+            every = (seed for first, count in runs for seed in range(first, first + count))
+            seeds = tuple(dict.fromkeys(every))
+            spec = Spec.stored(row)
+            for options, name in ((initializers, spec.init), (activations, spec.act)):
+                if name not in (*options.names(), options.CUSTOM):
+                    raise ValueError(f"'{name}' is none of this program's")
+            yield Block((spec,), seeds), checks.real("seconds", row["seconds"], 0.0, below=_MOST_SECONDS)
     except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError("it is no plan of a run") from error
 

@@ -117,7 +117,7 @@ class _Driver:
         tasks = itertools.chain(tasks)
         while True:
             self._watch()
-            while len(self._flying) < self._threads * _TASKS_PER_THREAD:
+            while len(self._flying) < max(1, self._threads) * _TASKS_PER_THREAD:  # a worker may come back
                 task = again.popleft() if again else next(tasks, None)
                 if task is None:
                     break
