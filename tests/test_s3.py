@@ -146,8 +146,8 @@ class Between(http.server.BaseHTTPRequestHandler):
             content = content[: len(content) // 2]
             kept["Content-Length"] = str(len(content))
         elif trouble == "flipped" and content:
-            middle = len(content) // 2
-            content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+            place = min(40, len(content) - 1)  # among what every reader reads
+            content = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
         self.answer(found.status, kept, content)
 
     do_PUT = do_HEAD = do_POST = do_DELETE = do_GET

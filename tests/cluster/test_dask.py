@@ -78,6 +78,15 @@ def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
     assert table.loc[table["status"] == "failed", "width"].tolist() == [13]
 
 
+def test_a_cluster_that_is_empty_for_a_moment_is_waited_for(dask):
+    settings = futures.Dask(dask.address, None, 60.0)
+    late = threading.Timer(1.0, dask.worker)
+    late.start()
+    results = list(futures.run(packed(grid(depths=(2,), widths=(8,)), 1), settings, 2, False, None))
+    late.join()
+    assert sum(map(len, results)) == len(grid(depths=(2,), widths=(8,)))
+
+
 def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two, commands):
     arguments, bars = held(9, "lost"), gate(two.folder, 6, 9)
     process = commands.start(*arguments, *executor(two), **bars.environment)
