@@ -207,13 +207,11 @@ def test_a_study_with_and_without_widths_is_drawn(study):
     assert all(path.parent == study.path.with_name("figures") for path in files)
 
 
-@pytest.mark.parametrize("change", [{"cell_id": "x"}, {"layer": None}])
-def test_layers_that_do_not_belong_to_the_cells_are_said_by_verify(study, sweep_command, change):
+def test_layers_that_do_not_belong_to_the_cells_are_said_by_verify(study, sweep_command):
     write(study, "a", CELLS[:2])
     cells, layers = study.read("cells"), study.read("layers")
-    for key, value in change.items():
-        column = pa.array([value] * layers.num_rows, layers.schema.field(key).type)
-        layers = layers.set_column(layers.column_names.index(key), key, column)
+    column = pa.nulls(layers.num_rows, layers.schema.field("layer").type)
+    layers = layers.set_column(layers.column_names.index("layer"), "layer", column)
     study.write(part("a"), cells, layers)
     done = sweep_command(str(study.path), module="sweep.verify")
     assert (done.returncode, done.stderr) == (1, "")
@@ -290,3 +288,34 @@ def test_a_store_error_names_the_link(study, tmp_path):
     (study.path / "quarantine" / "cells").symlink_to(tmp_path)
     with pytest.raises(StoreError, match="quarantine/cells is a link"):
         sweep.load(study.path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("std", 999.0, "its row says std 999.0"),
+        ("delta_std_first", 1e-9, "its row says delta_std_first 1e-09"),
+        ("verdict", "exploding", "its row says exploding"),
+        ("theory_std", 999.0, "its row says theory_std 999.0"),
+        ("verdict_thresholds", '{"vanishing": 7}', "its row says verdict.vanishing=7"),
+    ],
+)
+def test_a_row_that_says_otherwise_than_its_layers_is_said(study, sweep_command, column, value, said):
+    write(study, "a", CELLS[:1])
+    cells, layers = study.read("cells"), study.read("layers")
+    place = cells.column_names.index(column)
+    forged = pa.array([value], cells.schema.field(column).type)
+    study.write(part("a"), cells.set_column(place, column, forged), layers)
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert done.returncode == 1, done.stderr
+    assert said in done.stdout
+    assert "0 of 1 cells come out again" in done.stdout
+
+
+def test_layers_of_no_cell_are_damage(study, sweep_command):
+    write(study, "a", CELLS[:1])
+    cells, layers = study.read("cells"), study.read("layers")
+    ghosts = layers.set_column(0, "cell_id", pa.array(["f" * 32] * len(layers)))
+    study.write(part("a"), cells, pa.concat_tables([layers, ghosts]))
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert (done.returncode, "it has layers of no cell" in done.stdout) == (1, True), done.stdout

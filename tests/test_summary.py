@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.report.frames import labels, seeds
+from sweep.report.frames import labels, seeds, text
 from tests.studies import grid, stored
 from tests.test_cell import cell
 
@@ -50,7 +50,7 @@ def test_the_terminal_table_is_at_the_greatest_width(frames):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "shown"),
     [
         (0.0, "0"),
         (np.nan, "·"),
@@ -61,8 +61,8 @@ def test_the_terminal_table_is_at_the_greatest_width(frames):
         (54321, "5.4e+04"),
     ],
 )
-def test_numbers_are_short(value, text):
-    assert text.number(value) == text
+def test_numbers_are_short(value, shown):
+    assert text.number(value) == shown
 
 
 def test_frames_are_not_changed(frames):

@@ -25,13 +25,17 @@ def write(study, cells):
 
 
 def altered(study, column, layer, change):
-    """The study with one statistic of one layer changed in every cell."""
+    """The study with one statistic of one layer changed in every cell, and in its row where that has it."""
     cells, layers = study.read("cells"), study.read("layers")
     values = np.array(layers[column].to_numpy(), float)
     chosen = layers["layer"].to_numpy() == layer
     values[chosen] = change(values[chosen])
     place = layers.schema.get_field_index(column)
     layers = layers.set_column(place, column, pa.array(values, from_pandas=True))
+    if layer == cells["depth"][0].as_py():
+        values = change(np.array(cells[column].to_numpy(), float))
+        place = cells.schema.get_field_index(column)
+        cells = cells.set_column(place, column, pa.array(values, from_pandas=True))
     for name in commits.names(study.place):
         commits.remove(study.place, name)
     study.write(part("alt"), cells, layers)

@@ -105,7 +105,7 @@ class Study:
                     f"{own} is a link: a study's own folders must be real ones; put "
                     "the folder itself there, or link to the whole study"
                 )
-            if own.exists() and not own.is_dir():
+            if folder in SCHEMAS and own.exists() and not own.is_dir():
                 raise StoreError(f"{own} is no folder, and a study keeps its own there: move it away")
         for folder in SCHEMAS:
             if odd := [name for name in self.place.irregular(folder) if commits.is_part(name)]:

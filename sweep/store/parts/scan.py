@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from sweep.store.parts import part_file, rows
 from sweep.store.parts.commits import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
@@ -131,6 +132,8 @@ class Scan:
         tables = [file.read(file.columns) for file in files]
         for table in tables:
             part_file.validate(table)
+        if not pc.all(pc.is_in(tables[1]["cell_id"], value_set=tables[0]["cell_id"]), min_count=0).as_py():
+            raise BadBytesError("it has layers of no cell")
         expected = files[0].footer.more.get(DIGEST)
         if expected is not None and expected != part_file.digest(*tables):
             raise BadBytesError("its rows are not those that were written")

@@ -1,0 +1,242 @@
+"""Do stored cells come out again as they are stored? Some are computed anew, and held against their rows."""
+
+import itertools
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweep import activations, initializers
+from sweep.base import checks, memory
+from sweep.base.errors import RequestError, SweepError
+from sweep.execution.nudged import nudged
+from sweep.execution.plan import tasks
+from sweep.execution.workers import local
+from sweep.experiment.batches import Cells
+from sweep.experiment.cell import Cell
+from sweep.experiment.outcome import STATISTICS
+from sweep.experiment.prediction import predicted
+from sweep.experiment.verdict import JUDGED, Thresholds, flat_share_of, verdict
+from sweep.kernel import KERNEL_VERSION
+from sweep.report.frames.text import si
+from sweep.store import tables
+from sweep.store.ages import spec_of
+from sweep.store.study import Study
+
+# How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
+_TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
+_SIZES, _GRADIENTS = ("mean", "std", "rms", "pre_rms"), ("delta_std", "delta_rms", "grad_std", "grad_rms")
+_SHARES = ("flat", "dead", "sample_cosine", "neuron_corr")
+
+
+# Where it does, it may be off by _TIMES what some roundings in the weights do to it, or to those like it, at
+# any layer that its signal (its gradient) has crossed and at the next few, in the worst of some tries.
+_LIKE = {
+    **dict.fromkeys(_SIZES, _SIZES),
+    **dict.fromkeys(("flat", "dead"), (*_SIZES, "flat", "dead")),
+    "sample_cosine": (*_SIZES, "sample_cosine"),
+    "neuron_corr": (*_SIZES, "neuron_corr"),
+    **dict.fromkeys(_GRADIENTS, _GRADIENTS),
+}
+_TRIES = 2
+_TIMES = 10.0
+_AHEAD = 2
+_THEORY = 1e-6  # how far a prediction may be off: another machine's, or library's, last bits
+Layers = list[dict[str, Any]]
+
+
+@dataclass
+class Found:
+    """What became of the chosen cells: a line for each that differs, and for each that could not be computed.
+
+    compared: how many came out at all. foreign: how many were left out, for they call functions that
+    nobody named, which are `functions`.
+    """
+
+    compared: int = 0
+    foreign: int = 0
+    functions: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+
+def recompute(study: Study, old: pa.Array, functions: set[str], count: int, seed: int) -> Found:
+    """Compute some stored cells again.
+
+    old: the ids of those that are left out. functions: the names of those that may be called.
+    """
+    cells = study.read("cells", versions="all")
+    cells = cells.filter(
+        pc.and_(pc.equal(cells["status"], "ok"), pc.equal(cells["kernel_version"], KERNEL_VERSION))
+    )
+    cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old)))
+    foreign, named = _foreign(cells, functions)
+    if strange := functions - named:
+        listed = f"they call {', '.join(sorted(named))}" if named else "they call none"
+        raise RequestError(f"--function {sorted(strange)[0]}: no cell of this study calls it; {listed}")
+    found = Found(foreign=pc.sum(foreign).as_py() or 0, functions=sorted(named - functions))
+    cells = cells.filter(pc.invert(foreign))
+    rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
+    again: dict[str, tuple[Cell, dict[str, Any]]] = {}
+    for row in cells.take(pa.array(rows, pa.int64())).to_pylist():
+        try:
+            one = _cell(row)
+            _ = one.scheme, one.activation
+        except SweepError as error:  # another program's, or a user's function that was edited since
+            found.unchecked.append(f"cell {row['cell_id']}: {error}")
+            continue
+        if (needs := _bytes(one)) > memory.available():
+            found.unchecked.append(f"cell {row['cell_id']}: it needs {si(needs)}B of memory at once")
+            continue
+        found.compared += 1
+        if one.id == row["cell_id"]:
+            again[one.id] = one, row
+        else:
+            found.wrong.append(f"cell {row['cell_id']}: its row is not what its id stands for")
+    layers = study.read("layers", versions="all")
+    chosen = pc.is_in(layers["cell_id"], value_set=pa.array(list(again), pa.string()))
+    stored = _by_cell(layers.filter(chosen).to_pylist())
+    anew, errors = _computed(Cells.of(one for one, _ in again.values()))
+    tries = [_computed(nudged([one for one, _ in again.values()], turn))[0] for turn in range(_TRIES)]
+    for one, row in again.values():
+        own = stored.get(one.id, [])
+        differs = errors.get(one.id) or _difference(
+            one, own, anew[one.id], [shaken[one.id] for shaken in tries]
+        )
+        if differs := differs or _contradiction(one, row, own):
+            found.wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
+    return found
+
+
+def _foreign(cells: pa.Table, functions: set[str]) -> tuple[pa.ChunkedArray, set[str]]:
+    """By row: whether it names functions that are none of these, or not what their source was; all names."""
+    found, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
+    for group, custom in (("init", initializers.CUSTOM), ("act", activations.CUSTOM)):
+        own, texts = pc.equal(cells[group], custom), cells[f"{group}_params"]
+        names = {text: _named(text) for text in pc.unique(texts.filter(own)).to_pylist()}
+        named |= set().union(*names.values()) - {""}
+        bad = [text for text, called in names.items() if not called <= functions]
+        found = pc.or_(found, pc.and_(own, pc.is_in(texts, value_set=pa.array(bad, pa.string()))))
+    return found, named
+
+
+def _named(parameters: str) -> set[str]:
+    """The functions that the parameters of a user's own scheme or activation name.
+
+    With '', which nobody can have named, where they do not say what the source was.
+    """
+    values = checks.json_object("parameters", parameters)
+    names = {str(values[key]) for key in ("function", "derivative") if values.get(key) is not None}
+    return names if isinstance(values.get("source"), str) else {*names, ""}
+
+
+def _bytes(one: Cell) -> int:
+    """What computing a cell takes at once."""
+    return max(stack.bytes for task in tasks.pack(Cells.of([one]), 1) for stack in task.stacks)
+
+
+def _computed(cells: Cells) -> tuple[dict[str, Layers], dict[str, str]]:
+    """The layers of these cells by id, and what went wrong with the others."""
+    found: dict[str, Layers] = {}
+    errors: dict[str, str] = {}
+    for result in local.run(tasks.pack(cells, 1), "local", 1, histogram=False):
+        found |= _by_cell(tables.tables(result, "")[1].to_pylist())
+        errors |= {one.id: str(result.errors[i]) for i, one in enumerate(result.cells) if i in result.errors}
+    return found, errors
+
+
+def _cell(row: Mapping[str, Any]) -> Cell:
+    return spec_of(row).cell(row["seed"])
+
+
+def _by_cell(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in sorted(rows, key=lambda row: -1 if row["layer"] is None else int(row["layer"])):
+        found.setdefault(row["cell_id"], []).append(row)
+    return found
+
+
+def _difference(cell: Cell, stored: Layers, found: Layers, tries: Sequence[Layers]) -> str:
+    """The first statistic that differs by more than rounding, in words; '' if none does.
+
+    tries: the layers of the same cell with a few roundings in its weights.
+    """
+    if [row["layer"] for row in stored] != [row["layer"] for row in found]:
+        return f"{len(stored)} layers are stored, and there are {len(found)}"
+    allowed = {name: _allowed(like, found, tries, cell.dtype) for name, like in _LIKE.items()}
+    for layer, (before, now) in enumerate(zip(stored, found, strict=True)):
+        for name in _LIKE:
+            old, new = before[name], now[name]
+            wild = any(_apart(name, new, shaken[layer][name], now["rms"]) == math.inf for shaken in tries)
+            if _apart(name, old, new, now["rms"]) > allowed[name][layer] and not wild:
+                return f"{name} of layer {now['layer']} is stored as {old}, comes out as {new}"
+    return ""
+
+
+def _contradiction(cell: Cell, row: Mapping[str, Any], layers: Layers) -> str:
+    """What a cell's row says otherwise than its layers and their theory, in words; '' if it says the same.
+
+    Both are written from the same arrays, so they are the same to the last bit.
+    """
+    ends = {name: (row[name], layers[-1][name]) for name in STATISTICS}
+    firsts = {"delta_std_first": layers[0]["delta_std"], "grad_std_first": layers[1]["grad_std"]}
+    for name, (said, is_) in (ends | {name: (row[name], value) for name, value in firsts.items()}).items():
+        if said != is_:
+            return f"its row says {name} {said}, its layers {is_}"
+    if cell.act != activations.CUSTOM:  # that of a user's own was the worker's to know
+        theory = predicted(cell.spec)
+        for name, values in theory.items():
+            for layer, value in zip(layers, values, strict=True):
+                if not _is_close(layer[f"theory_{name}"], value):
+                    return f"theory_{name} of layer {layer['layer']} is not the theory's"
+            if row[f"theory_{name}"] != layers[-1][f"theory_{name}"]:
+                return f"its row says theory_{name} {row[f'theory_{name}']}, its layers otherwise"
+    elif row["histogram_low"] is None:  # of an older program, which did not store what judging needs
+        return ""
+    share = flat_share_of(cell.activation) if cell.act != activations.CUSTOM else row["flat_share"]
+    columns = {name: np.array([layer[name] for layer in layers], float) for name in JUDGED}
+    try:
+        thresholds = Thresholds.of(
+            checks.json_object("verdict_thresholds", row["verdict_thresholds"] or "{}")
+        )
+    except RequestError as error:
+        return f"its row says {error}"
+    words = verdict(columns, math.nan if share is None else share, thresholds)
+    said = row["verdict"], row["verdict_layer"]
+    return "" if said == words else f"its row says {said[0]} from layer {said[1]}, its layers {words[0]}"
+
+
+def _is_close(stored: float | None, value: float) -> bool:
+    if stored is None or math.isnan(value):
+        return stored is None and math.isnan(value)
+    return math.isclose(stored, value, rel_tol=_THEORY, abs_tol=_THEORY)
+
+
+def _allowed(names: Sequence[str], found: Layers, tries: Sequence[Layers], dtype: str) -> list[float]:
+    """How far statistics like these may be off, by layer."""
+    moved = [0.0] * len(found)
+    for shaken in tries:
+        for layer, (now, then) in enumerate(zip(found, shaken, strict=True)):
+            off = [_apart(name, now[name], then[name], now["rms"]) for name in names]
+            moved[layer] = max(moved[layer], *filter(math.isfinite, off), 0.0)
+    back = names is _GRADIENTS  # from the last layer to the first
+    most = list(itertools.accumulate(moved[::-1] if back else moved, max))
+    most = [most[min(layer + _AHEAD, len(most) - 1)] for layer in range(len(most))]
+    return [_TOLERANCE[dtype] + _TIMES * one for one in (most[::-1] if back else most)]
+
+
+def _apart(name: str, old: float | None, new: float | None, rms: float | None) -> float:
+    """How far two values of a statistic are from each other, by its own measure; inf where beyond any."""
+    if old is None or new is None or old == new:
+        return 0.0 if old == new else math.inf
+    if name == "mean" or name in _SHARES:  # near 0, or of 1: on the scale of rms, of 1
+        off = abs(old - new) / (1.0 if name in _SHARES else rms or math.inf)
+        return off if math.isfinite(off) else math.inf
+    if not (0 < old < math.inf and 0 < new < math.inf):
+        return math.inf
+    return abs(math.log(old / new))
