@@ -265,6 +265,31 @@ def test_a_damaged_part_is_named_and_set_aside_and_its_cells_are_missing(study, 
     assert len(kept) == (1 if how == "gone" else 2)
 
 
+def test_nothing_of_a_part_is_lost_by_who_dies_while_it_is_set_aside(study, monkeypatch):
+    write(study, "bad", CELLS[:2])
+    damage(study.path / "cells" / part("bad"), "truncated")
+    before = {path.name: path.read_bytes() for path in (study.path / "layers").iterdir()}
+    broken, original = study.scan.corrupted(commits.names(study.place)), Local.move
+
+    def dies(place, path, to):
+        original(place, path, to)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Local, "move", dies)
+        with pytest.raises(KeyboardInterrupt):
+            study.set_aside(broken)
+    for folder in (study.path / "cells", study.path / "layers"):
+        for path in folder.iterdir():
+            os.utime(path, (1000, 1000))
+    upkeep.compact(Study(study.path), 10**6)
+    again = Study(study.path)
+    again.set_aside(again.scan.corrupted(commits.names(again.place)))
+    kept = {path.name: path.read_bytes() for path in (study.path / "quarantine" / "layers").iterdir()}
+    assert kept == before
+    assert len(list((study.path / "quarantine" / "cells").iterdir())) == 1
+
+
 def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, monkeypatch):
     for number in range(4):
         write(study, f"part-{number}", CELLS[2 * number : 2 * number + 3])

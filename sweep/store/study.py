@@ -257,7 +257,7 @@ class Study:
         """Move damaged parts to the folder `quarantine`; their cells count as not stored."""
         with commits.writing(self.place.root):
             for name in names:
-                for folder in ("cells", "layers"):  # the commit first
+                for folder in ("layers", "cells"):  # layers without their commit are anybody's to remove
                     self.place.move(f"{folder}/{name}", f"quarantine/{folder}/{name}")
 
     def copied(self, path: Path) -> None:
