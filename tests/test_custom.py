@@ -1,5 +1,6 @@
 """Users' own functions, by dotted name and as callables."""
 
+import importlib
 import json
 import re
 import shutil
@@ -172,6 +173,17 @@ def test_plain_callables_work_in_python():
         init=initializers.get("xavier"), act=activations.get("tanh"), depth=3, width=60
     )
     pd.testing.assert_frame_equal(as_objects, known)
+
+
+def test_a_function_in_python_draws_what_a_run_stores_for_it(sweep_command, mine, tmp_path):
+    asked = ("init=custom", "init.function=mine.good", "+init.kwargs.alpha=2", "act=custom")
+    asked += ("act.function=mine.swish", "depth=3", "width=20", "batch=50", "report=false")
+    assert sweep_command(*asked, PYTHONPATH=str(mine)).returncode == 0
+    stored = sweep.load(tmp_path / "outputs" / "single", "layers")
+    own = importlib.import_module("mine")
+    layers = sweep.propagate(own.good, own.swish, 3, 20, batch=50, init_params={"alpha": 2})
+    for name in ("rms", "flat", "grad_std"):
+        assert layers[name].equals(stored[name]), name
 
 
 @pytest.mark.parametrize(

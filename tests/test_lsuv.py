@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sweep import activations, initializers, kernel
+from sweep.kernel import streams
 from tests.test_kernel import alone, assert_same, chain
 
 
@@ -45,6 +46,18 @@ def test_gradients_are_those_of_the_rescaled_weights():
     s = measured.forward["rms"][1] / measured.forward["rms"][0]
     back = measured.backward[1]["delta_rms"]
     assert back[0] / back[1] == pytest.approx(s, rel=1e-5)
+
+
+@pytest.mark.parametrize("bias_std", [1.0, 1e7, 1e18, 1e25])
+def test_the_scale_of_one_neuron_does_not_drown_in_its_bias(bias_std):
+    """Var z of one neuron knows nothing of a constant; with identity dL/dh_0 = G s Q^T has the same s."""
+    fan_in, batch = 20, 100
+    one = chain("lsuv", "identity", 1, bias_std=bias_std, tolerance=1e-6)
+    back = alone(one, widths=[fan_in, 1], batch=batch, dtype="float64").backward[1]["delta_rms"]
+    x = streams.inputs([0], batch, fan_in)[0].astype(np.longdouble)
+    q = streams.weights([0], one.scheme.base, 1, fan_in, 1)[0].astype(np.longdouble)
+    expected = np.sqrt(np.square(q).mean()) / (x @ q).std()  # one step is exact
+    assert back[0] / back[1] == pytest.approx(float(expected), rel=1e-12)
 
 
 def test_vanished_data_is_left_as_it_is():

@@ -99,6 +99,14 @@ def test_what_a_correction_can_change_has_another_id(values):
     assert revisions.before(one.revisions) == [FIRST]
 
 
+def test_the_bias_of_one_neuron_of_a_scheme_that_looks_at_z_was_corrected_later():
+    biased = {"init": {"name": "lsuv"}, "bias_std": 0.5}
+    assert cell(**biased, width=1).revisions == cell(**biased, widths=[9, 8, 1]).revisions == (1, 1, 3)
+    assert revisions.before((1, 1, 3)) == [(1, 1, 2), FIRST]
+    others = cell(**biased), cell(**biased | {"bias_std": 0.0}, width=1), cell(bias_std=0.5, width=1)
+    assert {one.revisions for one in others} == {(1, 1, 2)}
+
+
 def test_a_relu_without_bias_is_read_off_a_chain_of_unit_scale_and_stays_unless_that_drifts():
     for init in ("kaiming", "huge_normal", "orthogonal", "torch/linear_default"):
         (shallow,), (deep,) = (named((init, "relu"), width=4, depth=depth) for depth in (12, 100))

@@ -36,7 +36,8 @@ class UserFunction:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, UserFunction):
             return NotImplemented
-        return (self.name, self.keywords, self.source) == (other.name, other.keywords, other.source)
+        own, others = (self.name, repr(self.keywords)), (other.name, repr(other.keywords))  # 1 is not 1.0
+        return (*own, self.source) == (*others, other.source)
 
     def __call__(self, *arguments: Any) -> Any:
         """What the function returns; UserCodeError, naming it, where it raises."""
@@ -60,7 +61,7 @@ def user_function(
     Raises RequestError where there is no such function, or it cannot be called so.
     """
     found = function if callable(function) else _imported(key, function)
-    name = function if isinstance(function, str) else getattr(function, "__qualname__", repr(function))
+    name = function if isinstance(function, str) else _dotted(found)
     _check_signature(key, name, found, arguments, keywords)
     digest = _digest(found)
     if source is not None and source != digest:
@@ -89,6 +90,14 @@ def _imported(key: str, path: object) -> Callable[..., Any]:
         raise RequestError(f"{key}={path}: {name} is a {type(found).__name__}, not a function")
     function: Callable[..., Any] = found
     return function
+
+
+def _dotted(function: Callable[..., Any]) -> str:
+    """What a command line calls it, where it is named by the module that defines it."""
+    if not hasattr(function, "__qualname__"):
+        return repr(function)
+    module = getattr(function, "__module__", None)
+    return f"{module}.{function.__qualname__}" if module else function.__qualname__
 
 
 def _one_line(error: Exception) -> str:

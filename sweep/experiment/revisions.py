@@ -54,7 +54,7 @@ def state() -> str:
     raised = {f"init {kind.__name__}": kind.revision for kind in _kinds(Scheme)}
     for name, entry in activations.ACTIVATIONS.items():
         raised[f"act {name}"] = (entry if isinstance(entry, Activation) else entry()).revision
-    raised |= {f"act {activations.CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _RANGE}
+    raised |= {f"act {activations.CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _FITTED}
     return ", ".join(f"{name}={number}" for name, number in sorted(raised.items()) if number > 1)
 
 
@@ -81,9 +81,10 @@ def _of_activation(spec: "Spec") -> int:
 
 _NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks found, its step relative to z
 
-# Revision 2 of the range rule: exponents are carried, and statistics formed, beyond what the array's
-# dtype holds. The rule names what can have been wrong before, and where in doubt more than that.
-_RANGE = 2
+# The range rule names what can have been wrong before, and where in doubt more than that.
+# 2: exponents are carried, and statistics formed, beyond what the array's dtype holds.
+# 3: a scheme that looks at z does not look at the bias of a single neuron, in which z would drown.
+_RANGE, _FITTED = 2, 3
 _FEW = 3  # samples
 _CUTS = 1e-9  # standard deviations between the cuts of a truncated normal
 # Bounded on one side and linear on the other: one unit in the far tail decides, and dL/dW was inf in windows.
@@ -98,7 +99,13 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
+    if spec.bias_std > 0 and 1 in (spec.widths or (spec.width,)) and _looks_at_data(spec):
+        return _FITTED
     return _RANGE if _out_of_range(spec) else 1
+
+
+def _looks_at_data(spec: "Spec") -> bool:
+    return spec.init != initializers.CUSTOM and not spec.scheme.known_std
 
 
 def _out_of_range(spec: "Spec") -> bool:

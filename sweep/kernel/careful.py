@@ -110,7 +110,8 @@ class _Network:
             std = scheme.weight_std(*fans)
             if type(scheme).fit is not Scheme.fit:
                 through = _product(self.signal, unit)
-                std = scheme.fit(std, lambda std: float((WIDE(std) * through + bias).var()))
+                varying = bias if len(bias) > 1 else WIDE(0)  # one neuron's is a constant of z
+                std = scheme.fit(std, lambda std: float((WIDE(std) * through + varying).var()))
             weights += WIDE(std) * unit
         return weights, bias
 

@@ -104,7 +104,9 @@ class Affine:
         if type(scheme).fit is Scheme.fit:
             return self, unsure
         std, rounding = self.std.copy(), RANGES[below.mantissa.dtype].rounding
-        offset, ones = self.offset(below, 0), np.ones_like(self.std, below.mantissa.dtype)
+        varies = self.bias is not None and self.bias.shape[1] > 1  # one neuron's is a constant of z
+        offset = (self if varies else replace(self, bias=None)).offset(below, 0)
+        ones = np.ones_like(self.std, below.mantissa.dtype)
         for i in np.flatnonzero(below.finite):
             unit = product(slice(int(i), int(i) + 1), ALL, ones)[0].astype(np.float64)
             unit *= np.ldexp(1.0, below.exponent[i])

@@ -20,7 +20,7 @@ from sweep.report.frames.labels import common
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import LETTERS, SHARE, WORD, Measure
 from sweep.report.frames.seeds import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
-from sweep.report.frames.text import counted, number, spread
+from sweep.report.frames.text import counted, number, short, spread
 
 _ROWS_PER_PAGE = 6
 _COLUMNS_PER_PAGE = 6
@@ -147,7 +147,7 @@ def _extent(count: int, each: float, small: float, most: int) -> float:
 
 
 def _longest(values: "pd.Series[Any]", axis: str) -> int:
-    return max(len(style.clipped(layout.shown(v))) for v in values) if axis in ("init", "act") else 6
+    return max(len(style.clipped(short(v))) for v in values) if axis in ("init", "act") else 6
 
 
 def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -205,8 +205,8 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
         _write_legibly(ax, ax.texts[before:])
         for y, x in np.argwhere(colours.isna().to_numpy()):  # seaborn leaves these without their text
             ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), ha="center", va="center", fontsize=9)
-    _ticks(ax, "x", [style.clipped(layout.shown(v), 12) for v in colours.columns], 12)
-    _ticks(ax, "y", [style.clipped(layout.shown(v)) for v in colours.index], 24)
+    _ticks(ax, "x", [style.clipped(short(v), 12) for v in colours.columns], 12)
+    _ticks(ax, "y", [style.clipped(short(v)) for v in colours.index], 24)
     ax.set_facecolor("#eceff1")
     ax.tick_params(length=0)
     ax.set(xlabel="", ylabel="")

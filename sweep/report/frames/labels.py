@@ -6,7 +6,7 @@ frame: bias_std, batch, dtype, tapered widths.
 
 import json
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
 PANEL = ("init_label", "act_label", "setting")
 SETTINGS = ("widths", "bias_std", "batch", "dtype", "backward", "kernel_version")
+NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
 _NAMED_BY = ("init", "init_params", "act", "act_params")
-_NO_AXIS = ("function", "source", "derivative")  # a user's own is told apart by its label
+_OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
 
 
 def labelled(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":
@@ -76,7 +77,7 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
     for name in apart:
         group, _, parameter = name.partition(".")
         if parameter:
-            added[name] = [_flat(text).get(parameter) for text in kinds[f"{group}_params"]]
+            added[name] = _values([_flat(text) for text in kinds[f"{group}_params"]], parameter)
     varying = [name for name in SETTINGS if name not in apart and kinds[name].nunique(dropna=False) > 1]
     added["setting"] = [
         " ".join(
@@ -143,47 +144,77 @@ def parameters(cells: "pd.DataFrame") -> list[str]:
     found = []
     for group in ("init", "act"):
         texts = dict.fromkeys(cells[f"{group}_params"])
-        names = dict.fromkeys(name for text in texts for name in _flat(text) if name not in _NO_AXIS)
+        flat = [_flat(text) for text in texts]
+        names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
         found += [
             f"{group}.{name}"
             for name in names
-            if len({repr(_flat(text)[name]) for text in texts if name in _flat(text)}) > 1
+            if len({json.dumps(values[name]) for values in flat if name in values}) > 1
         ]
     return found
 
 
 def _flat(text: str) -> dict[str, Any]:
-    """The parameters in a column's text, a user's keywords among them."""
+    """The parameters in a column's text, a user's keywords among them: 'kwargs.source' beside 'source'."""
     values: dict[str, Any] = json.loads(text)
     own = values.pop("kwargs", {})
-    return own | values if isinstance(own, dict) else values
+    if not isinstance(own, dict):
+        return values
+    return values | {f"kwargs.{key}" if key in (*_OWN, "kwargs") else key: own[key] for key in own}
+
+
+def _values(flat: Sequence[Mapping[str, Any]], parameter: str) -> list[Any]:
+    """That parameter of each, None where there is none: numbers, or else texts, all different."""
+    texts = [json.dumps(values[parameter]) if parameter in values else None for values in flat]
+    distinct = {text: json.loads(text) for text in dict.fromkeys(texts) if text is not None}
+    if not all(type(value) in (int, float) for value in distinct.values()) or (
+        len(set(distinct.values())) < len(distinct)
+    ):
+        words = {text: short(value) for text, value in distinct.items()}
+        alike = len({*words.values(), NONE}) <= len(words)
+        distinct = {text: text if alike else words[text] for text in distinct}
+    return [None if text is None else distinct[text] for text in texts]
 
 
 def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[str]:
     """'normal std=0.1': the name, and those parameters that vary in the frame or are not the default.
 
-    A user's own goes by its function's name, and by its source where that was edited.
+    A user's own goes by its function's name, and by its source where that was edited. What would read the
+    same is written as JSON: x=1 and x="1".
     """
     pairs = list(zip(frame[group], frame[f"{group}_params"], strict=True))
-    seen: dict[tuple[str, str], set[str]] = {}
-    flat = {}
-    for name, text in dict.fromkeys(pairs):
-        parameters = json.loads(text)
-        title = str(parameters.pop("function", name))
-        values = _flat(json.dumps(parameters))
-        flat[name, text] = name, title, values
-        for key, value in values.items():
-            seen.setdefault((title, key), set()).add(repr(value))
-    labels = {}
-    for pair, (name, title, values) in flat.items():
-        usual = _defaults(group, name) | {"source": values.get("source")}
-        shown = [
-            f"{key}={short(value)}"
-            for key, value in values.items()
-            if f"{group}.{key}" not in apart and (len(seen[title, key]) > 1 or usual.get(key) != value)
-        ]
-        labels[pair] = " ".join([title, *shown])
+    named: dict[str, list[tuple[str, str]]] = {}
+    flat = {(name, text): _flat(text) for name, text in dict.fromkeys(pairs)}
+    for pair, values in flat.items():
+        named.setdefault(str(values.pop("function", pair[0])), []).append(pair)
+    labels: dict[tuple[str, str], str] = {}
+    for title, own in named.items():
+        shown = [_telling(group, name, flat[name, text], [flat[pair] for pair in own]) for name, text in own]
+        shown = [{k: v for k, v in one.items() if f"{group}.{k}" not in apart} for one in shown]
+        labels |= zip(own, (f"{title} {told}".strip() for told in _told(shown)), strict=True)
     return [labels[pair] for pair in pairs]
+
+
+def _telling(
+    group: str, name: str, values: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Those of the parameters that vary among all of its name, or are not the default."""
+    usual = _defaults(group, name) | {"source": values.get("source")}
+
+    def varies(key: str) -> bool:
+        return len({json.dumps(other[key]) if key in other else None for other in others}) > 1
+
+    return {key: value for key, value in values.items() if usual.get(key) != value or varies(key)}
+
+
+def _told(shown: Sequence[Mapping[str, Any]]) -> list[str]:
+    """'std=0.1 low=0' of each, in no way alike unless they are the same."""
+    texts = [json.dumps(values) for values in shown]
+    for write in (short, json.dumps):
+        told = [" ".join(f"{key}={write(value)}" for key, value in values.items()) for values in shown]
+        if len(set(told)) == len(set(texts)):
+            return told
+    return texts
 
 
 @lru_cache(maxsize=256)
@@ -196,9 +227,9 @@ def _defaults(group: str, name: str) -> dict[str, Any]:
 
 def described(name: str, parameters: str) -> str:
     """An init or act with all of its parameters: 'normal std=0.1'; a user's own by its function's name."""
-    values = json.loads(parameters)
-    values.pop("source", None)
-    shown = values.pop("kwargs", {}) | {key: value for key, value in values.items() if value is not None}
+    values = _flat(parameters)
+    shown = {key: value for key, value in values.items() if key not in _OWN or value is not None}
+    shown.pop("source", None)
     return " ".join([shown.pop("function", name), *(f"{key}={short(value)}" for key, value in shown.items())])
 
 

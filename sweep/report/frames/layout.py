@@ -1,6 +1,5 @@
 """Which axis goes where: any axis of a study can be a figure's rows, columns, x or y."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,14 +8,13 @@ import pandas as pd
 
 from sweep.base.errors import RequestError, unknown
 from sweep.report.frames import labels
-from sweep.report.frames.labels import SETTINGS, labelled
+from sweep.report.frames.labels import NONE, SETTINGS, labelled
 from sweep.report.frames.measures import Measure
 from sweep.report.frames.seeds import condensed
 from sweep.report.frames.text import short
 
 _LABELS = {"init": "init_label", "act": "act_label"}
 _MAIN = ("init", "act", "depth", "width")
-_NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
 ROLES = ("rows", "cols", "x", "y")
 
 
@@ -113,7 +111,7 @@ def arranged(cells: pd.DataFrame, layout: Layout, wanted: Sequence[Measure]) -> 
         ("row", "col", "x", "y"), (layout.rows, layout.cols, layout.x, layout.y), strict=True
     ):
         values = [""] * len(frame) if axis is None else frame[_LABELS.get(axis, axis)]
-        frame[role] = pd.Series(values, frame.index).astype(object).fillna(_NONE)
+        frame[role] = pd.Series(values, frame.index).astype(object).fillna(NONE)
     others = [axis for axis in _MAIN if axis not in layout.axes]
     others = [axis for axis in others if frame[_LABELS.get(axis, axis)].nunique() > 1]
     texts = frame["setting"]
@@ -136,9 +134,4 @@ def titled(axis: str | None, value: Any) -> str:
     """A value with its axis, where the value alone does not say it: 'xavier', 'depth 5'."""
     if axis is None:
         return ""
-    return str(value) if axis in _LABELS else f"{axis} {shown(value)}"
-
-
-def shown(value: Any) -> str:
-    """A value of an axis as text."""
-    return json.dumps(value) if isinstance(value, (list, dict)) else short(value)
+    return str(value) if axis in _LABELS else f"{axis} {short(value)}"

@@ -14,6 +14,8 @@ def short(value: object) -> str:
     """A value in as few characters as tell it from any other."""
     if isinstance(value, float):
         return f"{value:g}" if float(f"{value:g}") == value else repr(float(value))
+    if value is None:
+        return "null"
     return str(value).lower() if isinstance(value, (bool, np.bool_)) else str(value)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from sweep.experiment.verdict import WORDS
 from sweep.report.figures.colours import VERDICT_COLOURS
 from sweep.report.figures.curves import by_layer
-from sweep.report.frames.labels import PANEL, SETTINGS, acts, labelled
+from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, labelled
 from sweep.report.frames.measures import LETTERS, MEASURES, THEORY, Measure, measure
 from sweep.report.frames.seeds import MARK_OF, MARKS, condensed
 from sweep.report.frames.text import short
@@ -84,7 +84,7 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
 
 def _axis(values: "pd.Series[Any]") -> tuple[list[str], list[int]]:
     """The distinct values in order as text, and the place of every row's own."""
-    filled = values.astype(object).fillna("–")
+    filled = values.astype(object).fillna(NONE)
     distinct = list(dict.fromkeys(filled))
     if all(isinstance(value, (int, float)) for value in distinct):
         distinct.sort()
@@ -158,7 +158,7 @@ def _curves(
 
 
 def _keys(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, ...]]:
-    columns = [frame[key].astype(object).fillna("–").map(str) for key in keys]
+    columns = [frame[key].astype(object).fillna(NONE).map(str) for key in keys]
     return list(zip(*columns, strict=True))
 
 

@@ -1,0 +1,62 @@
+"""Two networks that differ never share a name: they would be averaged as if they were seeds of one."""
+
+import json
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sweep.report.frames.labels import described, labelled, parameters
+from sweep.report.frames.layout import arranged, chosen
+from sweep.report.frames.measures import MEASURES
+
+KEYS = st.sampled_from(["x", "source", "function", "derivative", "kwargs", "x=1 y"])
+VALUES = st.sampled_from(
+    [0.1, "0.1", 1, 1.0, True, "true", "True", None, "null", "None", "–", '"a"', "a", [1], "[1]", "1 x=1"]
+)
+
+
+def frame(keywords, function="my.own", source="0"):
+    """A cell of a user's own scheme for each of these keyword arguments, and one of an ordinary scheme."""
+    texts = [json.dumps({"function": function, "kwargs": own, "source": source}) for own in keywords]
+    rows = pd.DataFrame({"init": ["custom"] * len(texts) + ["xavier"], "init_params": [*texts, "{}"]})
+    common = {
+        "act": "tanh", "act_params": "{}", "depth": 2, "width": 8, "widths": None, "batch": 9,
+        "bias_std": 0.0, "dtype": "float32", "backward": True, "kernel_version": 1, "seed": 0, "status": "ok",
+        "verdict": "healthy", "verdict_layer": 1.0, "std": 1.0,
+    }  # fmt: skip
+    return rows.assign(**common, cell_id=rows.index.astype(str))
+
+
+@given(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), min_size=2, max_size=6, unique_by=json.dumps))
+def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
+    cells = frame(keywords)
+    assert labelled(cells)["init_label"].nunique() == len(cells)
+    for axis in parameters(cells):
+        layout = chosen(cells, x=axis, y="init")
+        rows = arranged(cells, layout, [MEASURES["std"]])
+        assert len(rows) == len(cells), "none is averaged with another"
+        assert not rows[["x", "y"]].duplicated().any()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "labels"),
+    [
+        ([{"x": 0.1}, {"x": 0.2}], ["my.own x=0.1", "my.own x=0.2"]),
+        ([{"x": 0.1}, {"x": "0.1"}], ["my.own x=0.1", 'my.own x="0.1"']),
+        (
+            [{"x": 1}, {"x": True}, {"x": None}, {}],
+            ["my.own x=1", "my.own x=true", "my.own x=null", "my.own"],
+        ),
+        ([{"source": 1}, {"source": 2}], ["my.own kwargs.source=1", "my.own kwargs.source=2"]),
+    ],
+)
+def test_labels_read_as_what_was_typed(keywords, labels):
+    assert set(labelled(frame(keywords))["init_label"]) == {"xavier", *labels}
+
+
+def test_a_numeric_parameter_is_a_numeric_axis():
+    cells = labelled(frame([{"x": 0.1}, {"x": 2}]), ["init.x"])
+    assert cells["init.x"].dropna().tolist() == [0.1, 2]
+    assert described("custom", cells["init_params"].iloc[1]) == "my.own x=0.1"
