@@ -4,6 +4,7 @@ import gzip
 import json
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -14,6 +15,7 @@ from sweep.store import places, upkeep
 from sweep.store.records import plans
 from sweep.store.study import Study
 from tests.studies import part, unsealed
+from tests.test_cell import cell
 from tests.test_store import CELLS, write
 
 
@@ -310,6 +312,21 @@ def test_a_row_that_says_otherwise_than_its_layers_is_said(study, sweep_command,
     assert done.returncode == 1, done.stderr
     assert said in done.stdout
     assert "0 of 1 cells come out again" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "name", ["theory_rms", "theory_std", "theory_mean", "theory_delta_rms", "theory_flat"]
+)
+def test_a_forged_prediction_of_a_vanished_signal_is_seen(study, sweep_command, name):
+    write(study, "a", [cell(init={"name": "normal", "std": 1e-4}, bias_std=0.0, depth=6, width=9, batch=9)])
+    tables = [study.read("cells"), study.read("layers")]
+    assert tables[0]["theory_rms"][0].as_py() < 1e-12
+    for number, table in enumerate(tables):
+        forged = pc.add(pc.multiply(table[name], 3.0), 1e-5 if name == "theory_flat" else 1e-15)
+        tables[number] = table.set_column(table.column_names.index(name), name, forged)
+    study.write(part("a"), *tables)
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert (done.returncode, f"{name} of layer" in done.stdout) == (1, True), done.stdout
 
 
 def test_layers_of_no_cell_are_damage(study, sweep_command):

@@ -3,6 +3,7 @@
 import itertools
 import math
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -191,8 +192,9 @@ def _contradiction(cell: Cell, row: Mapping[str, Any], layers: Layers) -> str:
     if cell.act != activations.CUSTOM:  # that of a user's own was the worker's to know
         theory = predicted(cell.spec)
         for name, values in theory.items():
-            for layer, value in zip(layers, values, strict=True):
-                if not _is_close(layer[f"theory_{name}"], value):
+            scale = theory["rms"] if name in ("mean", "std") else np.full_like(values, float(name in _SHARES))
+            for layer, value, one in zip(layers, values, scale, strict=True):
+                if not _is_close(layer[f"theory_{name}"], value, one):
                     return f"theory_{name} of layer {layer['layer']} is not the theory's"
             if row[f"theory_{name}"] != layers[-1][f"theory_{name}"]:
                 return f"its row says theory_{name} {row[f'theory_{name}']}, its layers otherwise"
@@ -211,10 +213,12 @@ def _contradiction(cell: Cell, row: Mapping[str, Any], layers: Layers) -> str:
     return "" if said == words else f"its row says {said[0]} from layer {said[1]}, its layers {words[0]}"
 
 
-def _is_close(stored: float | None, value: float) -> bool:
+def _is_close(stored: float | None, value: float, scale: float) -> bool:
+    """Up to last bits, of the value's own or of what it is a difference on; scale: 0 where of none."""
     if stored is None or math.isnan(value):
         return stored is None and math.isnan(value)
-    return math.isclose(stored, value, rel_tol=_THEORY, abs_tol=_THEORY)
+    last_bits = max(sys.float_info.min, _THEORY * scale if math.isfinite(scale) else 0.0)
+    return math.isclose(stored, value, rel_tol=_THEORY, abs_tol=last_bits)
 
 
 def _allowed(names: Sequence[str], found: Layers, tries: Sequence[Layers], dtype: str) -> list[float]:
