@@ -32,7 +32,7 @@ from sweep.execution.options import Options
 from sweep.execution.pipeline import run
 from sweep.experiment.batches import Cells
 from sweep.report import __main__ as report
-from tests.test_cell import cell
+from tests.make import cell
 
 SECONDS = 120  # for a command: only what hangs takes so long
 CELLS = [

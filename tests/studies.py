@@ -3,12 +3,14 @@
 import pyarrow.parquet as pq
 
 import sweep
+from sweep.execution.workers import compute
 from sweep.execution.workers.local import run_task
+from sweep.experiment.outcome import Failure
 from sweep.store import tables
 from sweep.store.parts import part_file
 from sweep.store.study import Study
-from tests.test_cell import cell
-from tests.test_plan import packed
+from tests import make
+from tests.make import cell, packed
 
 INITS = ("zeros", "small_normal", "big_normal", "xavier", "kaiming")
 
@@ -54,3 +56,20 @@ def grid(inits=INITS, acts=("tanh", "relu"), depths=(2, 8), widths=(16, 300), se
         for w in widths
         for s in seeds
     ]
+
+
+CELLS = [*make.grid(widths=(8,), batch=20), cell(widths=[9, 8, 7], batch=20)]
+
+
+def result_of(cells, histogram=False):
+    (result,) = [compute.run_task(task, histogram) for task in packed(cells, 1)]
+    return result
+
+
+def write(study, name, cells, run="run", **options):
+    study.write(part(name), *tables.tables(result_of(cells, **options), run))
+
+
+def fail(study, name, one, error, run="run"):
+    failed = compute.failed(one, Failure(*error.split(": "), "Traceback"), histogram=False)
+    study.write(part(name), *tables.tables(failed, run))

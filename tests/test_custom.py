@@ -14,13 +14,14 @@ import sweep
 from sweep import activations, initializers
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.kernel import streams
+from tests.make import cell
 from tests.paths import CONF
-from tests.test_cell import cell
 
 ROOT = CONF.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MINE = """
 import numpy as np
+from tests.make import cell
 
 def good(rng, fan_in, fan_out, alpha=1.0):
     return alpha * rng.standard_normal((fan_in, fan_out)) / np.sqrt(fan_in)

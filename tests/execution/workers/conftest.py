@@ -1,0 +1,129 @@
+import sys
+
+import pandas as pd
+import pytest
+
+import sweep
+from tests.execution.workers.daemons import Dask, Slurm
+from tests.processes import ROOT, start
+from tests.users import Gate
+
+# Cheap cells, and enough of them that a scheduler's part in it is seen.
+GRID = (
+    "-m", "grid=smoke", "init=xavier,kaiming", "act=tanh,relu", "depth=2", "width=8", "batch=20",
+    "seed=range(0,500)", "report=false",
+)  # fmt: skip
+
+
+FIRST_WIDTH = 512
+
+
+def held(cells, study, *sizes):
+    """A grid of so many widths, from FIRST_WIDTH on, in tasks of a cell or two; a Gate may hold some."""
+    named = {argument.partition("=")[0] for argument in sizes}
+    large = [size for size in ("depth=40", "batch=200") if size.partition("=")[0] not in named]
+    return (
+        "-m", "grid=smoke", *Gate.arguments, *sizes, "act=tanh", f"study={study}",
+        f"width=range({FIRST_WIDTH},{FIRST_WIDTH + cells})", *large, "seed=0", "report=false",
+    )  # fmt: skip
+
+
+def gate(folder, held, cells=None):
+    """One that holds so many of the widths of `held`, of which there are `cells`: those that come last.
+
+    A run beside others, as an element is beside its driver, takes its tasks in an order of its own.
+    """
+    widths = range(FIRST_WIDTH, FIRST_WIDTH + (cells or held))
+    return Gate(folder, *widths, passes=len(widths) - held)
+
+
+class Commands:
+    """`python -m sweep …` in a folder of its own, as a user of a cluster types it."""
+
+    def __init__(self, folder, environment):
+        self.folder = folder
+        # Users' functions are found where the tests are, whatever the working directory.
+        self.environment = {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(self.state)} | environment
+
+    @property
+    def state(self):
+        """What programs keep for this user, beside the folder."""
+        return self.folder.with_name(f"{self.folder.name}-state")
+
+    def start(self, *arguments, module="sweep", **environment):
+        command = [sys.executable, "-m", module, *arguments]
+        return start(command, self.folder, environment=self.environment | environment)
+
+    def __call__(self, *arguments, **environment):
+        return ended(self.start(*arguments, **environment))
+
+    def table(self, study="smoke", root="outputs"):
+        """What is stored, cell by cell, but for what differs from run to run."""
+        cells = sweep.load(self.folder / root / study).set_index("cell_id").sort_index()
+        return cells.drop(columns=["seconds", "run_id"])
+
+    def layers(self, study="smoke"):
+        """What is stored, layer by layer."""
+        layers = sweep.load(self.folder / "outputs" / study, table="layers")
+        return layers.set_index(["cell_id", "layer"]).sort_index()
+
+
+def ended(process):
+    """The finished command, which has shown no traceback."""
+    done = process.ended()
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def assert_equal(commands, other):
+    """Both have stored the grid, every cell and every layer, with the same numbers.
+
+    Bit for bit: whoever computes them, the seeds of this grid stay whole, and a seed's products have
+    then the same shapes. Where shares tear a seed's chains apart, numbers agree within 1e-5.
+    """
+    pd.testing.assert_frame_equal(commands.table(), other.table(), check_exact=True)
+    pd.testing.assert_frame_equal(commands.layers(), other.layers(), check_exact=True)
+
+
+@pytest.fixture(scope="session")
+def local(tmp_path_factory):
+    """The grid as this machine alone computes it."""
+    commands = Commands(tmp_path_factory.mktemp("local"), {})
+    done = commands(*GRID)
+    assert done.returncode == 0, done.stderr
+    return commands
+
+
+@pytest.fixture
+def commands(tmp_path):
+    return Commands(tmp_path, {})
+
+
+@pytest.fixture
+def dask(tmp_path_factory):
+    pytest.importorskip("distributed")
+    with Dask(tmp_path_factory.mktemp("dask")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def slurm():
+    if missing := Slurm.missing():
+        pytest.skip(f"no Slurm here: {', '.join(missing)} not installed")
+    pytest.importorskip("submitit")
+    # The path of a socket is short: not in pytest's own folders.
+    with Slurm.in_a_folder() as running:
+        yield running
+    assert running.left_behind() == {}
+
+
+@pytest.fixture
+def on_slurm(slurm, tmp_path):
+    return Commands(tmp_path, slurm.environment)
+
+
+@pytest.fixture
+def without_slurm(tmp_path):
+    """A machine where Python is found and Slurm is not."""
+    (tmp_path / "bin").mkdir()
+    return Commands(tmp_path / "bin", {"PATH": str(tmp_path / "bin")})

@@ -1,0 +1,249 @@
+"""A real Dask scheduler and workers on loopback. Every wait has an end; what never ends fails its test."""
+
+import os
+import re
+import signal
+import socket
+import sys
+import threading
+
+import pandas as pd
+import pytest
+
+from sweep.base.errors import RequestError
+from sweep.experiment import verdict
+from tests.execution.workers.conftest import GRID, assert_equal, ended, gate, held
+from tests.execution.workers.daemons import Dask
+from tests.processes import processes, until
+
+pytest.importorskip("distributed")
+
+from sweep.execution.workers.dask import connection, futures
+from tests.make import grid, packed
+
+# Seconds for what is not there: whoever waits them out waits for nothing else, and what is there answers
+# within them on a machine with other things to do.
+SHORT = 10
+
+
+def executor(dask, *more):
+    return ("executor=dask", f"executor.address={dask.address}", *more)
+
+
+def parts(commands, study):
+    return list((commands.folder / "outputs" / study / "cells").glob("[!.]*.parquet"))
+
+
+@pytest.fixture
+def two(dask):
+    dask.worker()
+    dask.worker()
+    return dask
+
+
+def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(two, commands, local):
+    done = commands(*GRID, *executor(two))
+    assert done.returncode == 0, done.stderr
+    assert_equal(commands, local)
+    assert all("-d" in path.stem for path in parts(commands, "smoke")), "the driver has stored nothing"
+    assert "all stored already: nothing to compute" in commands(*GRID, *executor(two)).stderr
+
+
+def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands):
+    dask.worker()
+    bars = gate(dask.folder, 6, 9)
+    process = commands.start(*held(9, "killed"), *executor(dask), **bars.environment)
+    process.until(lambda: parts(commands, "killed"), "a stored part")
+    process.until(bars.waiting, "a cell in the middle")
+    dask.worker()
+    process.until(lambda: len(set(bars.waiting())) >= 2, "a cell at the late worker")
+    os.kill(bars.waiting()[0], signal.SIGKILL)
+    bars.open()
+    done = ended(process)
+    assert done.returncode == 0, done.stderr
+    assert len(commands.table("killed")) == 9
+    assert len(pd.read_parquet(commands.folder / "outputs" / "killed" / "cells")) == 9
+
+
+def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
+    poisoned = (
+        "-m", "grid=smoke", "init=custom,xavier", "init.function=tests.users.poison", "act=tanh",
+        "depth=1", "width=8,13", "batch=20", "report=false",
+    )  # fmt: skip
+    done = commands(*poisoned, "seed=0", *executor(two))
+    assert done.returncode == 1, done.stderr
+    assert re.search(r"1 failed: .*died", done.stderr)
+    table = commands.table()
+    assert table["status"].value_counts().to_dict() == {"ok": 3, "failed": 1}
+    assert table.loc[table["status"] == "failed", "width"].tolist() == [13]
+
+
+def test_a_cluster_that_is_empty_for_a_moment_is_waited_for(dask):
+    settings = futures.Dask(dask.address, None, 60.0)
+    late = threading.Timer(1.0, dask.worker)
+    late.start()
+    results = list(futures.run(packed(grid(depths=(2,), widths=(8,)), 1), settings, 2, False, None))
+    late.join()
+    assert sum(map(len, results)) == len(grid(depths=(2,), widths=(8,)))
+
+
+def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two, commands):
+    arguments, bars = held(9, "lost"), gate(two.folder, 6, 9)
+    process = commands.start(*arguments, *executor(two), **bars.environment)
+    process.until(lambda: parts(commands, "lost"), "a stored part")
+    two.scheduler.end()
+    lost = ended(process)
+    assert lost.returncode == 1
+    assert "the Dask scheduler is gone; what is stored is kept: run the same command to go on" in lost.stderr
+    kept = len(commands.table("lost"))
+    assert 0 < kept < 9
+    two.start_scheduler()
+    two.worker()
+    process = commands.start(*arguments, *executor(two), **bars.environment)
+    process.says(f"{kept} stored already, {9 - kept} to compute")
+    bars.open()
+    done = ended(process)
+    assert done.returncode == 0, done.stderr
+    assert len(commands.table("lost")) == 9
+
+
+def test_the_last_worker_leaving_is_a_clear_error(dask, commands):
+    worker = dask.worker()
+    environment = gate(dask.folder, 6, 9).environment
+    process = commands.start(*held(9, "left"), *executor(dask, f"executor.timeout={SHORT}"), **environment)
+    process.until(lambda: parts(commands, "left"), "a stored part")
+    worker.end()
+    done = ended(process)
+    assert done.returncode == 1
+    assert f"the Dask scheduler has had no worker for {SHORT} s" in done.stderr
+
+
+def test_without_an_address_workers_of_this_machine_do_it_and_leave_nothing_behind(commands):
+    arguments = (*GRID[:-2], "seed=range(0,5)", "report=false", "executor=dask", "n_jobs=2")
+    done = commands(*arguments, CLUSTER=str(commands.folder))
+    assert done.returncode == 0, done.stderr
+    assert len(commands.table()) == 20
+    until(lambda: not processes(f"CLUSTER={commands.folder}"), "the workers' end")
+
+
+OTHER = "import sweep.kernel\nsweep.kernel.KERNEL_VERSION = 'other'\n"
+
+
+def test_a_worker_with_another_version_is_refused(dask, commands, tmp_path):
+    preload = tmp_path / "preload.py"
+    preload.write_text(OTHER)
+    dask.worker("--preload", str(preload), "--no-nanny")
+    done = commands(*GRID, *executor(dask))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "(kernel other), this is sweep" in done.stderr
+    assert not (commands.folder / "outputs").exists()
+
+
+def test_a_worker_with_another_version_that_joins_late_ends_the_run_clearly(dask, commands, tmp_path):
+    preload = tmp_path / "preload.py"
+    preload.write_text(OTHER)
+    dask.worker()
+    process = commands.start(*held(9, "late"), *executor(dask), **gate(dask.folder, 6, 9).environment)
+    process.until(lambda: parts(commands, "late"), "a stored part")
+    dask.worker("--preload", str(preload), "--no-nanny")
+    done = ended(process)
+    assert done.returncode == 1, done.stderr
+    assert "(kernel other), this is sweep" in done.stderr
+
+
+def test_a_worker_without_this_program_is_refused(dask, commands, tmp_path):
+    preload = tmp_path / "preload.py"
+    preload.write_text("import sys\nsys.modules['sweep'] = None\n")
+    dask.worker("--preload", str(preload), "--no-nanny")
+    done = commands(*GRID, *executor(dask))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert re.search(r"the Dask worker tcp://\S+ has no sweep", done.stderr)
+
+
+def refused(commands, *arguments):
+    done = commands(*GRID, "executor=dask", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert list(commands.folder.iterdir()) == []
+    return done.stderr
+
+
+def test_an_address_nobody_answers_is_given_up(commands):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        said = refused(commands, f"executor.address={address}", "executor.timeout=2")
+        assert f"no Dask scheduler answers at {address}" in said
+    assert "no Dask scheduler answers" in refused(
+        commands, f"executor.address={address}", "executor.timeout=2"
+    )
+
+
+def test_a_scheduler_without_workers_is_given_up(dask, commands):
+    said = refused(commands, f"executor.address={dask.address}", f"executor.timeout={SHORT}")
+    assert (
+        f"has no worker (waited {SHORT} s): start some with 'dask worker {dask.address} --nthreads 1'" in said
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["executor.address=localhost"], "executor.address=localhost: give a scheduler's address"),
+        (["executor.address=tcp://a:1", "executor.scheduler_file=f"], "give one of them"),
+        (["executor.scheduler_file=nowhere.json"], "no such file"),
+        (["executor.timeout=0"], "executor.timeout=0"),
+        (["executor.adress=tcp://a:1"], "did you mean 'address'?"),
+    ],
+)
+def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, arguments, message):
+    assert message in refused(commands, *arguments)
+
+
+def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
+    (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
+    place = futures.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
+    returned = futures._work(task, False, connection.program(), place, 0)
+    assert returned.statistics
+    assert not (tmp_path / "study").exists()
+    place.mark.mkdir(parents=True)
+    (place.study / "layers").write_text("in the way")
+    blocked = futures._work(task, False, connection.program(), place, 0)
+    assert blocked.statistics, "seen, but no study that can be written"
+    (place.study / "layers").unlink()
+    for _ in range(2):  # whoever computes a task a second time writes the same part
+        stored = futures._work(task, False, connection.program(), place, 0)
+        assert isinstance(stored, futures.Stored)
+        assert not stored.statistics
+    assert [path.name for path in (place.study / "cells").iterdir()] == ["a-d000000.parquet"]
+
+
+def test_waiting_for_what_never_answers_ends(monkeypatch):
+    monkeypatch.setattr(connection, "_GRACE_SECONDS", 0.0)
+    never = threading.Event()
+    try:
+        with pytest.raises(TimeoutError, match="no answer within 0"):
+            connection.bounded(never.wait, 0.0)
+    finally:
+        never.set()
+
+
+def test_the_extra_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    settings = futures.Dask(None, None, 1.0)
+    with pytest.raises(RequestError, match=r"pip install distributed"):
+        futures.check(settings, 2)
+
+
+def test_a_task_is_split_into_all_its_cells():
+    (task,) = packed(grid(depths=(2,), widths=(8,), seeds=range(30), batch=20), 1)
+    split = futures._split(task)
+    assert len(split) > 8
+    assert {one for part in split for one in part.cells} == set(task.cells)
+
+
+def test_no_test_leaves_a_process_behind(tmp_path):
+    with Dask(tmp_path) as running:
+        running.worker()
+        assert processes(running.address, "dask_worker")
+    assert processes(running.address) == {}

@@ -1,0 +1,252 @@
+import contextlib
+import itertools
+import json
+
+import pandas as pd
+import pytest
+
+import sweep
+from sweep.activations import ACTIVATIONS
+from sweep.execution.options import Options
+from sweep.execution.pipeline import run
+from sweep.experiment import cell as cell_module
+from sweep.experiment import revisions
+from sweep.experiment.batches import Cells
+from sweep.experiment.cell import Spec
+from sweep.experiment.verdict import DEFAULT
+from sweep.initializers.schemes import Normal
+from sweep.store import ages, upkeep
+from sweep.store.index import Status, Stored, older
+from sweep.store.parts import commits
+from sweep.store.results import of_cells
+from sweep.store.study import Study
+from tests.make import VALUES, cell
+from tests.studies import fail, write
+
+FIRST = (1, 1, 1)
+
+
+def named(*names, **values):
+    return [cell(**{"init": {"name": init}, "act": {"name": act}} | values) for init, act in names]
+
+
+def gelus():
+    """Cells that a correction can change."""
+    return [cell(act={"name": "gelu"}, depth=2, width=8, batch=20, seed=seed) for seed in range(3)]
+
+
+@contextlib.contextmanager
+def before_any_correction():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(revisions, "of", lambda spec: FIRST)
+        patch.setattr(revisions, "state", lambda: "")
+        cell_module._revisions.cache_clear()
+        yield
+    cell_module._revisions.cache_clear()
+
+
+def test_tanh_and_relu_on_the_named_grids_were_always_right():
+    standard = itertools.product(("xavier", "kaiming", "small_normal", "big_normal"), ("tanh", "relu"))
+    textbook = itertools.product(
+        ("zeros", "constant", "small_normal", "big_normal", "huge_normal", "xavier", "kaiming"),
+        ("tanh", "relu"),
+    )
+    cells = [
+        *(
+            one
+            for depth in (5, 10, 20, 50)
+            for width in (64, 128, 256, 512)
+            for one in named(*standard, depth=depth, width=width)
+        ),
+        *named(*textbook),
+        *(
+            cell(
+                init={"name": "variance_scaling", "scale": scale}, bias_std=b, depth=100, width=256, batch=100
+            )
+            for scale in (0.25, 1, 4)
+            for b in (0, 0.5)
+        ),
+    ]
+    assert {one.revisions for one in cells} == {FIRST}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"act": {"name": "gelu"}},
+        {"act": {"name": "elu"}},
+        {"act": {"name": "sigmoid"}, "width": 16},
+        {"act": {"name": "relu"}, "depth": 100, "width": 32},
+        {"batch": 3},
+        {"act": {"name": "relu"}, "batch": 2},
+        {"act": {"name": "relu"}, "bias_std": 0.1},
+        {"act": {"name": "relu"}, "init": {"name": "uniform", "low": -0.1, "high": 0.2}},
+        {"act": {"name": "relu"}, "init": {"name": "lsuv"}},
+        {"act": {"name": "relu"}, "init": {"name": "normal", "std": 1e20}, "depth": 20},
+        {"init": {"name": "identity"}},
+        {"init": {"name": "constant", "value": 1.0}},
+        {"init": {"name": "constant"}, "act": {"name": "sin"}},
+        {"init": {"name": "normal", "std": 10.0}},
+        {"width": 63},
+        {"widths": [512, 256, 10]},
+        {"bias_std": 11.0},
+    ],
+)
+def test_what_a_correction_can_change_has_another_id(values):
+    one = cell(**values)
+    assert one.revisions == (1, 1, 2)
+    assert one.digests([0]) != one.digests([0], FIRST)
+    assert revisions.before(one.revisions) == [FIRST]
+
+
+def test_the_bias_of_one_neuron_of_a_scheme_that_looks_at_z_was_corrected_later():
+    biased = {"init": {"name": "lsuv"}, "bias_std": 0.5}
+    assert cell(**biased, width=1).revisions == cell(**biased, widths=[9, 8, 1]).revisions == (1, 1, 3)
+    assert revisions.before((1, 1, 3)) == [(1, 1, 2), FIRST]
+    others = cell(**biased), cell(**biased | {"bias_std": 0.0}, width=1), cell(bias_std=0.5, width=1)
+    assert {one.revisions for one in others} == {(1, 1, 2)}
+
+
+def test_a_relu_without_bias_is_read_off_a_chain_of_unit_scale_and_stays_unless_that_drifts():
+    for init in ("kaiming", "huge_normal", "orthogonal", "torch/linear_default"):
+        (shallow,), (deep,) = (named((init, "relu"), width=4, depth=depth) for depth in (12, 100))
+        assert shallow.revisions == FIRST != deep.revisions
+
+
+def test_a_users_function_is_neither_called_nor_imported_to_name_its_revision():
+    values = {"function": "no_such_module.f", "derivative": None, "kwargs": {}, "source": "0"}
+
+    def spec(**more):
+        plain = Spec.of(VALUES)
+        fields = {name: getattr(plain, name) for name in cell_module.SPEC}
+        return Spec(**fields | more)
+
+    assert spec(act="custom", act_params=json.dumps(values)).revisions == (1, 2, 2)
+    known = json.dumps(values | {"derivative": "no_such_module.slope"})
+    assert spec(act="custom", act_params=known).revisions == (1, 1, 2)
+    assert spec(init="custom", init_params=json.dumps(values)).revisions == (1, 1, 2)
+
+
+def test_raising_a_schemes_or_an_acts_revision_renames_its_cells_and_no_others(monkeypatch):
+    cells = {
+        "normal": cell(init={"name": "small_normal"}),
+        "tanh": cell(),
+        "relu": cell(act={"name": "relu"}),
+    }
+    state = revisions.state()
+    monkeypatch.setattr(Normal, "revision", 3)
+    cell_module._revisions.cache_clear()
+    assert cells["normal"].spec.revisions == (3, 1, 1)
+    assert revisions.before((3, 1, 1)) == [(2, 1, 1), FIRST]
+    assert cells["tanh"].spec.cell(0).id == cells["tanh"].id
+    assert cells["normal"].spec.cell(0).id != cells["normal"].id
+    assert revisions.state() != state, "else a study that holds both is not seen to"
+    monkeypatch.undo()
+    object.__setattr__(ACTIVATIONS["relu"], "revision", 2)
+    try:
+        cell_module._revisions.cache_clear()
+        assert cells["relu"].spec.cell(0).id != cells["relu"].id
+        assert cells["tanh"].spec.cell(0).id == cells["tanh"].id
+    finally:
+        object.__setattr__(ACTIVATIONS["relu"], "revision", 1)
+        cell_module._revisions.cache_clear()
+
+
+def test_a_row_of_an_older_revision_counts_until_the_same_experiment_is_stored_at_the_present_one(study):
+    with before_any_correction():
+        old = gelus()
+        write(study, "a", old)
+    new = gelus()
+    assert {one.id for one in new}.isdisjoint(one.id for one in old)
+    assert set(sweep.load(study.path)["cell_id"]) == {one.id for one in old}
+    assert (Stored(study).of(Cells.of(new)) == Status.MISSING).all(), "the command computes them anew"
+    assert (set(older(study).counting), older(study).superseded) == (set(new), 0)
+
+    write(study, "b", new[:2])
+    fail(study, "c", new[2], "MemoryError: now")
+    expected = {new[0].id, new[1].id, old[2].id}  # a failure hides no result
+    for table in ("cells", "layers"):
+        assert set(sweep.load(study.path, table)["cell_id"]) == expected
+    assert len(sweep.load(study.path, versions="all")) == 6
+    own = of_cells(study, Cells.of(new), ["cell_id", "status"], DEFAULT).set_index("cell_id")["status"]
+    assert own.to_dict() == {new[0].id: "ok", new[1].id: "ok", new[2].id: "failed"}, (
+        "what a run says of itself"
+    )
+    assert (set(older(study).counting), older(study).superseded) == ({new[2]}, 2)
+
+    name = upkeep.replace(study, sorted(commits.names(study.place)))  # both in one part: it is not forgotten
+    assert study.scan.states([name]) == {name: ages.VARIOUS}
+    assert set(sweep.load(study.path)["cell_id"]) == expected
+    write(study, "d", new[2:])
+    assert set(sweep.load(study.path)["cell_id"]) == {one.id for one in new}
+    assert (len(older(study).counting), older(study).superseded) == (0, 3)
+    upkeep.tidy(study)
+    for table in ("cells", "layers"):  # a plain reader sees each experiment once
+        stored = pd.read_parquet(study.path / table)["cell_id"]
+        assert set(stored) == {one.id for one in new}
+        assert len(stored) == len(sweep.load(study.path, table))
+
+
+def test_tidying_removes_no_row_that_counts_and_no_failure(study):
+    with before_any_correction():
+        old = gelus()
+        write(study, "a", old)
+    new = gelus()
+    fail(study, "b", new[0], "MemoryError: now")
+    write(study, "c", new[1:2])
+    upkeep.tidy(study)
+    stored = pd.read_parquet(study.path / "cells").set_index("cell_id")["status"].to_dict()
+    assert stored == {old[0].id: "ok", new[0].id: "failed", new[1].id: "ok", old[2].id: "ok"}
+
+
+def test_where_all_parts_are_of_one_state_nothing_is_looked_for(study, monkeypatch):
+    monkeypatch.setattr(ages, "repeated", None)
+    with before_any_correction():
+        write(study, "a", gelus())
+        write(study, "b", [cell(depth=2, width=8, batch=20)])
+    assert len(sweep.load(study.path)) == 4
+
+
+def test_tapered_networks_and_all_settings_are_told_apart(study):
+    cells = [
+        cell(widths=widths, batch=20, bias_std=bias_std, dtype=dtype, backward=backward)
+        for widths in ([9, 8, 7], [9, 8, 6], None)
+        for bias_std in (0.0, 0.5)
+        for dtype in ("float32", "float64")
+        for backward in (True, False)
+        if widths or not bias_std
+    ]
+    small = [one for one in cells if one.widths] + [cell(width=9, depth=2, batch=20)]
+    write(study, "a", small)
+    rows = study.scan.read("cells", commits.names(study.place), list(ages.NEEDED), ages.REPEATED)
+    assert len(set(ages.numbered(rows, ages.EXPERIMENT).tolist())) == len(small)
+    assert not len(ages.repeated(rows))
+    assert not ages.ages(rows).any()
+
+
+def test_status_and_verify_name_rows_of_an_older_revision_and_the_command_replaces_them(
+    sweep_command, tmp_path
+):
+    def command(cells):
+        options = Options(study="one", root=str(tmp_path), executor="serial", report=False, show=False)
+        assert run(Cells.of(cells), options, {}) == 0
+
+    with before_any_correction():
+        command([*gelus(), cell(act={"name": "relu"}, depth=2, width=8, batch=20)])
+    folder = str(tmp_path / "one")
+    status = sweep_command(folder, module="sweep.status", COLUMNS="150").stdout
+    assert "3 cells of an older revision: the command that made them computes them anew" in status
+    assert "left," not in status
+    row = next(line for line in status.splitlines() if line.startswith("│ all"))
+    assert [word for word in row.split() if word.isdecimal()] == ["4", "4", "0", "0"]
+    verified = sweep_command(folder, module="sweep.verify")
+    assert verified.returncode == 0, verified.stdout
+    assert "1 of 1 cells come out again" in verified.stdout
+    assert "3 rows are of an older revision and left out" in verified.stdout
+
+    command(gelus())
+    assert set(sweep.load(folder).query("act == 'gelu'")["cell_id"]) == {one.id for one in gelus()}
+    assert len(pd.read_parquet(Study(folder).path / "cells")) == 4, "the run has tidied"
+    assert "older revision" not in sweep_command(folder, module="sweep.status", COLUMNS="150").stdout
+    verified = sweep_command(folder, module="sweep.verify")
+    assert (verified.returncode, "4 of 4 cells" in verified.stdout) == (0, True), verified.stdout

@@ -1,0 +1,172 @@
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+
+import sweep
+from sweep.experiment.verdict import WORDS
+from sweep.report.figures import colours, curves, heatmap, style
+from sweep.report.frames import seeds, text
+from sweep.report.frames.measures import LETTERS, MEASURES
+from tests.figures import heatmaps, overlaps, panel_of, shown
+from tests.make import cell
+from tests.studies import INITS, grid, stored
+
+
+def test_a_panel_shows_depth_down_and_width_across(frames):
+    panel, picture = panel_of(frames[0], row="xavier", col="tanh")
+    places, texts = heatmap.grids(panel, picture)
+    assert list(places.index) == [2, 8]
+    assert list(places.columns) == [16, 300]
+    value = panel.query("depth == 8 and width == 300")["value"].item()
+    assert places.loc[8, 300] == pytest.approx(np.log10(value))
+    assert texts.loc[8, 300] == text.number(value, 3)
+
+
+def test_one_exploded_cell_does_not_eat_the_colour_scale(frames):
+    places, texts = heatmap.grids(*panel_of(frames[0], row="big_normal", col="relu"))
+    assert places.to_numpy().max() == colours.DECADES
+    assert seeds.MARKS[seeds.EXPLODED] in texts.loc[8, 300]
+
+
+def test_heatmap_has_a_panel_per_init_and_act(frames):
+    with style.applied():
+        (figure,) = heatmaps(frames[0]).values()
+        titles = {ax.get_title(loc="left") for ax in figure.axes} - {""}
+        assert titles == {f"{init} × {act}" for init in INITS for act in ("tanh", "relu")}
+        assert overlaps(figure) == []
+
+
+def test_one_depth_and_width_make_one_overview(tmp_path):
+    cells, _ = stored(tmp_path / "study", grid(depths=(3,), widths=(16,)))
+    with style.applied():
+        (figure,) = heatmaps(cells).values()
+        labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+        assert labels == ["zeros", "small_normal", "big_normal", "xavier", "kaiming"]
+        assert len(shown(figure.axes[0])) == 10
+        assert overlaps(figure) == []
+
+
+def test_many_panels_are_paged(tmp_path):
+    stds = [0.01 * 2**k for k in range(14)]
+    cells = [
+        cell(init={"name": "normal", "std": std}, act={"name": act}, depth=2, width=w, batch=16)
+        for std in stds
+        for act in ("tanh", "relu")
+        for w in (4, 8)
+    ]
+    frame, layers = stored(tmp_path / "study", cells)
+    with style.applied():
+        assert list(heatmaps(frame)) == ["std"]  # one depth: init down, width across
+        figures = heatmaps(frame, rows="init", cols="act", x="width", y="depth")
+        assert list(figures) == ["std-1", "std-2", "std-3"]
+        assert all(isinstance(figure, Figure) for figure in figures.values())
+        assert "left out" in curves.figures(frame, layers)["layers"]._supxlabel.get_text()
+
+
+def test_failed_cells_are_marked_where_they_stand(frames):
+    cells = frames[0].copy()
+    failed = (
+        (cells["init"] == "xavier")
+        & (cells["act"] == "tanh")
+        & (cells["depth"] == 8)
+        & (cells["width"] == 16)
+    )
+    cells.loc[failed, "status"] = "failed"
+    with style.applied():
+        (figure,) = heatmaps(cells).values()
+        (ax,) = [ax for ax in figure.axes if ax.get_title(loc="left") == "xavier × tanh"]
+        assert seeds.MARKS[seeds.FAILED] in shown(ax)
+        assert "failed" in figure._supxlabel.get_text()
+
+
+def test_any_statistic_can_be_shown_and_is_averaged_as_fits_it(frames):
+    own = frames[0].query("init == 'xavier' and act == 'relu' and depth == 8 and width == 300")
+    for value, middle in (("mean", own["mean"].mean()), ("grad_rms", np.exp(np.log(own["grad_rms"]).mean()))):
+        panel, picture = panel_of(frames[0], value, row="xavier", col="relu")
+        row = panel.query("x == 300 and y == 8").iloc[0]
+        assert row["value"] == pytest.approx(middle)
+        places, _ = heatmap.grids(panel, picture)
+        assert np.isfinite(places.to_numpy()).all()
+    with style.applied():
+        few = frames[0][frames[0]["init"].isin(["zeros", "xavier"])]
+        for value in MEASURES:
+            assert heatmaps(few, value)
+
+
+def test_any_axis_can_be_a_facet(frames, tmp_path):
+    panel, picture = panel_of(
+        frames[0], axes={"rows": "depth", "cols": "width", "x": "act", "y": "init"}, row=8, col=300
+    )
+    _, texts = heatmap.grids(panel, picture)
+    assert list(texts.index) == list(INITS)
+    assert list(texts.columns) == ["relu", "tanh"]
+    cells = [
+        cell(init={"name": "normal", "std": s}, depth=2, width=8, batch=b) for s in (1, 0.1) for b in (8, 16)
+    ]
+    batches, _ = stored(tmp_path / "a", cells)
+    panel, picture = panel_of(batches, axes={"x": "init.std", "y": "batch"})
+    places, _ = heatmap.grids(panel, picture)
+    assert (list(places.columns), list(places.index)) == ([0.1, 1.0], [8, 16])
+
+
+def test_what_is_no_axis_of_a_figure_gets_panels_of_its_own(frames):
+    panel, _ = panel_of(frames[0], axes={"rows": "act", "cols": "depth", "x": "width", "y": "init"})
+    assert set(panel["rest"]) == {""}
+    with style.applied():
+        figures = heatmaps(frames[0].assign(batch=[64, 128] * (len(frames[0]) // 2)), x="depth", y="width")
+        titles = {ax.get_title(loc="left") for figure in figures.values() for ax in figure.axes}
+    assert {"xavier × tanh\nbatch=64", "xavier × tanh\nbatch=128"} <= titles
+
+
+def test_a_long_axis_is_thinned_with_a_note_and_a_wrong_one_refused(frames):
+    long = frames[0].query("init == 'xavier' and act == 'tanh' and width == 16 and depth == 2").iloc[[0]]
+    long = long.loc[long.index.repeat(90)].assign(width=range(10, 100))
+    (figure,) = heatmaps(long, x="width", y="depth").values()
+    assert "40 of 90 values shown across" in figure._supxlabel.get_text()
+    with pytest.raises(sweep.RequestError, match="did you mean 'depth'"):
+        heatmaps(frames[0], x="dept")
+    with pytest.raises(sweep.RequestError, match="named twice"):
+        heatmaps(frames[0], x="depth", y="depth")
+
+
+def test_the_verdict_map_has_letters_and_says_how_many_seeds_agree(frames):
+    cells = frames[0].copy()
+    one = cells.query("init == 'xavier' and act == 'tanh' and depth == 8 and width == 300").index
+    cells.loc[one[0], "verdict"] = "saturated"
+    places, texts = heatmap.grids(*panel_of(cells, "verdict", row="xavier", col="tanh"))
+    assert texts.loc[2, 300] == "H"
+    assert texts.loc[8, 300] == "H\n2/3"
+    assert places.loc[8, 300] == WORDS.index("healthy")
+    assert set(LETTERS) == set(WORDS)
+    assert len(set(LETTERS.values())) == len(WORDS)
+
+
+def test_a_study_whose_cells_all_failed_is_drawn(tmp_path, frames):
+    failed = frames[0].assign(status="failed", verdict="failed", error="boom")
+    with style.applied():
+        (figure,) = heatmaps(failed).values()
+        assert {text for ax in figure.axes for text in shown(ax)} == {seeds.MARKS[seeds.FAILED]}
+        (figure,) = heatmaps(failed, "verdict").values()
+        assert "× failed" in figure._supxlabel.get_text()
+
+
+def test_a_statistic_that_is_nowhere_defined_is_said_to_be(frames):
+    with style.applied():
+        (figure,) = heatmaps(frames[0].assign(delta_std_first=np.nan), "delta_std_first").values()
+    assert {text for ax in figure.axes for text in shown(ax)} == {"·"} | {
+        f"·\n{mark}" for mark in "▼▲■=" if mark in "".join(t for ax in figure.axes for t in shown(ax))
+    }
+    assert "not defined" in figure._supxlabel.get_text()
+
+
+def test_names_are_never_read_as_mathematics(frames):
+    cells = frames[0].query("act == 'tanh' and init in ['xavier', 'kaiming']").copy()
+    own = cells["init"] == "xavier"
+    cells.loc[own, "init_params"] = '{"function": "a_b$c$", "source": "s"}'
+    cells.loc[own, "init"] = "custom"
+    with style.applied():
+        (figure,) = heatmaps(cells).values()
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert "a_b$c$ × tanh" in titles
+    assert not any(text.get_parse_math() for text in figure.findobj(Text))

@@ -1,0 +1,29 @@
+import pytest
+
+from sweep.execution.workers.local import run_task
+from sweep.store import tables
+from sweep.store.study import Study
+from tests.make import packed
+from tests.studies import grid, part
+
+
+@pytest.mark.parametrize("where", ["footer", "rows"])
+def test_compacting_names_a_part_whose_layers_are_damaged_and_leaves_all_as_it_is(
+    where, sweep_command, tmp_path
+):
+    study = Study(tmp_path / "study")
+    study.create()
+    for depth in (2, 3):  # two parts, which one compaction would put together
+        (task,) = packed(grid(("xavier",), ("tanh",), (depth,), (16,)), 1)
+        study.write(part(str(depth)), *tables.tables(run_task(task, False), "run"))
+    file = tmp_path / "study" / "layers" / part("2")
+    content = bytearray(file.read_bytes())
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    content[content.index(b"grad_rms", footer) if where == "footer" else 60] ^= 0xFF
+    file.write_bytes(content)
+    before = {path.name for path in (tmp_path / "study").rglob("*.parquet")}
+    done = sweep_command("study", module="sweep.compact")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert file.name in done.stderr
+    assert "python -m sweep.verify study" in done.stderr
+    assert {path.name for path in (tmp_path / "study").rglob("*.parquet")} == before

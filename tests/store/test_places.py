@@ -1,0 +1,95 @@
+import sys
+import uuid
+
+import pytest
+
+import sweep
+from sweep.base.errors import RequestError, StoreError
+from sweep.execution.options import Options
+from sweep.store import places, upkeep
+from sweep.store.study import Study
+from tests.studies import CELLS, write
+
+
+@pytest.fixture(params=["path", "file", "memory"])
+def folder(request, tmp_path):
+    """An empty folder: of this machine, by path or URL, or of fsspec's object store in memory."""
+    if request.param == "memory":
+        pytest.importorskip("fsspec", reason="the extra s3 is not installed")
+        return f"memory://{uuid.uuid4()}/deep"
+    return f"file://{tmp_path}/deep" if request.param == "file" else tmp_path / "deep"
+
+
+def test_a_file_is_there_as_a_whole_until_it_is_removed(folder):
+    place = places.place(folder)
+    assert place.files("a") == {}
+    assert place.folders("") == []
+    place.write("a/b.txt", b"one")
+    place.write("a/b.txt", b"three")
+    assert place.files("a") == {"b.txt": 5}
+    assert place.read("a/b.txt") == b"three"
+    assert place.modified("a/b.txt") > 0
+    assert place.folders("") == ["a"]
+    place.move("a/b.txt", "c/d.txt")
+    place.move("a/b.txt", "c/d.txt")
+    assert (place.files("a"), place.files("c")) == ({}, {"d.txt": 5})
+    place.remove("c/d.txt")
+    place.remove("c/d.txt")
+    for path in ("c/d.txt", "a/b.txt"):
+        with pytest.raises(FileNotFoundError):
+            place.read(path)
+
+
+def test_a_study_is_the_same_wherever_it_is(folder):
+    study = Study(folder)
+    study.check()
+    study.create()
+    write(study, "a-0", CELLS[:3])
+    write(study, "b-0", CELLS[2:4])
+    upkeep.tidy(study)
+    assert sorted(sweep.load(folder)["cell_id"]) == sorted(one.id for one in CELLS[:4])
+    assert len(sweep.load(folder, "layers")) == sum(one.depth + 1 for one in CELLS[:4])
+    with pytest.raises(StoreError, match="is no study"):
+        sweep.load(f"{folder}er")
+
+
+def test_a_url_whose_packages_are_missing_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(RequestError, match=r"needs more packages: pip install s3fs"):
+        places.place("s3://bucket/prefix")
+
+
+def test_a_url_of_an_unknown_kind_is_refused():
+    pytest.importorskip("fsspec", reason="the extra s3 is not installed")
+    with pytest.raises(RequestError, match="nope"):
+        places.place("nope://bucket/prefix")
+    with pytest.raises(RequestError, match="pip install"):
+        places.place("oci://bucket/prefix")
+
+
+@pytest.mark.parametrize(
+    "root",
+    [
+        "s3://key:hunter2@bucket/p",
+        "ftp://me@host/p",
+        "file://me:hunter2@host/p",
+        "simplecache::s3://k:hunter2@b",
+    ],
+)
+def test_a_password_in_a_url_is_refused_and_not_repeated(root):
+    values = {
+        "study": None,
+        "n_jobs": 1,
+        "max_memory": None,
+        "histogram": None,
+        "executor": {"name": "local"},
+        "root": root,
+    }
+    flags = dict.fromkeys(("dry_run", "retry_failed", "overwrite", "fail_fast", "report"), False)
+    with pytest.raises(RequestError, match="no user or password in a URL") as error:
+        Options.of(values | flags, default_study="x")
+    assert "hunter2" not in str(error.value)
+    with pytest.raises(RequestError, match="no user or password in a URL") as error:
+        Study(root)
+    assert "hunter2" not in str(error.value)

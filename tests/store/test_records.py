@@ -1,0 +1,190 @@
+"""Rows and records that no run writes: named in a line, left out, and nothing else is lost."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import sweep
+from sweep.base.errors import SweepWarning
+from sweep.experiment.batches import Block, Cells
+from sweep.store import tables, upkeep
+from sweep.store.records import plans, reading, runs
+from sweep.store.study import Study
+from tests.make import cell
+from tests.studies import CELLS, part, result_of, write
+
+COMMANDS = ("sweep.status", "sweep.report", "sweep.compact")
+
+
+def forged(study, column, value):
+    cells, layers = tables.tables(result_of(CELLS[:2]), "run")
+    kind = cells.schema.field(column).type
+    values = [value, *cells[column].to_pylist()[1:]]
+    place = cells.column_names.index(column)
+    study.write(part("bad"), cells.set_column(place, column, pa.array(values, kind)), layers)
+
+
+IMPOSSIBLE = [
+    ("depth", 10**9), ("depth", 0), ("depth", -1), ("depth", None), ("width", 0), ("batch", 1),
+    ("batch", None), ("bias_std", -1.0), ("bias_std", np.nan), ("dtype", "float16"), ("seed", -1),
+    ("status", "fine"), ("verdict", "splendid"), ("verdict", None), ("verdict_layer", -2),
+    ("verdict_layer", 10**6), ("init_params", "[1]"), ("init_params", "{" * 100_000), ("init_params", None),
+    ("act_params", '{"alpha": 1}'), ("act_params", "null"), ("init", ""),
+    ("widths", [8, 0, 8]), ("widths", [8]), ("widths", [8, 8, 9]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("column", "value"), IMPOSSIBLE)
+def test_a_part_with_a_row_that_cannot_be_is_named_and_left_out(study, column, value):
+    write(study, "good", CELLS[2:6])
+    forged(study, column, value)
+    with pytest.warns(SweepWarning, match=f"left out: .*{part('bad')}"):
+        cells = sweep.load(study.path)
+    assert sorted(cells["cell_id"]) == sorted(one.id for one in CELLS[2:6])
+    assert set(sweep.load(study.path, "layers")["cell_id"]) == set(cells["cell_id"])
+    write(study, "more", CELLS[6:8])
+    upkeep.tidy(study)
+    upkeep.compact(study, 10**6)
+    upkeep.replace(study, [part("bad")])
+    assert len(sweep.load(study.path)) == 6
+    assert (study.path / "cells" / part("bad")).exists()
+
+
+def test_a_cell_whose_layers_are_not_all_there_keeps_its_verdict(study):
+    cells, layers = tables.tables(result_of(CELLS[:2]), "run")
+    study.write(part("few"), cells, layers.slice(1))
+    with pytest.warns(SweepWarning, match="1 cells keep the verdicts .*: layers are missing"):
+        found = sweep.load(study.path, thresholds={"saturated": 0.25})
+    assert found["verdict_thresholds"].isna().sum() == 1
+
+
+def test_a_scheme_of_another_program_is_shown_and_cannot_be_verified(study, sweep_command):
+    cells, layers = tables.tables(result_of(CELLS[:2]), "run")
+    place = cells.column_names.index("init")
+    study.write(part("new"), cells.set_column(place, "init", pa.array(["tomorrow's"] * 2)), layers)
+    assert set(sweep.load(study.path)["init"]) == {"tomorrow's"}
+    for module in COMMANDS:
+        done = sweep_command(str(study.path), module=module)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    done = sweep_command(str(study.path), module="sweep.verify")
+    assert done.returncode == 1
+    assert "2 of the cells could not be computed again" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory):
+    """A study that a run has made."""
+    folder = tmp_path_factory.mktemp("ran")
+    options = [
+        "grid=smoke",
+        "init=xavier",
+        "act=tanh",
+        "depth=2",
+        "width=8",
+        "batch=5",
+        "seed=0,1",
+        "report=false",
+    ]
+    subprocess.run(
+        [sys.executable, "-m", "sweep", "-m", *options], cwd=folder, check=True, capture_output=True
+    )
+    return folder / "outputs" / "smoke"
+
+
+FILES = ("summary.json", "command.txt", "verdict.json", plans.NAME, "alive", "slurm/job.json")
+
+
+def spoiled(path, how):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    if how == "fifo":
+        os.mkfifo(path)
+    elif how == "folder":
+        path.mkdir()
+    elif how == "link":
+        path.symlink_to("/etc/hostname")
+    else:
+        path.write_bytes(HOW[how])
+
+
+HOW = {
+    "empty": b"",
+    "latin-1": b"\xe9\xff",
+    "list": b"[1]",
+    "huge number": b'{"computed": 1e400, "status": 1e400, "factor": 1e400, "vanishing": 1e400}',
+    "wrong types": b'{"computed": [1], "status": [1], "factor": "x", "job": ["--help"], "count": 1e12}',
+    "deep": b"[" * 200_000,
+    "markup": b"[bold]x[/] \x1b[31mred",
+    "a job": b'{"job": "--help", "count": 1}',
+    "many elements": b'{"job": "1", "count": 1000000000000}',
+}
+
+
+@pytest.mark.parametrize("how", [*HOW, "fifo", "folder", "link"])
+def test_records_that_cannot_be_read_are_left_out(ran, tmp_path, sweep_command, how):
+    study = tmp_path / "outputs" / "smoke"
+    shutil.copytree(ran, study)
+    (run,) = (study / "runs").iterdir()
+    for name in FILES:
+        spoiled(run / name, how)
+    before = sweep.load(study)
+    for module in (
+        (*COMMANDS, "sweep.verify") if how in ("fifo", "wrong types") else ("sweep.status", "sweep.report")
+    ):
+        done = sweep_command("outputs/smoke", module=module)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "\x1b[31m" not in done.stdout
+        for line in done.stderr.splitlines():
+            assert line.startswith("sweep: left out: outputs/smoke/runs/"), line
+    assert sweep.load(study).equals(before)
+
+
+def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ran, tmp_path, monkeypatch):
+    study = tmp_path / "smoke"
+    shutil.copytree(ran, study)
+    (name,) = (path.name for path in (study / "runs").iterdir())
+    file = study / "runs" / name / plans.NAME
+    (one, _), *_ = plans.read(file.read_bytes())
+    file.write_bytes(plans.written([(Block(one.specs, range(10**8)), 0.0)]))
+    assert file.stat().st_size < 1000
+    with pytest.warns(SweepWarning, match=f"{plans.NAME} .more cells than are looked at"):
+        assert runs.planned(Study(study), name) == []
+    file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
+    monkeypatch.setattr(plans, "_MOST_BYTES", 10**5)
+    reading._told.clear()
+    with pytest.warns(SweepWarning, match=f"{plans.NAME} .larger than any plan"):
+        assert runs.planned(Study(study), name) == []
+
+
+def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
+    study = tmp_path / "smoke"
+    shutil.copytree(ran, study)
+    (name,) = (path.name for path in (study / "runs").iterdir())
+    (study / "runs" / name / plans.NAME).rename(study / "runs" / name / "plan.parquet")
+    with pytest.warns(SweepWarning, match="plan.parquet .an earlier program's plan of a run"):
+        assert runs.planned(Study(study), name) == []
+
+
+@given(
+    st.lists(st.integers(0, 2**63 - 1) | st.integers(0, 9), min_size=1, max_size=20, unique=True),
+    st.floats(0, 1e6),
+)
+def test_a_plan_holds_the_cells_that_it_was_given(seeds, seconds):
+    spec = Cells.of([cell(width=8)]).blocks[0].specs[0]
+    blocks = [(Block((spec,), tuple(seeds)), seconds)]
+    assert list(plans.read(plans.written(blocks))) == blocks
+
+
+def test_what_is_left_out_is_said_once(study, recwarn):
+    for _ in range(3):
+        reading.left_out(study.place, "runs/x/summary.json", "it is odd")
+    assert [warning.category for warning in recwarn] == [SweepWarning]
