@@ -101,8 +101,10 @@ class Network:
         for copy in range(COPIES + 1) if type(scheme).fit is not Scheme.fit else ():
             product = h[copy] @ unit[copy]
 
-            def variance(std, product=product, own=bias[copy]):
-                z = std * product + own
+            varying = bias[copy] if fans[1] > 1 else 0  # one neuron's is a constant of z
+
+            def variance(std, product=product, varying=varying):
+                z = std * product + varying
                 size = np.abs(z).max() or LONG(1)
                 return float((z / size).var() * size * size)
 
