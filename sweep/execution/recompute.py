@@ -20,10 +20,10 @@ from sweep.execution.plan import tasks
 from sweep.execution.workers import local
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
-from sweep.experiment.outcome import STATISTICS
 from sweep.experiment.prediction import predicted
 from sweep.experiment.verdict import JUDGED, Thresholds, flat_share_of, verdict
 from sweep.kernel import KERNEL_VERSION
+from sweep.kernel.statistics.table import BACKWARD, FORWARD, SHARE, SIGNED, SLOPE, STATISTICS
 from sweep.report.frames.text import si
 from sweep.store import tables
 from sweep.store.ages import spec_of
@@ -31,19 +31,23 @@ from sweep.store.study import Study
 
 # How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
-_SIZES, _GRADIENTS = ("mean", "std", "rms", "pre_rms"), ("delta_std", "delta_rms", "grad_std", "grad_rms")
-_SHARES = ("flat", "dead", "sample_cosine", "neuron_corr")
+_SIZES = tuple(name for name in FORWARD if STATISTICS[name].power)
+_FLATNESS = tuple(name for name in FORWARD if STATISTICS[name].of == SLOPE)
 
 
-# Where it does, it may be off by _TIMES what some roundings in the weights do to it, or to those like it, at
-# any layer that its signal (its gradient) has crossed and at the next few, in the worst of some tries.
-_LIKE = {
-    **dict.fromkeys(_SIZES, _SIZES),
-    **dict.fromkeys(("flat", "dead"), (*_SIZES, "flat", "dead")),
-    "sample_cosine": (*_SIZES, "sample_cosine"),
-    "neuron_corr": (*_SIZES, "neuron_corr"),
-    **dict.fromkeys(_GRADIENTS, _GRADIENTS),
-}
+def _like(name: str) -> tuple[str, ...]:
+    """Those whose changes say how far this one may be off, if the network multiplies its rounding.
+
+    It may be off by _TIMES what some roundings in the weights do to them, at any layer that the signal (the
+    gradient) has crossed and at the next few, in the worst of some tries.
+    """
+    if name in BACKWARD:
+        return BACKWARD
+    if name in _SIZES:
+        return _SIZES
+    return (*_SIZES, *(_FLATNESS if name in _FLATNESS else (name,)))
+
+
 _TRIES = 2
 _TIMES = 10.0
 _AHEAD = 2
@@ -169,9 +173,9 @@ def _difference(cell: Cell, stored: Layers, found: Layers, tries: Sequence[Layer
     """
     if [row["layer"] for row in stored] != [row["layer"] for row in found]:
         return f"{len(stored)} layers are stored, and there are {len(found)}"
-    allowed = {name: _allowed(like, found, tries, cell.dtype) for name, like in _LIKE.items()}
+    allowed = {name: _allowed(_like(name), found, tries, cell.dtype) for name in STATISTICS}
     for layer, (before, now) in enumerate(zip(stored, found, strict=True)):
-        for name in _LIKE:
+        for name in STATISTICS:
             old, new = before[name], now[name]
             wild = any(_apart(name, new, shaken[layer][name], now["rms"]) == math.inf for shaken in tries)
             if _apart(name, old, new, now["rms"]) > allowed[name][layer] and not wild:
@@ -192,7 +196,11 @@ def _contradiction(cell: Cell, row: Mapping[str, Any], layers: Layers) -> str:
     if cell.act != activations.CUSTOM:  # that of a user's own was the worker's to know
         theory = predicted(cell.spec)
         for name, values in theory.items():
-            scale = theory["rms"] if name in ("mean", "std") else np.full_like(values, float(name in _SHARES))
+            scale = (
+                theory["rms"]
+                if name in ("mean", "std")
+                else np.full_like(values, float(STATISTICS[name].scale == SHARE))
+            )
             for layer, value, one in zip(layers, values, scale, strict=True):
                 if not _is_close(layer[f"theory_{name}"], value, one):
                     return f"theory_{name} of layer {layer['layer']} is not the theory's"
@@ -228,7 +236,7 @@ def _allowed(names: Sequence[str], found: Layers, tries: Sequence[Layers], dtype
         for layer, (now, then) in enumerate(zip(found, shaken, strict=True)):
             off = [_apart(name, now[name], then[name], now["rms"]) for name in names]
             moved[layer] = max(moved[layer], *filter(math.isfinite, off), 0.0)
-    back = names is _GRADIENTS  # from the last layer to the first
+    back = names is BACKWARD  # from the last layer to the first
     most = list(itertools.accumulate(moved[::-1] if back else moved, max))
     most = [most[min(layer + _AHEAD, len(most) - 1)] for layer in range(len(most))]
     return [_TOLERANCE[dtype] + _TIMES * one for one in (most[::-1] if back else most)]
@@ -238,8 +246,8 @@ def _apart(name: str, old: float | None, new: float | None, rms: float | None) -
     """How far two values of a statistic are from each other, by its own measure; inf where beyond any."""
     if old is None or new is None or old == new:
         return 0.0 if old == new else math.inf
-    if name == "mean" or name in _SHARES:  # near 0, or of 1: on the scale of rms, of 1
-        off = abs(old - new) / (1.0 if name in _SHARES else rms or math.inf)
+    if (scale := STATISTICS[name].scale) in (SIGNED, SHARE):  # near 0, or of 1: on the scale of rms, of 1
+        off = abs(old - new) / (1.0 if scale == SHARE else rms or math.inf)
         return off if math.isfinite(off) else math.inf
     if not (0 < old < math.inf and 0 < new < math.inf):
         return math.inf

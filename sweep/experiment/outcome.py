@@ -5,12 +5,10 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from sweep import kernel
 from sweep.base.arrays import Array
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
 
-STATISTICS = (*kernel.FORWARD, *kernel.BACKWARD)
 _TRACEBACK_LINES = 12  # of a failure, the last ones
 
 

@@ -10,10 +10,8 @@ from sweep.base.arrays import Array
 from sweep.base.errors import SweepError
 from sweep.experiment.cell import Spec
 from sweep.initializers import Scheme
+from sweep.kernel.statistics.table import PREDICTED
 from sweep.theory.maps import layers_of, prediction
-
-# What theory predicts of a layer; the column is theory_… in both tables.
-PREDICTED = ("mean", "std", "rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 
 
 def predicted(spec: Spec) -> dict[str, Array]:

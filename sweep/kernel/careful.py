@@ -16,19 +16,20 @@ from sweep.activations import FLAT_SLOPE, extended, histogram_range
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
 from sweep.initializers import Scheme
-from sweep.kernel import layer, streams
+from sweep.kernel import streams
 from sweep.kernel.chain import Chain, ChainStatistics, blank
-from sweep.kernel.layer import Signal
+from sweep.kernel.layers.signal import Signal, histogram
 from sweep.kernel.stack import Observer
-from sweep.kernel.statistics import (
+from sweep.kernel.statistics.correlation import (
     CORRELATED_NEURONS,
     COSINE_SAMPLES,
     agree,
     correlation_of,
     in_float64,
-    moments_of,
     sample_cosine,
 )
+from sweep.kernel.statistics.moments import moments_of
+from sweep.kernel.statistics.table import STATISTICS, by_function
 
 Show = Callable[[str, int, int, Array], None]
 
@@ -85,7 +86,7 @@ class _Network:
             h = extended.applied(self.chain.act, z)
             if not np.isfinite(h).all():  # nor is any deeper layer, and no gradient is defined here
                 for name, values in statistics.forward.items():
-                    values[place, number:] = math.inf if name in {"std", "rms"} else math.nan
+                    values[place, number:] = STATISTICS[name].lost
                 break
             slope = extended.slope(self.chain.act, z, h)
             self.signal = h
@@ -123,14 +124,14 @@ class _Network:
         found = {
             "mean": mean, "std": std, "rms": rms, **more,
             "sample_cosine": float(sample_cosine(samples[None])[0][0]),
-            "neuron_corr": _neuron_corr(h[:, :CORRELATED_NEURONS], self.dtype),
+            "neuron_corr": _neuron_corr(h[:, :CORRELATED_NEURONS], self.dtype), **_by_function(h),
         }  # fmt: skip
         for name, value in found.items():
             statistics.forward[name][place, number] = value
         if statistics.histogram is not None:
             near_one, exponent = _near_one(h)
             signal = Signal(near_one[None], np.array([exponent]), np.ones(1))
-            counts = layer.histogram(signal, histogram_range(self.chain.act))
+            counts = histogram(signal, histogram_range(self.chain.act))
             statistics.histogram[place, number] = counts[0]
 
     def _send_back(self, columns: dict[str, Array], place: int, depth: int) -> None:
@@ -166,6 +167,14 @@ def _moments(values: Array) -> tuple[float, float, float]:
     std, rms = moments_of(near_one[None])
     found = np.ldexp(np.array([near_one.mean(), std[0], rms[0]], WIDE), exponent)
     return float(found[0]), float(found[1]), float(found[2])
+
+
+def _by_function(h: Array) -> dict[str, float]:
+    near_one, exponent = _near_one(h)
+    measured = by_function(near_one[None])
+    return {
+        name: float(np.ldexp(own[0], STATISTICS[name].power * exponent)) for name, own in measured.items()
+    }
 
 
 def _near_one(values: Array) -> tuple[Array, int]:

@@ -10,16 +10,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
-from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.initializers import Distribution, Scheme
+from sweep.kernel.chain import Chain
 
 
 @dataclass(frozen=True)
-class Unit(Scheme):
+class UnitGain(Scheme):
     """The scheme that keeps the second moment of a homogeneous activation: E[act(z)²] gain² = 1."""
 
     distribution: Distribution
@@ -37,19 +38,44 @@ class Unit(Scheme):
         return self.gain / math.sqrt(fan_in)
 
 
-def unit_of(scheme: Scheme, act: Activation, bias_std: float, widths: Sequence[int]) -> Unit | None:
+@dataclass(frozen=True)
+class Carried:
+    """Chains that are read off one, whose scheme is `scheme`.
+
+    indices: which of the chains. log2: how much larger the weights of each are, (layers,), from layer 1.
+    """
+
+    scheme: Scheme
+    indices: list[int]
+    log2: list[Array]
+
+
+def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
+    """The chains of one distribution by what has to be pushed for them; widths: of the deepest."""
+    groups: dict[Any, Carried] = {}
+    for index, chain in enumerate(chains):
+        own_widths = widths[: chain.depth + 1]
+        unit = _unit_of(chain, own_widths)
+        group = groups.setdefault((unit, chain.act) if unit else index, Carried(unit or chain.scheme, [], []))
+        group.indices.append(index)
+        group.log2.append(_log2_factors(chain.scheme, unit, own_widths) if unit else np.zeros(chain.depth))
+    return list(groups.values())
+
+
+def _unit_of(chain: Chain, widths: Sequence[int]) -> UnitGain | None:
     """The scheme of the one chain that this one is read off; None where no law holds."""
-    if not act.homogeneous or bias_std or scheme.base is None or type(scheme).fit is not Scheme.fit:
+    scheme, act = chain.scheme, chain.act
+    if not act.homogeneous or chain.bias_std or scheme.base is None or type(scheme).fit is not Scheme.fit:
         return None
     fans = set(pairwise(widths))
     if any(scheme.weight_mean(*f) != 0 or not 0 < scheme.weight_std(*f) < math.inf for f in fans):
         return None
     positive, negative = (float(value) for value in act.f(np.array([1.0, -1.0])))
     second_moment = (positive**2 + negative**2) / 2  # E[act(z)²], z ~ N(0, 1)
-    return Unit(scheme.base, 1 / math.sqrt(second_moment)) if second_moment else None
+    return UnitGain(scheme.base, 1 / math.sqrt(second_moment)) if second_moment else None
 
 
-def log2_factors(scheme: Scheme, unit: Unit, widths: Sequence[int]) -> Array:
+def _log2_factors(scheme: Scheme, unit: UnitGain, widths: Sequence[int]) -> Array:
     """log2 of how much larger the scheme's weights are than the unit's: (layers,), from layer 1."""
     fans = list(pairwise(widths))
     return np.array([math.log2(scheme.weight_std(*f)) - math.log2(unit.weight_std(*f)) for f in fans])

@@ -15,8 +15,10 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.kernel import careful
-from sweep.kernel.chain import BACKWARD, FORWARD, Chain, ChainStatistics, Doubts, Run
+from sweep.kernel.carrier import Carrier, Doubts
+from sweep.kernel.chain import Chain, ChainStatistics
 from sweep.kernel.stack import Observer, Stack
+from sweep.kernel.statistics.table import BACKWARD, FORWARD
 
 __all__ = ["BACKWARD", "FORWARD", "KERNEL_VERSION", "Chain", "ChainStatistics", "propagate"]
 
@@ -59,21 +61,26 @@ class _Asked:
     ) -> list[ChainStatistics]:
         """Measured with arrays of this dtype, and with larger ones where it is not enough."""
         stack = Stack(chains, self.widths, seeds, self.batch, dtype, self.dtype, self.histogram, observe)
-        stack.run()
-        found, runs = stack.statistics, stack.runs
+        stack.measure()
+        statistics, carriers = stack.statistics, stack.carriers
         del stack  # its arrays make room for wider ones
-        for run in runs:
-            networks = run.doubts.networks
+        for carrier in carriers:
+            networks = carrier.doubts.networks
             most = -(-len(seeds) // 2)  # of twice the size
             for start in range(0, len(networks), most):
-                self._mend(run, networks[start : start + most], seeds, dtype, observe)
-        return found
+                self._mend(carrier, networks[start : start + most], seeds, dtype, observe)
+        return statistics
 
     def _mend(
-        self, run: Run, networks: Array, seeds: Sequence[int], dtype: np.dtype[Any], observe: Observer | None
+        self,
+        carrier: Carrier,
+        networks: Array,
+        seeds: Sequence[int],
+        dtype: np.dtype[Any],
+        observe: Observer | None,
     ) -> None:
         """Measure what of these networks is in doubt again, with more range."""
-        members = [(member, run.doubts.of_chain(member.chain, networks)) for member in run.members]
+        members = [(member, carrier.doubts.of_chain(member.chain, networks)) for member in carrier.members]
         members = [(member, chain) for member, chain in members if chain.depth]
         if not members:
             return
@@ -92,7 +99,7 @@ class _Asked:
             again = careful.measured(chains, self.widths, some, self.batch, self.dtype, self.histogram, shown)
         for (member, chain), mended in zip(members, again, strict=True):
             for place, network in enumerate(networks):
-                _replace(member.statistics, int(network), mended.of_seed(place), run.doubts, chain)
+                _replace(member.statistics, int(network), mended.of_seed(place), carrier.doubts, chain)
 
 
 def _replace(

@@ -13,12 +13,14 @@ from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
 from sweep.experiment import verdict
 from sweep.experiment.cell import ID_BYTES, Spec
-from sweep.experiment.outcome import STATISTICS, Failure, Own, Result
-from sweep.experiment.prediction import PREDICTED, nothing, predicted
+from sweep.experiment.outcome import Failure, Own, Result
+from sweep.experiment.prediction import nothing, predicted
 from sweep.experiment.verdict import Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
+from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
-SCHEMA_VERSION = 3  # 2: theory, and what a failure was; 3: what reading needs of a user's own activation
+# 2: theory, and what a failure was; 3: what reading needs of a user's own activation; then statistics.
+SCHEMA_VERSION = max(3, *(one.since for one in STATISTICS.values()))
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
 _KEYS = (
@@ -71,7 +73,10 @@ _HISTOGRAM = (("histogram", pa.list_(_whole)), ("histogram_low", _real), ("histo
 LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM])
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 # What each version of the schema added to the one before.
-_ADDED = {3: {"cells": ("flat_share", "histogram_low", "histogram_high")}}
+_ADDED = {3: {"cells": ["flat_share", "histogram_low", "histogram_high"]}}
+for _version in range(4, SCHEMA_VERSION + 1):
+    _new = [name for name, one in STATISTICS.items() if one.since == _version]
+    _ADDED[_version] = {"cells": _new, "layers": _new}
 _OLDEST = 2
 
 

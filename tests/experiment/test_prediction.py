@@ -6,7 +6,8 @@ import pytest
 
 import sweep
 from sweep.execution.workers.local import run_task
-from sweep.experiment.prediction import PREDICTED, predicted
+from sweep.experiment.prediction import predicted
+from sweep.kernel.statistics.table import PREDICTED
 from sweep.store import tables
 from sweep.theory import predict
 from tests.make import cell, packed

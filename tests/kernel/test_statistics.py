@@ -4,18 +4,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from sweep.kernel import statistics
-from sweep.kernel.statistics import Moments
+from sweep.kernel.statistics import correlation
+from sweep.kernel.statistics.moments import Moments
 
 finite = st.floats(-1e6, 1e6)
 
 
 def sample_cosine(h):
-    return float(statistics.sample_cosine(h[None])[0][0])
+    return float(correlation.sample_cosine(h[None])[0][0])
 
 
 def neuron_corr(h):
-    return float(statistics.neuron_corr(h[None], h.dtype)[0])
+    return float(correlation.neuron_corr(h[None], h.dtype)[0])
 
 
 def moments_of(chunks):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep.base.errors import RequestError
-from sweep.execution.plan.tasks import pack, runs_of
+from sweep.execution.plan.tasks import carried_of, pack
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 
@@ -106,7 +106,7 @@ def _cut(seconds: float, block: Block, mean: float) -> Iterator[_Part]:
             cost = each * len(some.seeds)
             yield from _cut(cost, some, mean) if together == 1 else [(cost, some)]
         return
-    runs = runs_of(block.specs)
+    runs = carried_of(block.specs)
     units = runs if len(runs) > 1 else [[spec] for spec in block.specs]
     if len(units) == 1 or seconds <= (limit if len(runs) > 1 else mean):
         yield seconds, block

@@ -8,15 +8,16 @@ whatever their depth, and chains that an exact law makes one run as one.
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 
 from sweep.base.memory import limit
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
-from sweep.kernel.homogeneity import unit_of
+from sweep.kernel import Chain
+from sweep.kernel.cost import Cost, cost_of
+from sweep.kernel.homogeneity import carried
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
 # nothing, short enough that a killed run loses little and both cores end together.
@@ -28,14 +29,7 @@ _STACK_SECONDS = 5.0
 # Seeds cross a layer together while one signal of theirs has fewer entries: Python's own time for a
 # layer is then spent once for all of them.
 _SIGNAL_ENTRIES = 1 << 20
-
-# Rough costs of one core; they balance tasks, they promise nothing.
-_FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
-_SECONDS_PER_ENTRY = 1.5e-9  # activation, slope and statistics of one entry of h
-_SECONDS_PER_LAYER = 4e-4  # Python's and NumPy's own time for one layer of one chain
-_SECONDS_PER_DRAW = 4e-9
-_SECONDS_PER_STREAM = 1.5e-5
-_SECONDS_PER_CELL = 1e-5
+_SECONDS_PER_CELL = 1e-5  # to store it, beside what the kernel needs
 
 
 @dataclass(frozen=True)
@@ -120,14 +114,22 @@ def chains_of(specs: Sequence[Spec]) -> list[list[Spec]]:
     return list(chains.values())
 
 
-def runs_of(specs: Sequence[Spec]) -> list[list[Spec]]:
-    """The specs of one stack by what runs as one: a chain, or chains that one law covers."""
-    runs: dict[Any, list[Spec]] = defaultdict(list)
-    for number, chain in enumerate(chains_of(specs)):
-        one = max(chain, key=lambda spec: spec.depth)
-        unit = unit_of(one.scheme, one.activation, one.bias_std, one.profile)
-        runs[(unit, one.activation) if unit else number] += chain
-    return list(runs.values())
+def chain_of(specs: Sequence[Spec]) -> Chain:
+    """The chain of specs of one scheme, act and bias."""
+    one = specs[0]
+    backward = tuple(sorted({spec.depth for spec in specs if spec.backward}))
+    return Chain(one.scheme, one.activation, one.bias_std, _deepest(specs).depth, backward)
+
+
+def carried_of(specs: Sequence[Spec]) -> list[list[Spec]]:
+    """The specs of one stack by what has to be pushed: a chain, or chains that one law covers."""
+    chains = chains_of(specs)
+    groups = carried([chain_of(own) for own in chains], _deepest(specs).profile)
+    return [[spec for index in group.indices for spec in chains[index]] for group in groups]
+
+
+def _deepest(specs: Sequence[Spec]) -> Spec:
+    return max(specs, key=lambda spec: spec.depth)
 
 
 def _sharing(cells: Cells) -> Iterator[Block]:
@@ -152,17 +154,18 @@ def _crossing(block: Block, workers: int) -> Iterator[Block]:
 
 def _within(block: Block, memory: int) -> list[Stack]:
     """The stack of these cells, or several of fewer seeds or chains where it is too large or too long."""
-    stack = Stack(block, *_cost(block.specs, len(block.seeds)))
+    cost = _stack_cost(block.specs, len(block.seeds))
+    stack = Stack(block, _deepest(block.specs).profile, cost.seconds, cost.bytes, cost.flops)
     if stack.bytes <= memory and stack.seconds <= _STACK_SECONDS and rows_of(block) <= _TASK_ROWS:
         return [stack]
-    runs = runs_of(block.specs)
+    groups = carried_of(block.specs)
     if len(block.seeds) > 1:
         half = len(block.seeds) // 2
         parts = [Block(block.specs, block.seeds[:half]), Block(block.specs, block.seeds[half:])]
-    elif len(runs) > 1:
-        half = len(runs) // 2
-        sides = (runs[:half], runs[half:])
-        parts = [Block(tuple(spec for run in side for spec in run), block.seeds) for side in sides]
+    elif len(groups) > 1:
+        half = len(groups) // 2
+        sides = (groups[:half], groups[half:])
+        parts = [Block(tuple(spec for group in side for spec in group), block.seeds) for side in sides]
     else:
         return [stack]
     return [stack for part in parts for stack in _within(part, memory)]
@@ -174,42 +177,9 @@ def rows_of(block: Block) -> int:
 
 
 @lru_cache(maxsize=256)
-def _cost(specs: tuple[Spec, ...], seeds: int) -> tuple[tuple[int, ...], float, int, int]:
-    """Profile, seconds, bytes and flops of a stack of these specs with so many seeds."""
-    deepest = max(specs, key=lambda spec: spec.depth)
-    profile, batch = deepest.profile, deepest.batch
-    itemsize = 4 if deepest.dtype == "float32" else 8
-    widest = max(profile)
-    flops = entries = layers = kept = held = 0
-    for run in runs_of(specs):
-        depth = max(spec.depth for spec in run)
-        back = sorted({spec.depth for spec in run if spec.backward})
-        forward_products, forward_entries = _sums(profile, depth)
-        flops += 2 * batch * forward_products
-        entries += batch * forward_entries
-        layers += depth
-        for start in back:
-            products, crossed = _sums(profile, start)
-            flops += 4 * batch * products  # dL/dW and dL/dh
-            entries += batch * crossed
-        layers += max(back, default=0)
-        signal = batch * widest
-        held += 2 * signal  # every run's signal, and the next
-        kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one run's layers and gradients
-    weights, _ = _sums(profile, deepest.depth)
-    seconds = (
-        seeds * flops / _FLOPS_PER_SECOND[deepest.dtype]
-        + seeds * entries * _SECONDS_PER_ENTRY
-        + layers * _SECONDS_PER_LAYER
-        + seeds * weights * _SECONDS_PER_DRAW
-        + seeds * deepest.depth * _SECONDS_PER_STREAM
-        + seeds * len(specs) * _SECONDS_PER_CELL
-    )
-    size = itemsize * seeds * ((weights if kept else widest * widest) + held + kept)
-    return profile, seconds, size, seeds * flops
-
-
-def _sums(profile: Sequence[int], depth: int) -> tuple[int, int]:
-    """Sum over the layers of fan_in · fan_out, and of fan_out."""
-    fans = list(pairwise(profile[: depth + 1]))
-    return sum(a * b for a, b in fans), sum(b for _, b in fans)
+def _stack_cost(specs: tuple[Spec, ...], seeds: int) -> Cost:
+    """What a stack of these specs with so many seeds costs."""
+    deepest = _deepest(specs)
+    chains = [chain_of(own) for own in chains_of(specs)]
+    cost = cost_of(chains, deepest.profile, seeds, deepest.batch, deepest.dtype)
+    return replace(cost, seconds=cost.seconds + seeds * len(specs) * _SECONDS_PER_CELL)

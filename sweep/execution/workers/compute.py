@@ -14,13 +14,14 @@ from threadpoolctl import threadpool_limits
 from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.arrays import Array
-from sweep.execution.plan.tasks import Stack, Task, chains_of
+from sweep.execution.plan.tasks import Stack, Task, chain_of, chains_of
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
-from sweep.experiment.outcome import STATISTICS, Failure, Own, Result
+from sweep.experiment.outcome import Failure, Own, Result
 from sweep.experiment.prediction import predicted
 from sweep.experiment.verdict import flat_share_of
-from sweep.kernel.layer import HISTOGRAM_BINS
+from sweep.kernel.layers.signal import HISTOGRAM_BINS
+from sweep.kernel.statistics.table import STATISTICS
 
 
 def run_task(task: Task, histogram: bool) -> Result:
@@ -74,7 +75,7 @@ def _run_stack(stack: Stack, histogram: bool) -> Result:
     seeds = stack.block.seeds
     grouped = chains_of(stack.block.specs)
     first = stack.block.specs[0]
-    chains = [_chain(specs) for specs in grouped]
+    chains = [chain_of(specs) for specs in grouped]
     measured = kernel.propagate(chains, stack.profile, seeds, first.batch, first.dtype, histogram)
     columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
     counts: list[Array] = []
@@ -95,12 +96,6 @@ def _run_stack(stack: Stack, histogram: bool) -> Result:
     values = {name: np.concatenate(parts) for name, parts in columns.items()}
     histograms = np.concatenate(counts) if histogram else None
     return Result((Block(specs, seeds),), stack.seconds, {}, seconds, values, histograms)
-
-
-def _chain(specs: Sequence[Spec]) -> kernel.Chain:
-    one = specs[0]
-    backward = tuple(sorted({spec.depth for spec in specs if spec.backward}))
-    return kernel.Chain(one.scheme, one.activation, one.bias_std, max(spec.depth for spec in specs), backward)
 
 
 def _joined(parts: Sequence[Result]) -> Result:

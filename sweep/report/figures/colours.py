@@ -14,8 +14,9 @@ from matplotlib.colors import (
 )
 
 from sweep.experiment.verdict import WORDS
+from sweep.kernel.statistics.table import RATIO, SHARE, SIGNED, SIZE
 from sweep.report.figures.style import decade
-from sweep.report.frames.measures import RATIO, SHARE, SIGNED, SIZE, Measure
+from sweep.report.frames.measures import Measure
 
 DECADES = 2  # a ratio's reach on either side of 1
 _MOST_DECADES = 8  # of a size, up to its greatest value

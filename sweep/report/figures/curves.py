@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from sweep.kernel.statistics.table import SIGNED
 from sweep.report.figures import style
 from sweep.report.frames.labels import PANEL, acts, common, labelled, numbered
-from sweep.report.frames.measures import SIGNED, THEORY, Measure, measure
+from sweep.report.frames.measures import THEORY, Measure, measure
 from sweep.report.frames.text import counted, spread
 
 STANDARD = ("mean", "std")
@@ -19,7 +20,6 @@ _FLOOR, _CEILING = 1e-6, 1e3  # what lies beyond has vanished or exploded; the l
 _TAME = 10.0  # a mean beyond is that of an exploding signal
 _MOST_LINES = len(style.LINES)
 _MOST_COLUMNS = 6
-_OF = {"mean": "mean of h", "std": "std of h", "rms": "rms of h", "pre_rms": "rms of z"}
 
 
 def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = STANDARD) -> dict[str, Figure]:
@@ -37,7 +37,7 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
         for c, act in enumerate(columns):
             panel = curves[curves["act_label"] == act]
             draw(axes[r, c], panel, one, lines)
-            axes[r, c].set_ylabel(_OF.get(one.name, one.name) if c == 0 else "")
+            axes[r, c].set_ylabel((one.label or one.name) if c == 0 else "")
             if r == 0:
                 axes[r, c].set_title(style.clipped(act))
         limits(axes[r, 0], curves, one)

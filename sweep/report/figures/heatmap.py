@@ -13,12 +13,13 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from sweep.experiment.verdict import WORDS
+from sweep.kernel.statistics.table import SHARE
 from sweep.report.figures import style
 from sweep.report.figures.colours import Scale, scale_of, verdict_scale
 from sweep.report.frames import layout
 from sweep.report.frames.labels import common
 from sweep.report.frames.layout import Layout
-from sweep.report.frames.measures import LETTERS, SHARE, WORD, Measure
+from sweep.report.frames.measures import LETTERS, WORD, Measure
 from sweep.report.frames.seeds import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
 from sweep.report.frames.text import counted, number, short, spread
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from sweep.kernel.layer import HISTOGRAM_BINS
+from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.report.figures import style
 from sweep.report.figures.curves import largest
 from sweep.report.frames.labels import PANEL, common, described, labelled

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.base.errors import unknown
+from sweep.kernel.statistics.table import RATIO, SIZE, STATISTICS
 
-RATIO, SIZE, SHARE, SIGNED, COUNT, WORD = "ratio", "size", "share", "signed", "count", "word"
+COUNT, WORD = "count", "word"  # beside the scales of statistics
 THEORY = "theory_"
 
 
@@ -13,15 +14,15 @@ THEORY = "theory_"
 class Measure:
     """A column of the tables as a figure shows it.
 
-    scale: RATIO is positive and 1 is healthy; SIZE is positive; SHARE lies in [0, 1]; SIGNED lies
-    around 0; COUNT is a layer's number; WORD is the verdict. The first two are averaged
-    geometrically over the seeds, the next three arithmetically, a word by majority.
+    scale: that of a statistic, COUNT (a layer's number) or WORD (the verdict). RATIO and SIZE are averaged
+    geometrically over the seeds, SHARE, SIGNED and COUNT arithmetically, a word by majority.
     """
 
     name: str
     title: str
     scale: str
     by_layer: bool = True  # a column of `layers` too
+    label: str = ""  # of an axis, where it is not the name
 
     @property
     def geometric(self) -> bool:
@@ -30,24 +31,14 @@ class Measure:
 
 
 MEASURES = {
+    one.name: Measure(one.name, one.title, one.scale, label=one.label) for one in STATISTICS.values()
+} | {
     measure.name: measure
     for measure in (
-        Measure("std", "std of the last layer", RATIO),
-        Measure("rms", "rms of the last layer", RATIO),
-        Measure("mean", "mean of the last layer", SIGNED),
-        Measure("pre_rms", "rms before the last activation", RATIO),
-        Measure("flat", "share of units that pass no gradient", SHARE),
-        Measure("dead", "share of neurons flat for every input", SHARE),
-        Measure("sample_cosine", "mean cosine between inputs", SHARE),
-        Measure("neuron_corr", "mean |correlation| between neurons", SHARE),
         Measure("delta_std_first", "gradient that reaches the input: std of dL/dh₀", RATIO, by_layer=False),
         Measure(
             "grad_std_first", "gradient of the first layer's weights: std of dL/dW₁", SIZE, by_layer=False
         ),
-        Measure("delta_std", "std of dL/dh at the last layer", RATIO),
-        Measure("delta_rms", "rms of dL/dh at the last layer", RATIO),
-        Measure("grad_std", "std of dL/dW at the last layer", SIZE),
-        Measure("grad_rms", "rms of dL/dW at the last layer", SIZE),
         Measure("first_nonfinite_layer", "first layer that is not finite", COUNT, by_layer=False),
         Measure("verdict_layer", "layer from which on the verdict holds", COUNT, by_layer=False),
         Measure("verdict", "verdict", WORD, by_layer=False),

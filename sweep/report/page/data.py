@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.experiment.verdict import WORDS
+from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.figures.colours import VERDICT_COLOURS
 from sweep.report.figures.curves import by_layer
 from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, labelled
@@ -17,7 +18,8 @@ from sweep.report.frames.seeds import MARK_OF, MARKS, condensed
 from sweep.report.frames.text import short
 
 _TITLES = {"init_label": "init", "act_label": "act"}
-_CURVES = ("rms", "delta_rms", "std", "mean", "flat", "sample_cosine", "neuron_corr", "grad_rms")
+_FIRST = ("rms", "delta_rms", "std")  # of the curves: what says most, should not all find room
+_CURVES = (*_FIRST, *(name for name, one in STATISTICS.items() if one.curve and name not in _FIRST))
 _MOST_NUMBERS = 240_000  # of all curves together: about 1.6 MB of text
 _FEWEST_LAYERS = 8  # a curve with fewer points says nothing
 _MOST_PANELS = 48  # drawn at once before the page holds depth and width at their greatest instead

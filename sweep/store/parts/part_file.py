@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from sweep.base.errors import StoreError
 from sweep.base.provenance import provenance
-from sweep.kernel.layer import HISTOGRAM_BINS
+from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.store.places import Local, Place
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, schema_of
 

@@ -17,9 +17,12 @@ from sweep.activations import Activation, extended
 from sweep.base.arrays import Array
 from sweep.initializers import Scheme
 from sweep.kernel import ranges
-from sweep.kernel.flatness import Flat
+from sweep.kernel.layers.signal import Signal, settled
 from sweep.kernel.ranges import RANGES
-from sweep.kernel.statistics import CORRELATED_NEURONS, Moments, neuron_corr, neuron_gram, sample_cosine
+from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
+from sweep.kernel.statistics.flatness import Flat
+from sweep.kernel.statistics.moments import Moments
+from sweep.kernel.statistics.table import STATISTICS, by_function
 
 Measured = dict[str, Array]  # name -> (networks,)
 
@@ -34,30 +37,10 @@ class Product(Protocol):
         """Of one network and some of its first neurons: (batch, neurons). chosen: (at most fan_out,) bool."""
 
 
-HISTOGRAM_BINS = 30
-
 _UNSURE = 1e4  # roundings of h: of a spread so small they are more than 1e-4
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
 ALL = slice(None)
-
-
-@dataclass(frozen=True)
-class Signal:
-    """h of one layer: mantissa · 2^exponent.
-
-    mantissa: (networks, batch, width). exponent: (networks,) whole. rms: (networks,), the mantissa's;
-    inf from the layer on whose h is not finite, the mantissa then being 0.
-    """
-
-    mantissa: Array
-    exponent: Array
-    rms: Array
-
-    @property
-    def finite(self) -> Array:
-        """Which networks still have a signal: (networks,) bool."""
-        return np.isfinite(self.rms)
 
 
 @dataclass(frozen=True)
@@ -184,7 +167,7 @@ def forward(
     measured = {
         "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
         "sample_cosine": cosine,
-        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, exact),
+        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, exact), **by_function(h),
     }  # fmt: skip
     silent = size == -np.inf  # z is 0
     nothing = silent | ~h.any(axis=(1, 2)) if exact and not after.rms.all() else silent
@@ -194,9 +177,10 @@ def forward(
     doubt |= ranges.outside(before.rms, numbers) & ~silent
     doubt |= (ranges.outside(after.rms, numbers) | ranges.lost(sample_rms, act, h.dtype)) & ~nothing
     doubt &= below.finite
-    for name in ("mean", "std", "rms", "pre_rms"):
-        measured[name] = np.ldexp(measured[name], exponent)
-    signal = _settled(h, slope, exponent, np.where(below.finite, after.rms, np.inf))
+    for name, values in measured.items():
+        if power := STATISTICS[name].power:
+            measured[name] = np.ldexp(values, power * exponent)
+    signal = settled(h, slope, exponent, np.where(below.finite, after.rms, np.inf))
     _lose(measured, ~signal.finite)
     return signal, measured, doubt
 
@@ -204,7 +188,7 @@ def forward(
 def _lose(measured: Measured, lost: Array) -> None:
     """What is known of a layer whose h is not finite; lost: (networks,) bool."""
     for name, values in measured.items() if lost.any() else ():
-        values[lost] = np.inf if name in {"std", "rms"} else np.nan
+        values[lost] = STATISTICS[name].lost
 
 
 def _again(
@@ -248,37 +232,9 @@ def measure_inputs(x: Array, dtype: np.dtype[Any]) -> tuple[Signal, Measured]:
     moments.add(ALL, x)
     measured = {
         "mean": moments.mean, "std": moments.std(x), "rms": moments.rms,
-        "sample_cosine": sample_cosine(x)[0], "neuron_corr": neuron_corr(x, dtype),
+        "sample_cosine": sample_cosine(x)[0], "neuron_corr": neuron_corr(x, dtype), **by_function(x),
     }  # fmt: skip
     return Signal(x, np.zeros(len(x), np.int64), moments.rms), measured
-
-
-def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 0.0) -> Array:
-    """Counts of h · 2^log2_factor in equal bins between the bounds: (networks, 30) int64.
-
-    The end bins hold what lies outside. 0 is a bound of a bin.
-    """
-    low, high = bounds
-    per_unit = HISTOGRAM_BINS / (high - low)
-    whole = math.floor(log2_factor)
-    factor = per_unit * 2.0 ** (log2_factor - whole)
-    h = np.ldexp(signal.mantissa.astype(np.float64), (signal.exponent + whole)[:, None, None])
-    # Floor before the shift, which would round the tiniest negative numbers to the other side of 0; and
-    # what is -0 was less than 0 before it underflowed.
-    floor = np.floor(h * factor) - ((h == 0) & np.signbit(h))
-    bins = np.clip(floor - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
-    return np.stack([np.bincount(own.ravel(), minlength=HISTOGRAM_BINS) for own in bins])
-
-
-def _settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Signal:
-    """The signal of what `forward` wrote: comfortable mantissas, and nothing where h is not finite."""
-    lost = ~np.isfinite(rms)
-    if lost.any():
-        h[lost], exponent = 0, np.where(lost, 0, exponent)
-        rms = np.where(lost, np.inf, rms)
-        if slope is not None:
-            slope[lost] = np.nan  # no gradient is defined through a layer that diverged
-    return Signal(h, *ranges.recentre(h, exponent, rms))
 
 
 def _variance(unit: Array, offset: Array | float, std: float) -> float:

@@ -1,18 +1,14 @@
-"""What is measured of one layer, for several networks at once.
-
-Arrays are (networks, batch, width). Within a chunk BLAS sums in the array's dtype, from chunk to
-chunk float64 does; where a difference would cancel, the values are centred first.
-"""
+"""How alike inputs are, and how alike neurons, of several networks at once."""
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.kernel.ranges import RANGES
+from sweep.kernel.statistics.moments import CANCELS, column_sums_of
 
 # (network, which of its first neurons: (neurons,) bool) -> those neurons, (batch, neurons), each right in
 # relation to itself; None where they are as they were.
@@ -24,83 +20,7 @@ LEAST_CORRELATED = 4  # samples: over two Pearson's correlation is ±1, over thr
 # Columns whose std is below this share of their rms carry rounding, not signal.
 _SPREAD_FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
 _SAME_COLUMN = 1e-6
-# Below this share of the mean square, the variance is not taken as a difference of two sums.
-_CANCELS = 0.1
-_CHUNK = 1 << 16
-_SHORT = 64  # entries of a row
-_CENTRES = 256  # entries of which one is near the mean
 _NO_SQUARE = 2.0**-500  # of which float64 has no square
-_FAINT = 2.0**-100  # sums of float32's squares that may have lost some
-
-
-class Moments:
-    """Mean, std and rms of every network, from chunks that need not come one network after another.
-
-    networks: how many; rows, columns: of each.
-    """
-
-    def __init__(self, networks: int, rows: int, columns: int) -> None:
-        self._entries = rows * columns
-        self.column_sums, self._squares = np.zeros((networks, columns)), np.zeros(networks)
-
-    def add(self, networks: slice, chunk: Array, squares: Array | None = None) -> None:
-        """Take in some entries of some networks: (networks, rows, columns); squares: their sums, if known."""
-        self.column_sums[networks] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
-        if squares is None:
-            self.add_squares(networks, chunk)
-        else:
-            self._squares[networks] += squares
-
-    def add_squares(self, networks: slice, chunk: Array) -> Array:
-        """The same where only the rms is wanted; returns the chunk's sums of squares, (networks,)."""
-        flat = chunk.reshape(len(chunk), -1)
-        squares = np.zeros(len(chunk))
-        for start in range(0, flat.shape[1], _CHUNK):
-            part = flat[:, start : start + _CHUNK]
-            squares += np.vecdot(part, part)
-        self._squares[networks] += squares
-        return squares
-
-    @property
-    def mean(self) -> Array:
-        mean: Array = self.column_sums.sum(axis=1) / self._entries
-        return mean
-
-    @property
-    def rms(self) -> Array:
-        return np.sqrt(self._squares / self._entries)
-
-    def std(self, values: Array) -> Array:
-        """Population standard deviation (ddof 0); values: everything that was added, (networks, …)."""
-        mean_square = self._squares / self._entries
-        mean = self.mean
-        variance = mean_square - mean**2
-        for network in np.flatnonzero(variance < _CANCELS * mean_square):
-            variance[network] = _centred_variance(values[network], mean[network])
-        std: Array = np.sqrt(variance)
-        return std
-
-
-def moments_of(values: Array, squares: Array | None = None) -> tuple[Array, Array]:
-    """Std and rms of each network's entries: (networks, rows, columns); squares: as in `Moments.add`."""
-    moments = Moments(*values.shape)
-    moments.add(slice(None), values, squares)
-    return moments.std(values), moments.rms
-
-
-def row_squares(values: Array) -> Array:
-    """Sums of squares over the last axis, float64: right of every row, if float64 holds it."""
-    if values.shape[-1] > _SHORT:
-        sums: Array = np.vecdot(values, values)
-    else:  # a call of BLAS for every short row would take five times as long
-        sums = np.matmul(np.square(values), _ones(values.shape[-1], values.dtype))
-    squares = sums.astype(np.float64)
-    if values.dtype == np.float32:
-        faint = squares < _FAINT
-        if faint.any():
-            rows = values[faint].astype(np.float64)
-            squares[faint] = np.vecdot(rows, rows)
-    return squares
 
 
 def sample_cosine(h: Array) -> tuple[Array, Array]:
@@ -150,7 +70,7 @@ def neuron_corr(
     if width < 2:
         return np.full(networks, np.nan)
     neurons = h[..., :CORRELATED_NEURONS]
-    mean = _column_sums(neurons) if column_sums is None else column_sums[:, : neurons.shape[2]]
+    mean = column_sums_of(neurons) if column_sums is None else column_sums[:, : neurons.shape[2]]
     mean = mean / batch  # (networks, neurons)
     gram = _covariance(neuron_gram(h) if gram is None else gram, mean, batch)
     variance = np.diagonal(gram, axis1=1, axis2=2)
@@ -162,10 +82,10 @@ def neuron_corr(
     if batch < LEAST_CORRELATED:
         correlation = np.full(networks, np.nan)
     else:
-        doubtful = (variance < _CANCELS * square).any(axis=1)
+        doubtful = (variance < CANCELS * square).any(axis=1)
         if doubtful.any():
             some = neurons[doubtful] - mean[doubtful, None].astype(h.dtype)
-            rest = _column_sums(some) / batch  # rounding left a mean
+            rest = column_sums_of(some) / batch  # rounding left a mean
             gram[doubtful] = _covariance(neuron_gram(some), rest, batch)
         correlation = _correlation(gram, square, dtype)
         for one, columns in finer.items():
@@ -218,33 +138,7 @@ def _correlation(gram: Array, square: Array, dtype: np.dtype[Any]) -> Array:
     return np.minimum(correlation, 1.0)
 
 
-def _column_sums(values: Array) -> Array:
-    """Sums over the rows: (networks, columns) float64."""
-    sums: Array = np.matmul(_ones(values.shape[1], values.dtype), values).astype(np.float64)
-    return sums
-
-
 def _covariance(gram: Array, mean: Array, rows: int) -> Array:
     covariance = gram / rows
     covariance -= mean[:, :, None] * mean[:, None]
     return covariance
-
-
-def _centred_variance(values: Array, mean: float) -> float:
-    """About an entry near the mean, which lies within the spread, then about the mean of the differences."""
-    flat = values.reshape(-1)
-    centre = flat[np.abs(flat[:_CENTRES] - mean).argmin()]
-    total = squares = 0.0
-    for start in range(0, len(flat), _CHUNK):
-        centred = flat[start : start + _CHUNK] - centre
-        total += float(centred.sum(dtype=np.float64))
-        squares += float(centred.dot(centred))
-    mean = total / len(flat)
-    return max(0.0, squares / len(flat) - mean * mean)
-
-
-@lru_cache(maxsize=64)
-def _ones(count: int, dtype: np.dtype[Any]) -> Array:
-    ones = np.ones(count, dtype)
-    ones.setflags(write=False)
-    return ones

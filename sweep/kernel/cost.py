@@ -1,0 +1,62 @@
+"""What a stack costs: the products, the seconds of one core and the bytes that are held at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from sweep.kernel.chain import Chain
+from sweep.kernel.homogeneity import carried
+
+# Rough costs of one core of a server of today; they balance tasks, they promise nothing.
+_FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
+_SECONDS_PER_ENTRY = 1.5e-9  # activation, slope and statistics of one entry of h
+_SECONDS_PER_LAYER = 4e-4  # Python's and NumPy's own time for one layer of one chain
+_SECONDS_PER_DRAW = 4e-9
+_SECONDS_PER_STREAM = 1.5e-5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """seconds: of one core. bytes: held at once. flops: of the products."""
+
+    seconds: float
+    bytes: int
+    flops: int
+
+
+def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: int, dtype: str) -> Cost:
+    """What `propagate` takes for these; widths: of the deepest chain."""
+    signal = batch * max(widths)
+    flops = entries = layers = kept = held = 0
+    for group in carried(chains, widths):
+        members = [chains[index] for index in group.indices]
+        depth = max(chain.depth for chain in members)
+        back = sorted({start for chain in members for start in chain.backward})
+        products, crossed = _sums(widths, depth)
+        flops += 2 * batch * products
+        entries += batch * crossed
+        layers += depth + max(back, default=0)
+        for start in back:
+            products, crossed = _sums(widths, start)
+            flops += 4 * batch * products  # dL/dW and dL/dh
+            entries += batch * crossed
+        held += 2 * signal  # every carrier's signal, and the next
+        kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one's layers and gradients
+    depth = len(widths) - 1
+    weights, _ = _sums(widths, depth)
+    seconds = (
+        seeds * flops / _FLOPS_PER_SECOND[dtype]
+        + seeds * entries * _SECONDS_PER_ENTRY
+        + layers * _SECONDS_PER_LAYER
+        + seeds * weights * _SECONDS_PER_DRAW
+        + seeds * depth * _SECONDS_PER_STREAM
+    )
+    itemsize = 4 if dtype == "float32" else 8
+    size = itemsize * seeds * ((weights if kept else max(widths) ** 2) + held + kept)
+    return Cost(seconds, size, seeds * flops)
+
+
+def _sums(widths: Sequence[int], depth: int) -> tuple[int, int]:
+    """Sum over the layers of fan_in · fan_out, and of fan_out."""
+    fans = list(pairwise(widths[: depth + 1]))
+    return sum(a * b for a, b in fans), sum(b for _, b in fans)

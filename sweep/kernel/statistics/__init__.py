@@ -1,0 +1,1 @@
+"""What is measured of a layer: `table` lists it, the others compute it."""

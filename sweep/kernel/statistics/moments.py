@@ -1,0 +1,123 @@
+"""Mean, std and rms of several networks at once.
+
+Arrays are (networks, batch, width). Within a chunk BLAS sums in the array's dtype, from chunk to
+chunk float64 does; where a difference would cancel, the values are centred first.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from sweep.base.arrays import Array
+
+# Below this share of the mean square, the variance is not taken as a difference of two sums.
+CANCELS = 0.1
+
+
+_CHUNK = 1 << 16
+
+
+_SHORT = 64  # entries of a row
+
+
+_CENTRES = 256  # entries of which one is near the mean
+
+
+_FAINT = 2.0**-100  # sums of float32's squares that may have lost some
+
+
+class Moments:
+    """Mean, std and rms of every network, from chunks that need not come one network after another.
+
+    networks: how many; rows, columns: of each.
+    """
+
+    def __init__(self, networks: int, rows: int, columns: int) -> None:
+        self._entries = rows * columns
+        self.column_sums, self._squares = np.zeros((networks, columns)), np.zeros(networks)
+
+    def add(self, networks: slice, chunk: Array, squares: Array | None = None) -> None:
+        """Take in some entries of some networks: (networks, rows, columns); squares: their sums, if known."""
+        self.column_sums[networks] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
+        if squares is None:
+            self.add_squares(networks, chunk)
+        else:
+            self._squares[networks] += squares
+
+    def add_squares(self, networks: slice, chunk: Array) -> Array:
+        """The same where only the rms is wanted; returns the chunk's sums of squares, (networks,)."""
+        flat = chunk.reshape(len(chunk), -1)
+        squares = np.zeros(len(chunk))
+        for start in range(0, flat.shape[1], _CHUNK):
+            part = flat[:, start : start + _CHUNK]
+            squares += np.vecdot(part, part)
+        self._squares[networks] += squares
+        return squares
+
+    @property
+    def mean(self) -> Array:
+        mean: Array = self.column_sums.sum(axis=1) / self._entries
+        return mean
+
+    @property
+    def rms(self) -> Array:
+        return np.sqrt(self._squares / self._entries)
+
+    def std(self, values: Array) -> Array:
+        """Population standard deviation (ddof 0); values: everything that was added, (networks, …)."""
+        mean_square = self._squares / self._entries
+        mean = self.mean
+        variance = mean_square - mean**2
+        for network in np.flatnonzero(variance < CANCELS * mean_square):
+            variance[network] = _centred_variance(values[network], mean[network])
+        std: Array = np.sqrt(variance)
+        return std
+
+
+def moments_of(values: Array, squares: Array | None = None) -> tuple[Array, Array]:
+    """Std and rms of each network's entries: (networks, rows, columns); squares: as in `Moments.add`."""
+    moments = Moments(*values.shape)
+    moments.add(slice(None), values, squares)
+    return moments.std(values), moments.rms
+
+
+def row_squares(values: Array) -> Array:
+    """Sums of squares over the last axis, float64: right of every row, if float64 holds it."""
+    if values.shape[-1] > _SHORT:
+        sums: Array = np.vecdot(values, values)
+    else:  # a call of BLAS for every short row would take five times as long
+        sums = np.matmul(np.square(values), _ones(values.shape[-1], values.dtype))
+    squares = sums.astype(np.float64)
+    if values.dtype == np.float32:
+        faint = squares < _FAINT
+        if faint.any():
+            rows = values[faint].astype(np.float64)
+            squares[faint] = np.vecdot(rows, rows)
+    return squares
+
+
+def _centred_variance(values: Array, mean: float) -> float:
+    """About an entry near the mean, which lies within the spread, then about the mean of the differences."""
+    flat = values.reshape(-1)
+    centre = flat[np.abs(flat[:_CENTRES] - mean).argmin()]
+    total = squares = 0.0
+    for start in range(0, len(flat), _CHUNK):
+        centred = flat[start : start + _CHUNK] - centre
+        total += float(centred.sum(dtype=np.float64))
+        squares += float(centred.dot(centred))
+    mean = total / len(flat)
+    return max(0.0, squares / len(flat) - mean * mean)
+
+
+@lru_cache(maxsize=64)
+def _ones(count: int, dtype: np.dtype[Any]) -> Array:
+    ones = np.ones(count, dtype)
+    ones.setflags(write=False)
+    return ones
+
+
+def column_sums_of(values: Array) -> Array:
+    """Sums over the rows: (networks, columns) float64."""
+    sums: Array = np.matmul(_ones(values.shape[1], values.dtype), values).astype(np.float64)
+    return sums

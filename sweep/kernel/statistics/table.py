@@ -1,0 +1,72 @@
+"""The statistics of a layer, each once, with all that the program wants to know of it.
+
+A new one is a row and its function; columns, figures, page and `verify` follow. What has no function here is
+summed while a layer is made (`moments`, `flatness`), or is a by-product of such sums (`correlation`).
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sweep.base.arrays import Array
+
+H, Z, SLOPE, DELTA, GRADIENT = "h", "z = h W + b", "act'(z)", "dL/dh", "dL/dW"
+RATIO, SIZE, SHARE, SIGNED = "ratio", "size", "share", "signed"
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One number of one layer of one network; NaN where it is not defined.
+
+    of: the array that it is of. title: what a figure of the last layer is called; label: its axis.
+    scale: RATIO is positive and 1 is healthy; SIZE is positive; SHARE lies in [0, 1]; SIGNED lies around 0.
+    power: to which power of the array it grows. lost: what it is where h is not finite.
+    predicted: whether theory has it too. curve: whether the page draws it by layer.
+    since: the version of the tables' schema that first had it.
+    function: h in any units, (networks, batch, width), to the statistic in those units, (networks,).
+    """
+
+    name: str
+    of: str
+    title: str
+    scale: str
+    power: int = 0
+    lost: float = math.nan
+    predicted: bool = False
+    label: str = ""
+    curve: bool = True
+    since: int = 1
+    function: Callable[[Array], Array] | None = None
+
+
+STATISTICS = {
+    one.name: one
+    for one in (
+        Statistic("mean", H, "mean of the last layer", SIGNED, 1, predicted=True, label="mean of h"),
+        Statistic("std", H, "std of the last layer", RATIO, 1, math.inf, predicted=True, label="std of h"),
+        Statistic("rms", H, "rms of the last layer", RATIO, 1, math.inf, predicted=True, label="rms of h"),
+        Statistic("pre_rms", Z, "rms before the last activation", RATIO, 1, label="rms of z", curve=False),
+        Statistic("flat", SLOPE, "share of units that pass no gradient", SHARE, predicted=True),
+        Statistic("dead", SLOPE, "share of neurons flat for every input", SHARE, curve=False),
+        Statistic("sample_cosine", H, "mean cosine between inputs", SHARE, predicted=True),
+        Statistic("neuron_corr", H, "mean |correlation| between neurons", SHARE),
+        Statistic("delta_std", DELTA, "std of dL/dh at the last layer", RATIO, 1, curve=False),
+        Statistic("delta_rms", DELTA, "rms of dL/dh at the last layer", RATIO, 1, predicted=True),
+        Statistic("grad_std", GRADIENT, "std of dL/dW at the last layer", SIZE, 1, curve=False),
+        Statistic("grad_rms", GRADIENT, "rms of dL/dW at the last layer", SIZE, 1, predicted=True),
+    )
+}
+FORWARD = tuple(name for name, one in STATISTICS.items() if one.of in (H, Z, SLOPE))
+BACKWARD = tuple(name for name, one in STATISTICS.items() if one.of in (DELTA, GRADIENT))
+# Theory's come in the order of what they are of.
+PREDICTED = tuple(
+    name
+    for of in (H, Z, SLOPE, DELTA, GRADIENT)
+    for name, one in STATISTICS.items()
+    if one.of == of and one.predicted
+)
+
+
+def by_function(h: Array) -> dict[str, Array]:
+    """Those that a function measures, of h in any units: name -> (networks,)."""
+    return {name: one.function(h) for name, one in STATISTICS.items() if one.function}
