@@ -10,8 +10,8 @@ from sweep.base.arrays import Array
 from sweep.initializers import Scheme
 from sweep.kernel import homogeneity
 from sweep.kernel.chain import Chain, ChainStatistics
-from sweep.kernel.layers.dense import Affine, Measured
-from sweep.kernel.layers.signal import Signal
+from sweep.kernel.layers.dense import Dense, Sizes
+from sweep.kernel.layers.signal import Measured, Signal
 from sweep.kernel.statistics.table import STATISTICS
 
 
@@ -75,17 +75,15 @@ class Doubts:
 
 @dataclass
 class Carrier:
-    """A chain on its way. Exponents and affines by layer, of every network."""
+    """A chain on its way. layers: those that gradients will be sent back through."""
 
     scheme: Scheme
     act: Activation
     bias_std: float
     members: list[Member]
     signal: Signal
-    exponents: list[Array]
     doubts: Doubts
-    affines: list[Affine] = field(default_factory=list)
-    tape: list[tuple[Array, Array]] = field(default_factory=list)  # (h below, act'(z)) by layer
+    layers: list[Dense] = field(default_factory=list)
 
     @property
     def depth(self) -> int:
@@ -105,10 +103,9 @@ class Carrier:
                     read_off = homogeneity.scaled(values, power * factor) if power and factor[0] else values
                     member.statistics.forward[name][:, number] = read_off
 
-    def record_gradients(
-        self, kind: str, number: int, starts: Sequence[int], std: Array, rms: Array, exponents: Array
-    ) -> None:
-        """Std, rms and exponents of the gradients that started at these depths: (gradients, seeds)."""
+    def record_gradients(self, kind: str, number: int, starts: Sequence[int], sizes: Sizes) -> None:
+        """The sizes of the gradients that started at these depths."""
+        std, rms, exponents = sizes
         for member in self.members:
             for i, depth in enumerate(starts):
                 if depth in member.chain.backward:
@@ -132,7 +129,5 @@ def carriers_of(
         ]
         first, seeds = members[0].chain, len(signal.rms)
         doubts = Doubts(np.full(seeds, NOWHERE), np.zeros(seeds, bool))
-        carriers.append(
-            Carrier(group.scheme, first.act, first.bias_std, members, signal, [signal.exponent], doubts)
-        )
+        carriers.append(Carrier(group.scheme, first.act, first.bias_std, members, signal, doubts))
     return carriers

@@ -52,7 +52,7 @@ RANGES = {
 def units(size: Array, act: Activation, numbers: Range) -> tuple[Array, Array]:
     """In units of which power of two z is computed, and whether the dtype then holds act(z).
 
-    size: log2 of the rms that z may have, (networks,); -inf where it is 0. Both (networks,).
+    size: log2 of the rms that z may have, (seeds,); -inf where it is 0. Both (seeds,).
     """
     exponent = np.zeros(len(size), np.int64)
     large, small = size > numbers.edge, (size < -numbers.edge) & (size > -np.inf)
@@ -72,8 +72,8 @@ def astray(h: Array, exponent: Array, mixes: bool, act: Activation, numbers: Ran
     """Where the law that took a large z to the edge does not hold to rounding for what came out.
 
     The law is off by a constant at most, as where elu is -1: every sample must be far above it, or be
-    0; and every entry, where weights do not mix what they are given. h: (networks, batch, width).
-    Returns (networks,) bool.
+    0; and every entry, where weights do not mix what they are given. h: (seeds, batch, width).
+    Returns (seeds,) bool.
     """
     found = exponent > 0
     error = limits(act)[1] if found.any() else 0.0
@@ -90,12 +90,12 @@ def astray(h: Array, exponent: Array, mixes: bool, act: Activation, numbers: Ran
 
 
 def outside(rms: Array, numbers: Range) -> Array:
-    """Whether squares of what has this rms are not normal numbers; (networks,) bool."""
+    """Whether squares of what has this rms are not normal numbers; (seeds,) bool."""
     return ~((rms > numbers.smallest) & (rms < 1 / numbers.smallest))
 
 
 def fades(bias_size: Array, numbers: Range) -> bool:
-    """Whether a bias may be too small for the dtype; bias_size: log2 of the largest, (networks,)."""
+    """Whether a bias may be too small for the dtype; bias_size: log2 of the largest, (seeds,)."""
     return bool(bias_size.min() < np.log2(numbers.smallest))
 
 
@@ -110,7 +110,7 @@ def faint(values: Array, numbers: Range) -> Array:
 
 
 def lost(sample_rms: Array, act: Activation, dtype: np.dtype[Any]) -> Array:
-    """Whether a sample is smaller than what is vouched for; sample_rms: (networks, samples)."""
+    """Whether a sample is smaller than what is vouched for; sample_rms: (seeds, samples)."""
     small = sample_rms < RANGES[dtype].smallest_sample
     if exact(act, dtype):
         small &= sample_rms > 0
@@ -120,8 +120,8 @@ def lost(sample_rms: Array, act: Activation, dtype: np.dtype[Any]) -> Array:
 def faded(arrived: Array, passed: Array, slope: Array, act: Activation) -> Array:
     """Whether act' let so little of a sample's gradient through that what is left is not vouched for.
 
-    arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, networks, batch).
-    slope: act'(z), (networks, batch, width). Returns (gradients, networks) bool.
+    arrived, passed: mean squares of dL/dh and of dL/dz of every sample, (gradients, seeds, batch).
+    slope: act'(z), (seeds, batch, width). Returns (gradients, seeds) bool.
     """
     least = (passed < RANGES[slope.dtype].smallest_sample ** 2) & (arrived > 0)
     if exact(act, slope.dtype) and least.any():
@@ -135,7 +135,7 @@ def faded(arrived: Array, passed: Array, slope: Array, act: Activation) -> Array
 def dropped(before: Array, after: Array, weights: Array, dtype: np.dtype[Any]) -> Array:
     """Whether a gradient left the dtype's range on its way through the weights.
 
-    before, after: rms, (gradients, networks). weights: which networks have any that are not 0.
+    before, after: rms, (gradients, seeds). weights: which networks have any that are not 0.
     """
     smallest = RANGES[dtype].smallest
     return ((after < smallest) & (before > 0) & weights) | ~(after < 1 / smallest)

@@ -1,15 +1,14 @@
-"""One layer of a chain: from the signal below to h, act'(z) and what is measured of them.
+"""A dense layer: z = h W + b, h = act(z), forward and back, and what is measured of both.
 
-A chain is one (scheme, act, bias) crossed by the networks of several seeds; arrays are
-(networks, batch, width). A signal is carried as mantissa · 2^exponent (`sweep.kernel.ranges`), so products
-never meet a subnormal number and statistics neither under- nor overflow before float64 itself does.
+One layer of one carrier, crossed by several seeds at once: arrays are (seeds, batch, width). A signal is
+carried as mantissa · 2^exponent (`sweep.kernel.ranges`), so products never meet a subnormal number and
+statistics neither under- nor overflow before float64 itself does.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,101 +16,114 @@ from sweep.activations import Activation, extended
 from sweep.base.arrays import Array
 from sweep.initializers import Scheme
 from sweep.kernel import ranges
-from sweep.kernel.layers.signal import Signal, settled
+from sweep.kernel.layers.affine import Affine, Product
+from sweep.kernel.layers.draws import Draws
+from sweep.kernel.layers.signal import Delta, Measured, Signal, settled
 from sweep.kernel.ranges import RANGES
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
 from sweep.kernel.statistics.flatness import Flat
-from sweep.kernel.statistics.moments import Moments
+from sweep.kernel.statistics.moments import Moments, moments_of, row_squares
 from sweep.kernel.statistics.table import STATISTICS, by_function
 
-Measured = dict[str, Array]  # name -> (networks,)
-
-
-class Product(Protocol):
-    """h (scale Z) of a layer. scale: (all networks,) of the dtype."""
-
-    def __call__(self, networks: slice, rows: slice, scale: Array) -> Array:
-        """Of some networks and rows, the caller's until the next: (networks, rows, fan_out)."""
-
-    def columns(self, network: int, chosen: Array, scale: Array) -> Array:
-        """Of one network and some of its first neurons: (batch, neurons). chosen: (at most fan_out,) bool."""
-
-
-_UNSURE = 1e4  # roundings of h: of a spread so small they are more than 1e-4
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
-ALL = slice(None)
 
 
 @dataclass(frozen=True)
-class Affine:
-    """z = std · (h Z) + mean · (row sums of h) + bias.
+class Crossed:
+    """What came of a layer: the signal, and what is measured of it by name, (seeds,) each.
 
-    std: (networks,). bias: (networks, fan_out) float64 or None. mixes: as of a distribution.
+    doubt: for which seeds neither is vouched for; without_slope: whose act'(z) nobody knows. (seeds,) bool.
     """
 
-    fan_in: int
-    std: Array
-    mean: float
-    bias: Array | None
-    mixes: bool
+    signal: Signal
+    measured: Measured
+    doubt: Array
+    without_slope: Array
 
-    @classmethod
-    def of(cls, scheme: Scheme, fan_in: int, fan_out: int, networks: int, bias: Array | None) -> "Affine":
-        std, mean = scheme.weight_std(fan_in, fan_out), scheme.weight_mean(fan_in, fan_out)
-        mixes = scheme.base is None or scheme.base.mixes
-        return cls(fan_in, np.full(networks, std, np.float64), mean, bias, mixes)
 
-    def size(self, below: Signal) -> Array:
-        """log2 of the rms that z may have; -inf where z is 0."""
-        fan_in = math.log2(self.fan_in)  # in logarithms: sums of weights of 1e308 are beyond a number
-        weights = np.maximum(np.log2(self.std) + fan_in / 2, np.log2(np.abs(self.mean)) + fan_in)
-        size: Array = below.exponent + np.log2(below.rms) + weights
-        if self.bias is not None:
-            size = np.maximum(size, self.bias_size)
-        return np.where(below.finite, size, -np.inf)
+Sizes = tuple[Array, Array, Array]  # std and rms of mantissas, and their exponents: (gradients, seeds) each
 
-    @property
-    def bias_size(self) -> Array:
-        """log2 of the largest bias: (networks,)."""
-        assert self.bias is not None
-        size: Array = np.log2(np.abs(self.bias).max(axis=1))
-        return size
 
-    def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
-        """The same with the std of a scheme that looks at the data; and of which networks that is not sure.
+@dataclass(frozen=True)
+class Returned:
+    """What came of gradients that were sent back through a layer.
 
-        (networks,) bool: where what varies of z is little more than the rounding of h.
+    delta: dL/dh of the layer below. weights: the mantissas of dL/dW, (gradients, seeds, fan_in, fan_out).
+    of_delta, of_weights: the sizes of both. doubt: which are not vouched for, (gradients, seeds) bool.
+    """
+
+    delta: Delta
+    of_delta: Sizes
+    of_weights: Sizes
+    weights: Array
+    doubt: Array
+
+
+class Dense:
+    """One such layer, which keeps what the way back needs where it is asked to."""
+
+    def __init__(self, scheme: Scheme, act: Activation, bias_std: float, number: int, draws: Draws) -> None:
+        self._scheme, self._act, self._number, self._draws = scheme, act, number, draws
+        fans, seeds = draws.fans(number), len(draws.seeds)
+        bias = bias_std * draws.biases(number).astype(np.float64) if bias_std else None
+        self._affine = Affine.of(scheme, *fans, seeds, bias)
+        self._below: Signal | None = None
+        self._slope: Array | None = None
+
+    def forward(self, below: Signal, h: Array, keep: bool, dtype: np.dtype[Any]) -> Crossed:
+        """Cross the layer; writes the new mantissa into `h`.
+
+        keep: whether gradients will be sent back. dtype: the network's, h's or less.
         """
-        unsure = np.zeros(len(self.std), bool)
-        if type(scheme).fit is Scheme.fit:
-            return self, unsure
-        std, rounding = self.std.copy(), RANGES[below.mantissa.dtype].rounding
-        varies = self.bias is not None and self.bias.shape[1] > 1  # one neuron's is a constant of z
-        offset = (self if varies else replace(self, bias=None)).offset(below, 0)
-        ones = np.ones_like(self.std, below.mantissa.dtype)
-        for i in np.flatnonzero(below.finite):
-            unit = product(slice(int(i), int(i) + 1), ALL, ones)[0].astype(np.float64)
-            unit *= np.ldexp(1.0, below.exponent[i])
-            own = 0.0 if offset is None else offset[i]
-            z = std[i] * unit + own
-            unsure[i] = z.any() and z.std() <= _UNSURE * rounding * np.sqrt(np.square(z).mean())
-            std[i] = scheme.fit(std[i], partial(_variance, unit, own))
-        return replace(self, std=std), unsure
+        product = self._draws.product(self._number, below.mantissa)
+        self._affine, unsure = self._affine.fitted(self._scheme, below, product)
+        slope = np.empty_like(h) if keep else None
+        crossed = _forward(self._affine, self._act, below, product, h, slope, dtype)
+        crossed.doubt[unsure] = True
+        if keep:
+            self._below, self._slope = below, slope
+        return crossed
 
-    def offset(self, below: Signal, exponent: Array | int) -> Array | None:
-        """What is added to std · (h Z), in units of 2^exponent: (networks, batch or 1, fan_out or 1)."""
-        offset = None
-        if self.mean:
-            row_sums = below.mantissa.sum(axis=2, dtype=np.float64)[..., None]  # (networks, batch, 1)
-            offset = row_sums * np.ldexp(self.mean, below.exponent - exponent)[:, None, None]
-        if self.bias is not None:
-            bias = np.ldexp(self.bias.T, -exponent).T[:, None]  # (networks, 1, fan_out)
-            offset = bias if offset is None else offset + bias
-        return offset
+    def backward(self, delta: Delta) -> Returned:
+        """dL/dW and dL/dh of the layer below, from dL/dh of this one, whose mantissas are used up."""
+        assert self._below is not None
+        assert self._slope is not None
+        affine, slope, gradient = self._affine, self._slope, delta.mantissa
+        fan_in, fan_out = self._draws.fans(self._number)
+        lost = None if affine.mixes else (gradient != 0) & (slope != 0)
+        gradient *= slope  # dL/dz
+        passed = row_squares(gradient) / fan_out
+        doubt = ranges.faded(delta.samples, passed, slope, self._act)
+        if lost is not None:  # what is small may be all that is left of a neuron further down
+            lost &= np.abs(gradient) < RANGES[gradient.dtype].smallest_sample
+            doubt |= lost.any(axis=(2, 3))
+        total = np.sqrt(passed.mean(axis=2))
+        exponent, _ = ranges.recentre(gradient, delta.exponent, total)
+        weights: Array = np.matmul(self._below.mantissa.transpose(0, 2, 1), gradient)
+        std, rms = moments_of(weights.reshape(-1, fan_in, fan_out))
+        shape = gradient.shape[:2]
+        of_weights = std.reshape(shape), rms.reshape(shape), self._below.exponent + exponent
+
+        row_sums = gradient.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
+        gradient = self._draws.sent_back(self._number, gradient)
+        exponent = exponent + affine.scale_back(gradient, row_sums)
+        squares = row_squares(gradient)
+        std, rms = moments_of(
+            gradient.reshape(-1, *gradient.shape[2:]), squares.reshape(-1, squares.shape[2]).sum(axis=1)
+        )
+        of_delta = std.reshape(shape), rms.reshape(shape), exponent
+        doubt |= ranges.dropped(total, of_delta[1], (affine.std > 0) | bool(affine.mean), gradient.dtype)
+        return Returned(
+            Delta.settled(gradient, exponent, of_delta[1], squares / fan_in),
+            of_delta,
+            of_weights,
+            weights,
+            doubt,
+        )
 
 
-def forward(
+def _forward(
     affine: Affine,
     act: Activation,
     below: Signal,
@@ -119,13 +131,9 @@ def forward(
     h: Array,
     slope: Array | None,
     dtype: np.dtype[Any],
-) -> tuple[Signal, Measured, Array]:
-    """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`.
-
-    dtype: the network's, h's or less. Returns the signal, what is measured of it, and for which networks
-    neither is vouched for: (networks,) bool.
-    """
-    networks, _, fan_out = h.shape
+) -> Crossed:
+    """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`."""
+    seeds, _, fan_out = h.shape
     numbers, size = RANGES[h.dtype], affine.size(below)
     exponent, held = ranges.units(size, act, numbers)
     there = held & below.finite & (below.rms > 0)  # of zeros and weights beyond the dtype the product is 0
@@ -133,9 +141,9 @@ def forward(
     scale = unit_std.astype(h.dtype)
     offset = affine.offset(below, exponent)
     if offset is not None:
-        offset = np.broadcast_to(offset.astype(h.dtype), (networks, *offset.shape[1:]))
+        offset = np.broadcast_to(offset.astype(h.dtype), (seeds, *offset.shape[1:]))
     before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
-    gram = np.zeros((networks, *2 * (min(fan_out, CORRELATED_NEURONS),)))
+    gram = np.zeros((seeds, *2 * (min(fan_out, CORRELATED_NEURONS),)))
     bias_fades = affine.bias is not None and ranges.fades(affine.bias_size - exponent, numbers)
     doubt = ~held
     for some, tall in _products(h):
@@ -182,11 +190,11 @@ def forward(
             measured[name] = np.ldexp(values, power * exponent)
     signal = settled(h, slope, exponent, np.where(below.finite, after.rms, np.inf))
     _lose(measured, ~signal.finite)
-    return signal, measured, doubt
+    return Crossed(signal, measured, doubt, np.isnan(measured["flat"]) & signal.finite)
 
 
 def _lose(measured: Measured, lost: Array) -> None:
-    """What is known of a layer whose h is not finite; lost: (networks,) bool."""
+    """What is known of a layer whose h is not finite; lost: (seeds,) bool."""
     for name, values in measured.items() if lost.any() else ():
         values[lost] = STATISTICS[name].lost
 
@@ -214,40 +222,13 @@ def _again(
     return neurons
 
 
-def backward(affine: Affine, product: Array, row_sums: Array | None) -> Array:
-    """Turn `product` = dL/dz Z^T into dL/dh of the layer below, in place, up to 2^(the returned exponents).
-
-    product: (gradients, networks, batch, fan_in). row_sums: those of dL/dz, where the weights have a mean.
-    """
-    shift = np.frexp(np.maximum(abs(affine.mean), affine.std))[1]
-    product *= np.ldexp(affine.std, -shift).astype(product.dtype)[:, None, None]
-    if row_sums is not None:
-        product += (row_sums * np.ldexp(affine.mean, -shift)[:, None, None]).astype(product.dtype)
-    return shift
-
-
-def measure_inputs(x: Array, dtype: np.dtype[Any]) -> tuple[Signal, Measured]:
-    """Layer 0: the batch itself; x: (networks, batch, width). dtype: the network's, x's or less."""
-    moments = Moments(*x.shape)
-    moments.add(ALL, x)
-    measured = {
-        "mean": moments.mean, "std": moments.std(x), "rms": moments.rms,
-        "sample_cosine": sample_cosine(x)[0], "neuron_corr": neuron_corr(x, dtype), **by_function(x),
-    }  # fmt: skip
-    return Signal(x, np.zeros(len(x), np.int64), moments.rms), measured
-
-
-def _variance(unit: Array, offset: Array | float, std: float) -> float:
-    return float((std * unit + offset).var())
-
-
 def _products(h: Array) -> Iterator[tuple[slice, slice]]:
-    """What is multiplied at once, (networks, rows): one network, or several where they make one chunk."""
-    networks, batch, width = h.shape
+    """What is multiplied at once, (seeds, rows): one network, or several where they make one chunk."""
+    seeds, batch, width = h.shape
     together = max(1, _CHUNK_BYTES // (batch * width * h.itemsize))
-    for start in range(0, networks, together):
+    for start in range(0, seeds, together):
         for rows in _evenly(slice(0, batch), _TALL):
-            yield slice(start, min(start + together, networks)), rows
+            yield slice(start, min(start + together, seeds)), rows
 
 
 def _evenly(rows: slice, most: int) -> Iterator[slice]:

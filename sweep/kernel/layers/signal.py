@@ -1,13 +1,18 @@
-"""The signal between two layers: mantissas with an exponent for each network."""
+"""What passes between two layers, forward and back: mantissas with an exponent for each network."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.kernel import ranges
+from sweep.kernel.statistics.correlation import neuron_corr, sample_cosine
+from sweep.kernel.statistics.moments import Moments, row_squares
+from sweep.kernel.statistics.table import by_function
 
+Measured = dict[str, Array]  # name -> (seeds,)
 HISTOGRAM_BINS = 30
 
 
@@ -15,7 +20,7 @@ HISTOGRAM_BINS = 30
 class Signal:
     """h of one layer: mantissa · 2^exponent.
 
-    mantissa: (networks, batch, width). exponent: (networks,) whole. rms: (networks,), the mantissa's;
+    mantissa: (seeds, batch, width). exponent: (seeds,) whole. rms: (seeds,), the mantissa's;
     inf from the layer on whose h is not finite, the mantissa then being 0.
     """
 
@@ -25,12 +30,44 @@ class Signal:
 
     @property
     def finite(self) -> Array:
-        """Which networks still have a signal: (networks,) bool."""
+        """Which seeds still have a signal: (seeds,) bool."""
         return np.isfinite(self.rms)
 
 
+@dataclass(frozen=True)
+class Delta:
+    """dL/dh of one layer, mantissa · 2^exponent, for every depth that gradients are sent back from.
+
+    mantissa: (gradients, seeds, batch, width). exponent: (gradients, seeds) whole. samples: mean squares of
+    every sample's mantissa, (gradients, seeds, batch).
+    """
+
+    mantissa: Array
+    exponent: Array
+    samples: Array
+
+    @classmethod
+    def settled(cls, mantissa: Array, exponent: Array, rms: Array, samples: Array) -> "Delta":
+        """The same in comfortable mantissas, which are changed in place."""
+        comfortable, _ = ranges.recentre(mantissa, exponent, rms)
+        if comfortable is not exponent:
+            samples = np.ldexp(samples, 2 * (exponent - comfortable)[..., None])
+        return cls(mantissa, comfortable, samples)
+
+    @classmethod
+    def started(cls, upstream: Array) -> "Delta":
+        """The first gradient, G: (seeds, batch, width), which is copied."""
+        samples = row_squares(upstream[None]) / upstream.shape[2]
+        return cls(upstream[None].copy(), np.zeros((1, len(upstream)), np.int64), samples)
+
+    def joined(self, other: "Delta") -> "Delta":
+        """The gradients of both."""
+        pairs = ((getattr(self, name), getattr(other, name)) for name in ("mantissa", "exponent", "samples"))
+        return Delta(*(np.concatenate(pair) for pair in pairs))
+
+
 def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 0.0) -> Array:
-    """Counts of h · 2^log2_factor in equal bins between the bounds: (networks, 30) int64.
+    """Counts of h · 2^log2_factor in equal bins between the bounds: (seeds, 30) int64.
 
     The end bins hold what lies outside. 0 is a bound of a bin.
     """
@@ -55,3 +92,14 @@ def settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Signa
         if slope is not None:
             slope[lost] = np.nan  # no gradient is defined through a layer that diverged
     return Signal(h, *ranges.recentre(h, exponent, rms))
+
+
+def measure_inputs(x: Array, dtype: np.dtype[Any]) -> tuple[Signal, Measured]:
+    """Layer 0: the batch itself; x: (seeds, batch, width). dtype: the network's, x's or less."""
+    moments = Moments(*x.shape)
+    moments.add(slice(None), x)
+    measured = {
+        "mean": moments.mean, "std": moments.std(x), "rms": moments.rms,
+        "sample_cosine": sample_cosine(x)[0], "neuron_corr": neuron_corr(x, dtype), **by_function(x),
+    }  # fmt: skip
+    return Signal(x, np.zeros(len(x), np.int64), moments.rms), measured

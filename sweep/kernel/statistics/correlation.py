@@ -1,4 +1,4 @@
-"""How alike inputs are, and how alike neurons, of several networks at once."""
+"""How alike inputs are, and how alike neurons, of several seeds at once."""
 
 import math
 from collections.abc import Callable
@@ -26,11 +26,11 @@ _NO_SQUARE = 2.0**-500  # of which float64 has no square
 def sample_cosine(h: Array) -> tuple[Array, Array]:
     """Mean cosine between the activations of distinct inputs, zero vectors skipped; and their rms.
 
-    h: (networks, batch, width); the first 64 samples count. The cosine: (networks,), NaN if fewer
-    than two are left. The rms: (networks, samples), to a factor of √width where it has no square.
+    h: (seeds, batch, width); the first 64 samples count. The cosine: (seeds,), NaN if fewer
+    than two are left. The rms: (seeds, samples), to a factor of √width where it has no square.
     """
     samples = h[:, :COSINE_SAMPLES].astype(np.float64)
-    norms = np.sqrt(np.vecdot(samples, samples))  # (networks, samples)
+    norms = np.sqrt(np.vecdot(samples, samples))  # (seeds, samples)
     there = norms > 0
     inverse = there / np.where(there, norms, 1.0)
     n = there.sum(axis=1)
@@ -44,7 +44,7 @@ def sample_cosine(h: Array) -> tuple[Array, Array]:
 
 
 def neuron_gram(h: Array) -> Array:
-    """Products of the first 64 neurons, summed over the rows: (networks, neurons, neurons) float64."""
+    """Products of the first 64 neurons, summed over the rows: (seeds, neurons, neurons) float64."""
     neurons = h[..., :CORRELATED_NEURONS]
     gram: Array = np.matmul(neurons.transpose(0, 2, 1), neurons).astype(np.float64)
     return gram
@@ -60,18 +60,18 @@ def neuron_corr(
 ) -> Array:
     """Mean abs(Pearson correlation) between distinct neurons.
 
-    h: (networks, batch, width); the first 64 neurons count. dtype: the network's, h's or less.
+    h: (seeds, batch, width); the first 64 neurons count. dtype: the network's, h's or less.
     column_sums, gram: those of h, where they are known. again: asked for the neurons of a network that
     h holds too coarsely; exact: not where they are 0 throughout, since that is what they are.
-    (networks,): 1 where all neurons agree to 1e-6 relative; else pairs with a neuron that does not vary
+    (seeds,): 1 where all neurons agree to 1e-6 relative; else pairs with a neuron that does not vary
     are left out, and NaN where none is left, or where the batch is of two or three, which say nothing.
     """
-    networks, batch, width = h.shape
+    seeds, batch, width = h.shape
     if width < 2:
-        return np.full(networks, np.nan)
+        return np.full(seeds, np.nan)
     neurons = h[..., :CORRELATED_NEURONS]
     mean = column_sums_of(neurons) if column_sums is None else column_sums[:, : neurons.shape[2]]
-    mean = mean / batch  # (networks, neurons)
+    mean = mean / batch  # (seeds, neurons)
     gram = _covariance(neuron_gram(h) if gram is None else gram, mean, batch)
     variance = np.diagonal(gram, axis1=1, axis2=2)
     square = variance + mean**2
@@ -80,7 +80,7 @@ def neuron_corr(
         coarse &= (neurons != 0).any(axis=1)
     finer = {i: again(i, coarse[i]) for i in np.flatnonzero(coarse.any(axis=1)).tolist()} if again else {}
     if batch < LEAST_CORRELATED:
-        correlation = np.full(networks, np.nan)
+        correlation = np.full(seeds, np.nan)
     else:
         doubtful = (variance < CANCELS * square).any(axis=1)
         if doubtful.any():
@@ -128,7 +128,7 @@ def agree(neurons: Array) -> bool:
 
 
 def _correlation(gram: Array, square: Array, dtype: np.dtype[Any]) -> Array:
-    """The mean over pairs of neurons that vary; gram: of centred neurons, (networks, neurons, neurons)."""
+    """The mean over pairs of neurons that vary; gram: of centred neurons, (seeds, neurons, neurons)."""
     variance = np.diagonal(gram, axis1=1, axis2=2)
     varies = variance > _SPREAD_FLOOR[dtype] ** 2 * square
     n = varies.sum(axis=1)

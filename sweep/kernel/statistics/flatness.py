@@ -18,24 +18,24 @@ class Flat:
     """
 
     def __init__(self, act: Activation, shape: tuple[int, ...]) -> None:
-        networks, self._batch, self._width = shape
+        seeds, self._batch, self._width = shape
         self._regions = flat_regions(act)
         self.needs_slope = self._regions is None
-        self._flat = np.zeros(networks)
-        self._dead = np.full((networks, self._width), self._regions != ())
+        self._flat = np.zeros(seeds)
+        self._dead = np.full((seeds, self._width), self._regions != ())
         ends = [0.0 if low <= 0 <= high else min(abs(low), abs(high)) for low, high in self._regions or ()]
         self._nearest = min(ends, default=0.0)
 
-    def add(self, networks: slice, z: Array, derivative: Array | None, reach: float) -> None:
+    def add(self, seeds: slice, z: Array, derivative: Array | None, reach: float) -> None:
         """reach: no abs(z) is larger, but for rounding."""
         if reach < 0.999 * self._nearest:  # a vanished signal
-            self._dead[networks] = False
+            self._dead[seeds] = False
             return
         if self._regions is None:
             assert derivative is not None
             mask = np.abs(derivative) < FLAT_SLOPE
             unknown = np.isnan(derivative).reshape(len(mask), -1).any(axis=1)
-            self._flat[networks][unknown] = math.nan
+            self._flat[seeds][unknown] = math.nan
         elif self._regions:
             mask = _inside(z, *self._regions[0])
             for region in self._regions[1:]:
@@ -43,16 +43,16 @@ class Flat:
         else:
             return
         if mask[0].size > _MANY:
-            self._flat[networks] += [np.count_nonzero(own) for own in mask]
+            self._flat[seeds] += [np.count_nonzero(own) for own in mask]
         else:
-            self._flat[networks] += mask.reshape(len(mask), -1).sum(axis=1)
-        if self._dead[networks].any():
+            self._flat[seeds] += mask.reshape(len(mask), -1).sum(axis=1)
+        if self._dead[seeds].any():
             # Hardly a neuron is flat for the first samples; only then are the others looked at.
             dead = mask[:, :_FEW].all(axis=1)
-            self._dead[networks] &= mask.all(axis=1) if dead.any() else dead
+            self._dead[seeds] &= mask.all(axis=1) if dead.any() else dead
 
     def shares(self) -> dict[str, Array]:
-        """By name, of every network: (networks,)."""
+        """By name, of every network: (seeds,)."""
         dead = np.where(np.isnan(self._flat), math.nan, self._dead.mean(axis=1))
         return {"flat": self._flat / (self._batch * self._width), "dead": dead}
 

@@ -1,6 +1,6 @@
-"""Mean, std and rms of several networks at once.
+"""Mean, std and rms of several seeds at once.
 
-Arrays are (networks, batch, width). Within a chunk BLAS sums in the array's dtype, from chunk to
+Arrays are (seeds, batch, width). Within a chunk BLAS sums in the array's dtype, from chunk to
 chunk float64 does; where a difference would cancel, the values are centred first.
 """
 
@@ -30,29 +30,29 @@ _FAINT = 2.0**-100  # sums of float32's squares that may have lost some
 class Moments:
     """Mean, std and rms of every network, from chunks that need not come one network after another.
 
-    networks: how many; rows, columns: of each.
+    seeds: how many; rows, columns: of each.
     """
 
-    def __init__(self, networks: int, rows: int, columns: int) -> None:
+    def __init__(self, seeds: int, rows: int, columns: int) -> None:
         self._entries = rows * columns
-        self.column_sums, self._squares = np.zeros((networks, columns)), np.zeros(networks)
+        self.column_sums, self._squares = np.zeros((seeds, columns)), np.zeros(seeds)
 
-    def add(self, networks: slice, chunk: Array, squares: Array | None = None) -> None:
-        """Take in some entries of some networks: (networks, rows, columns); squares: their sums, if known."""
-        self.column_sums[networks] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
+    def add(self, seeds: slice, chunk: Array, squares: Array | None = None) -> None:
+        """Take in some entries of some seeds: (seeds, rows, columns); squares: their sums, if known."""
+        self.column_sums[seeds] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
         if squares is None:
-            self.add_squares(networks, chunk)
+            self.add_squares(seeds, chunk)
         else:
-            self._squares[networks] += squares
+            self._squares[seeds] += squares
 
-    def add_squares(self, networks: slice, chunk: Array) -> Array:
-        """The same where only the rms is wanted; returns the chunk's sums of squares, (networks,)."""
+    def add_squares(self, seeds: slice, chunk: Array) -> Array:
+        """The same where only the rms is wanted; returns the chunk's sums of squares, (seeds,)."""
         flat = chunk.reshape(len(chunk), -1)
         squares = np.zeros(len(chunk))
         for start in range(0, flat.shape[1], _CHUNK):
             part = flat[:, start : start + _CHUNK]
             squares += np.vecdot(part, part)
-        self._squares[networks] += squares
+        self._squares[seeds] += squares
         return squares
 
     @property
@@ -65,7 +65,7 @@ class Moments:
         return np.sqrt(self._squares / self._entries)
 
     def std(self, values: Array) -> Array:
-        """Population standard deviation (ddof 0); values: everything that was added, (networks, …)."""
+        """Population standard deviation (ddof 0); values: everything that was added, (seeds, …)."""
         mean_square = self._squares / self._entries
         mean = self.mean
         variance = mean_square - mean**2
@@ -76,7 +76,7 @@ class Moments:
 
 
 def moments_of(values: Array, squares: Array | None = None) -> tuple[Array, Array]:
-    """Std and rms of each network's entries: (networks, rows, columns); squares: as in `Moments.add`."""
+    """Std and rms of each network's entries: (seeds, rows, columns); squares: as in `Moments.add`."""
     moments = Moments(*values.shape)
     moments.add(slice(None), values, squares)
     return moments.std(values), moments.rms
@@ -118,6 +118,6 @@ def _ones(count: int, dtype: np.dtype[Any]) -> Array:
 
 
 def column_sums_of(values: Array) -> Array:
-    """Sums over the rows: (networks, columns) float64."""
+    """Sums over the rows: (seeds, columns) float64."""
     sums: Array = np.matmul(_ones(values.shape[1], values.dtype), values).astype(np.float64)
     return sums

@@ -23,7 +23,7 @@ class Statistic:
     power: to which power of the array it grows. lost: what it is where h is not finite.
     predicted: whether theory has it too. curve: whether the page draws it by layer.
     since: the version of the tables' schema that first had it.
-    function: h in any units, (networks, batch, width), to the statistic in those units, (networks,).
+    function: h in any units, (seeds, batch, width), to the statistic in those units, (seeds,).
     """
 
     name: str
@@ -68,5 +68,5 @@ PREDICTED = tuple(
 
 
 def by_function(h: Array) -> dict[str, Array]:
-    """Those that a function measures, of h in any units: name -> (networks,)."""
+    """Those that a function measures, of h in any units: name -> (seeds,)."""
     return {name: one.function(h) for name, one in STATISTICS.items() if one.function}

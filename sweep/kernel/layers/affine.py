@@ -1,0 +1,143 @@
+"""The affine part of a layer: z = h W + b, with W = std · Z + mean, for several seeds at once."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from sweep.base.arrays import Array
+from sweep.initializers import Scheme
+from sweep.kernel.layers.signal import Signal
+from sweep.kernel.ranges import RANGES
+
+
+@dataclass(frozen=True)
+class Product:
+    """h (scale Z) of one layer.
+
+    h: (seeds, batch, fan_in). z_unit: Z, (seeds, fan_in, fan_out); None where all of W is in its mean.
+    first: h Z where it is known. scratch: a shape to an array that the next product may overwrite.
+    """
+
+    h: Array
+    z_unit: Array | None
+    first: Array | None
+    fan_out: int
+    scratch: Callable[[tuple[int, ...]], Array]
+
+    def __call__(self, seeds: slice, rows: slice, scale: Array) -> Array:
+        """Of some seeds and rows: (seeds, rows, fan_out), which the next product overwrites.
+
+        scale: (all seeds,) of the dtype.
+        """
+        factor, own = self.h[seeds, rows], scale[seeds, None, None]
+        out = self.scratch((*factor.shape[:2], self.fan_out))
+        if self.z_unit is None:
+            out[...] = 0
+        elif self.first is not None:
+            np.multiply(self.first[seeds, rows], own, out=out)
+        elif factor.shape[1] > factor.shape[2]:  # fewer weights than products to be scaled
+            np.matmul(factor, np.multiply(self.z_unit[seeds], own), out=out)
+        else:
+            np.matmul(factor, self.z_unit[seeds], out=out)
+            out *= own
+        return out
+
+    def columns(self, network: int, chosen: Array, scale: Array) -> Array:
+        """Of one seed and some of the first neurons: (batch, neurons). chosen: (at most fan_out,) bool."""
+        if self.z_unit is None:
+            return np.zeros((self.h.shape[1], int(chosen.sum())), self.h.dtype)
+        columns = self.z_unit[network][:, : len(chosen)][:, chosen]
+        product: Array = self.h[network] @ (columns * scale[network])
+        return product
+
+
+_UNSURE = 1e4  # roundings of h: of a spread so small they are more than 1e-4
+
+
+ALL = slice(None)
+
+
+@dataclass(frozen=True)
+class Affine:
+    """z = std · (h Z) + mean · (row sums of h) + bias.
+
+    std: (seeds,). bias: (seeds, fan_out) float64 or None. mixes: as of a distribution.
+    """
+
+    fan_in: int
+    std: Array
+    mean: float
+    bias: Array | None
+    mixes: bool
+
+    @classmethod
+    def of(cls, scheme: Scheme, fan_in: int, fan_out: int, seeds: int, bias: Array | None) -> "Affine":
+        std, mean = scheme.weight_std(fan_in, fan_out), scheme.weight_mean(fan_in, fan_out)
+        mixes = scheme.base is None or scheme.base.mixes
+        return cls(fan_in, np.full(seeds, std, np.float64), mean, bias, mixes)
+
+    def size(self, below: Signal) -> Array:
+        """log2 of the rms that z may have; -inf where z is 0."""
+        fan_in = math.log2(self.fan_in)  # in logarithms: sums of weights of 1e308 are beyond a number
+        weights = np.maximum(np.log2(self.std) + fan_in / 2, np.log2(np.abs(self.mean)) + fan_in)
+        size: Array = below.exponent + np.log2(below.rms) + weights
+        if self.bias is not None:
+            size = np.maximum(size, self.bias_size)
+        return np.where(below.finite, size, -np.inf)
+
+    @property
+    def bias_size(self) -> Array:
+        """log2 of the largest bias: (seeds,)."""
+        assert self.bias is not None
+        size: Array = np.log2(np.abs(self.bias).max(axis=1))
+        return size
+
+    def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
+        """The same with the std of a scheme that looks at the data; and of which seeds that is not sure.
+
+        (seeds,) bool: where what varies of z is little more than the rounding of h.
+        """
+        unsure = np.zeros(len(self.std), bool)
+        if type(scheme).fit is Scheme.fit:
+            return self, unsure
+        std, rounding = self.std.copy(), RANGES[below.mantissa.dtype].rounding
+        varies = self.bias is not None and self.bias.shape[1] > 1  # one neuron's is a constant of z
+        offset = (self if varies else replace(self, bias=None)).offset(below, 0)
+        ones = np.ones_like(self.std, below.mantissa.dtype)
+        for i in np.flatnonzero(below.finite):
+            unit = product(slice(int(i), int(i) + 1), ALL, ones)[0].astype(np.float64)
+            unit *= np.ldexp(1.0, below.exponent[i])
+            own = 0.0 if offset is None else offset[i]
+            z = std[i] * unit + own
+            unsure[i] = z.any() and z.std() <= _UNSURE * rounding * np.sqrt(np.square(z).mean())
+            std[i] = scheme.fit(std[i], partial(_variance, unit, own))
+        return replace(self, std=std), unsure
+
+    def scale_back(self, product: Array, row_sums: Array | None) -> Array:
+        """Turn `product` = dL/dz Z^T into dL/dh of the layer below, in place, up to 2^(what is returned).
+
+        product: (gradients, seeds, batch, fan_in). row_sums: those of dL/dz, where the weights have a mean.
+        """
+        shift: Array = np.frexp(np.maximum(abs(self.mean), self.std))[1]
+        product *= np.ldexp(self.std, -shift).astype(product.dtype)[:, None, None]
+        if row_sums is not None:
+            product += (row_sums * np.ldexp(self.mean, -shift)[:, None, None]).astype(product.dtype)
+        return shift
+
+    def offset(self, below: Signal, exponent: Array | int) -> Array | None:
+        """What is added to std · (h Z), in units of 2^exponent: (seeds, batch or 1, fan_out or 1)."""
+        offset = None
+        if self.mean:
+            row_sums = below.mantissa.sum(axis=2, dtype=np.float64)[..., None]  # (seeds, batch, 1)
+            offset = row_sums * np.ldexp(self.mean, below.exponent - exponent)[:, None, None]
+        if self.bias is not None:
+            bias = np.ldexp(self.bias.T, -exponent).T[:, None]  # (seeds, 1, fan_out)
+            offset = bias if offset is None else offset + bias
+        return offset
+
+
+def _variance(unit: Array, offset: Array | float, std: float) -> float:
+    return float((std * unit + offset).var())
