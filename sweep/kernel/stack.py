@@ -97,7 +97,7 @@ class Stack:
             if number in starts:
                 delta = self._started(carrier, number, delta)
             assert delta is not None
-            now = starts[: len(delta.mantissa)]
+            now = starts[: len(delta.samples)]
             returned = layer.backward(delta)
             carrier.record_gradients("grad", number, now, returned.of_weights)
             self._show_gradients(carrier, number, now, returned.weights, returned.of_weights[2])

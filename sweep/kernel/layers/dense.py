@@ -89,7 +89,7 @@ class Dense:
         """dL/dW and dL/dh of the layer below, from dL/dh of this one, whose mantissas are used up."""
         assert self._below is not None
         assert self._slope is not None
-        affine, slope, gradient = self._affine, self._slope, delta.mantissa
+        affine, slope, gradient = self._affine, self._slope, delta.signal.mantissa
         fan_in, fan_out = self._draws.fans(self._number)
         lost = None if affine.mixes else (gradient != 0) & (slope != 0)
         gradient *= slope  # dL/dz
@@ -99,7 +99,7 @@ class Dense:
             lost &= np.abs(gradient) < RANGES[gradient.dtype].smallest_sample
             doubt |= lost.any(axis=(2, 3))
         total = np.sqrt(passed.mean(axis=2))
-        exponent, _ = ranges.recentre(gradient, delta.exponent, total)
+        exponent, _ = ranges.recentre(gradient, delta.signal.exponent, total)
         weights: Array = np.matmul(self._below.mantissa.transpose(0, 2, 1), gradient)
         std, rms = moments_of(weights.reshape(-1, fan_in, fan_out))
         shape = gradient.shape[:2]

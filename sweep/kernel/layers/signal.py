@@ -14,14 +14,15 @@ from sweep.kernel.statistics.table import by_function
 
 Measured = dict[str, Array]  # name -> (seeds,)
 HISTOGRAM_BINS = 30
+_NOTHING = np.iinfo(np.int64).min  # the exponent of what is 0
 
 
 @dataclass(frozen=True)
 class Signal:
-    """h of one layer: mantissa · 2^exponent.
+    """h of one layer, or dL/dh: mantissa · 2^exponent.
 
-    mantissa: (seeds, batch, width). exponent: (seeds,) whole. rms: (seeds,), the mantissa's;
-    inf from the layer on whose h is not finite, the mantissa then being 0.
+    mantissa: (seeds, batch, width), gradients before seeds. exponent: (seeds,) whole. rms: (seeds,), the
+    mantissa's; inf from the layer on whose h is not finite, the mantissa then being 0.
     """
 
     mantissa: Array
@@ -33,37 +34,60 @@ class Signal:
         """Which seeds still have a signal: (seeds,) bool."""
         return np.isfinite(self.rms)
 
+    def plus(self, other: "Signal") -> "Signal":
+        """The sum of two signals of one shape, whatever their exponents."""
+        both = (self, other)
+        top = np.max([np.where(one.rms > 0, one.exponent, _NOTHING) for one in both], axis=0)
+        top[top == _NOTHING] = 0
+        mantissa = sum(np.ldexp(one.mantissa, (one.exponent - top)[..., None, None]) for one in both)
+        rms = np.sqrt(row_squares(mantissa).mean(axis=-1) / mantissa.shape[-1])
+        rms[~(self.finite & other.finite)] = np.inf
+        mantissa[np.isinf(rms)] = 0
+        return Signal(mantissa, *ranges.recentre(mantissa, top, rms))
+
+    def times(self, factor: float) -> "Signal":
+        """The signal times a number."""
+        share, exponent = math.frexp(factor)
+        return Signal(
+            self.mantissa * self.mantissa.dtype.type(share), self.exponent + exponent, self.rms * abs(share)
+        )
+
 
 @dataclass(frozen=True)
 class Delta:
-    """dL/dh of one layer, mantissa · 2^exponent, for every depth that gradients are sent back from.
+    """dL/dh of one layer, for every depth that gradients are sent back from.
 
-    mantissa: (gradients, seeds, batch, width). exponent: (gradients, seeds) whole. samples: mean squares of
-    every sample's mantissa, (gradients, seeds, batch).
+    signal: (gradients, seeds, batch, width). samples: mean squares of every sample's mantissa, (gradients,
+    seeds, batch).
     """
 
-    mantissa: Array
-    exponent: Array
+    signal: Signal
     samples: Array
 
     @classmethod
     def settled(cls, mantissa: Array, exponent: Array, rms: Array, samples: Array) -> "Delta":
         """The same in comfortable mantissas, which are changed in place."""
-        comfortable, _ = ranges.recentre(mantissa, exponent, rms)
-        if comfortable is not exponent:
-            samples = np.ldexp(samples, 2 * (exponent - comfortable)[..., None])
-        return cls(mantissa, comfortable, samples)
+        signal = Signal(mantissa, *ranges.recentre(mantissa, exponent, rms))
+        if signal.exponent is not exponent:
+            samples = np.ldexp(samples, 2 * (exponent - signal.exponent)[..., None])
+        return cls(signal, samples)
 
     @classmethod
     def started(cls, upstream: Array) -> "Delta":
         """The first gradient, G: (seeds, batch, width), which is copied."""
         samples = row_squares(upstream[None]) / upstream.shape[2]
-        return cls(upstream[None].copy(), np.zeros((1, len(upstream)), np.int64), samples)
+        exponent = np.zeros((1, len(upstream)), np.int64)
+        return cls(Signal(upstream[None].copy(), exponent, np.sqrt(samples.mean(axis=2))), samples)
 
     def joined(self, other: "Delta") -> "Delta":
         """The gradients of both."""
-        pairs = ((getattr(self, name), getattr(other, name)) for name in ("mantissa", "exponent", "samples"))
-        return Delta(*(np.concatenate(pair) for pair in pairs))
+        own, others = self.signal, other.signal
+        signal = Signal(
+            np.concatenate([own.mantissa, others.mantissa]),
+            np.concatenate([own.exponent, others.exponent]),
+            np.concatenate([own.rms, others.rms]),
+        )
+        return Delta(signal, np.concatenate([self.samples, other.samples]))
 
 
 def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 0.0) -> Array:
