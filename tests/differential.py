@@ -7,6 +7,7 @@ allows. A disagreement is printed with what repeats it.
 """
 
 import argparse
+import math
 import sys
 import time
 from collections import Counter
@@ -20,7 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sweep import activations, initializers, kernel
-from sweep.base.errors import RequestError
+from sweep.base.errors import PrecisionError, RequestError
 from tests import exact
 from tests.plain import Network
 
@@ -240,9 +241,13 @@ def spec_of(seed: int, number: int) -> Spec:
 
 
 def measured(spec: Spec, links, seeds):
+    """The statistics of these chains; None where some number cannot be told from rounding."""
     with threadpool_limits(1):  # as every worker computes
         chains = [link.chain for link in links]
-        return kernel.propagate(chains, spec.widths, list(seeds), spec.batch, spec.dtype)
+        try:
+            return kernel.propagate(chains, spec.widths, list(seeds), spec.batch, spec.dtype)
+        except PrecisionError:
+            return None
 
 
 def disagreements(spec: Spec) -> tuple[int, list[Disagreement]]:
@@ -259,9 +264,12 @@ def disagreements(spec: Spec) -> tuple[int, list[Disagreement]]:
                 )  # fmt: skip
                 for start in link.backward:
                     network.send_back(start)
-            groups = [(False, together[number].of_seed(place))]
-            if len(spec.links) * len(spec.seeds) > 1:
-                groups.append((True, measured(spec, [link], [seed])[0].of_seed(0)))
+            groups = [(False, together[number].of_seed(place))] if together else []
+            if len(spec.links) * len(spec.seeds) > 1 or not together:
+                by_itself = measured(spec, [link], [seed])
+                groups += [(True, by_itself[0].of_seed(0))] if by_itself else []
+                if not by_itself and not network.unresolved:
+                    found.append(Disagreement(number, seed, None, "raised", 0, math.nan, "a number", True))
             for alone, statistics in groups:
                 for (start, name, layer), allowed in network.figures.items():
                     columns = statistics.forward if start is None else statistics.backward[start]

@@ -17,6 +17,7 @@ from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allow
 from tests.exact import FLAT_SLOPE, LONG
 
 COPIES = 3
+UNRESOLVED = 1e6  # roundings of long double: where z varies by less, the program may say that it cannot tell
 # By what copies are moved; a numerical slope may be wrong by 1e-6 in all.
 MOVES = {"float32": LONG(2) ** -24, "float64": LONG(2) ** -53, "numerical": LONG(1e-6) / GAIN}
 
@@ -41,6 +42,7 @@ class Network:
         self.figures, self.layers = {}, []
         # The first layer that float64 cannot hold, and the first of which rounding leaves nothing known.
         self.lost_at = self.adrift_at = self.chaotic_at = len(widths)
+        self.unresolved = False
         self._forward()
 
     def _rounded(self, values):
@@ -109,6 +111,13 @@ class Network:
                 return float((z / size).var() * size * size)
 
             stds[copy] = scheme.fit(started, variance)
+            noise = (
+                np.finfo(LONG).eps * started * np.sqrt(np.square(np.abs(h[copy]) @ np.abs(unit[copy])).mean())
+            )
+            z = started * product + varying
+            if copy == 0 and noise > 0 and z.std() <= UNRESOLVED * noise:
+                self.unresolved = True  # what varies of z is rounding, and so is all that follows
+                self.adrift_at = min(self.adrift_at, layer)
         return unit, self._rounded(np.array(stds, LONG)[:, None, None]), mean, bias
 
     def _sum(self, product, std, sums, mean, bias=None):

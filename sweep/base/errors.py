@@ -20,6 +20,10 @@ class UserCodeError(SweepError):
     """A user's own function raised, or returned what it must not: its cells fail, no others."""
 
 
+class PrecisionError(SweepError):
+    """A number that no precision here tells from rounding: its cell fails, no others."""
+
+
 class StoreError(SweepError):
     """A study cannot be read or written as asked (exit status 2)."""
 

@@ -83,7 +83,7 @@ _NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks found, its st
 
 # The range rule names what can have been wrong before, and where in doubt more than that.
 # 2: exponents are carried, and statistics formed, beyond what the array's dtype holds.
-# 3: a scheme that looks at z does not look at the bias of a single neuron, in which z would drown.
+# 3: a scheme that looks at z does not take rounding for what varies of it.
 _RANGE, _FITTED = 2, 3
 _FEW = 3  # samples
 _CUTS = 1e-9  # standard deviations between the cuts of a truncated normal
@@ -99,7 +99,8 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
-    if spec.bias_std > 0 and 1 in (spec.widths or (spec.width,)) and _looks_at_data(spec):
+    narrow = min(spec.widths or (spec.width,)) < _WIDE
+    if _looks_at_data(spec) and (narrow or spec.bias_std > 0):
         return _FITTED
     return _RANGE if _out_of_range(spec) else 1
 

@@ -15,9 +15,11 @@ import numpy as np
 from sweep.activations import FLAT_SLOPE, extended, histogram_range
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
+from sweep.base.errors import PrecisionError
 from sweep.initializers import Scheme
 from sweep.kernel import streams
 from sweep.kernel.chain import Chain, ChainStatistics, blank
+from sweep.kernel.layers.affine import UNSURE
 from sweep.kernel.layers.signal import Signal, histogram
 from sweep.kernel.stack import Observer
 from sweep.kernel.statistics.correlation import (
@@ -76,6 +78,7 @@ class _Network:
         self.tape: list[
             tuple[Array, Array, Array]
         ] = []  # (h below, act'(z), W), where gradients are asked for
+        self.still = np.zeros(widths[0], bool)  # neurons that are surely the same for every sample
 
     def cross(self, statistics: ChainStatistics, place: int) -> None:
         """Forward and back, into the row `place` of the statistics."""
@@ -90,6 +93,8 @@ class _Network:
                 break
             slope = extended.slope(self.chain.act, z, h)
             self.signal = h
+            self.still = ~((~self.still)[:, None] & (weights != 0)).any(axis=0)
+            self.still |= (slope == 0).all(axis=0) & (h == h[0]).all(axis=0)
             if number <= max(self.chain.backward, default=0):
                 self.tape.append((below, slope, weights))
             self._record(statistics, place, number, {"pre_rms": _moments(z)[2], **_flat(slope)})
@@ -110,11 +115,28 @@ class _Network:
             unit = streams.weights([self.seed], scheme.base, number, *fans)[0].astype(WIDE)
             std = scheme.weight_std(*fans)
             if type(scheme).fit is not Scheme.fit:
-                through = _product(self.signal, unit)
-                varying = bias if len(bias) > 1 else WIDE(0)  # one neuron's is a constant of z
-                std = scheme.fit(std, lambda std: float((WIDE(std) * through + varying).var()))
+                std = self._fitted(scheme, std, unit, bias, number)
             weights += WIDE(std) * unit
         return weights, bias
+
+    def _fitted(self, scheme: Scheme, std: float, unit: Array, bias: Array, number: int) -> float:
+        """The std of a scheme that looks at z; PrecisionError where z varies, but less than can be told."""
+        through = _product(self.signal, unit)
+        varying = bias if len(bias) > 1 else WIDE(0)  # one neuron's is a constant of z
+
+        def variance(std: float) -> float:
+            z = WIDE(std) * through + varying
+            return float((z - z[0, 0]).var())  # of equal numbers 0, not their rounding
+
+        products = np.sqrt(np.square(_product(np.abs(self.signal), np.abs(unit))).mean())
+        if variance(std) <= (UNSURE * np.finfo(WIDE).eps * std * products) ** 2:
+            if not self.still.all():
+                raise PrecisionError(
+                    f"layer {number}: its inputs differ by less than any precision here can tell, so that no "
+                    "scale of its weights gives it unit variance; choose a smaller bias_std or another init"
+                )
+            through = np.broadcast_to(through[:1], through.shape)
+        return scheme.fit(std, variance)
 
     def _record(self, statistics: ChainStatistics, place: int, number: int, more: dict[str, float]) -> None:
         """What is measured of the signal of a layer; more: what is of its z."""

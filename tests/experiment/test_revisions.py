@@ -99,12 +99,13 @@ def test_what_a_correction_can_change_has_another_id(values):
     assert revisions.before(one.revisions) == [FIRST]
 
 
-def test_the_bias_of_one_neuron_of_a_scheme_that_looks_at_z_was_corrected_later():
-    biased = {"init": {"name": "lsuv"}, "bias_std": 0.5}
-    assert cell(**biased, width=1).revisions == cell(**biased, widths=[9, 8, 1]).revisions == (1, 1, 3)
+def test_what_a_scheme_that_looks_at_z_took_for_variance_was_corrected_later():
+    lsuv = {"init": {"name": "lsuv"}}
+    corrected = cell(**lsuv, width=8), cell(**lsuv, widths=[500, 80, 1]), cell(**lsuv, bias_std=0.5)
+    assert {one.revisions for one in corrected} == {(1, 1, 3)}
     assert revisions.before((1, 1, 3)) == [(1, 1, 2), FIRST]
-    others = cell(**biased), cell(**biased | {"bias_std": 0.0}, width=1), cell(bias_std=0.5, width=1)
-    assert {one.revisions for one in others} == {(1, 1, 2)}
+    assert cell(**lsuv).revisions == (1, 1, 2)
+    assert cell(bias_std=0.5, width=1).revisions == (1, 1, 2)
 
 
 def test_a_relu_without_bias_is_read_off_a_chain_of_unit_scale_and_stays_unless_that_drifts():

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 
+import sweep
 from sweep import activations, initializers, kernel
+from sweep.base.errors import PrecisionError
 from sweep.kernel import streams
 from tests.make import alone, chain
 from tests.same import assert_same
@@ -59,6 +61,26 @@ def test_the_scale_of_one_neuron_does_not_drown_in_its_bias(bias_std):
     q = streams.weights([0], one.scheme.base, 1, fan_in, 1)[0].astype(np.longdouble)
     expected = np.sqrt(np.square(q).mean()) / (x @ q).std()  # one step is exact
     assert back[0] / back[1] == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_a_layer_whose_inputs_are_all_alike_keeps_its_first_scale():
+    """hardtanh has saturated: rounding is no variance of a constant z (mpmath, 120 digits)."""
+    one = chain("lsuv", "hardtanh", 2, bias_std=20.0, backward=())
+    for dtype in ("float32", "float64"):
+        forward = alone(one, widths=[2, 2, 1], seed=2, batch=10, dtype=dtype).forward
+        assert forward["pre_rms"][2] == pytest.approx(0.84928376, rel=1e-6)
+        assert forward["flat"][2] == 0
+
+
+@pytest.mark.parametrize(
+    ("act", "bias_std", "widths"),
+    [("identity", 100.0, [8, 8, 1]), ("relu", 100.0, [4, 8, 1, 4]), ("relu", 1000.0, [10, 10, 10, 1])],
+)
+def test_a_layer_that_varies_by_less_than_can_be_told_has_no_scale(act, bias_std, widths):
+    with pytest.raises(PrecisionError, match=r"^layer [23]: its inputs differ by less than any precision"):
+        sweep.propagate("lsuv", act, widths=widths, batch=10, bias_std=bias_std)
+    shallow = sweep.propagate("lsuv", act, widths=widths[:2], batch=10, bias_std=bias_std)
+    assert np.isfinite(shallow["rms"]).all()
 
 
 def test_vanished_data_is_left_as_it_is():

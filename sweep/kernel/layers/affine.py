@@ -54,7 +54,7 @@ class Product:
         return product
 
 
-_UNSURE = 1e4  # roundings of h: of a spread so small they are more than 1e-4
+UNSURE = 1e4  # roundings: of a spread so small they are more than 1e-4
 
 
 ALL = slice(None)
@@ -98,7 +98,7 @@ class Affine:
     def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
         """The same with the std of a scheme that looks at the data; and of which seeds that is not sure.
 
-        (seeds,) bool: where what varies of z is little more than the rounding of h.
+        (seeds,) bool: where what varies of z is little more than the rounding of h, or of h W.
         """
         unsure = np.zeros(len(self.std), bool)
         if type(scheme).fit is Scheme.fit:
@@ -112,7 +112,9 @@ class Affine:
             unit *= np.ldexp(1.0, below.exponent[i])
             own = 0.0 if offset is None else offset[i]
             z = std[i] * unit + own
-            unsure[i] = z.any() and z.std() <= _UNSURE * rounding * np.sqrt(np.square(z).mean())
+            products = std[i] * math.sqrt(self.fan_in) * math.ldexp(below.rms[i], int(below.exponent[i]))
+            size = max(math.sqrt(np.square(z).mean()), products)
+            unsure[i] = z.any() and z.std() <= UNSURE * rounding * size
             std[i] = scheme.fit(std[i], partial(_variance, unit, own))
         return replace(self, std=std), unsure
 
