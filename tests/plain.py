@@ -105,12 +105,10 @@ class Network:
 
             varying = bias[copy] if fans[1] > 1 else 0  # one neuron's is a constant of z
 
-            def variance(std, product=product, varying=varying):
-                z = std * product + varying
-                size = np.abs(z).max() or LONG(1)
-                return float((z / size).var() * size * size)
+            def spread(std, product=product, varying=varying):
+                return float((std * product + varying).std())
 
-            stds[copy] = scheme.fit(started, variance)
+            stds[copy] = scheme.fit(started, spread)
             noise = (
                 np.finfo(LONG).eps * started * np.sqrt(np.square(np.abs(h[copy]) @ np.abs(unit[copy])).mean())
             )

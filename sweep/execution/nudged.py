@@ -67,8 +67,8 @@ class _Nudged(Scheme):
 class _NudgedFit(_Nudged):
     """One that looks at the data: apart, for a scheme that does not is known by having no `fit`."""
 
-    def fit(self, std: float, variance: Callable[[float], float]) -> float:
-        return self.scheme.fit(std, variance)
+    def fit(self, std: float, spread: Callable[[float], float]) -> float:
+        return self.scheme.fit(std, spread)
 
 
 @dataclass(frozen=True)

@@ -36,10 +36,10 @@ class Lsuv(Scheme):
         """Before it has seen any data."""
         return 1 / math.sqrt(max(fan_in, fan_out))
 
-    def fit(self, std: float, variance: Callable[[float], float]) -> float:
+    def fit(self, std: float, spread: Callable[[float], float]) -> float:
         for _ in range(_MOST_STEPS):
-            measured = variance(std)
-            if abs(measured - 1) < self.tolerance or not 0 < measured < math.inf:
+            measured = spread(std)
+            if abs(measured * measured - 1) < self.tolerance or not 0 < measured < math.inf:
                 break
-            std /= math.sqrt(measured)
+            std /= measured
         return std

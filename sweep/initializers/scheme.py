@@ -102,10 +102,10 @@ class Scheme:
         """What multiplies Z: sqrt(Var W), where that is known."""
         raise NotImplementedError
 
-    def fit(self, std: float, variance: Callable[[float], float]) -> float:
+    def fit(self, std: float, spread: Callable[[float], float]) -> float:
         """What multiplies Z once the layer's data is known: `std`, unless a scheme looks at them.
 
-        variance: the variance of z over batch and neurons, as a function of what multiplies Z.
+        spread: the standard deviation of z over batch and neurons, as a function of what multiplies Z.
         """
         return std
 

@@ -124,19 +124,19 @@ class _Network:
         through = _product(self.signal, unit)
         varying = bias if len(bias) > 1 else WIDE(0)  # one neuron's is a constant of z
 
-        def variance(std: float) -> float:
+        def spread(std: float) -> Any:
             z = WIDE(std) * through + varying
-            return float((z - z[0, 0]).var())  # of equal numbers 0, not their rounding
+            return (z - z[0, 0]).std()  # of equal numbers 0, not their rounding
 
         products = np.sqrt(np.square(_product(np.abs(self.signal), np.abs(unit))).mean())
-        if variance(std) <= (UNSURE * np.finfo(WIDE).eps * std * products) ** 2:
+        if spread(std) <= UNSURE * np.finfo(WIDE).eps * WIDE(std) * products:
             if not self.still.all():
                 raise PrecisionError(
                     f"layer {number}: its inputs differ by less than any precision here can tell, so that no "
                     "scale of its weights gives it unit variance; choose a smaller bias_std or another init"
                 )
             through = np.broadcast_to(through[:1], through.shape)
-        return scheme.fit(std, variance)
+        return scheme.fit(std, lambda std: float(spread(std)))
 
     def _record(self, statistics: ChainStatistics, place: int, number: int, more: dict[str, float]) -> None:
         """What is measured of the signal of a layer; more: what is of its z."""

@@ -87,7 +87,8 @@ def test_vanished_data_is_left_as_it_is():
     scheme = initializers.get("lsuv")
     assert scheme.fit(0.5, lambda std: 0.0) == 0.5
     assert scheme.fit(0.5, lambda std: np.inf) == 0.5
-    assert scheme.fit(0.5, lambda std: (4 * std) ** 2) == pytest.approx(0.25)
+    assert scheme.fit(0.5, lambda std: 4 * std) == pytest.approx(0.25)
+    assert scheme.fit(1.0, lambda std: 1e-232 * std) == pytest.approx(1e232), "its square is no number"
 
 
 def test_a_tapered_network_is_fitted_layer_by_layer():

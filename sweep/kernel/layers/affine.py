@@ -115,7 +115,7 @@ class Affine:
             products = std[i] * math.sqrt(self.fan_in) * math.ldexp(below.rms[i], int(below.exponent[i]))
             size = max(math.sqrt(np.square(z).mean()), products)
             unsure[i] = z.any() and z.std() <= UNSURE * rounding * size
-            std[i] = scheme.fit(std[i], partial(_variance, unit, own))
+            std[i] = scheme.fit(std[i], partial(_spread, unit, own))
         return replace(self, std=std), unsure
 
     def scale_back(self, product: Array, row_sums: Array | None) -> Array:
@@ -141,5 +141,5 @@ class Affine:
         return offset
 
 
-def _variance(unit: Array, offset: Array | float, std: float) -> float:
-    return float((std * unit + offset).var())
+def _spread(unit: Array, offset: Array | float, std: float) -> float:
+    return float((std * unit + offset).std())
