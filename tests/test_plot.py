@@ -52,7 +52,7 @@ def test_a_wrong_name_is_suggested_another(frames, ax):
         sweep.plot.heatmap(frames[0], "rmss", ax=ax)
     with pytest.raises(sweep.RequestError, match="did you mean 'depth'"):
         sweep.plot.heatmap(frames[0], x="dept", ax=ax)
-    with pytest.raises(sweep.RequestError, match="theory predicts std, rms"):
+    with pytest.raises(sweep.RequestError, match="theory predicts mean, std, rms"):
         sweep.plot.theory(*frames, value="dead", ax=ax)
 
 

@@ -14,7 +14,7 @@ from sweep.execution.plan import estimate, pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import local, registry
 from sweep.experiment.outcome import Failures, Result
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.thresholds import Thresholds
 from sweep.report.frames import text
 from sweep.store import tables, upkeep
 from sweep.store.index import Stored

@@ -10,8 +10,7 @@ from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.execution.plan.shards import Shard
 from sweep.execution.workers import registry
-from sweep.experiment import verdict
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.thresholds import DEFAULT, Thresholds
 from sweep.store.places import is_url, refuse_secrets
 
 EXECUTORS = ("local", "serial", "dask", "slurm")
@@ -35,7 +34,7 @@ class Options:
     fail_fast: bool = False
     report: bool = True
     histogram: bool | None = None
-    thresholds: Thresholds = verdict.DEFAULT
+    thresholds: Thresholds = DEFAULT
     show: bool = True  # the table at the end; a share on a cluster's node shows none
 
     @classmethod

@@ -21,7 +21,8 @@ from sweep.execution.workers import local
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
 from sweep.experiment.prediction import predicted
-from sweep.experiment.verdict import JUDGED, Thresholds, flat_share_of, verdict
+from sweep.experiment.thresholds import Thresholds
+from sweep.experiment.verdict import JUDGED, flat_share_of, verdict
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import BACKWARD, FORWARD, SHARE, SIGNED, SLOPE, STATISTICS
 from sweep.report.frames.text import si

@@ -19,13 +19,4 @@ RUN_KEYS = (
     "histogram",
     "verdict",
 )
-VERDICT_PARTS = (
-    "symmetric",
-    "exploding",
-    "vanishing",
-    "saturated",
-    "collapsed",
-    "gradient_vanishing",
-    "gradient_exploding",
-)
 KEYS = (*GROUPS, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)

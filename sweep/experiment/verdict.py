@@ -1,91 +1,93 @@
 """Statistics to a word: does the signal survive, and if not, how and where does it die?"""
 
-import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from sweep.activations import Activation, flat_share
-from sweep.base import checks
 from sweep.base.arrays import Array
-from sweep.base.errors import RequestError, UserCodeError, unknown
+from sweep.base.errors import UserCodeError
+from sweep.experiment.thresholds import DEFAULT, Thresholds
+
+# Statistics by name, each (cells, depth + 1); the thresholds; the activation's `flat` at unit variance, f0.
+# Returns where the word holds: (cells, depth + 1) bool.
+Rule = Callable[[Mapping[str, Array], Thresholds, float], Array]
 
 
 @dataclass(frozen=True)
-class Thresholds:
-    """Where the words begin; with the reasons for the defaults. Raises RequestError for what cannot be.
+class Word:
+    """One word of a verdict.
 
-    symmetric: neuron_corr at layer 1 this close to 1. Copies agree to rounding, float32's being 1e-7;
-        random neurons of any scheme are far from it.
-    exploding, vanishing: rms relative to the input's. Textbook failures shrink or grow e-fold per
-        layer and pass any bound soon; xavier × tanh, which loses rms like 1/sqrt(depth), stays above 1e-2
-        to depth 10,000.
-    saturated: how far `flat` is from its share at unit variance, f0, on the way to 1. Half-way, for
-        ReLU has f0 = 1/2 by design and tanh 0.008.
-    collapsed: sample_cosine above which all inputs look alike: the angle between two is below 2.6°.
-    gradient_vanishing, gradient_exploding: delta_std at layer 0, the upstream gradient having 1.
+    meaning: when it is said, with the thresholds in braces. rule: the same of statistics; None where nothing
+    is measured, or nothing wrong. letter, colour: how a map shows it. mark: how a figure marks what became
+    of the signal forward, '' where that lives; fate: the mark's name; told: in a legend, if not that.
     """
 
-    symmetric: float = 1e-6
-    exploding: float = 1e3
-    vanishing: float = 1e-2
-    saturated: float = 0.5
-    collapsed: float = 0.999
-    gradient_vanishing: float = 1e-2
-    gradient_exploding: float = 1e2
-
-    def __post_init__(self) -> None:
-        for name, value in vars(self).copy().items():
-            grows = name in ("exploding", "gradient_exploding")
-            bounds = {"minimum": 1.0} if grows else {"minimum": 0.0, "below": 1.0}
-            number = checks.real(f"verdict.{name}", value, strictly=True, **bounds)
-            object.__setattr__(self, name, number)
-
-    @classmethod
-    def of(cls, values: "Thresholds | Mapping[str, Any] | None") -> "Thresholds":
-        """The thresholds of names and values, defaults where there is none.
-
-        Raises RequestError for an unknown name, and where a value breaks its rule.
-        """
-        if isinstance(values, Thresholds):
-            return values
-        if not isinstance(values, Mapping | None):
-            raise RequestError(f"verdict={values}: give names and values, as in verdict.vanishing=1e-3")
-        names = [field.name for field in fields(cls)]
-        for name in values or {}:
-            if name not in names:
-                raise unknown("verdict threshold", name, names)
-        return cls(**(values or {}))
+    name: str
+    meaning: str
+    letter: str
+    colour: str
+    rule: Rule | None = None
+    mark: str = ""
+    fate: str = ""
+    told: str = ""
 
     @property
-    def text(self) -> str | None:
-        """What differs from the defaults, as canonical JSON; None where nothing does."""
-        own = {name: value for name, value in vars(self).items() if value != getattr(DEFAULT, name)}
-        return json.dumps(own, sort_keys=True) if own else None
-
-    @property
-    def meanings(self) -> dict[str, str]:
-        """Every word in a line, with the numbers that decide."""
-        return {
-            "failed": "could not be computed",
-            "symmetric": f"neuron_corr > 1 - {self.symmetric:g} at layer 1: neurons are copies of each other",
-            "exploding": f"not finite, or rms > {self.exploding:g} × the input's",
-            "vanishing": f"rms < {self.vanishing:g} × the input's",
-            "saturated": f"flat > f0 + {self.saturated:g} (1 - f0), f0 the activation's at unit variance",
-            "collapsed": f"sample_cosine > {self.collapsed:g}: all inputs look alike",
-            "gradient-vanishing": f"delta_std at layer 0 < {self.gradient_vanishing:g}",
-            "gradient-exploding": f"delta_std at layer 0 > {self.gradient_exploding:g}",
-            "healthy": "none of these",
-        }
+    def backward(self) -> bool:
+        """Whether it is said of gradients, which travel from the last layer to the first."""
+        return self.name.startswith("gradient")
 
 
-# What a verdict is made of.
-JUDGED = ("rms", "neuron_corr", "flat", "sample_cosine", "delta_std")
-DEFAULT = Thresholds()
-WORDS = tuple(DEFAULT.meanings)  # in the order in which they are tried
+# In the order in which they are tried. Paper where all is well, then by what died and how; letters tell
+# what greys cannot.
+WORDS = {
+    word.name: word
+    for word in (
+        Word("failed", "could not be computed", "×", "#ffffff", None, "×", "failed"),
+        Word(
+            "symmetric", "neuron_corr > 1 - {symmetric:g} at layer 1: neurons are copies of each other",
+            "=", "#b9a3cf", lambda of, t, f0: _from_layer_1(of["neuron_corr"] > 1 - t.symmetric),
+            "=", "symmetric", "symmetric: all neurons do the same thing",
+        ),
+        Word(
+            "exploding", "not finite, or rms > {exploding:g} × the input's", "E", "#c8702a",
+            lambda of, t, f0: ~np.isfinite(of["rms"]) | (of["rms"] > t.exploding * of["rms"][:, :1]),
+            "▲", "exploded",
+        ),
+        Word(
+            "vanishing", "rms < {vanishing:g} × the input's", "V", "#27598b",
+            lambda of, t, f0: of["rms"] < t.vanishing * of["rms"][:, :1],
+            "▼", "vanished",
+        ),
+        Word(
+            "saturated", "flat > f0 + {saturated:g} (1 - f0), f0 the activation's at unit variance",
+            "S", "#8fb8d6", lambda of, t, f0: of["flat"] > f0 + t.saturated * (1 - f0),
+            "■", "saturated", "saturated: most units pass no gradient",
+        ),
+        Word(
+            "collapsed", "sample_cosine > {collapsed:g}: all inputs look alike", "C", "#7d8894",
+            lambda of, t, f0: of["sample_cosine"] > t.collapsed,
+        ),
+        Word(
+            "gradient-vanishing", "delta_std at layer 0 < {gradient_vanishing:g}", "gV", "#5d8fb8",
+            lambda of, t, f0: of["delta_std"] < t.gradient_vanishing,
+        ),
+        Word(
+            "gradient-exploding", "delta_std at layer 0 > {gradient_exploding:g}", "gE", "#e8b06f",
+            lambda of, t, f0: of["delta_std"] > t.gradient_exploding,
+        ),
+        Word("healthy", "none of these", "H", "#fbfaf5"),
+    )
+}  # fmt: skip
+ORDER = tuple(WORDS)
+JUDGED = ("rms", "neuron_corr", "flat", "sample_cosine", "delta_std")  # what a verdict is made of
+
+
+def meanings(thresholds: Thresholds) -> dict[str, str]:
+    """Every word in a line, with the numbers that decide."""
+    return {name: word.meaning.format(**vars(thresholds)) for name, word in WORDS.items()}
 
 
 def verdict(
@@ -109,29 +111,18 @@ def verdicts(
 
     layers: statistics by name, each (cells, depth + 1).
     """
-    t = thresholds
-    rms, corr = layers["rms"], layers["neuron_corr"]
-    words = np.full(len(rms), "healthy", object)
-    since = np.full(len(rms), np.nan)
-    with np.errstate(invalid="ignore"):
-        forward = (
-            ("symmetric", np.arange(rms.shape[1]) >= np.where(corr[:, 1:2] > 1 - t.symmetric, 1, np.inf)),
-            ("exploding", ~np.isfinite(rms) | (rms > t.exploding * rms[:, :1])),
-            ("vanishing", rms < t.vanishing * rms[:, :1]),
-            ("saturated", layers["flat"] > flat_share + t.saturated * (1 - flat_share)),
-            ("collapsed", layers["sample_cosine"] > t.collapsed),
-        )
-        delta = layers["delta_std"][:, ::-1]  # last layer first: the way a gradient travels
-        backward = (
-            ("gradient-vanishing", delta < t.gradient_vanishing),
-            ("gradient-exploding", delta > t.gradient_exploding),
-        )
-    for word, holds in (*forward, *backward):
+    cells, depth = len(layers["rms"]), layers["rms"].shape[1] - 1
+    words = np.full(cells, "healthy", object)
+    since = np.full(cells, np.nan)
+    for word in WORDS.values():
+        if word.rule is None:
+            continue
+        with np.errstate(invalid="ignore"):
+            holds = word.rule(layers, thresholds, flat_share)
+        holds = holds[:, ::-1] if word.backward else holds  # as the signal or the gradient travels
         fits = holds[:, -1] & (words == "healthy")
-        words[fits] = word
-        since[fits] = _since(holds[fits])
-        if word.startswith("gradient"):
-            since[fits] = rms.shape[1] - 1 - since[fits]
+        words[fits] = word.name
+        since[fits] = depth - _since(holds[fits]) if word.backward else _since(holds[fits])
     return words.tolist(), since
 
 
@@ -142,6 +133,11 @@ def flat_share_of(act: Activation) -> float:
             return flat_share(act)
     except UserCodeError:  # a user's function that is not defined everywhere
         return math.nan
+
+
+def _from_layer_1(holds: Array) -> Array:
+    """Of every layer from the first on what holds of that one."""
+    return np.broadcast_to(holds[:, 1:2], holds.shape) & (np.arange(holds.shape[1]) >= 1)
 
 
 def _since(holds: Array) -> Array:

@@ -15,7 +15,8 @@ from sweep.experiment import verdict
 from sweep.experiment.cell import ID_BYTES, Spec
 from sweep.experiment.outcome import Failure, Own, Result
 from sweep.experiment.prediction import nothing, predicted
-from sweep.experiment.verdict import Thresholds, flat_share_of
+from sweep.experiment.thresholds import DEFAULT, Thresholds
+from sweep.experiment.verdict import flat_share_of
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
@@ -91,9 +92,7 @@ def schema_of(table: str, version: int) -> pa.Schema | None:
     return pa.schema([field for field in SCHEMAS[table] if field.name not in later])
 
 
-def tables(
-    result: Result, run_id: str, thresholds: Thresholds = verdict.DEFAULT
-) -> tuple[pa.Table, pa.Table]:
+def tables(result: Result, run_id: str, thresholds: Thresholds = DEFAULT) -> tuple[pa.Table, pa.Table]:
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
     rows = _Rows(result)
     keys = rows.keys()

@@ -13,7 +13,7 @@ from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Spec
-from sweep.experiment.verdict import DEFAULT
+from sweep.experiment.thresholds import DEFAULT
 from sweep.initializers.schemes import Normal
 from sweep.store import ages, upkeep
 from sweep.store.index import Status, Stored, older

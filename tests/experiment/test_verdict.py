@@ -1,4 +1,3 @@
-from dataclasses import fields
 from functools import partial
 
 import numpy as np
@@ -10,8 +9,8 @@ import sweep
 from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.execution.workers.local import run_task
-from sweep.experiment.axes import VERDICT_PARTS
-from sweep.experiment.verdict import DEFAULT, WORDS, Thresholds, verdict
+from sweep.experiment.thresholds import DEFAULT, THRESHOLDS, Thresholds
+from sweep.experiment.verdict import WORDS, meanings, verdict
 from sweep.store import results, tables
 from tests.make import cell, packed
 from tests.paths import CONF
@@ -110,10 +109,22 @@ def test_a_wrong_threshold_is_one_clear_line(values, says):
 def test_thresholds_are_the_same_on_the_command_line_in_the_config_and_in_python():
     config = OmegaConf.load(CONF / "config.yaml")
     assert Thresholds.of(OmegaConf.to_container(config.verdict)) == DEFAULT
-    assert tuple(field.name for field in fields(Thresholds)) == VERDICT_PARTS
-    assert set(DEFAULT.meanings) == set(WORDS)
     assert DEFAULT.text is None
     assert Thresholds(vanishing=1e-3).text == '{"vanishing": 0.001}'
+
+
+def test_every_word_can_be_read_on_a_map_and_begins_at_a_threshold_or_is_none():
+    words = WORDS.values()
+    for unique in ("letter", "colour"):
+        assert len({getattr(word, unique) for word in words}) == len(words), unique
+    marks = {word.fate: word.mark for word in words if word.mark or word.fate}
+    assert all(marks.values())
+    assert len(set(marks.values())) == len(marks)
+    assert [word.name for word in words if word.rule is None] == ["failed", "healthy"]
+    assert {name for name in THRESHOLDS if any(f"{{{name}:g}}" in word.meaning for word in words)} == set(
+        THRESHOLDS
+    )
+    assert set(meanings(DEFAULT)) == set(WORDS)
 
 
 def test_a_study_is_judged_by_the_thresholds_one_asks_for(sweep_command, tmp_path):

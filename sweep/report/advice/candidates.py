@@ -11,7 +11,8 @@ import numpy as np
 from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
-from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
+from sweep.experiment.thresholds import DEFAULT, Thresholds
+from sweep.experiment.verdict import flat_share_of
 from sweep.theory.maps import layers_of, prediction
 from sweep.theory.moments import Act, gaussian
 from sweep.theory.width import strayed

@@ -20,18 +20,6 @@ from sweep.report.frames.measures import Measure
 
 DECADES = 2  # a ratio's reach on either side of 1
 _MOST_DECADES = 8  # of a size, up to its greatest value
-# Paper where all is well, then by what died and how; letters tell what greys cannot.
-VERDICT_COLOURS = {
-    "failed": "#ffffff",
-    "symmetric": "#b9a3cf",
-    "exploding": "#c8702a",
-    "vanishing": "#27598b",
-    "saturated": "#8fb8d6",
-    "collapsed": "#7d8894",
-    "gradient-vanishing": "#5d8fb8",
-    "gradient-exploding": "#e8b06f",
-    "healthy": "#fbfaf5",
-}
 
 
 @dataclass(frozen=True)
@@ -89,7 +77,7 @@ def scale_of(measure: Measure, values: "pd.Series[float]") -> Scale:
 
 def verdict_scale() -> Scale:
     """A colour for every word."""
-    colours = ListedColormap([VERDICT_COLOURS[word] for word in WORDS])
+    colours = ListedColormap([word.colour for word in WORDS.values()])
     return Scale(False, Normalize(-0.5, len(WORDS) - 0.5), colours, [], [], "neither")
 
 

@@ -12,15 +12,15 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from sweep.experiment.verdict import WORDS
+from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import SHARE
 from sweep.report.figures import style
 from sweep.report.figures.colours import Scale, scale_of, verdict_scale
 from sweep.report.frames import layout
 from sweep.report.frames.labels import common
 from sweep.report.frames.layout import Layout
-from sweep.report.frames.measures import LETTERS, WORD, Measure
-from sweep.report.frames.seeds import EXPLODED, FAILED, MARKS, SATURATED, SYMMETRIC, VANISHED
+from sweep.report.frames.measures import WORD, Measure
+from sweep.report.frames.seeds import MARKS
 from sweep.report.frames.text import counted, number, short, spread
 
 _ROWS_PER_PAGE = 6
@@ -29,13 +29,6 @@ _OVERVIEW_ROWS = 24  # of a panel whose rows are inits
 _MOST_VALUES = 40  # along an axis of a panel: more are thinned, and the caption says so
 _EVEN_LUMINANCE = 0.179  # black and white have the same contrast to it
 _MOST_TEXTS = (12, 24)  # across and down: a panel with more shows colours alone
-_MEANING = {
-    VANISHED: "vanished",
-    EXPLODED: "exploded",
-    SATURATED: "saturated: most units pass no gradient",
-    SYMMETRIC: "symmetric: all neurons do the same thing",
-    FAILED: "failed",
-}
 _UNDEFINED = "·"
 
 
@@ -166,8 +159,8 @@ def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataF
     marks, seeds = spread_out("mark"), spread_out("seeds")
     if measure.scale == WORD:
         words = spread_out("value")
-        colours = words.map(lambda word: WORDS.index(word) if isinstance(word, str) else np.nan)
-        texts = words.map(lambda word: LETTERS[word] if isinstance(word, str) else "")
+        colours = words.map(lambda word: ORDER.index(word) if isinstance(word, str) else np.nan)
+        texts = words.map(lambda word: WORDS[word].letter if isinstance(word, str) else "")
         agree = spread_out("agree")
         shares = (agree * seeds).map("{:.0f}".format) + "/" + seeds.map("{:.0f}".format)
         return colours.astype(float), texts.where(~(agree < 1), texts + "\n" + shares)
@@ -177,7 +170,7 @@ def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataF
     digits = 2 if measure.scale == SHARE else 3
     texts = values.map(lambda value: number(value, digits))
     texts += marks.map(lambda mark: f"\n{MARKS[mark]}" if isinstance(mark, str) and mark else "")
-    return colours, texts.mask(failed, MARKS[FAILED]).mask(missing, "")
+    return colours, texts.mask(failed, WORDS["failed"].mark).mask(missing, "")
 
 
 def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
@@ -242,7 +235,7 @@ def _finished(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) 
     lines = []
     if measure.scale == WORD:
         found = [word for word in WORDS if (frame["value"] == word).any()]
-        lines.append("   ".join(f"{LETTERS[word]} {word}" for word in found))
+        lines.append("   ".join(f"{WORDS[word].letter} {word}" for word in found))
         lines.append("a count below a letter: so many of the seeds agree") if (
             frame["agree"] < 1
         ).any() else None
@@ -257,7 +250,12 @@ def _finished(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) 
         )
         bar.set_ticks(scale.ticks, labels=scale.texts)
         bar.outline.set_visible(False)
-        used = [f"{MARKS[name]} {_MEANING[name]}" for name in _MEANING if (frame["mark"] == name).any()]
+        there = set(frame["mark"])
+        used = [
+            f"{word.mark} {word.told or word.fate}"
+            for word in WORDS.values()
+            if word.mark and word.fate in there
+        ]
         used += [f"{_UNDEFINED} not defined"] if (frame["value"].isna() & (frame["seeds"] > 0)).any() else []
         lines.append("   ".join(used)) if used else None
     style.caption(figure, *lines, picture.caption)

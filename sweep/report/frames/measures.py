@@ -45,19 +45,6 @@ MEASURES = {
     )
 }
 
-# One sign for each verdict: letters first, colours second.
-LETTERS = {
-    "healthy": "H",
-    "vanishing": "V",
-    "exploding": "E",
-    "saturated": "S",
-    "collapsed": "C",
-    "symmetric": "=",
-    "gradient-vanishing": "gV",
-    "gradient-exploding": "gE",
-    "failed": "×",
-}
-
 
 def measure(name: str, columns: Iterable[str] = ()) -> Measure:
     """The statistic of that name, or its prediction 'theory_…'.

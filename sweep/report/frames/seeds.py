@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep.experiment.verdict import WORDS
+from sweep.experiment.verdict import ORDER, WORDS
 from sweep.report.frames import measures
 from sweep.report.frames.labels import PANEL, common, labelled, numbered
 from sweep.report.frames.measures import Measure
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_ROWS = 60  # of the table in the terminal
-VANISHED, EXPLODED, SATURATED, SYMMETRIC, FAILED = "vanished", "exploded", "saturated", "symmetric", "failed"
-MARKS = {VANISHED: "▼", EXPLODED: "▲", SATURATED: "■", SYMMETRIC: "=", FAILED: "×"}
+MARKS = {word.fate: word.mark for word in WORDS.values() if word.mark}
 
 
 def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str] = ()) -> "pd.DataFrame":
@@ -53,11 +52,11 @@ def condensed(
     rows["seeds"] = rows["seeds"].fillna(0).astype(int)
     rows["failed"] = (~ok).groupby(frame["group"]).sum()
     votes = fine.groupby(["group", "verdict"]).size().rename("votes").reset_index("verdict")
-    votes["rank"] = votes["verdict"].map(WORDS.index)
+    votes["rank"] = votes["verdict"].map(ORDER.index)
     winner = votes.sort_values(["votes", "rank"], ascending=[False, True]).groupby("group").first()
-    rows["verdict"] = winner["verdict"].reindex(rows.index).fillna(FAILED)
+    rows["verdict"] = winner["verdict"].reindex(rows.index).fillna("failed")
     rows["agree"] = winner["votes"] / rows["seeds"]
-    rows["mark"] = rows["verdict"].map(MARK_OF).fillna("")
+    rows["mark"] = rows["verdict"].map(lambda word: WORDS[word].fate)
     for measure in wanted:
         for column, values in _middles(fine, measure).items():
             rows[f"{column}:{measure.name}"] = values
@@ -87,16 +86,6 @@ def _middles(fine: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Series[Any
     if prediction in fine:
         found["theory"] = fine[prediction].astype(float).groupby(group).mean()
     return found
-
-
-# What became of the signal forward; the verdict says it.
-MARK_OF = {
-    "exploding": EXPLODED,
-    "vanishing": VANISHED,
-    "saturated": SATURATED,
-    "symmetric": SYMMETRIC,
-    "failed": FAILED,
-}
 
 
 @dataclass(frozen=True)

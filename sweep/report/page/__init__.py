@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from sweep.base.command import visible
 from sweep.base.errors import StoreError
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.thresholds import Thresholds
 from sweep.report.figures.style import ELSEWHERE
 from sweep.report.frames.fates import MOST_NAMED, answers, counts
 from sweep.report.page import facts

@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.experiment.verdict import WORDS
+from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
-from sweep.report.figures.colours import VERDICT_COLOURS
 from sweep.report.figures.curves import by_layer
 from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, labelled
-from sweep.report.frames.measures import LETTERS, MEASURES, THEORY, Measure, measure
-from sweep.report.frames.seeds import MARK_OF, MARKS, condensed
+from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
+from sweep.report.frames.seeds import condensed
 from sweep.report.frames.text import short
 
 _TITLES = {"init_label": "init", "act_label": "act"}
@@ -58,7 +57,7 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
         "prefix": prefix,
         "seeds": rows["seeds"].tolist(),
         "failed": rows["failed"].tolist(),
-        "verdict": [WORDS.index(word) for word in rows["verdict"]],
+        "verdict": [ORDER.index(word) for word in rows["verdict"]],
         "agree": _numbers(rows["agree"]),
         "measures": [{"name": one.name, "title": one.title, "scale": one.scale} for one in measures],
         "stats": {
@@ -71,13 +70,8 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
             if one.name != "verdict"
         },
         "words": [
-            {
-                "word": word,
-                "letter": LETTERS[word],
-                "colour": VERDICT_COLOURS[word],
-                "mark": MARKS.get(MARK_OF.get(word, ""), ""),
-            }
-            for word in WORDS
+            {"word": word.name, "letter": word.letter, "colour": word.colour, "mark": word.mark}
+            for word in WORDS.values()
         ],
         "curves": _curves(rows, cells, layers, apart),
         "layout": _layout(axes),

@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from sweep.base.provenance import provenance
-from sweep.experiment.verdict import WORDS, Thresholds
+from sweep.experiment.thresholds import Thresholds
+from sweep.experiment.verdict import WORDS, meanings
 from sweep.report.frames.labels import described
-from sweep.report.frames.measures import LETTERS
 from sweep.store.records import runs
 from sweep.store.study import Study
 
@@ -19,8 +19,10 @@ _MOST_FAILURES = 20
 
 def rules(thresholds: Thresholds) -> list[dict[str, str]]:
     """The rule of every verdict, with the thresholds in force, in the order in which they are tried."""
-    meanings = thresholds.meanings
-    return [{"letter": LETTERS[word], "word": word, "rule": meanings[word]} for word in WORDS]
+    return [
+        {"letter": WORDS[word].letter, "word": word, "rule": rule}
+        for word, rule in meanings(thresholds).items()
+    ]
 
 
 def failures(cells: pd.DataFrame) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.experiment.verdict import DEFAULT
+from sweep.experiment.thresholds import DEFAULT
 from sweep.report import page
 from sweep.report.frames import fates
 from sweep.report.frames.measures import MEASURES

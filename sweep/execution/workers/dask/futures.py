@@ -23,7 +23,7 @@ from sweep.execution.workers.compute import run_task
 from sweep.execution.workers.dask import connection
 from sweep.execution.workers.registry import Dask
 from sweep.experiment.outcome import Failure, Result
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.thresholds import Thresholds
 
 if TYPE_CHECKING:
     from distributed import Client, Future

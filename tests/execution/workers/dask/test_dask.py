@@ -11,7 +11,6 @@ import pandas as pd
 import pytest
 
 from sweep.base.errors import RequestError
-from sweep.experiment import verdict
 from tests.execution.workers.conftest import GRID, assert_equal, ended, gate, held
 from tests.execution.workers.daemons import Dask
 from tests.processes import processes, until
@@ -19,6 +18,7 @@ from tests.processes import processes, until
 pytest.importorskip("distributed")
 
 from sweep.execution.workers.dask import connection, futures
+from sweep.experiment.thresholds import DEFAULT
 from tests.make import grid, packed
 
 # Seconds for what is not there: whoever waits them out waits for nothing else, and what is there answers
@@ -202,7 +202,7 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
     (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
-    place = futures.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
+    place = futures.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", DEFAULT)
     returned = futures._work(task, False, connection.program(), place, 0)
     assert returned.statistics
     assert not (tmp_path / "study").exists()
