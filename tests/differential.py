@@ -7,15 +7,15 @@ allows. A disagreement is printed with what repeats it.
 """
 
 import argparse
+import inspect
 import math
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
-from typing import get_type_hints
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -125,10 +125,8 @@ def real(rng, width):
 
 def init_parameters(rng, name, width):
     """Random legal parameters of a scheme."""
-    entry = initializers.SCHEMES[name]
-    if not isinstance(entry, type):
-        return {}
-    hints, names = get_type_hints(entry, include_extras=True), [one.name for one in fields(entry)]
+    names = initializers.parameter_names(name)
+    hints = {one: inspect.signature(initializers.SCHEMES[name]).parameters[one].annotation for one in names}
     found = {}
     for low, high in ASCENDING:
         if low in names and high in names:

@@ -4,10 +4,8 @@
 conf/act/; kernel, theory, report and tests pick it up from here.
 """
 
-import inspect
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
@@ -16,13 +14,13 @@ from sweep.activations.activation import FLAT_SLOPE, Activation, Given, flat_sha
 from sweep.activations.custom import custom, found_of, slope_unknown
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.base import checks
-from sweep.base.arrays import Array
-from sweep.base.errors import RequestError, unknown
+from sweep.base.registry import CUSTOM, Registry
 
 __all__ = [
     "ACTIVATIONS",
     "CUSTOM",
     "FLAT_SLOPE",
+    "REGISTRY",
     "Activation",
     "flat_regions",
     "flat_share",
@@ -123,40 +121,10 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "sin": Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)", period=2 * math.pi),
 }
 
+REGISTRY = Registry("act", "activation", Activation, ACTIVATIONS, custom)
 
-CUSTOM = "custom"  # a user's own: not one activation but any
-
-
-def get(name: str, **parameters: Any) -> Activation:
-    """The activation of that name, with its parameters validated.
-
-    Raises RequestError for an unknown name, an unknown parameter or a bad value.
-    """
-    entry = _entry(name)
-    checks.parameters("act", name, parameters, parameter_names(name))
-    return entry if isinstance(entry, Activation) else entry(**parameters)
-
-
-def names() -> tuple[str, ...]:
-    """Those that `get` knows, but for a user's own."""
-    return tuple(ACTIVATIONS)
-
-
-def resolved(act: str | Activation | Callable[..., Array], parameters: Mapping[str, Any]) -> Activation:
-    """The activation of a name, of a user's function f(z, **parameters), or as it is."""
-    if isinstance(act, str):
-        return get(act, **parameters)
-    return act if isinstance(act, Activation) else custom(act, kwargs=parameters)
-
-
-def stored(name: str, parameters: str) -> Activation:
-    """The activation of a study's row, parameters as JSON; never a user's own, for a study runs no code.
-
-    Raises RequestError for a user's own, and for what is no activation here.
-    """
-    if name == CUSTOM:
-        raise RequestError("a user's own activation, which only a command or a call may name")
-    return get(name, **checks.json_object("act_params", parameters))
+get, names, resolved, stored = REGISTRY.get, REGISTRY.names, REGISTRY.resolved, REGISTRY.stored
+parameter_names, parameters_of = REGISTRY.parameter_names, REGISTRY.parameters_of
 
 
 def kinks_of(act: Activation) -> tuple[float, ...]:
@@ -173,21 +141,3 @@ def structure_of(act: Activation) -> tuple[float, ...]:
 def _is_listed(act: Activation) -> bool:
     """Whether it is one of those here, whose kinks are declared."""
     return act == ACTIVATIONS.get(act.name)
-
-
-def parameter_names(name: str) -> tuple[str, ...]:
-    """The parameters that the activation `name` takes."""
-    entry = _entry(name)
-    return () if isinstance(entry, Activation) else tuple(inspect.signature(entry).parameters)
-
-
-def parameters_of(name: str, act: Activation) -> dict[str, Any]:
-    """The values of those parameters in `act`, defaults included."""
-    values = dict(act.parameters)
-    return {key: values[key] for key in parameter_names(name)}
-
-
-def _entry(name: str) -> Activation | Callable[..., Activation]:
-    if not isinstance(name, str) or name not in (*ACTIVATIONS, CUSTOM):
-        raise unknown("act", name, (*ACTIVATIONS, CUSTOM))
-    return custom if name == CUSTOM else ACTIVATIONS[name]

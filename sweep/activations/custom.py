@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def custom(
-    function: str | Callable[..., Array],
+    function: str | Callable[..., Array] | None = None,
     derivative: str | Callable[..., Array] | None = None,
     kwargs: Mapping[str, Any] | None = None,
     source: str | None = None,

@@ -12,15 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import activations, initializers
 from sweep.base import checks, memory
 from sweep.base.errors import RequestError, SweepError
+from sweep.base.registry import CUSTOM
 from sweep.execution.nudged import nudged
 from sweep.execution.plan import tasks
 from sweep.execution.workers import local
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
 from sweep.experiment.prediction import predicted
+from sweep.experiment.registries import REGISTRIES
 from sweep.experiment.thresholds import Thresholds
 from sweep.experiment.verdict import JUDGED, flat_share_of, verdict
 from sweep.kernel import KERNEL_VERSION
@@ -122,8 +123,8 @@ def recompute(study: Study, old: pa.Array, functions: set[str], count: int, seed
 def _foreign(cells: pa.Table, functions: set[str]) -> tuple[pa.ChunkedArray, set[str]]:
     """By row: whether it names functions that are none of these, or not what their source was; all names."""
     found, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
-    for group, custom in (("init", initializers.CUSTOM), ("act", activations.CUSTOM)):
-        own, texts = pc.equal(cells[group], custom), cells[f"{group}_params"]
+    for group in REGISTRIES:
+        own, texts = pc.equal(cells[group], CUSTOM), cells[f"{group}_params"]
         names = {text: _named(text) for text in pc.unique(texts.filter(own)).to_pylist()}
         named |= set().union(*names.values()) - {""}
         bad = [text for text, called in names.items() if not called <= functions]
@@ -194,7 +195,7 @@ def _contradiction(cell: Cell, row: Mapping[str, Any], layers: Layers) -> str:
     for name, (said, is_) in (ends | {name: (row[name], value) for name, value in firsts.items()}).items():
         if said != is_:
             return f"its row says {name} {said}, its layers {is_}"
-    if cell.act != activations.CUSTOM:  # that of a user's own was the worker's to know
+    if cell.act != CUSTOM:  # that of a user's own was the worker's to know
         theory = predicted(cell.spec)
         for name, values in theory.items():
             scale = (
@@ -209,7 +210,7 @@ def _contradiction(cell: Cell, row: Mapping[str, Any], layers: Layers) -> str:
                 return f"its row says theory_{name} {row[f'theory_{name}']}, its layers otherwise"
     elif row["histogram_low"] is None:  # of an older program, which did not store what judging needs
         return ""
-    share = flat_share_of(cell.activation) if cell.act != activations.CUSTOM else row["flat_share"]
+    share = flat_share_of(cell.activation) if cell.act != CUSTOM else row["flat_share"]
     columns = {name: np.array([layer[name] for layer in layers], float) for name in JUDGED}
     try:
         thresholds = Thresholds.of(

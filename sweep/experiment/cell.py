@@ -12,7 +12,9 @@ from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.base import checks
 from sweep.base.errors import RequestError
+from sweep.base.registry import CUSTOM
 from sweep.experiment import revisions
+from sweep.experiment.registries import REGISTRIES
 from sweep.experiment.revisions import Revisions
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION
@@ -49,8 +51,8 @@ class Spec:
         `widths`, where it is not None, replaces depth and width.
         Raises RequestError where a value breaks its rule.
         """
-        init, init_params = _canonical_init(_json(values["init"]))
-        act, act_params = _canonical_act(_json(values["act"]))
+        init, init_params = _canonical("init", _json(values["init"]))
+        act, act_params = _canonical("act", _json(values["act"]))
         widths = checks.widths(values["widths"])
         if widths is None:
             depth = checks.whole("depth", values["depth"], 1)
@@ -81,8 +83,8 @@ class Spec:
         Imports and calls nothing that the row names.
         """
         values = {name: row[name] for name in SPEC}
-        _known("init", values["init"], values["init_params"], initializers)
-        _known("act", values["act"], values["act_params"], activations)
+        for group in REGISTRIES:
+            _known(group, values[group], values[f"{group}_params"])
         widths = checks.widths(values["widths"])
         depth, width = checks.whole("depth", values["depth"], 1), checks.whole("width", values["width"], 1)
         if depth > _MOST_LAYERS or (widths and (depth, width) != (len(widths) - 1, widths[-1])):
@@ -101,12 +103,12 @@ class Spec:
     @property
     def scheme(self) -> Scheme:
         """The init, ready to draw."""
-        return _scheme(self.init, self.init_params)
+        return initializers.REGISTRY.from_json(self.init, self.init_params)
 
     @property
     def activation(self) -> Activation:
         """The act, ready to apply."""
-        return _activation(self.act, self.act_params)
+        return activations.REGISTRY.from_json(self.act, self.act_params)
 
     def cell(self, seed: int) -> "Cell":
         """The cell of one seed."""
@@ -176,23 +178,15 @@ def plain(config: Any) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=4096)
-def _canonical_init(choice: str) -> tuple[str, str]:
+def _canonical(group: str, choice: str) -> tuple[str, str]:
+    """The name of an option, and all of its parameters as JSON; choice: {name, parameters …}, as JSON."""
     parameters = json.loads(choice)
-    name = parameters.pop("name")
-    scheme = initializers.get(name, **parameters)
-    return name, _json(initializers.parameters_of(name, scheme))
+    name, registry = parameters.pop("name"), REGISTRIES[group]
+    return name, _json(registry.parameters_of(name, registry.made(name, parameters)))
 
 
 @lru_cache(maxsize=4096)
-def _canonical_act(choice: str) -> tuple[str, str]:
-    parameters = json.loads(choice)
-    name = parameters.pop("name")
-    act = activations.get(name, **parameters)
-    return name, _json(activations.parameters_of(name, act))
-
-
-@lru_cache(maxsize=4096)
-def _known(group: str, name: Any, parameters: object, options: Any) -> None:
+def _known(group: str, name: Any, parameters: object) -> None:
     """That such a scheme or activation has these parameters; that it could, if it is not one of ours."""
     values = checks.json_object(f"{group}_params", parameters)
     try:
@@ -201,10 +195,11 @@ def _known(group: str, name: Any, parameters: object, options: Any) -> None:
         name = ""
     if not name:
         raise RequestError(f"{group}_params={checks.shown(parameters)}: of no {group}")
-    if name in options.names():
-        options.get(name, **values)
-    elif name == options.CUSTOM:
-        checks.parameters(group, name, values, options.parameter_names(name))
+    registry = REGISTRIES[group]
+    if name in registry.names():
+        registry.made(name, values)
+    elif name == CUSTOM:
+        checks.parameters(group, name, values, registry.parameter_names(name))
         texts = [values.get(key) for key in ("function", "derivative", "source")]
         own = isinstance(values.get("kwargs", {}), dict) and values.get("function")
         if not own or not all(isinstance(text, str | None) for text in texts):
@@ -218,13 +213,3 @@ def _json(parameters: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=1 << 17)
 def _revisions(*values: Any) -> Revisions:
     return revisions.of(Spec(*values))
-
-
-@lru_cache(maxsize=4096)
-def _scheme(name: str, parameters: str) -> Scheme:
-    return initializers.get(name, **json.loads(parameters))
-
-
-@lru_cache(maxsize=4096)
-def _activation(name: str, parameters: str) -> Activation:
-    return activations.get(name, **json.loads(parameters))

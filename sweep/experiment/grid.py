@@ -19,14 +19,14 @@ from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 
-from sweep import activations, initializers
 from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
+from sweep.base.registry import CUSTOM
 from sweep.experiment import cell
 from sweep.experiment.axes import AXES, GROUPS
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
-from sweep.initializers import CUSTOM
+from sweep.experiment.registries import REGISTRIES
 
 Axes = dict[str, list[Any]]
 
@@ -230,7 +230,7 @@ def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Axes) -> None:
         if "." in key and not any(_takes(base, key) for base in bases):
             group, parameter = key.split(".")[:2]
             names = list(dict.fromkeys(base[group]["name"] for base in bases))
-            taken = {name: _parameters(group, name) for name in names}
+            taken = {name: REGISTRIES[group].parameter_names(name) for name in names}
             if len(names) == 1:
                 checks.parameters(group, names[0], [parameter], taken[names[0]])
             listed = "; ".join(f"{name}: {', '.join(own) or 'none'}" for name, own in taken.items())
@@ -239,11 +239,7 @@ def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Axes) -> None:
 
 def _takes(base: Mapping[str, Any], key: str) -> bool:
     group, parameter = key.split(".")[:2]
-    return parameter in _parameters(group, base[group]["name"])
-
-
-def _parameters(group: str, name: str) -> tuple[str, ...]:
-    return initializers.parameter_names(name) if group == "init" else activations.parameter_names(name)
+    return parameter in REGISTRIES[group].parameter_names(base[group]["name"])
 
 
 def _with(values: Any, path: Sequence[str], value: Any) -> Any:

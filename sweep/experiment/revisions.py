@@ -9,13 +9,13 @@ import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from sweep import activations, initializers
-from sweep.activations import Activation
+from sweep.base.registry import CUSTOM, Option
+from sweep.experiment.registries import REGISTRIES
 from sweep.initializers import Scheme
 from sweep.initializers.custom import Custom
 from sweep.initializers.scheme import Derived
@@ -49,34 +49,34 @@ def before(revisions: Revisions) -> list[Revisions]:
     return sorted(((init, act, rule) for init, act, rule in found), key=sum, reverse=True)[1:]
 
 
+@lru_cache(maxsize=1)
 def state() -> str:
     """All that this program has raised, in words: two parts of one state hold no cell at two revisions."""
-    raised = {f"init {kind.__name__}": kind.revision for kind in _kinds(Scheme)}
-    for name, entry in activations.ACTIVATIONS.items():
-        raised[f"act {name}"] = (entry if isinstance(entry, Activation) else entry()).revision
-    raised |= {f"act {activations.CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _FITTED}
+    raised = {
+        f"{group} {name}": _of_option(registry.get(name))
+        for group, registry in REGISTRIES.items()
+        for name in registry.names()
+    }
+    raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _FITTED}
     return ", ".join(f"{name}={number}" for name, number in sorted(raised.items()) if number > 1)
 
 
-def _kinds(scheme: type[Scheme]) -> Iterator[type[Scheme]]:
-    yield scheme
-    for kind in scheme.__subclasses__():
-        yield from _kinds(kind)
-
-
 def _of_scheme(spec: "Spec") -> int:
-    if spec.init == initializers.CUSTOM:
-        return Custom.revision
-    scheme, revision = spec.scheme, 1
-    while isinstance(scheme, Derived):  # what it amounts to may be corrected as well
-        revision, scheme = max(revision, scheme.revision), scheme.core
-    return max(revision, scheme.revision)
+    return Custom.revision if spec.init == CUSTOM else _of_option(spec.scheme)
 
 
 def _of_activation(spec: "Spec") -> int:
-    if spec.act == activations.CUSTOM:
+    if spec.act == CUSTOM:
         return 1 if json.loads(spec.act_params).get("derivative") else _NUMERICAL_DERIVATIVE
-    return spec.activation.revision
+    return _of_option(spec.activation)
+
+
+def _of_option(option: Option) -> int:
+    revision = option.revision
+    while isinstance(option, Derived):  # what it amounts to may be corrected as well
+        option = option.core
+        revision = max(revision, option.revision)
+    return revision
 
 
 _NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks found, its step relative to z
@@ -106,13 +106,13 @@ def _of_range(spec: "Spec") -> int:
 
 
 def _looks_at_data(spec: "Spec") -> bool:
-    return spec.init != initializers.CUSTOM and not spec.scheme.known_std
+    return spec.init != CUSTOM and not spec.scheme.known_std
 
 
 def _out_of_range(spec: "Spec") -> bool:
     if spec.batch <= _FEW:  # neuron_corr says nothing of so few samples: it is null
         return True
-    if spec.init == initializers.CUSTOM or spec.act == activations.CUSTOM or spec.act in _TAILED:
+    if CUSTOM in (spec.init, spec.act) or spec.act in _TAILED:
         return True
     base = spec.scheme.base
     if base is not None and base.name == "truncated_normal":

@@ -5,12 +5,7 @@ them. `python -m sweep.initializers` lists them. Adding one is a line in `scheme
 conf/init/; command line, report and tests pick it up from here.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
-from typing import Any
-
-from sweep.base import checks
-from sweep.base.errors import RequestError, unknown
+from sweep.base.registry import CUSTOM, Registry
 from sweep.initializers import schemes
 from sweep.initializers.custom import Custom
 from sweep.initializers.distributions import NORMAL, ORTHOGONAL, UNIFORM
@@ -21,6 +16,7 @@ __all__ = [
     "CUSTOM",
     "NORMAL",
     "ORTHOGONAL",
+    "REGISTRY",
     "SCHEMES",
     "UNIFORM",
     "Distribution",
@@ -34,55 +30,7 @@ __all__ = [
 ]
 
 SCHEMES: Entries = {**schemes.SCHEMES, **torch.SCHEMES, **keras.SCHEMES, **jax.SCHEMES}
+REGISTRY: Registry[Scheme] = Registry("init", "scheme", Scheme, SCHEMES, Custom)
 
-
-CUSTOM = "custom"  # a user's own: not one scheme but any
-
-
-def get(name: str, **parameters: Any) -> Scheme:
-    """The scheme of that name, with its parameters validated.
-
-    Raises RequestError for an unknown name, an unknown parameter or a bad value.
-    """
-    entry = _entry(name)
-    checks.parameters("init", name, parameters, parameter_names(name))
-    return entry(**parameters) if isinstance(entry, type) else entry
-
-
-def names() -> tuple[str, ...]:
-    """Those that `get` knows, but for a user's own."""
-    return tuple(SCHEMES)
-
-
-def resolved(init: str | Scheme | Callable[..., Any], parameters: Mapping[str, Any]) -> Scheme:
-    """The scheme of a name, of a user's function f(rng, fan_in, fan_out, **parameters), or as it is."""
-    if isinstance(init, str):
-        return get(init, **parameters)
-    return init if isinstance(init, Scheme) else Custom(init, parameters)
-
-
-def stored(name: str, parameters: str) -> Scheme:
-    """The scheme of a study's row, parameters as JSON; never a user's own, for a study runs no code.
-
-    Raises RequestError for a user's own, and for what is no scheme here.
-    """
-    if name == CUSTOM:
-        raise RequestError("a user's own scheme, which only a command or a call may name")
-    return get(name, **checks.json_object("init_params", parameters))
-
-
-def parameter_names(name: str) -> tuple[str, ...]:
-    """The parameters that the scheme `name` takes."""
-    entry = _entry(name)
-    return tuple(f.name for f in fields(entry)) if isinstance(entry, type) else ()  # type: ignore[arg-type]
-
-
-def parameters_of(name: str, scheme: Scheme) -> dict[str, Any]:
-    """The values of those parameters in `scheme`, defaults included; plain enough for JSON."""
-    return {key: getattr(scheme, key) for key in parameter_names(name)}
-
-
-def _entry(name: str) -> Scheme | type[Scheme]:
-    if not isinstance(name, str) or name not in {*SCHEMES, CUSTOM}:
-        raise unknown("init", name, (*SCHEMES, CUSTOM))
-    return Custom if name == CUSTOM else SCHEMES[name]
+get, names, resolved, stored = REGISTRY.get, REGISTRY.names, REGISTRY.resolved, REGISTRY.stored
+parameter_names, parameters_of = REGISTRY.parameter_names, REGISTRY.parameters_of

@@ -5,7 +5,8 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
-from typing import Annotated, Any, ClassVar, get_type_hints
+from inspect import Parameter, Signature
+from typing import Annotated, Any, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,14 @@ from sweep.initializers.normal import standard_normal, standard_normals
 
 Weights = NDArray[np.float32]
 
-# A scheme's parameter: its type and the rule that it keeps. A rule is (name, value) -> canonical value.
+Rule = Callable[[str, object], Any]  # (name, value) -> the value in its canonical type, or RequestError
+
+# A scheme's parameter: its type and the rule that it keeps.
 Real = Annotated[float, checks.real]
 Positive = Annotated[float, partial(checks.real, minimum=0.0, strictly=True)]
 
 
-def one_of(*options: str) -> Callable[[str, object], str]:
+def one_of(*options: str) -> Rule:
     """The rule of a parameter that is one of `options`."""
     return partial(checks.option, options=options)
 
@@ -68,11 +71,16 @@ class Scheme:
     revision: raised where its draws are corrected: part of the identity of the cells that have it.
     """
 
-    revision: ClassVar[int] = 1
+    revision: int = 1
 
     def __post_init__(self) -> None:
         for name, rule in _rules(type(self)).items():
             object.__setattr__(self, name, rule(f"init.{name}", getattr(self, name)))
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Any], ...]:
+        """(name, value) of each, defaults included."""
+        return tuple((f.name, getattr(self, f.name)) for f in fields(self))  # type: ignore[arg-type]
 
     @property
     def base(self) -> Distribution | None:
@@ -153,17 +161,17 @@ class Fixed(Scheme):
         return np.clip(weights, least, most) if least <= most else weights
 
 
+@dataclass(frozen=True)
 class Derived(Scheme):
-    """A scheme in words of its own: its fields are the parameters, `core` is what they amount to."""
+    """Another scheme, `core`, said in parameters of its own."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _ = self.core  # what cannot be is known now, not at the first draw
+    core: Scheme
+    own: tuple[tuple[str, Any], ...]
+    revision: int = 1
 
     @property
-    def core(self) -> Scheme:
-        """The same weights, said with another scheme."""
-        raise NotImplementedError
+    def parameters(self) -> tuple[tuple[str, Any], ...]:
+        return self.own
 
     @property
     def base(self) -> Distribution | None:
@@ -183,6 +191,37 @@ class Derived(Scheme):
         return self.core(rng, fan_in, fan_out)
 
 
+class Row:
+    """A scheme with parameters, said with another: called with any of them, it makes the scheme.
+
+    text: what it draws, and where. function: the values of all parameters, in order -> the scheme that
+    they amount to. parameters: name -> (type and rule, default). revision: as of a scheme. Raises
+    RequestError, when called, where a value breaks its rule.
+    """
+
+    def __init__(
+        self, text: str, function: Callable[..., Scheme], /, revision: int = 1, **parameters: tuple[Any, Any]
+    ) -> None:
+        self.__doc__ = text
+        self.__signature__ = Signature(
+            [
+                Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+                for name, (kind, default) in parameters.items()
+            ]
+        )
+        self._function, self._revision = function, revision
+
+    def __call__(self, **given: Any) -> Derived:
+        """The scheme of these parameters, and of the defaults of the others."""
+        bound = self.__signature__.bind(**given)
+        bound.apply_defaults()
+        own = {}
+        for name, value in bound.arguments.items():
+            rule: Rule = self.__signature__.parameters[name].annotation.__metadata__[0]
+            own[name] = rule(f"init.{name}", value)
+        return Derived(self._function(*own.values()), tuple(own.items()), self._revision)
+
+
 def drawn_with(rng: object, fan_in: object, fan_out: object) -> tuple[int, int]:
     """The fans of weights that are to be drawn; RequestError where they, or the generator, are none."""
     if not isinstance(rng, np.random.Generator):
@@ -190,10 +229,10 @@ def drawn_with(rng: object, fan_in: object, fan_out: object) -> tuple[int, int]:
     return checks.whole("fan_in", fan_in, 1), checks.whole("fan_out", fan_out, 1)
 
 
-Entries = dict[str, Scheme | type[Scheme]]  # a class: a scheme with parameters
+Entries = dict[str, Scheme | Callable[..., Scheme]]  # a class or a Row: a scheme with parameters
 
 
-def _rules(scheme: type[Any]) -> dict[str, Callable[[str, object], Any]]:
+def _rules(scheme: type[Any]) -> dict[str, Rule]:
     hints = get_type_hints(scheme, include_extras=True)
     own = {f.name: getattr(hints[f.name], "__metadata__", ()) for f in fields(scheme)}
     return {name: metadata[0] for name, metadata in own.items() if metadata}

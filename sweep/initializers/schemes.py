@@ -1,13 +1,13 @@
 """The schemes by their own names; those of the frameworks are in `torch`, `keras` and `jax`.
 
-Every named scheme is a line in `SCHEMES`. A class there is a scheme whose fields are its
-parameters (`init=normal init.std=0.1`); an instance is a scheme without any.
+Every named scheme is a line in `SCHEMES`. A class or a Row there is a scheme with parameters
+(`init=normal init.std=0.1`); an instance is a scheme without any.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import Annotated
 
 from sweep.base import checks
@@ -24,7 +24,7 @@ from sweep.initializers.distributions import (
     zeros_per_row,
 )
 from sweep.initializers.lsuv import Lsuv
-from sweep.initializers.scheme import Derived, Distribution, Entries, Fixed, Positive, Real, Scheme, one_of
+from sweep.initializers.scheme import Distribution, Entries, Fixed, Positive, Real, Row, Scheme, one_of
 
 DISTRIBUTIONS: Mapping[str, Distribution] = {
     "normal": NORMAL,
@@ -38,6 +38,8 @@ FANS: Mapping[str, Callable[[int, int], float]] = {
     "fan_geo_avg": lambda fan_in, fan_out: math.sqrt(fan_in * fan_out),
 }
 
+Fan = Annotated[str, one_of(*FANS)]
+Family = Annotated[str, one_of(*DISTRIBUTIONS)]
 Sparsity = Annotated[float, partial(checks.real, minimum=0.0, below=1.0)]
 
 
@@ -82,51 +84,9 @@ def _cut(mean: float, std: float, cuts: tuple[float, float], text: str, bounds: 
     return Fixed(truncated(*cuts), mean + std * shift, std * shrink, formula, bounds)
 
 
-@dataclass(frozen=True)
-class Constant(Derived):
-    """W = value everywhere: every neuron of a layer computes the same thing."""
-
-    value: Real = 0.01
-
-    @cached_property
-    def core(self) -> Scheme:
-        return constant(self.value)
-
-
-@dataclass(frozen=True)
-class Normal(Derived):
-    """W ~ N(0, std²), blind to the fan."""
-
-    std: Positive = 0.01
-
-    @cached_property
-    def core(self) -> Scheme:
-        return normal(0.0, self.std)
-
-
-@dataclass(frozen=True)
-class Uniform(Derived):
-    """W ~ U(low, high), blind to the fan: variance (high - low)² / 12."""
-
-    low: Real = -0.05
-    high: Real = 0.05
-
-    @cached_property
-    def core(self) -> Scheme:
-        return uniform(self.low, self.high)
-
-
-@dataclass(frozen=True)
-class TruncatedNormal(Derived):
-    """W ~ N(0, std²) given low < W < high; the bounds are absolute, the variance is not corrected."""
-
-    std: Positive = 0.01
-    low: Real = -0.02
-    high: Real = 0.02
-
-    @cached_property
-    def core(self) -> Scheme:
-        return truncated_normal(0.0, self.std, self.low, self.high)
+def identity(gain: float) -> Fixed:
+    """W = gain on the diagonal, 0 elsewhere; where fan_in and fan_out differ, the rest is cut off."""
+    return Fixed(EYE, 0.0, gain, f"{_times(gain)}1 on the diagonal, 0 elsewhere")
 
 
 @dataclass(frozen=True)
@@ -139,8 +99,8 @@ class VarianceScaling(Scheme):
     """
 
     scale: Positive = 1.0
-    mode: Annotated[str, one_of(*FANS)] = "fan_in"
-    distribution: Annotated[str, one_of(*DISTRIBUTIONS)] = "normal"
+    mode: Fan = "fan_in"
+    distribution: Family = "normal"
 
     @property
     def base(self) -> Distribution:
@@ -176,17 +136,6 @@ class Orthogonal(Scheme):
 
     def weight_std(self, fan_in: int, fan_out: int) -> float:
         return self.gain / math.sqrt(max(fan_in, fan_out))
-
-
-@dataclass(frozen=True)
-class Identity(Derived):
-    """W = gain on the diagonal, 0 elsewhere; where fan_in and fan_out differ, the rest is cut off."""
-
-    gain: Positive = 1.0
-
-    @cached_property
-    def core(self) -> Scheme:
-        return Fixed(EYE, 0.0, self.gain, f"{_times(self.gain)}1 on the diagonal, 0 elsewhere")
 
 
 @dataclass(frozen=True)
@@ -226,15 +175,29 @@ def _times(gain: float) -> str:
     return "" if gain == 1 else f"{gain:g} · "
 
 
+CONSTANT = Row("W = value: every neuron of a layer computes the same thing.", constant, value=(Real, 0.01))
+_NORMAL = Row("W ~ N(0, std²), blind to the fan.", partial(normal, 0.0), std=(Positive, 0.01))
+
 SCHEMES: Entries = {
-    "zeros": Constant(0.0),
-    "constant": Constant,
-    "normal": Normal,
-    "small_normal": Normal(0.01),
-    "big_normal": Normal(1.0),
-    "huge_normal": Normal(5.0),
-    "uniform": Uniform,
-    "truncated_normal": TruncatedNormal,
+    "zeros": constant(0.0),
+    "constant": CONSTANT,
+    "normal": _NORMAL,
+    "small_normal": _NORMAL(std=0.01),
+    "big_normal": _NORMAL(std=1.0),
+    "huge_normal": _NORMAL(std=5.0),
+    "uniform": Row(
+        "W ~ U(low, high), blind to the fan: variance (high - low)² / 12.",
+        uniform,
+        low=(Real, -0.05),
+        high=(Real, 0.05),
+    ),
+    "truncated_normal": Row(
+        "W ~ N(0, std²) given low < W < high; the bounds are absolute, the variance is not corrected.",
+        partial(truncated_normal, 0.0),
+        std=(Positive, 0.01),
+        low=(Real, -0.02),
+        high=(Real, 0.02),
+    ),
     "xavier": VarianceScaling(1.0, "fan_in", "normal"),  # as the textbooks write it
     "kaiming": VarianceScaling(2.0, "fan_in", "normal"),
     "variance_scaling": VarianceScaling,
@@ -245,7 +208,7 @@ SCHEMES: Entries = {
     "he_normal": VarianceScaling(2.0, "fan_in", "normal"),  # He et al. 2015
     "he_uniform": VarianceScaling(2.0, "fan_in", "uniform"),
     "orthogonal": Orthogonal,
-    "identity": Identity(1.0),
+    "identity": identity(1.0),
     "sparse": Sparse,
     "lsuv": Lsuv,
 }

@@ -14,7 +14,9 @@ from sweep.experiment import revisions
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.thresholds import DEFAULT
-from sweep.initializers.schemes import Normal
+from sweep.initializers import SCHEMES
+from sweep.initializers.scheme import Real, Row
+from sweep.initializers.schemes import constant
 from sweep.store import ages, upkeep
 from sweep.store.index import Status, Stored, older
 from sweep.store.parts import commits
@@ -43,6 +45,23 @@ def before_any_correction():
         cell_module._revisions.cache_clear()
         yield
     cell_module._revisions.cache_clear()
+
+
+@contextlib.contextmanager
+def raised(option, revision):
+    """A scheme or an activation as if it had been corrected."""
+    before = option.revision
+
+    def set_to(number):
+        object.__setattr__(option, "revision", number)
+        for cached in (cell_module._revisions, revisions.state):
+            cached.cache_clear()
+
+    set_to(revision)
+    try:
+        yield
+    finally:
+        set_to(before)
 
 
 def test_tanh_and_relu_on_the_named_grids_were_always_right():
@@ -128,29 +147,32 @@ def test_a_users_function_is_neither_called_nor_imported_to_name_its_revision():
     assert spec(init="custom", init_params=json.dumps(values)).revisions == (1, 1, 2)
 
 
-def test_raising_a_schemes_or_an_acts_revision_renames_its_cells_and_no_others(monkeypatch):
+def test_raising_a_schemes_or_an_acts_revision_renames_its_cells_and_no_others():
     cells = {
         "normal": cell(init={"name": "small_normal"}),
         "tanh": cell(),
         "relu": cell(act={"name": "relu"}),
     }
     state = revisions.state()
-    monkeypatch.setattr(Normal, "revision", 3)
-    cell_module._revisions.cache_clear()
-    assert cells["normal"].spec.revisions == (3, 1, 1)
-    assert revisions.before((3, 1, 1)) == [(2, 1, 1), FIRST]
-    assert cells["tanh"].spec.cell(0).id == cells["tanh"].id
-    assert cells["normal"].spec.cell(0).id != cells["normal"].id
-    assert revisions.state() != state, "else a study that holds both is not seen to"
-    monkeypatch.undo()
-    object.__setattr__(ACTIVATIONS["relu"], "revision", 2)
-    try:
-        cell_module._revisions.cache_clear()
+    with raised(SCHEMES["small_normal"], 3):
+        assert cells["normal"].spec.revisions == (3, 1, 1)
+        assert revisions.before((3, 1, 1)) == [(2, 1, 1), FIRST]
+        assert cells["tanh"].spec.cell(0).id == cells["tanh"].id
+        assert cells["normal"].spec.cell(0).id != cells["normal"].id
+        assert revisions.state() != state, "else a study that holds both is not seen to"
+    with raised(SCHEMES["small_normal"].core, 2):  # what it amounts to
+        assert cells["normal"].spec.revisions == (2, 1, 1)
+        assert revisions.state() != state
+    with raised(ACTIVATIONS["relu"], 2):
         assert cells["relu"].spec.cell(0).id != cells["relu"].id
         assert cells["tanh"].spec.cell(0).id == cells["tanh"].id
-    finally:
-        object.__setattr__(ACTIVATIONS["relu"], "revision", 1)
-        cell_module._revisions.cache_clear()
+        assert revisions.state() != state
+    assert revisions.state() == state
+
+
+def test_a_row_hands_its_revision_to_every_scheme_that_it_makes():
+    row = Row("W = value", constant, revision=2, value=(Real, 0.0))
+    assert row().revision == row(value=3.0).revision == 2
 
 
 def test_a_row_of_an_older_revision_counts_until_the_same_experiment_is_stored_at_the_present_one(study):

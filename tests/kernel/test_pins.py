@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
+from sweep import initializers
 from sweep.execution.workers.compute import run_task
-from sweep.initializers import SCHEMES, Distribution, distributions
+from sweep.initializers import Distribution, distributions
 from sweep.initializers.normal import standard_normal
 from sweep.kernel import streams
 from tests.make import cell, packed
@@ -202,8 +203,7 @@ def test_a_distribution_draws_what_it_always_drew(distribution):
 
 
 def test_every_scheme_draws_from_one_of_these():
-    schemes = [entry() if isinstance(entry, type) else entry for entry in SCHEMES.values()]
-    assert {scheme.base for scheme in schemes} - {None} <= set(DRAWN)
+    assert {initializers.get(name).base for name in initializers.names()} - {None} <= set(DRAWN)
 
 
 def test_normal_draws_go_on_as_they_always_did_where_one_block_of_words_ends():

@@ -5,90 +5,60 @@ is not cut, truncated_normal is cut and not corrected. A parameter without a def
 that of our own scheme.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Annotated
+from functools import partial
 
-from sweep.initializers.scheme import Derived, Entries, Positive, Real, Scheme, one_of
+from sweep.initializers.scheme import Entries, Positive, Real, Row
 from sweep.initializers.schemes import (
-    DISTRIBUTIONS,
-    Constant,
+    CONSTANT,
+    Family,
+    Fan,
     Orthogonal,
     VarianceScaling,
+    constant,
     normal,
     normal_cut_at,
     uniform,
 )
 
-
-@dataclass(frozen=True)
-class JaxNormal(Derived):
-    """W ~ N(0, stddev²), not cut: jax.nn.initializers.normal."""
-
-    stddev: Positive = 0.01
-
-    @cached_property
-    def core(self) -> Scheme:
-        return normal(0.0, self.stddev)
-
-
-@dataclass(frozen=True)
-class JaxUniform(Derived):
-    """W ~ U(0, scale), so the mean is not zero: jax.nn.initializers.uniform."""
-
-    scale: Positive = 0.01
-
-    @cached_property
-    def core(self) -> Scheme:
-        return uniform(0.0, self.scale)
-
-
-@dataclass(frozen=True)
-class JaxTruncatedNormal(Derived):
-    """W ~ N(0, stddev²) cut at lower and upper times stddev: jax.nn.initializers.truncated_normal."""
-
-    stddev: Positive = 0.01
-    lower: Real = -2.0
-    upper: Real = 2.0
-
-    @cached_property
-    def core(self) -> Scheme:
-        return normal_cut_at(0.0, self.stddev, self.lower, self.upper)
-
-
-@dataclass(frozen=True)
-class JaxVarianceScaling(VarianceScaling):
-    """Var W = scale / fan, the truncated normal corrected: jax.nn.initializers.variance_scaling."""
-
-    distribution: Annotated[str, one_of(*DISTRIBUTIONS)] = "truncated_normal"
-
-
-@dataclass(frozen=True)
-class JaxOrthogonal(Derived):
-    """W = scale · Q, rows or columns orthonormal: jax.nn.initializers.orthogonal."""
-
-    scale: Positive = 1.0
-
-    @cached_property
-    def core(self) -> Scheme:
-        return Orthogonal(self.scale)
-
-
 SCHEMES: Entries = {
-    "jax/zeros": Constant(0.0),
-    "jax/ones": Constant(1.0),
-    "jax/constant": Constant,
-    "jax/normal": JaxNormal,
-    "jax/uniform": JaxUniform,
-    "jax/truncated_normal": JaxTruncatedNormal,
-    "jax/variance_scaling": JaxVarianceScaling,
+    "jax/zeros": constant(0.0),
+    "jax/ones": constant(1.0),
+    "jax/constant": CONSTANT,
+    "jax/normal": Row(
+        "W ~ N(0, stddev²), not cut: jax.nn.initializers.normal.",
+        partial(normal, 0.0),
+        stddev=(Positive, 0.01),
+    ),
+    "jax/uniform": Row(
+        "W ~ U(0, scale), so the mean is not zero: jax.nn.initializers.uniform.",
+        partial(uniform, 0.0),
+        scale=(Positive, 0.01),
+    ),
+    "jax/truncated_normal": Row(
+        "W ~ N(0, stddev²) cut at lower and upper times stddev: jax.nn.initializers.truncated_normal.",
+        partial(normal_cut_at, 0.0),
+        stddev=(Positive, 0.01),
+        lower=(Real, -2.0),
+        upper=(Real, 2.0),
+    ),
+    "jax/variance_scaling": Row(
+        "Var W = scale / fan, the truncated normal corrected: jax.nn.initializers.variance_scaling.",
+        VarianceScaling,
+        scale=(Positive, 1.0),
+        mode=(Fan, "fan_in"),
+        distribution=(Family, "truncated_normal"),
+    ),
     "jax/glorot_normal": VarianceScaling(1.0, "fan_avg", "truncated_normal"),
     "jax/glorot_uniform": VarianceScaling(1.0, "fan_avg", "uniform"),
     "jax/he_normal": VarianceScaling(2.0, "fan_in", "truncated_normal"),
     "jax/he_uniform": VarianceScaling(2.0, "fan_in", "uniform"),
     "jax/lecun_normal": VarianceScaling(1.0, "fan_in", "truncated_normal"),
     "jax/lecun_uniform": VarianceScaling(1.0, "fan_in", "uniform"),
-    "jax/orthogonal": JaxOrthogonal,
+    "jax/orthogonal": Row(
+        "W = scale · Q, rows or columns orthonormal: jax.nn.initializers.orthogonal.",
+        Orthogonal,
+        scale=(Positive, 1.0),
+    ),
 }
 # As in jax.nn.initializers, where these are the same functions.
 SCHEMES |= {

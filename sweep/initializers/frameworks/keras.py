@@ -4,16 +4,15 @@ Every normal but RandomNormal is cut at two standard deviations; those of varian
 its children are corrected for it, TruncatedNormal is not.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from functools import partial
 from typing import Annotated
 
-from sweep.initializers.scheme import Derived, Entries, Positive, Real, Scheme, one_of
+from sweep.initializers.scheme import Entries, Positive, Real, Row, Scheme, one_of
 from sweep.initializers.schemes import (
-    Constant,
-    Identity,
     Orthogonal,
     VarianceScaling,
+    constant,
+    identity,
     normal,
     normal_cut_at,
     uniform,
@@ -26,71 +25,42 @@ _DISTRIBUTIONS = {
 }
 
 
-@dataclass(frozen=True)
-class KerasConstant(Constant):
-    """W = value: keras.initializers.Constant."""
-
-    value: Real = 0.0
-
-
-@dataclass(frozen=True)
-class KerasRandomNormal(Derived):
-    """W ~ N(mean, stddev²), not cut: keras.initializers.RandomNormal."""
-
-    mean: Real = 0.0
-    stddev: Positive = 0.05
-
-    @cached_property
-    def core(self) -> Scheme:
-        return normal(self.mean, self.stddev)
-
-
-@dataclass(frozen=True)
-class KerasRandomUniform(Derived):
-    """W ~ U(minval, maxval): keras.initializers.RandomUniform."""
-
-    minval: Real = -0.05
-    maxval: Real = 0.05
-
-    @cached_property
-    def core(self) -> Scheme:
-        return uniform(self.minval, self.maxval, "minval maxval")
-
-
-@dataclass(frozen=True)
-class KerasTruncatedNormal(Derived):
-    """W ~ N(mean, stddev²) cut two stddev from the mean: keras.initializers.TruncatedNormal."""
-
-    mean: Real = 0.0
-    stddev: Positive = 0.05
-
-    @cached_property
-    def core(self) -> Scheme:
-        return normal_cut_at(self.mean, self.stddev, -2.0, 2.0)
-
-
-@dataclass(frozen=True)
-class KerasVarianceScaling(Derived):
-    """Var W = scale / fan, cut and corrected unless asked otherwise: keras.initializers.VarianceScaling."""
-
-    scale: Positive = 1.0
-    mode: Annotated[str, one_of("fan_in", "fan_out", "fan_avg")] = "fan_in"
-    distribution: Annotated[str, one_of(*_DISTRIBUTIONS)] = "truncated_normal"
-
-    @cached_property
-    def core(self) -> Scheme:
-        return VarianceScaling(self.scale, self.mode, _DISTRIBUTIONS[self.distribution])
+def _variance_scaling(scale: float, mode: str, distribution: str) -> Scheme:
+    return VarianceScaling(scale, mode, _DISTRIBUTIONS[distribution])
 
 
 SCHEMES: Entries = {
-    "keras/zeros": Constant(0.0),
-    "keras/ones": Constant(1.0),
-    "keras/constant": KerasConstant,
-    "keras/identity": Identity,
-    "keras/random_normal": KerasRandomNormal,
-    "keras/random_uniform": KerasRandomUniform,
-    "keras/truncated_normal": KerasTruncatedNormal,
-    "keras/variance_scaling": KerasVarianceScaling,
+    "keras/zeros": constant(0.0),
+    "keras/ones": constant(1.0),
+    "keras/constant": Row("W = value: keras.initializers.Constant.", constant, value=(Real, 0.0)),
+    "keras/identity": Row(
+        "W = gain on the diagonal: keras.initializers.Identity.", identity, gain=(Positive, 1.0)
+    ),
+    "keras/random_normal": Row(
+        "W ~ N(mean, stddev²), not cut: keras.initializers.RandomNormal.",
+        normal,
+        mean=(Real, 0.0),
+        stddev=(Positive, 0.05),
+    ),
+    "keras/random_uniform": Row(
+        "W ~ U(minval, maxval): keras.initializers.RandomUniform.",
+        partial(uniform, names="minval maxval"),
+        minval=(Real, -0.05),
+        maxval=(Real, 0.05),
+    ),
+    "keras/truncated_normal": Row(
+        "W ~ N(mean, stddev²) cut two stddev from the mean: keras.initializers.TruncatedNormal.",
+        partial(normal_cut_at, low=-2.0, high=2.0),
+        mean=(Real, 0.0),
+        stddev=(Positive, 0.05),
+    ),
+    "keras/variance_scaling": Row(
+        "Var W = scale / fan, cut and corrected unless asked otherwise: keras.initializers.VarianceScaling.",
+        _variance_scaling,
+        scale=(Positive, 1.0),
+        mode=(Annotated[str, one_of("fan_in", "fan_out", "fan_avg")], "fan_in"),
+        distribution=(Annotated[str, one_of(*_DISTRIBUTIONS)], "truncated_normal"),
+    ),
     "keras/glorot_normal": VarianceScaling(1.0, "fan_avg", "truncated_normal"),
     "keras/glorot_uniform": VarianceScaling(1.0, "fan_avg", "uniform"),
     "keras/he_normal": VarianceScaling(2.0, "fan_in", "truncated_normal"),

@@ -114,7 +114,7 @@ def recommend(
     each that is done. Raises RequestError where a value breaks its rule, the activation has no
     Gaussian moments, or the study holds nothing of it at this depth and width.
     """
-    activation = activations.resolved(act, checks.mapping("act_params", act_params))  # type: ignore[arg-type]
+    activation = activations.resolved(act, checks.mapping("act_params", act_params))
     depth, width = checks.whole("depth", depth, 1), checks.whole("width", width, 1)
     if progress is not None and not callable(progress):
         raise RequestError(f"progress={progress!r}: progress must be a function, or None")

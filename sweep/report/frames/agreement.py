@@ -139,7 +139,7 @@ def _strayed(
     family = "" if scheme is None or scheme.base is None else scheme.base.name
     if scheme is None or (family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY)):
         return np.full(len(widths), math.nan), np.full(len(widths), math.nan)
-    activation = _activation(act, act_params)
+    activation = activations.stored(act, act_params)
     if activation.homogeneous and not bias_std:  # whatever their scale
         return _strayed_homogeneous(activation, widths, batch)
     layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
@@ -152,8 +152,3 @@ def _strayed_homogeneous(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     layers = layers_of([1 / math.sqrt(fan_in) for fan_in in widths[:-1]], widths)
     return strayed(act, layers, widths, 0.0, batch)
-
-
-@lru_cache(maxsize=256)
-def _activation(name: str, params: str) -> Activation:
-    return activations.stored(name, params)

@@ -13,9 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep import activations, initializers
-from sweep.activations import ACTIVATIONS
-from sweep.initializers import SCHEMES
+from sweep.experiment.registries import REGISTRIES
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
@@ -71,9 +69,7 @@ def _texts(widths: "pd.Series[Any]") -> NDArray[Any]:
 
 
 def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence[Any]]:
-    added: dict[str, Sequence[Any]] = {
-        f"{group}_label": _named(kinds, group, apart) for group in ("init", "act")
-    }
+    added: dict[str, Sequence[Any]] = {f"{group}_label": _named(kinds, group, apart) for group in REGISTRIES}
     for name in apart:
         group, _, parameter = name.partition(".")
         if parameter:
@@ -90,8 +86,8 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
 
 def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:
     """Where each kind comes in the order of schemes, acts and settings."""
-    keys = [_registry_order(kinds["init"], SCHEMES), _registry_order(kinds["act"], ACTIVATIONS)]
-    keys += [_numeric_order(kinds["init_params"]), _numeric_order(kinds["act_params"])]
+    keys = [_registry_order(kinds[group], registry.names()) for group, registry in REGISTRIES.items()]
+    keys += [_numeric_order(kinds[f"{group}_params"]) for group in REGISTRIES]
     keys += [_order(kinds[name].tolist()) for name in SETTINGS]
     _, ranks = np.unique(np.array(keys, np.int64), axis=1, return_inverse=True)
     return ranks.reshape(-1)
@@ -113,19 +109,16 @@ def _order(values: Sequence[Any]) -> list[int]:
     return [ranks[key(value)] for value in values]
 
 
-def _registry_order(names: Iterable[str], registry: Iterable[str]) -> list[int]:
-    known = {name: rank for rank, name in enumerate(registry)}
+def _registry_order(names: Iterable[str], listed: Iterable[str]) -> list[int]:
+    known = {name: rank for rank, name in enumerate(listed)}
     return [known.get(name, len(known)) for name in names]
 
 
 def acts(frame: "pd.DataFrame") -> list[str]:
     """The distinct `act_label`s of a frame, in the registry's order."""
-    known = list(ACTIVATIONS)
-    labels = dict.fromkeys(frame["act_label"])
-    ranks = {
-        label: known.index(name) if (name := label.split()[0]) in known else len(known) for label in labels
-    }
-    return sorted(labels, key=ranks.__getitem__)
+    labels = list(dict.fromkeys(frame["act_label"]))
+    ranks = _registry_order((label.split()[0] for label in labels), REGISTRIES["act"].names())
+    return [label for _, label in sorted(zip(ranks, labels, strict=True), key=lambda pair: pair[0])]
 
 
 def _numeric_order(parameters: "pd.Series[str]") -> list[int]:
@@ -142,7 +135,7 @@ def _numeric_order(parameters: "pd.Series[str]") -> list[int]:
 def parameters(cells: "pd.DataFrame") -> list[str]:
     """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
     found = []
-    for group in ("init", "act"):
+    for group in REGISTRIES:
         texts = dict.fromkeys(cells[f"{group}_params"])
         flat = [_flat(text) for text in texts]
         names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
@@ -219,10 +212,9 @@ def _told(shown: Sequence[Mapping[str, Any]]) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _defaults(group: str, name: str) -> dict[str, Any]:
-    options = initializers if group == "init" else activations
-    if name not in options.names():  # a user's own, or another program's
-        return {}
-    return dict(options.parameters_of(name, options.get(name)))
+    registry = REGISTRIES[group]
+    known = name in registry.names()  # else a user's own, or another program's
+    return registry.parameters_of(name, registry.get(name)) if known else {}
 
 
 def described(name: str, parameters: str) -> str:

@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
-from sweep import activations, initializers
 from sweep.base import checks
+from sweep.base.registry import CUSTOM
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import SPEC, Spec
+from sweep.experiment.registries import REGISTRIES
 from sweep.kernel import KERNEL_VERSION
 
 NAME = "plan.jsonl.gz"
@@ -60,8 +61,9 @@ def read(content: bytes) -> Iterator[Costed]:
             every = (seed for first, count in runs for seed in range(first, first + count))
             seeds = tuple(dict.fromkeys(every))
             spec = Spec.stored(row)
-            for options, name in ((initializers, spec.init), (activations, spec.act)):
-                if name not in (*options.names(), options.CUSTOM):
+            for group, registry in REGISTRIES.items():
+                name = getattr(spec, group)
+                if name not in (*registry.names(), CUSTOM):
                     raise ValueError(f"'{name}' is none of this program's")
             yield Block((spec,), seeds), checks.real("seconds", row["seconds"], 0.0, below=_MOST_SECONDS)
     except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:

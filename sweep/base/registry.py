@@ -1,0 +1,97 @@
+"""The options of a config group by name: what a name and its parameters stand for."""
+
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Generic, Protocol, TypeVar
+
+from sweep.base import checks
+from sweep.base.errors import RequestError, unknown
+
+CUSTOM = "custom"  # a user's own function: not one option but any
+
+
+class Option(Protocol):
+    """What a registry gives: a value that knows its parameters, and how often it was corrected."""
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Any], ...]:
+        """(name, value) of each, defaults included; plain enough for JSON."""
+
+    @property
+    def revision(self) -> int:
+        """1, and one more for every correction of its numbers."""
+
+
+Kind = TypeVar("Kind", bound=Option)
+
+
+@dataclass(frozen=True, eq=False)
+class Registry(Generic[Kind]):
+    """All schemes, or all activations.
+
+    group: their config group, as in 'init'. noun: one of them, as in 'scheme'. kind: the class of all.
+    entries: name -> an option without parameters, or what makes one of those that its signature names.
+    own: makes one of a user's function.
+    """
+
+    group: str
+    noun: str
+    kind: type[Kind]
+    entries: Mapping[str, Kind | Callable[..., Kind]]
+    own: Callable[..., Kind]
+
+    def names(self) -> tuple[str, ...]:
+        """Those that `get` knows, but for a user's own."""
+        return tuple(self.entries)
+
+    def get(self, /, name: str, **parameters: Any) -> Kind:
+        """The option of that name, with its parameters validated.
+
+        Raises RequestError for an unknown name, an unknown parameter or a bad value.
+        """
+        return self.made(name, parameters)
+
+    def made(self, name: str, parameters: Mapping[str, Any]) -> Kind:
+        """The same, of a mapping, whatever its keys."""
+        entry = self._entry(name)
+        checks.parameters(self.group, name, parameters, self.parameter_names(name))
+        return entry if isinstance(entry, self.kind) else entry(**parameters)
+
+    def resolved(self, option: str | Kind | Callable[..., Any], parameters: Mapping[str, Any]) -> Kind:
+        """The option of a name, of a user's function with these keyword arguments, or as it is."""
+        if isinstance(option, str):
+            return self.made(option, parameters)
+        return option if isinstance(option, self.kind) else self.own(option, kwargs=parameters)
+
+    @lru_cache(maxsize=8192)  # noqa: B019  a registry lives as long as the program
+    def from_json(self, name: str, parameters: str) -> Kind:
+        """The option that a cell names, parameters as JSON."""
+        return self.made(name, json.loads(parameters))
+
+    def stored(self, name: str, parameters: str) -> Kind:
+        """The option of a study's row, parameters as JSON; never a user's own, for a study runs no code.
+
+        Raises RequestError for a user's own, and for what is no option here.
+        """
+        if name == CUSTOM:
+            raise RequestError(f"a user's own {self.noun}, which only a command or a call may name")
+        checks.json_object(f"{self.group}_params", parameters)
+        return self.from_json(name, parameters)
+
+    def parameter_names(self, name: str) -> tuple[str, ...]:
+        """The parameters that the option `name` takes."""
+        entry = self._entry(name)
+        return () if isinstance(entry, self.kind) else tuple(inspect.signature(entry).parameters)
+
+    def parameters_of(self, name: str, option: Kind) -> dict[str, Any]:
+        """The values of those parameters in `option`, defaults included; plain enough for JSON."""
+        values = dict(option.parameters)
+        return {key: values[key] for key in self.parameter_names(name)}
+
+    def _entry(self, name: str) -> Any:
+        if not isinstance(name, str) or name not in {*self.entries, CUSTOM}:
+            raise unknown(self.group, name, (*self.entries, CUSTOM))
+        return self.own if name == CUSTOM else self.entries[name]
