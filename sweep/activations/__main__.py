@@ -3,9 +3,8 @@
 import sys
 
 from sweep import activations
-from sweep.activations.activation import Activation
-from sweep.activations.quadrature import gaussian_mean
 from sweep.base.command import Parser, guarded, show
+from sweep.theory.moments import gaussian
 
 
 def main() -> int:
@@ -24,26 +23,19 @@ def main() -> int:
     table.add_column("homogeneous", no_wrap=True)
     for name in activations.ACTIVATIONS:
         act = activations.get(name)
+        unit = gaussian(act).at(1.0)
+        moments = unit.mean, unit.rms**2, unit.slope_rms**2
         table.add_row(
             name,
             ", ".join(activations.parameter_names(name)),
             act.formula,
-            *(f"{round(moment, 6) + 0.0:.6f}" for moment in _moments(act)),
+            *(f"{round(moment, 6) + 0.0:.6f}" for moment in moments),
             ", ".join(f"{kink:g}" for kink in act.kinks) or "–",
             "yes" if act.homogeneous else "–",
         )
     caption = "kinks: where f is not smooth; homogeneous: f(c z) = c f(z) for every c > 0"
     show(table, "z ~ N(0, 1)", caption, spare=("parameters", "homogeneous", "kinks", "f(z)", "E f", "E f'²"))
     return 0
-
-
-def _moments(act: Activation) -> tuple[float, float, float]:
-    """E f, E f² and E f'² at unit variance."""
-    return (
-        gaussian_mean(act.f, act.kinks),
-        gaussian_mean(lambda z: act.f(z) ** 2, act.kinks),
-        gaussian_mean(lambda z: act.derivative(z, act.f(z)) ** 2, act.kinks),
-    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.base.arrays import Array
 from sweep.initializers.normal import standard_normal
 from sweep.initializers.scheme import Distribution, Weights
 
@@ -80,12 +81,8 @@ def _narrow(rng: np.random.Generator, fan_in: int, fan_out: int, low: float, hig
 
 def _moments_of_exponential(k: float) -> tuple[float, float]:
     """Mean and std of s in [0, 1] of density ~ exp(-k s), by quadrature as `truncated_moments`."""
-    nodes, weights = np.polynomial.legendre.leggauss(100)
-    s = (1 + nodes) / 2
-    weights = weights * np.exp(-k * s - max(0.0, -k))
-    weights /= weights.sum()
-    mean = float(weights @ s)
-    return mean, math.sqrt(float(weights @ (s - mean) ** 2))
+    s = (1 + _legendre()[0]) / 2
+    return _moments(s, -k * s - max(0.0, -k))
 
 
 def _redrawn(
@@ -129,13 +126,23 @@ def truncated_moments(low: float, high: float) -> tuple[float, float]:
     peak = min(max(0.0, low), high)
     reach = math.sqrt(peak * peak + 80)  # exp(-(reach² - peak²)/2) = 4e-18: nothing beyond it counts
     a, b = max(low, -reach), min(high, reach)
-    nodes, weights = np.polynomial.legendre.leggauss(100)
-    centre, half = (a + b) / 2, (b - a) / 2
-    step = half * nodes
-    weights = weights * np.exp(-((centre + step) ** 2 - peak**2) / 2)
+    centre, step = (a + b) / 2, (b - a) / 2 * _legendre()[0]
+    shift, std = _moments(step, -((centre + step) ** 2 - peak**2) / 2, symmetric=low == -high)
+    return centre + shift, std
+
+
+def _moments(x: Array, log_density: Array, symmetric: bool = False) -> tuple[float, float]:
+    """Mean, exactly 0 where symmetric, and std of x, which lies at Legendre's nodes."""
+    weights = _legendre()[1] * np.exp(log_density)
     weights /= weights.sum()
-    shift = 0.0 if low == -high else float(weights @ step)  # symmetric: exactly no mean
-    return centre + shift, math.sqrt(float(weights @ (step - shift) ** 2))
+    mean = 0.0 if symmetric else float(weights @ x)
+    return mean, math.sqrt(float(weights @ (x - mean) ** 2))
+
+
+@lru_cache(maxsize=1)
+def _legendre() -> tuple[Array, Array]:
+    """Nodes in [-1, 1], and weights."""
+    return np.polynomial.legendre.leggauss(100)
 
 
 NORMAL = Distribution("normal", standard_normal)
