@@ -175,12 +175,13 @@ def _times(gain: float) -> str:
     return "" if gain == 1 else f"{gain:g} · "
 
 
-CONSTANT = Row("W = value: every neuron of a layer computes the same thing.", constant, value=(Real, 0.01))
 _NORMAL = Row("W ~ N(0, std²), blind to the fan.", partial(normal, 0.0), std=(Positive, 0.01))
 
 SCHEMES: Entries = {
     "zeros": constant(0.0),
-    "constant": CONSTANT,
+    "constant": Row(
+        "W = value: every neuron of a layer computes the same thing.", constant, value=(Real, 0.01)
+    ),
     "normal": _NORMAL,
     "small_normal": _NORMAL(std=0.01),
     "big_normal": _NORMAL(std=1.0),

@@ -4,11 +4,12 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
-from sweep import activations, initializers
+from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.experiment.axes import CELL_KEYS, KEYS
 from sweep.experiment.grid import expand
 from sweep.experiment.overrides import checked
+from sweep.experiment.registries import REGISTRIES
 from tests.paths import CONF
 
 
@@ -126,9 +127,8 @@ def test_every_key_of_the_config_is_known_and_the_reverse():
 
 @pytest.mark.parametrize("group", ["init", "act"])
 def test_every_scheme_and_activation_has_its_conf_file(group):
-    registry = initializers.SCHEMES if group == "init" else activations.ACTIVATIONS
     files = {str(path.relative_to(CONF / group).with_suffix("")) for path in (CONF / group).rglob("*.yaml")}
-    assert files == {*registry, "custom"}
+    assert files == {*REGISTRIES[group].names(), "custom"}
 
 
 def test_every_conf_file_begins_with_the_command_that_uses_it():

@@ -9,7 +9,6 @@ from functools import partial
 
 from sweep.initializers.scheme import Entries, Positive, Real, Row
 from sweep.initializers.schemes import (
-    CONSTANT,
     Family,
     Fan,
     Orthogonal,
@@ -23,7 +22,7 @@ from sweep.initializers.schemes import (
 SCHEMES: Entries = {
     "jax/zeros": constant(0.0),
     "jax/ones": constant(1.0),
-    "jax/constant": CONSTANT,
+    "jax/constant": Row("W = value: jax.nn.initializers.constant.", constant, value=(Real, 0.01)),
     "jax/normal": Row(
         "W ~ N(0, stddev²), not cut: jax.nn.initializers.normal.",
         partial(normal, 0.0),
