@@ -213,10 +213,10 @@ def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
     if options.shard:
         screen.say(f"once all shares are done: python -m sweep.report {study.path}")
     elif options.report and _outdated(study, cell_id):
-        from sweep.report import drawn_where  # noqa: PLC0415
+        from sweep.report import draw  # noqa: PLC0415
 
         try:
-            figures = drawn_where(study.path, cell_id)
+            figures = [str(file) for file in draw(study.path, cell_id)]
         except StoreError as error:  # the results are there, whoever may write to the study
             screen.say(str(error))
             figures = []
@@ -229,8 +229,8 @@ def _show(study: "Study", cells: Cells, options: Options, single: bool) -> None:
 
 def _outdated(study: "Study", cell_id: str | None) -> bool:
     """Whether the figures are missing, or older than the results that they show."""
-    drawn = [name for name in study.place.files("report") if name.endswith(".svg")]
+    drawn = [name for name in study.report.files("") if name.endswith(".svg")]
     if cell_id:
         return not any(name.startswith("cell-") and name.endswith(f"-{cell_id[:8]}.svg") for name in drawn)
-    times = (study.place.modified(f"report/{name}") for name in drawn if not name.startswith("cell-"))
+    times = (study.report.modified(name) for name in drawn if not name.startswith("cell-"))
     return min(times, default=0.0) < study.newest()

@@ -4,7 +4,7 @@ import sys
 
 from sweep.base.command import Parser, guarded
 from sweep.base.errors import RequestError
-from sweep.report import KINDS, drawn_where
+from sweep.report import KINDS, draw
 from sweep.store.places import is_url, refuse_secrets
 
 
@@ -34,7 +34,7 @@ def main() -> int:
         refuse_secrets(given.to)
     if given.to == "" or (given.to and is_url(given.to)):
         raise RequestError(f"--to {given.to}: figures go to a folder of this machine, as in --to figures")
-    files = drawn_where(
+    files = draw(
         given.study,
         values=_listed(given.value),
         only=_listed(given.only),

@@ -1,4 +1,4 @@
-"""What a report draws of a study, from the stored tables to the files."""
+"""What a report draws of a study, from the stored tables to the files, wherever the study is."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,28 +14,31 @@ from sweep.report.frames import layout
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import MEASURES, Measure, measure
 from sweep.store import results
+from sweep.store.places import Local
+from sweep.store.study import Study
 
 _PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway
 _ALL_PAGES = 100
 
 
-def drawn(
-    path: Path,
+def write(
+    path: str | Path,
     cell_id: str | None,
     values: Sequence[str],
     only: Sequence[str],
     axes: Mapping[str, str | None],
     to: Path | None,
-) -> list[Path]:
-    """The files of `sweep.report.draw`."""
+) -> list[Path | str]:
+    """Draw and write what `sweep.report.draw` is asked for; returns the files."""
     for kind in only:
         checks.option("only", kind, KINDS)
+    study = Study(path)
     thresholds = results.thresholds(path)
     cells = results.load(path, thresholds=thresholds)
     measures = [measure(value, cells.columns) for value in values]
     cells = cells[cells["cell_id"] == cell_id] if cell_id else cells
     if cells.empty:
-        raise StoreError(f"{path} has no results to draw: run python -m sweep study={path.name} first")
+        raise StoreError(f"{study.path} has no results to draw: run python -m sweep study={study.name} first")
     arrangement = layout.chosen(cells, **axes)
     ok = cells[cells["status"] == "ok"]
     layers = results.load(path, "layers")
@@ -53,24 +56,19 @@ def drawn(
             drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
             for kind in only:
                 figures |= drawings[kind]() if kind in drawings else {}
-        folder = path / "report" if to is None else _elsewhere(to, path)
-        files = style.saved(figures, folder, alone=plain and cell_id is None and to is None)
+        place = study.report if to is None else _elsewhere(to, study)
+        files = style.write(figures, place, alone=plain and cell_id is None and to is None)
     if "page" in only and cell_id is None:
-        files.append(page.write(path, folder, cells, layers, thresholds, _drawn_names(folder)))
-    return files
+        files.append(page.write(study, place, cells, layers, thresholds))
+    return [place.at(file) for file in files]
 
 
-def _elsewhere(to: Path, study: Path) -> Path:
+def _elsewhere(to: Path, study: Study) -> Local:
     """The folder that was asked for, if it is none of the study's own."""
-    own, asked = study.resolve(), to.resolve()
-    if asked.is_relative_to(own) and asked != own / "report":
+    own, asked = study.place.folder, to.resolve()
+    if own and asked.is_relative_to(own.resolve()) and asked != Path(study.report.root).resolve():
         raise RequestError(f"to={to}: figures do not go among a study's tables; choose another folder")
-    return to
-
-
-def _drawn_names(folder: Path) -> list[str]:
-    """The figures there are, whenever they were drawn."""
-    return sorted(file.stem for file in folder.glob("[!.]*.svg"))
+    return Local(to)
 
 
 def _drawings(

@@ -34,6 +34,16 @@ class Place(Protocol):
     def root(self) -> str:
         """The folder's path, or its URL."""
 
+    @property
+    def folder(self) -> Path | None:
+        """The folder on this machine's file system; None of an object store."""
+
+    def at(self, path: str) -> Path | str:
+        """Where a file is, for people and for other libraries: its path on this machine, or its URL."""
+
+    def below(self, folder: str) -> "Place":
+        """The folder as a place of its own."""
+
     def files(self, folder: str) -> dict[str, int]:
         """Name -> bytes of every file in a folder; empty where there is none. A link is no file."""
 
@@ -111,6 +121,16 @@ class Local:
     @property
     def root(self) -> str:
         return str(self.path)
+
+    @property
+    def folder(self) -> Path:
+        return self.path
+
+    def at(self, path: str) -> Path:
+        return self.path / path
+
+    def below(self, folder: str) -> "Local":
+        return Local(self.path / folder)
 
     def files(self, folder: str) -> dict[str, int]:
         found = {}
@@ -235,6 +255,16 @@ class Remote:
     @property
     def root(self) -> str:
         return self._url
+
+    @property
+    def folder(self) -> None:
+        return None
+
+    def at(self, path: str) -> str:
+        return f"{self._url}/{path}" if path else self._url
+
+    def below(self, folder: str) -> "Remote":
+        return Remote(self.at(folder))
 
     def files(self, folder: str) -> dict[str, int]:
         return {_last(item): int(item["size"]) for item in self._listed(folder) if item["type"] == "file"}

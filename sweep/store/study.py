@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,7 +24,7 @@ from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.store.parts import commits
 from sweep.store.parts.commits import RANK
 from sweep.store.parts.scan import Scan
-from sweep.store.places import Local
+from sweep.store.places import Local, Place
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")
@@ -33,7 +33,8 @@ _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
 _MOST_OF_A_MARKER = 1 << 16  # bytes
 _FOLDERS = ("cells", "layers", "runs")
-_OWN = (*_FOLDERS, "report", "quarantine", "quarantine/cells", "quarantine/layers")
+_REPORT = "report"
+_OWN = (*_FOLDERS, _REPORT, "quarantine", "quarantine/cells", "quarantine/layers")
 _MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made
 _ATTEMPTS = 20
 
@@ -44,18 +45,28 @@ class Study:
     def __init__(self, path: str | Path) -> None:
         self.place = places.place(path)
         self.remote = places.is_url(path)
-        self.path: Any = self.place.root if self.remote else Path(self.place.root)
+        self.path: Any = self.place.at("")
         self.scan = Scan(self.place)
         self.writer = _name(datetime.now(UTC))
         self._rewrites = 0
+
+    @property
+    def name(self) -> str:
+        """The last part of its path or URL."""
+        return PurePath(self.place.root).name
+
+    @property
+    def report(self) -> Place:
+        """Where its figures and its page are."""
+        return self.place.below(_REPORT)
 
     def check(self, writes: bool = True) -> None:
         """Raise StoreError if the folder is no study, or one of a newer program; writes nothing.
 
         writes: whether it is going to be written to.
         """
-        if not self.remote and writes:
-            self._check_folder(Path(self.place.root))
+        if writes and self.place.folder:
+            self._check_folder(self.place.folder)
         if self.exists():
             self.check_readable()
 
@@ -99,7 +110,7 @@ class Study:
         if not isinstance(self.place, Local):
             return
         for folder in _OWN:
-            own = self.path / folder
+            own = self.place.at(folder)
             if own.is_symlink():
                 raise StoreError(
                     f"{own} is a link: a study's own folders must be real ones; put "
@@ -110,8 +121,8 @@ class Study:
         for folder in SCHEMAS:
             if odd := [name for name in self.place.irregular(folder) if commits.is_part(name)]:
                 raise StoreError(
-                    f"{self.path / folder / odd[0]} is no file of a study but a link, a folder or the like: "
-                    "put the part itself there, or move it away"
+                    f"{self.place.at(folder) / odd[0]} is no file of a study but a link, a folder or the "
+                    "like: put the part itself there, or move it away"
                 )
 
     def _check_marker(self, marker: bytes) -> None:
@@ -135,11 +146,12 @@ class Study:
         older = self.exists() and self.is_older()
         with commits.writing(self.place.root):
             self._check_links()
-            if not self.remote:
-                for folder in _FOLDERS:
-                    (self.path / folder).mkdir(parents=True, exist_ok=True)
-                    if not os.access(self.path / folder, os.W_OK | os.X_OK):
-                        raise PermissionError(errno.EACCES, f"{folder} is not writable")
+            if self.place.folder:
+                for name in _FOLDERS:
+                    folder = self.place.folder / name
+                    folder.mkdir(parents=True, exist_ok=True)
+                    if not os.access(folder, os.W_OK | os.X_OK):
+                        raise PermissionError(errno.EACCES, f"{name} is not writable")
             self.mark(older)
 
     def mark(self, older: bool) -> None:
@@ -259,14 +271,6 @@ class Study:
             for name in names:
                 for folder in ("layers", "cells"):  # layers without their commit are anybody's to remove
                     self.place.move(f"{folder}/{name}", f"quarantine/{folder}/{name}")
-
-    def copied(self, path: Path) -> None:
-        """Write this study's rows as a study of one part in the folder `path`."""
-        other = Study(path)
-        other.create()
-        with commits.writing(other.place.root):
-            name = f"{other.writer}-000000.parquet"
-            commits.write(other.place, name, self.read("cells"), self.read("layers"), ages.VARIOUS)
 
 
 def _name(moment: datetime) -> str:

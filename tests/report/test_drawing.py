@@ -1,3 +1,6 @@
+import os
+import uuid
+
 import numpy as np
 import pytest
 
@@ -63,6 +66,41 @@ def test_draw_writes_png_and_svg_and_removes_what_is_stale(tmp_path, frames):
         == {"index.html"} | {f"{name}.{kind}" for name in STANDARD for kind in ("png", "svg")}
     )
     assert "<text" in (report / "std.svg").read_text(encoding="utf-8")
+
+
+def test_figures_are_drawn_where_the_study_is_whatever_keeps_it():
+    pytest.importorskip("fsspec", reason="the extra s3 is not installed")
+    study = f"memory://{uuid.uuid4()}/deep"
+    stored(study, grid(("xavier",), ("tanh",), (2,), (16,)))
+    report = Study(study).report
+    report.write("std-9.png", b"old")
+    files = draw(study)
+    assert "std-9.png" not in report.files("")
+    assert sorted(files) == sorted(f"{study}/report/{name}" for name in report.files(""))
+    assert f'pd.read_parquet("{study}/cells")' in report.read("index.html").decode()
+
+
+def test_a_figure_is_there_as_a_whole_or_as_it_was(tmp_path, monkeypatch):
+    stored(tmp_path / "study", grid(("xavier",), ("tanh",), (2,), (16,)))
+    draw(tmp_path / "study", only=["heatmap"])
+    report = tmp_path / "study" / "report"
+    before = {path.name: path.read_bytes() for path in report.iterdir()}
+    (report / "std.svg").rename(tmp_path / "mine.svg")
+    (report / "std.svg").symlink_to(tmp_path / "mine.svg")
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(
+            sweep.StoreError, match=r"cannot write the figures to .*: No space left on device"
+        ):
+            draw(tmp_path / "study", only=["heatmap"])
+    assert {path.name: path.read_bytes() for path in report.iterdir()} == before
+    draw(tmp_path / "study", only=["heatmap"])
+    assert {path.name: path.read_bytes() for path in report.iterdir()} == before
+    assert not (report / "std.svg").is_symlink(), "what a link leads to is nobody's to write"
 
 
 def test_figures_asked_for_by_name_leave_the_others(tmp_path):

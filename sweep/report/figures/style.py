@@ -2,11 +2,10 @@
 
 import re
 import textwrap
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
+from io import BytesIO
 from typing import Any
 
 import matplotlib as mpl
@@ -19,6 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from sweep.base.errors import StoreError
 from sweep.base.provenance import provenance
 from sweep.report.frames.measures import MEASURES
+from sweep.store.places import Place
 
 INK = "#22303c"
 FAINT = "#8a97a3"
@@ -115,36 +115,37 @@ def applied() -> Iterator[None]:
         yield
 
 
-ELSEWHERE = "elsewhere: python -m sweep.report STUDY --to FOLDER"
+@contextmanager
+def writing(what: str, place: Place) -> Iterator[None]:
+    """What goes wrong while the figures or the page are written, as one clear line."""
+    try:
+        yield
+    except OSError as error:
+        why = f"{error.strerror or error}; elsewhere: python -m sweep.report STUDY --to FOLDER"
+        raise StoreError(f"cannot write {what} to {place.root}: {why}") from error
 
 
-def saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Path]:
-    """Write each figure as PNG (200 dpi) and SVG; returns the files.
+def write(figures: Mapping[str, Figure], place: Place, alone: bool) -> list[str]:
+    """Write each figure as PNG (200 dpi) and SVG; returns the files' names.
 
     alone: figures of an earlier drawing that are not among these are removed.
-    Raises StoreError where the folder cannot be written to.
+    Raises StoreError where nothing can be written there.
     """
-    try:
-        return _saved(figures, folder, alone)
-    except OSError as error:
-        raise StoreError(f"cannot write the figures to {folder}: {error.strerror}; {ELSEWHERE}") from error
-
-
-def _saved(figures: Mapping[str, Figure], folder: Path, alone: bool) -> list[Path]:
-    folder.mkdir(parents=True, exist_ok=True)
     files = []
-    for name, figure in figures.items():
-        plain = re.sub(r"[^\w.-]+", "-", name)  # a scheme may be called torch/normal
-        for kind in ("png", "svg"):
-            file = folder / f"{plain}.{kind}"
-            hidden = file.with_name(f".{file.name}.{uuid.uuid4().hex}")  # nobody else's, on any machine
-            metadata = {"Date": None} if kind == "svg" else None
-            figure.savefig(hidden, format=kind, dpi=200, metadata=metadata)
-            figure.set_layout_engine("none")  # laid out once is enough
-            hidden.replace(file)
-            files.append(file)
-    if alone:
-        ours = [file for file in folder.iterdir() if _OURS.fullmatch(file.name)]
-        for stale in set(ours) - set(files):
-            stale.unlink(missing_ok=True)
+    with writing("the figures", place):
+        for name, figure in figures.items():
+            plain = re.sub(r"[^\w.-]+", "-", name)  # a scheme may be called torch/normal
+            for kind in ("png", "svg"):
+                files.append(f"{plain}.{kind}")
+                place.write(files[-1], _drawn(figure, kind))
+        if alone:
+            for stale in {*filter(_OURS.fullmatch, place.entries(""))} - {*files}:
+                place.remove(stale)
     return files
+
+
+def _drawn(figure: Figure, kind: str) -> bytes:
+    content = BytesIO()
+    figure.savefig(content, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else None)
+    figure.set_layout_engine("none")  # laid out once is enough
+    return content.getvalue()

@@ -4,7 +4,6 @@ Vega-Lite draws, because its marks are SVG: they carry labels for screen readers
 follow the page's colours in the dark and print sharply; and its script is under 1 MB.
 """
 
-import uuid
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,46 +13,35 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sweep.base.command import visible
-from sweep.base.errors import StoreError
 from sweep.experiment.thresholds import Thresholds
-from sweep.report.figures.style import ELSEWHERE
+from sweep.report.figures import style
 from sweep.report.frames.fates import MOST_NAMED, answers, counts
 from sweep.report.page import facts
 from sweep.report.page.advised import advised
 from sweep.report.page.data import as_script, networks, payload
+from sweep.store.places import Place
+from sweep.store.study import Study
 
 _HERE = Path(__file__).parent
-_VEGA_LITE = "6.4"
+_NAME, _VEGA_LITE = "index.html", "6.4"
 
 
 def write(
-    study: Path,
-    folder: Path,
-    cells: pd.DataFrame,
-    layers: pd.DataFrame,
-    thresholds: Thresholds,
-    figures: Sequence[str],
-) -> Path:
-    """Write the page of a study into the folder of its figures; returns its path.
+    study: Study, place: Place, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds
+) -> str:
+    """Write the page of a study beside its figures, which it links to; returns the file's name.
 
-    thresholds: those of the verdicts in `cells`. figures: their names, which the page links to.
-    Raises StoreError where the folder cannot be written to.
+    thresholds: those of the verdicts in `cells`. Raises StoreError where nothing can be written there.
     """
-    file = folder / "index.html"
-    text = html(study, cells, layers, thresholds, figures)
-    hidden = file.with_name(f".{file.name}.{uuid.uuid4().hex}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        hidden.write_text(text, encoding="utf-8")
-        hidden.replace(file)
-    except OSError as error:
-        where = f"{file.parent}: {error.strerror}; {ELSEWHERE}"
-        raise StoreError(f"cannot write the page to {where}") from error
-    return file
+    with style.writing("the page", place):
+        names = [name for name in place.entries("") if name.endswith(".svg") and not name.startswith(".")]
+        figures = sorted(name.removesuffix(".svg") for name in names)
+        place.write(_NAME, html(study, cells, layers, thresholds, figures).encode())
+    return _NAME
 
 
 def html(
-    study: Path, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
+    study: Study, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
 ) -> str:
     """The page's text; every name in it is shown as it is, whatever signs it holds."""
     rows = networks(cells)
@@ -69,7 +57,7 @@ def html(
     failed = int((cells["status"] != "ok").sum())
     return template.render(
         study=study.name,
-        folder=str(study),
+        folder=str(study.path),
         summary=counts(rows),
         scope=facts.scope(cells),
         answers=answers(rows),

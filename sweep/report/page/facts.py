@@ -2,7 +2,6 @@
 
 import platform
 from collections import Counter
-from pathlib import Path
 
 import pandas as pd
 
@@ -38,7 +37,7 @@ def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     return found
 
 
-def provenance_of(study: Path, cells: pd.DataFrame) -> list[tuple[str, str]]:
+def provenance_of(study: Study, cells: pd.DataFrame) -> list[tuple[str, str]]:
     """Command, program, commit, libraries, machine and time, as far as the study's runs tell."""
     facts = [("command", command) for command in _commands(study)]
     own = provenance()
@@ -59,10 +58,9 @@ def provenance_of(study: Path, cells: pd.DataFrame) -> list[tuple[str, str]]:
     return facts
 
 
-def _commands(study: Path) -> list[str]:
+def _commands(study: Study) -> list[str]:
     """The commands that made the study, each once, the last of them where there are many."""
-    there = Study(study)
-    commands = dict.fromkeys(runs.command(there, name) for name in runs.names(there))
+    commands = dict.fromkeys(runs.command(study, name) for name in runs.names(study))
     return [command for command in commands if command][-_MOST_COMMANDS:]
 
 

@@ -12,6 +12,8 @@ from sweep.report import page
 from sweep.report.frames import fates
 from sweep.report.frames.measures import MEASURES
 from sweep.report.page import data
+from sweep.store.places import Local
+from sweep.store.study import Study
 from tests.browser import chromium, opened
 from tests.make import cell
 from tests.studies import grid, stored
@@ -28,7 +30,14 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def file(study):
-    return page.write(study[0], study[0] / "report", *study[1:], DEFAULT, ["std"])
+    report = Study(study[0]).report
+    report.write("std.svg", b"")
+    return written(report, *study)
+
+
+def written(place, study, cells, layers):
+    """The page of a study, in this place."""
+    return place.at(page.write(Study(study), place, cells, layers, DEFAULT))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +111,7 @@ def test_failures_are_told_with_their_errors(study):
     folder, cells, layers = study
     cells = cells.copy()
     cells.loc[cells.index[:5], ["status", "error", "verdict"]] = ["failed", "MemoryError: <4 PiB>", "failed"]
-    text = page.html(folder, cells, layers, DEFAULT, [])
+    text = page.html(Study(folder), cells, layers, DEFAULT, [])
     assert "5 of 96 cells could not be computed" in text
     assert "MemoryError: &lt;4 PiB&gt;" in text
 
@@ -137,7 +146,7 @@ def large():
 
 def test_five_thousand_cells_make_a_page_that_a_browser_opens(tmp_path, browser):
     cells, layers = large()
-    file = page.write(tmp_path / "large", tmp_path / "report", cells, layers, DEFAULT, [])
+    file = written(Local(tmp_path / "report"), tmp_path / "large", cells, layers)
     assert file.stat().st_size < 8e6
     with opened(browser, file) as shown:
         assert shown.inner_text("#count") == "1–25 of 5000 networks"
@@ -260,7 +269,7 @@ def test_names_with_markup_are_shown_as_text(tmp_path, browser, study):
         own = cells["init"] == name
         cells.loc[own, "init_params"] = json.dumps({"function": hostile, "source": "s"})
         cells.loc[own, "init"] = "custom"
-    file = page.write(tmp_path / "<i>study", tmp_path / "report", cells, layers, DEFAULT, [])
+    file = written(Local(tmp_path / "report"), tmp_path / "<i>study", cells, layers)
     with opened(browser, file) as shown:
         text = shown.inner_text("main")
         for hostile in names.values():
@@ -272,7 +281,7 @@ def test_names_with_markup_are_shown_as_text(tmp_path, browser, study):
 
 def test_one_cell_makes_a_page(tmp_path, browser):
     frames = stored(tmp_path / "one", [cell(depth=1, width=4, batch=10)])
-    with opened(browser, page.write(tmp_path / "one", tmp_path / "report", *frames, DEFAULT, [])) as shown:
+    with opened(browser, written(Local(tmp_path / "report"), tmp_path / "one", *frames)) as shown:
         assert len(labels_of(shown)) == 1
         assert shown.inner_text("#count") == "1 network"
 
@@ -280,7 +289,6 @@ def test_one_cell_makes_a_page(tmp_path, browser):
 def test_all_cells_failed_makes_a_page(tmp_path, browser):
     cells, layers = stored(tmp_path / "one", [cell(depth=1, width=4, batch=10)])
     cells = cells.assign(status="failed", verdict="failed", error="boom", std=np.nan, rms=np.nan)
-    with opened(
-        browser, page.write(tmp_path / "one", tmp_path / "report", cells, layers.iloc[:0], DEFAULT, [])
-    ) as shown:
+    file = written(Local(tmp_path / "report"), tmp_path / "one", cells, layers.iloc[:0])
+    with opened(browser, file) as shown:
         assert "boom" in shown.inner_text("main")
