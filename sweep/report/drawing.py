@@ -14,7 +14,7 @@ from sweep.report.frames import layout
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import MEASURES, Measure, measure
 from sweep.store import results
-from sweep.store.places import Local
+from sweep.store.places.local import Local
 from sweep.store.study import Study
 
 _PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway

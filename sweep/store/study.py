@@ -24,7 +24,7 @@ from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.store.parts import commits
 from sweep.store.parts.commits import RANK
 from sweep.store.parts.scan import Scan
-from sweep.store.places import Local, Place
+from sweep.store.places import Place
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")
@@ -107,10 +107,8 @@ class Study:
 
     def _check_links(self) -> None:
         """A study's own folders are real ones: what is deleted and written there is nobody else's."""
-        if not isinstance(self.place, Local):
-            return
-        for folder in _OWN:
-            own = self.place.at(folder)
+        for folder in _OWN if self.place.folder else ():
+            own = Path(self.place.at(folder))
             if own.is_symlink():
                 raise StoreError(
                     f"{own} is a link: a study's own folders must be real ones; put "
@@ -120,9 +118,10 @@ class Study:
                 raise StoreError(f"{own} is no folder, and a study keeps its own there: move it away")
         for folder in SCHEMAS:
             if odd := [name for name in self.place.irregular(folder) if commits.is_part(name)]:
+                part = self.place.at(f"{folder}/{odd[0]}")
                 raise StoreError(
-                    f"{self.place.at(folder) / odd[0]} is no file of a study but a link, a folder or the "
-                    "like: put the part itself there, or move it away"
+                    f"{part} is no file of a study but a link, a folder or the like: put the part itself "
+                    "there, or move it away"
                 )
 
     def _check_marker(self, marker: bytes) -> None:

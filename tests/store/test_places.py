@@ -1,3 +1,4 @@
+import contextlib
 import sys
 import uuid
 
@@ -38,6 +39,27 @@ def test_a_file_is_there_as_a_whole_until_it_is_removed(folder):
     for path in ("c/d.txt", "a/b.txt"):
         with pytest.raises(FileNotFoundError):
             place.read(path)
+
+
+def test_a_text_that_grows_can_be_read_meanwhile_and_is_whole_once_closed(folder):
+    place = places.place(folder)
+    text = place.append("runs/log.txt")
+    text.write("one ü\n")
+    text.flush()
+    assert place.read("runs/log.txt").decode() == "one ü\n"
+    text.write("two\n")
+    text.close()
+    text.close()
+    assert place.read("runs/log.txt").decode() == "one ü\ntwo\n"
+
+
+def test_a_file_is_known_to_be_held_where_there_are_locks(folder):
+    place = places.place(folder)
+    assert place.held("runs/alive", b"here") is None
+    with place.hold("runs/alive", b"here") or contextlib.nullcontext():
+        assert place.held("runs/alive", b"here") is (True if place.folder else None)
+    assert place.held("runs/alive", b"here") is (False if place.folder else None)
+    assert place.held("runs/alive", b"elsewhere") is None
 
 
 def test_a_study_is_the_same_wherever_it_is(folder):

@@ -24,7 +24,7 @@ from sweep.store.index import Status, Stored
 from sweep.store.index import older as older_rows
 from sweep.store.parts import commits
 from sweep.store.parts.commits import DamagedError
-from sweep.store.places import Local
+from sweep.store.places.local import Local
 from sweep.store.study import Study
 from tests.make import cell
 from tests.studies import CELLS, fail, older, part, result_of, write

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sweep.base.errors import StoreError
 from sweep.base.provenance import provenance
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
-from sweep.store.places import Local, Place
+from sweep.store.places import Place
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, schema_of
 
 _VERSION, _SEAL = b"schema", b"seal"
@@ -68,6 +68,7 @@ class PartFile:
         except OSError as error:
             raise unreadable(place, self._path, error) from error
         try:
+            self._at_hand = isinstance(source, pa.BufferReader)  # all bytes have been read
             self._file = pq.ParquetFile(source, page_checksum_verification=True)
             self.footer = self._checked()
         except FileNotFoundError:
@@ -131,8 +132,8 @@ class PartFile:
         """Why Arrow stumbled: over bytes, which are read again to know, or over the disk or the network."""
         if isinstance(error, StoreError | BadBytesError):
             return error
-        if not isinstance(self._place, Local):
-            return BadBytesError(one_line(error))  # the bytes are here
+        if self._at_hand:
+            return BadBytesError(one_line(error))
         try:
             size = len(self._place.read(self._path))
         except FileNotFoundError as gone:

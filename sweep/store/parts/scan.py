@@ -20,13 +20,12 @@ import pyarrow.compute as pc
 from sweep.store.parts import part_file, rows
 from sweep.store.parts.commits import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
 from sweep.store.parts.part_file import BadBytesError, PartFile, one_line
-from sweep.store.places import Local, Place
+from sweep.store.places import Place
 from sweep.store.records import reading
 from sweep.store.tables import SCHEMAS
 
 _LOOK = rows.KEYS  # read together of small parts: whoever asks for some of these asks for others next
 _MANY = 16  # small parts, that are read a few at a time
-_THREADS, _REQUESTS = 2, 16  # of a disk, whose answers Arrow decodes; of an object store, that lets one wait
 _TOGETHER, _ROWS = 256, 50_000  # parts, and rows, that are put into one piece of memory
 _SMALL_BYTES, _SMALL_ROWS = 1 << 16, 200_000  # of a small part; of all that are kept
 
@@ -191,7 +190,7 @@ class Scan:
         if len(parts) < _MANY or not small:
             yield from ((name, partial(attempt, name)) for name in parts)
             return
-        with ThreadPoolExecutor(_THREADS if isinstance(self.place, Local) else _REQUESTS) as pool:
+        with ThreadPoolExecutor(self.place.readers) as pool:
             for start in range(0, len(parts), _TOGETHER):
                 some = parts[start : start + _TOGETHER]
                 for name, future in zip(some, [pool.submit(attempt, name) for name in some], strict=True):

@@ -8,11 +8,9 @@ runs/<run>/alive           locked while the run lives, where the file system has
 """
 
 import contextlib
-import io
 import json
 import logging
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from statistics import median
@@ -20,18 +18,15 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sweep.base import machine
 from sweep.experiment.batches import Block
-from sweep.store.places import Local
 from sweep.store.records import plans, reading
 from sweep.store.study import Study
 
 if TYPE_CHECKING:
     from sweep.execution.plan.tasks import Task
 
-_LOG_SECONDS = 10.0  # between two PUTs of a log that cannot be appended to
 _LESSONS = 9  # runs to learn from
 _LARGEST = 2.0**63
 _NUMBERS = {"computed", "status", "factor"}
-_MOST_OF_A_NAME = 1 << 10  # bytes
 _MOST_OF_A_PLAN = 1 << 28  # bytes
 
 
@@ -41,7 +36,7 @@ class Run:
     def __init__(self, study: Study, files: Mapping[str, str]) -> None:
         self.study = study
         self.name = study.writer
-        self._lock = _locked(study, self.name)
+        self._lock = study.place.hold(f"runs/{self.name}/alive", _here())
         for name, text in files.items():
             self._put(name, text.encode())
         self.log = _logger(study, self.name)
@@ -147,90 +142,32 @@ def living(study: Study) -> list[str]:
 
 
 def _is_dead(study: Study, name: str) -> bool | None:
-    if not isinstance(study.place, Local) or not name:
-        return None
-    fcntl = _fcntl()
-    try:
-        with study.place.opened(f"runs/{name}/alive") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return False
-            # A lock that is free says little where another machine's locks are not seen.
-            return True if file.read(_MOST_OF_A_NAME) == platform.node().encode() else None
-    except (OSError, AttributeError):  # no such file, no such locks
-        return None
+    held = study.place.held(f"runs/{name}/alive", _here()) if name else None
+    return None if held is None else not held
 
 
-def _locked(study: Study, name: str) -> IO[bytes] | None:
-    if study.remote:
-        return None
-    folder = study.path / "runs" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    fcntl = _fcntl()
-    if fcntl is None:
-        return None
-    # Locked before it has its name: nobody ever finds it free while this run lives.
-    hidden = folder / ".alive"
-    file = hidden.open("wb")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:  # a file system without locks
-        file.close()
-        hidden.unlink()
-        return None
-    file.write(platform.node().encode())
-    file.flush()
-    hidden.rename(folder / "alive")
-    locked: IO[bytes] = file
-    return locked
-
-
-def _fcntl() -> Any:
-    try:
-        import fcntl  # noqa: PLC0415
-    except ImportError:  # not POSIX
-        return None
-    return fcntl
+def _here() -> bytes:
+    """Which machine this is, for a lock that may be seen from another."""
+    return platform.node().encode()
 
 
 def _logger(study: Study, name: str) -> logging.Logger:
     log = logging.getLogger(f"sweep.{name}")
     log.setLevel(logging.INFO)
     log.propagate = False
-    handler: logging.Handler
-    if study.remote:
-        handler = _PutHandler(lambda text: study.place.write(f"runs/{name}/log.txt", text))
-    else:
-        handler = _FileHandler(study.path / "runs" / name / "log.txt")
+    handler = _Log(study.place.append(f"runs/{name}/log.txt"))
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     return log
 
 
-class _FileHandler(logging.FileHandler):
+class _Log(logging.StreamHandler[IO[str]]):
+    """A log is no reason to lose a run, nor a traceback: the disk is full, which is said elsewhere."""
+
     def handleError(self, record: logging.LogRecord) -> None:
-        """A log is no reason to lose a run, nor a traceback: the disk is full, which is said elsewhere."""
-
-
-class _PutHandler(logging.StreamHandler[io.StringIO]):
-    """A log in an object store, where nothing can be appended to: all of it again, now and then."""
-
-    def __init__(self, put: Callable[[bytes], None]) -> None:
-        super().__init__(io.StringIO())
-        self._upload = put
-        self._next = 0.0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        super().emit(record)
-        if time.monotonic() >= self._next:
-            self._send()
+        return
 
     def close(self) -> None:
-        self._send()
+        with contextlib.suppress(OSError):
+            self.stream.close()
         super().close()
-
-    def _send(self) -> None:
-        self._next = time.monotonic() + _LOG_SECONDS
-        with contextlib.suppress(OSError):  # a log is no reason to lose a run
-            self._upload(self.stream.getvalue().encode())

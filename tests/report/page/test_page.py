@@ -12,7 +12,7 @@ from sweep.report import page
 from sweep.report.frames import fates
 from sweep.report.frames.measures import MEASURES
 from sweep.report.page import data
-from sweep.store.places import Local
+from sweep.store.places.local import Local
 from sweep.store.study import Study
 from tests.browser import chromium, opened
 from tests.make import cell

@@ -18,7 +18,7 @@ from sweep.base import interrupts
 from sweep.execution.workers.slurm import private
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import ID_BYTES
-from sweep.store.places import Local
+from sweep.store.places.local import Local
 from sweep.store.records import plans, reading
 
 _MOST_IDS = 1 << 28  # bytes

@@ -16,7 +16,7 @@ from sweep.base.errors import RequestError
 from sweep.execution.workers.slurm import element, marker, private, squeue
 from sweep.experiment.batches import Cells
 from sweep.store.index import Watch
-from sweep.store.places import Local
+from sweep.store.places.local import Local
 from sweep.store.records import reading, runs
 from sweep.store.study import Study
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from sweep.execution.workers.slurm import private
 from sweep.execution.workers.slurm.squeue import Element
-from sweep.store.places import Local
+from sweep.store.places.local import Local
 
 UNSEEN = 66  # EX_NOINPUT of sysexits.h
 _NO_LOG = 53  # the signal by which slurmstepd ends an element whose standard output it cannot open

@@ -1,0 +1,186 @@
+"""A folder of this machine, or one that it shares. No path is followed through a link."""
+
+import errno
+import os
+import stat
+import uuid
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import IO, Any
+
+_NO_LINK, _AT_ONCE = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
+_SMALL = 1 << 24  # bytes of a file that is read at once
+_READERS = 2  # of a disk, whose answers Arrow decodes
+
+
+@dataclass(frozen=True)
+class Local:
+    """A folder of this machine, or one that it shares."""
+
+    path: Path
+
+    @property
+    def root(self) -> str:
+        return str(self.path)
+
+    @property
+    def folder(self) -> Path:
+        return self.path
+
+    @property
+    def readers(self) -> int:
+        return _READERS
+
+    @property
+    def distance(self) -> int:
+        return 1
+
+    def at(self, path: str) -> Path:
+        return self.path / path
+
+    def below(self, folder: str) -> "Local":
+        return Local(self.path / folder)
+
+    def files(self, folder: str) -> dict[str, int]:
+        found = {}
+        try:
+            with os.scandir(self.path / folder) as entries:
+                for entry in entries:
+                    try:
+                        if entry.is_file(follow_symlinks=False):
+                            found[entry.name] = entry.stat(follow_symlinks=False).st_size
+                    except FileNotFoundError:  # removed at this moment
+                        continue
+        except (FileNotFoundError, NotADirectoryError):
+            pass
+        return found
+
+    def irregular(self, folder: str) -> list[str]:
+        try:
+            with os.scandir(self.path / folder) as entries:
+                return sorted(entry.name for entry in entries if not entry.is_file(follow_symlinks=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def folders(self, folder: str) -> list[str]:
+        try:
+            with os.scandir(self.path / folder) as entries:
+                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def entries(self, folder: str) -> list[str]:
+        try:
+            return [path.name for path in (self.path / folder).iterdir()]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def _file(self, path: str) -> Path:
+        """Where a file is; OSError where a link among its folders would lead elsewhere."""
+        file = self.path / path
+        for folder in PurePosixPath(path).parents[:-1]:
+            if (self.path / folder).is_symlink():
+                raise OSError(errno.ELOOP, "it is a link", str(self.path / folder))
+        return file
+
+    def read(self, path: str, most: int | None = None) -> bytes:
+        with self.opened(path) as file:
+            if most is not None and os.fstat(file.fileno()).st_size > most:
+                raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(self.path / path))
+            return file.read()
+
+    def open(self, path: str) -> Any:
+        import pyarrow as pa  # noqa: PLC0415
+
+        with self.opened(path) as file:
+            if os.fstat(file.fileno()).st_size <= _SMALL:
+                return pa.BufferReader(file.read())
+        return pa.OSFile(str(self._file(path).absolute()))
+
+    def opened(self, path: str) -> IO[bytes]:
+        """A regular file, no link, and nothing that one waits for."""
+        flags = os.O_RDONLY | _NO_LINK | _AT_ONCE
+        try:
+            file = os.fdopen(os.open(self._file(path), flags), "rb")
+        except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise OSError(errno.ELOOP, "it is a link", error.filename) from None
+            raise
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            file.close()
+            raise OSError(errno.EINVAL, "it is no regular file", str(self.path / path))
+        return file
+
+    def write(self, path: str, content: Any) -> None:
+        final = self._file(path)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        # A name that begins with a dot, which readers skip; the rename is what makes it a file.
+        hidden = final.with_name(f".{final.name}.{uuid.uuid4().hex}")  # nobody else's, on any machine
+        try:
+            with hidden.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            hidden.replace(final)
+        except BaseException:
+            hidden.unlink(missing_ok=True)
+            raise
+
+    def append(self, path: str) -> IO[str]:
+        file = self._file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        return file.open("a", encoding="utf-8")
+
+    def hold(self, path: str, content: bytes) -> IO[bytes] | None:
+        final = self._file(path)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        if (fcntl := _fcntl()) is None:
+            return None
+        # Locked before it has its name: nobody ever finds it free while it is held.
+        hidden = final.with_name(f".{final.name}")
+        file = hidden.open("wb")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # a file system without locks
+            file.close()
+            hidden.unlink()
+            return None
+        file.write(content)
+        file.flush()
+        hidden.rename(final)
+        return file
+
+    def held(self, path: str, content: bytes) -> bool | None:
+        fcntl = _fcntl()
+        try:
+            with self.opened(path) as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return True
+                # A lock that is free says little where another machine's locks are not seen.
+                return False if file.read(len(content) + 1) == content else None
+        except (OSError, AttributeError):  # no such file, no such locks
+            return None
+
+    def remove(self, path: str) -> None:
+        self._file(path).unlink(missing_ok=True)
+
+    def move(self, path: str, to: str) -> None:
+        final = self._file(to)
+        final.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._file(path).replace(final)
+        except FileNotFoundError:
+            return
+
+    def modified(self, path: str) -> float:
+        return (self.path / path).stat().st_mtime
+
+
+def _fcntl() -> Any:
+    try:
+        import fcntl  # noqa: PLC0415
+    except ImportError:  # not POSIX
+        return None
+    return fcntl
