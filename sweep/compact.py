@@ -16,14 +16,14 @@ def main() -> int:
     from sweep.base import interrupts  # noqa: PLC0415
     from sweep.store import upkeep  # noqa: PLC0415
     from sweep.store.parts import commits  # noqa: PLC0415
-    from sweep.store.records import runs  # noqa: PLC0415
+    from sweep.store.records import files, runs  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()
     study.check()
     with interrupts.held():
-        run = runs.Run(study, {"command.txt": f"python -m sweep.compact {study.path}\n"})
+        run = runs.Run(study, {files.COMMAND: f"python -m sweep.compact {study.path}\n"})
     status = 1
     try:
         upkeep.tidy(study, runs.dead(study))

@@ -18,6 +18,7 @@ from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
 from sweep.report.frames import text
+from sweep.store.records import files
 
 if TYPE_CHECKING:
     from sweep.execution import driver
@@ -118,7 +119,7 @@ def _compute(
     job.study.create()
     if options.overwrite:
         job.study.outrank(job.stored.newest_run)
-    kept = dict(record) | {"verdict.json": json.dumps(vars(options.thresholds)) + "\n"}
+    kept = dict(record) | {files.THRESHOLDS: json.dumps(vars(options.thresholds)) + "\n"}
     if isinstance(options.cluster, registry.Slurm):
         from sweep.execution.workers.slurm import array  # noqa: PLC0415
 

@@ -15,6 +15,7 @@ from sweep.experiment import cell, grid
 from sweep.experiment.axes import GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
+from sweep.store.records import files
 
 
 def run_one(config: DictConfig) -> int:
@@ -54,7 +55,7 @@ def _command() -> str:
 
 def _record(config: DictConfig, arguments: Sequence[str]) -> dict[str, str]:
     return {
-        "command.txt": _command() + "\n",
-        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
-        "config.yaml": OmegaConf.to_yaml(config),  # as typed: what ${oc.env:…} stands for may be a secret
+        files.COMMAND: _command() + "\n",
+        files.OVERRIDES: OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
+        files.CONFIG: OmegaConf.to_yaml(config),  # as typed: what ${oc.env:…} stands for may be a secret
     }

@@ -15,7 +15,7 @@ from sweep.experiment.batches import Cells
 from sweep.experiment.thresholds import DEFAULT, Thresholds
 from sweep.experiment.verdict import JUDGED, flat_share_of, verdicts
 from sweep.store.index import among
-from sweep.store.records import reading
+from sweep.store.records import files, reading, runs
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMAS
 
@@ -110,14 +110,15 @@ _TO_JUDGE = ("cell_id", "depth", "status", *_OF_ACT, *sorted(_JUDGED_BY))
 
 def thresholds(path: str | Path) -> Thresholds:
     """Those of the study's newest run; the defaults where none is recorded."""
-    place = Study(path).place
-    for name in sorted(place.folders("runs"), reverse=True):
+    study = Study(path)
+    for name in reversed(runs.names(study)):
+        file = files.path(name, files.THRESHOLDS)
         try:
-            found = reading.mapping(place, f"runs/{name}/verdict.json")
+            found = reading.mapping(study.place, file)
             if found is not None:
                 return Thresholds.of(found)
         except RequestError as error:
-            reading.left_out(place, f"runs/{name}/verdict.json", str(error))
+            reading.left_out(study.place, file, str(error))
     return DEFAULT
 
 

@@ -25,6 +25,7 @@ from sweep.store.parts import commits
 from sweep.store.parts.commits import RANK
 from sweep.store.parts.scan import Scan
 from sweep.store.places import Place
+from sweep.store.records import files
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
 
 _T = TypeVar("_T")
@@ -32,7 +33,7 @@ _T = TypeVar("_T")
 _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
 _MOST_OF_A_MARKER = 1 << 16  # bytes
-_FOLDERS = ("cells", "layers", "runs")
+_FOLDERS = (*SCHEMAS, files.FOLDER)
 _REPORT = "report"
 _OWN = (*_FOLDERS, _REPORT, "quarantine", "quarantine/cells", "quarantine/layers")
 _MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made

@@ -16,7 +16,7 @@ import sweep
 from sweep.base.errors import SweepWarning
 from sweep.experiment.batches import Block, Cells
 from sweep.store import tables, upkeep
-from sweep.store.records import plans, reading, runs
+from sweep.store.records import files, plans, reading, runs
 from sweep.store.study import Study
 from tests.make import cell
 from tests.studies import CELLS, part, result_of, write
@@ -99,7 +99,7 @@ def ran(tmp_path_factory):
     return folder / "outputs" / "smoke"
 
 
-FILES = ("summary.json", "command.txt", "verdict.json", plans.NAME, "alive", "slurm/job.json")
+FILES = (files.SUMMARY, files.COMMAND, files.THRESHOLDS, files.PLAN, files.ALIVE, f"{files.SLURM}/job.json")
 
 
 def spoiled(path, how):
@@ -152,16 +152,16 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     study = tmp_path / "smoke"
     shutil.copytree(ran, study)
     (name,) = (path.name for path in (study / "runs").iterdir())
-    file = study / "runs" / name / plans.NAME
+    file = study / "runs" / name / files.PLAN
     (one, _), *_ = plans.read(file.read_bytes())
     file.write_bytes(plans.written([(Block(one.specs, range(10**8)), 0.0)]))
     assert file.stat().st_size < 1000
-    with pytest.warns(SweepWarning, match=f"{plans.NAME} .more cells than are looked at"):
+    with pytest.warns(SweepWarning, match=f"{files.PLAN} .more cells than are looked at"):
         assert runs.planned(Study(study), name) == []
     file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
     monkeypatch.setattr(plans, "_MOST_BYTES", 10**5)
     reading._told.clear()
-    with pytest.warns(SweepWarning, match=f"{plans.NAME} .larger than any plan"):
+    with pytest.warns(SweepWarning, match=f"{files.PLAN} .larger than any plan"):
         assert runs.planned(Study(study), name) == []
 
 
@@ -169,7 +169,7 @@ def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
     study = tmp_path / "smoke"
     shutil.copytree(ran, study)
     (name,) = (path.name for path in (study / "runs").iterdir())
-    (study / "runs" / name / plans.NAME).rename(study / "runs" / name / "plan.parquet")
+    (study / "runs" / name / files.PLAN).rename(study / "runs" / name / files.EARLIER_PLAN)
     with pytest.warns(SweepWarning, match="plan.parquet .an earlier program's plan of a run"):
         assert runs.planned(Study(study), name) == []
 

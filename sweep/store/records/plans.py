@@ -19,7 +19,6 @@ from sweep.experiment.cell import SPEC, Spec
 from sweep.experiment.registries import REGISTRIES
 from sweep.kernel import KERNEL_VERSION
 
-NAME = "plan.jsonl.gz"
 _MOST_CELLS = 10_000_000  # of a file
 _MOST_SECONDS = 1e9  # of a cell
 _MOST_BYTES, _MOST_OF_A_LINE = 1 << 31, 1 << 24  # once unpacked

@@ -1,11 +1,4 @@
-"""What is written down about a run: its command, config, plan, prediction and log; and whether it lives.
-
-runs/<run>/command.txt, config.yaml, overrides.yaml
-runs/<run>/summary.json    what was planned and predicted, and in the end what became of it
-runs/<run>/plan.jsonl.gz   the cells it was to compute, by spec and seeds
-runs/<run>/log.txt
-runs/<run>/alive           locked while the run lives, where the file system has locks
-"""
+"""What is written down about a run: its command, config, plan, prediction and log; and whether it lives."""
 
 import contextlib
 import json
@@ -18,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from sweep.base import machine
 from sweep.experiment.batches import Block
-from sweep.store.records import plans, reading
+from sweep.store.records import files, plans, reading
 from sweep.store.study import Study
 
 if TYPE_CHECKING:
@@ -33,11 +26,12 @@ _MOST_OF_A_PLAN = 1 << 28  # bytes
 class Run:
     """The record of one run, open while it runs."""
 
-    def __init__(self, study: Study, files: Mapping[str, str]) -> None:
+    def __init__(self, study: Study, asked: Mapping[str, str]) -> None:
+        """asked: what the run was asked, file name -> text."""
         self.study = study
         self.name = study.writer
-        self._lock = study.place.hold(f"runs/{self.name}/alive", _here())
-        for name, text in files.items():
+        self._lock = study.place.hold(files.path(self.name, files.ALIVE), _here())
+        for name, text in asked.items():
             self._put(name, text.encode())
         self.log = _logger(study, self.name)
         self._summary: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
@@ -46,13 +40,13 @@ class Run:
         """Write down which cells are to be computed, and what is expected of it."""
         blocks = [stack.block for task in tasks for stack in task.stacks]
         seconds = [stack.seconds / len(stack.block) for task in tasks for stack in task.stacks]
-        self._put(plans.NAME, plans.written(zip(blocks, seconds, strict=True)))
+        self._put(files.PLAN, plans.written(zip(blocks, seconds, strict=True)))
         self.summarised(summary)
 
     def summarised(self, summary: Mapping[str, Any]) -> None:
-        """Add to summary.json."""
+        """Add to the summary."""
         self._summary |= summary
-        self._put("summary.json", json.dumps(self._summary, indent=1).encode())
+        self._put(files.SUMMARY, json.dumps(self._summary, indent=1).encode())
 
     def close(self, status: int) -> None:
         """The run has ended."""
@@ -65,21 +59,21 @@ class Run:
             self._lock.close()
 
     def _put(self, name: str, content: Any) -> None:
-        self.study.place.write(f"runs/{self.name}/{name}", content)
+        self.study.place.write(files.path(self.name, name), content)
 
 
 def names(study: Study) -> list[str]:
     """The runs that this study has seen, the first one first."""
     try:
-        return sorted(study.place.folders("runs"))
+        return sorted(study.place.folders(files.FOLDER))
     except OSError as error:
-        reading.left_out(study.place, "runs", error.strerror or str(error))
+        reading.left_out(study.place, files.FOLDER, error.strerror or str(error))
         return []
 
 
 def summary(study: Study, name: str) -> dict[str, Any]:
     """What was written down about a run; empty where nothing was, without what no run writes."""
-    found = reading.mapping(study.place, f"runs/{name}/summary.json") or {}
+    found = reading.mapping(study.place, files.path(name, files.SUMMARY)) or {}
     return {key: value for key, value in found.items() if key not in _NUMBERS or _is_number(value, key)}
 
 
@@ -92,14 +86,14 @@ def _is_number(value: object, key: str) -> bool:
 
 def command(study: Study, name: str) -> str:
     """The command that was typed."""
-    return (reading.text(study.place, f"runs/{name}/command.txt") or "").strip()
+    return (reading.text(study.place, files.path(name, files.COMMAND)) or "").strip()
 
 
 def planned(study: Study, name: str) -> list[tuple[Block, float]]:
     """The cells that a run was to compute with this kernel, with the seconds of each."""
-    path = f"runs/{name}/{plans.NAME}"
+    path = files.path(name, files.PLAN)
     content = reading.content(study.place, path, _MOST_OF_A_PLAN)
-    earlier = f"runs/{name}/plan.parquet"
+    earlier = files.path(name, files.EARLIER_PLAN)
     if content is None and reading.content(study.place, earlier, _MOST_OF_A_PLAN) is not None:
         reading.left_out(study.place, earlier, "an earlier program's plan of a run")
     try:
@@ -142,7 +136,7 @@ def living(study: Study) -> list[str]:
 
 
 def _is_dead(study: Study, name: str) -> bool | None:
-    held = study.place.held(f"runs/{name}/alive", _here()) if name else None
+    held = study.place.held(files.path(name, files.ALIVE), _here()) if name else None
     return None if held is None else not held
 
 
@@ -155,7 +149,7 @@ def _logger(study: Study, name: str) -> logging.Logger:
     log = logging.getLogger(f"sweep.{name}")
     log.setLevel(logging.INFO)
     log.propagate = False
-    handler = _Log(study.place.append(f"runs/{name}/log.txt"))
+    handler = _Log(study.place.append(files.path(name, files.LOG)))
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     log.addHandler(handler)
     return log

@@ -24,6 +24,7 @@ from sweep.execution.workers.dask import connection
 from sweep.execution.workers.registry import Dask
 from sweep.experiment.outcome import Failure, Result
 from sweep.experiment.thresholds import Thresholds
+from sweep.store.records import files
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -49,7 +50,7 @@ class Place:
     @classmethod
     def of(cls, study: Path, run: str, thresholds: Thresholds) -> "Place":
         """The place of a run, whose folder in the study nobody else makes."""
-        return cls(study.absolute(), study.absolute() / "runs" / run, run, thresholds)
+        return cls(study.absolute(), study.absolute() / files.FOLDER / run, run, thresholds)
 
 
 @dataclass(frozen=True)

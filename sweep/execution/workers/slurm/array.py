@@ -26,7 +26,7 @@ from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure, Failures
 from sweep.store import upkeep
 from sweep.store.index import Status, Stored, among
-from sweep.store.records import runs
+from sweep.store.records import files, runs
 from sweep.store.study import Study
 
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done
@@ -87,7 +87,7 @@ def run(
         made.planned(tasks, {"planned": len(cells)})
         if unseen:
             screen.say(f"an earlier command's {unseen}")
-        status = _run(study, cells, settings, made, record["command.txt"].strip(), local, options, at_work)
+        status = _run(study, cells, settings, made, record[files.COMMAND].strip(), local, options, at_work)
         if status is None:
             upkeep.tidy(study, runs.dead(study))
     except RequestError as error:
@@ -118,7 +118,7 @@ def _run(
         screen.say(f"job {earlier.id} of an earlier command is still at work on this study")
     fresh = cells.where(np.array([cell.id not in busy for cell in cells])) if busy else cells
     if len(fresh):
-        folder = study.path.absolute() / "runs" / made.name / "slurm"
+        folder = study.path.absolute() / files.path(made.name, files.SLURM)
         job = submit(fresh, settings, folder, study.path.name, local, options)
         followed.append(job)
         screen.say(

@@ -19,7 +19,7 @@ from sweep.execution.workers.slurm import private
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import ID_BYTES
 from sweep.store.places.local import Local
-from sweep.store.records import plans, reading
+from sweep.store.records import files, plans, reading
 
 _MOST_IDS = 1 << 28  # bytes
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit
@@ -41,7 +41,7 @@ class Element:
         """The exit status of the run: 0 or 1 when all cells are stored, 143 when it was stopped."""
         # Whoever waits for this share sees by this file that nodes and login node share the study.
         Local(self.folder).write(_started(number), f"{socket.gethostname()}\n".encode())
-        record = {"command.txt": f"share {number} of {self.folder.parent.name}\n"}
+        record = {files.COMMAND: f"share {number} of {self.folder.parent.name}\n"}
         requeue: Any = signal.getsignal(_TIME_IS_UP)
         told: list[int] = []
 

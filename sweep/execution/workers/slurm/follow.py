@@ -17,7 +17,7 @@ from sweep.execution.workers.slurm import element, marker, private, squeue
 from sweep.experiment.batches import Cells
 from sweep.store.index import Watch
 from sweep.store.places.local import Local
-from sweep.store.records import reading, runs
+from sweep.store.records import files, reading, runs
 from sweep.store.study import Study
 
 _JOB = "job.json"
@@ -106,7 +106,7 @@ def unseen(study: Study) -> str | None:
 
 def _submitted(study: Study) -> Iterator[Job]:
     for name in runs.names(study):
-        path = f"runs/{name}/slurm/{_JOB}"
+        path = f"{files.path(name, files.SLURM)}/{_JOB}"
         if (written := reading.mapping(study.place, path)) is None:
             continue
         job, count = written.get("job"), written.get("count")

@@ -1,0 +1,16 @@
+"""The files of a run's record, a folder of the study for each run: their names stand here only."""
+
+FOLDER = "runs"
+COMMAND, CONFIG, OVERRIDES = "command.txt", "config.yaml", "overrides.yaml"  # what was asked
+THRESHOLDS = "verdict.json"  # where the words of the verdict begin, as the run was given them
+PLAN = "plan.jsonl.gz"  # the cells it was to compute, by spec and seeds
+EARLIER_PLAN = "plan.parquet"  # an earlier program's
+SUMMARY = "summary.json"  # what was planned and predicted, and in the end what became of it
+LOG = "log.txt"
+ALIVE = "alive"  # locked while the run lives, where the file system has locks
+SLURM = "slurm"  # a folder: what others may know of its jobs
+
+
+def path(run: str, file: str) -> str:
+    """Where a file of a run's record lies in the study."""
+    return f"{FOLDER}/{run}/{file}"
