@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from sweep.base.command import Parser, guarded, show
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from rich.table import Table
 
     from sweep.experiment.batches import Cells
@@ -19,6 +18,7 @@ _RECENT_SECONDS = 120.0
 _MOST_VALUES = 12  # of an axis that are shown
 _MOST_RUNS = 10
 _AXES = ("init", "act", "depth", "width", "seed")
+Counts = dict[str, Counter[tuple[Any, str]]]  # axis -> (value, status) -> stored cells
 
 
 def main() -> int:
@@ -31,12 +31,14 @@ def main() -> int:
 
     study = Study(arguments.study)
     study.check_readable()
+    from sweep.store import excerpts  # noqa: PLC0415
     from sweep.store.index import older  # noqa: PLC0415
 
-    stored = study.read("cells", ["status", *_AXES])
+    stored = excerpts.counts(study, _AXES)
     old = older(study)
     left, seconds = _left(study, old)
-    table, caption = _by_axis(stored, left), _caption(study, stored, len(left), seconds, old)
+    table = _by_axis(stored, left)
+    caption = _caption(study, _total(stored, "failed"), len(left), seconds, old)
     show(table, f"study {study.path}", caption, spare=("planned", "left", "failed"))
     show(_runs(study), "runs", "")
     return 0
@@ -59,7 +61,11 @@ def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
     return left, sum(each[spec] * len(block.seeds) for block in left.blocks for spec in block.specs)
 
 
-def _by_axis(stored: "pa.Table", left: "Cells") -> "Table":
+def _total(stored: Counts, status: str) -> int:
+    return sum(count for (_, own), count in stored[_AXES[0]].items() if own == status)
+
+
+def _by_axis(stored: Counts, left: "Cells") -> "Table":
     from rich.markup import escape  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
@@ -72,10 +78,8 @@ def _by_axis(stored: "pa.Table", left: "Cells") -> "Table":
     def row(axis: str, value: str, ok: int, failed: int, missing: int) -> None:
         table.add_row(axis, escape(value), *(f"{n:,}" for n in (ok + failed + missing, ok, failed, missing)))
 
-    status = Counter(stored["status"].to_pylist())
-    row("all", "", status["ok"], status["failed"], len(left))
-    for axis in _AXES:
-        done = _counted(stored, axis)
+    row("all", "", _total(stored, "ok"), _total(stored, "failed"), len(left))
+    for axis, done in stored.items():
         missing = _counted_left(left, axis)
         values = sorted(missing.keys() | {value for value, _ in done})
         for value in values[:_MOST_VALUES]:
@@ -83,12 +87,6 @@ def _by_axis(stored: "pa.Table", left: "Cells") -> "Table":
         if len(values) > _MOST_VALUES:
             table.add_row(axis, f"and {len(values) - _MOST_VALUES} more", "", "", "", "")
     return table
-
-
-def _counted(stored: "pa.Table", axis: str) -> Counter[tuple[Any, str]]:
-    """(value, status) -> stored cells."""
-    groups = stored.group_by([axis, "status"]).aggregate([([], "count_all")])
-    return Counter({(one[axis], one["status"]): one["count_all"] for one in groups.to_pylist()})
 
 
 def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
@@ -102,7 +100,7 @@ def _counted_left(left: "Cells", axis: str) -> Counter[Any]:
     return found
 
 
-def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old: "Older") -> str:
+def _caption(study: "Study", failed: int, left: int, seconds: float, old: "Older") -> str:
     from sweep.execution.workers.slurm import follow  # noqa: PLC0415
     from sweep.report.frames import text  # noqa: PLC0415
     from sweep.store.parts import commits  # noqa: PLC0415
@@ -117,7 +115,6 @@ def _caption(study: "Study", stored: "pa.Table", left: int, seconds: float, old:
         needs = text.duration(runs.learned(study) * seconds)
         again = "" if alive else ": run the command again"
         lines.append(f"{text.cells(left)} left, {needs} of one core{again}")
-    failed = stored["status"].to_pylist().count("failed")
     if failed:
         lines.append(f"{text.cells(failed)} failed: the same command computes them again")
     if len(old.counting):

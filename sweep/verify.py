@@ -46,7 +46,7 @@ def main() -> int:
     if broken:
         study.set_aside(broken)
         print(f"set aside in {study.path}/quarantine; the command that made this study computes them again")
-    old = older(study).ids
+    old = older(study)
     found = recompute(study, old, set(arguments.function), arguments.cells, arguments.seed)
     for line in (*found.unchecked, *found.wrong):
         print(visible(line))
@@ -55,8 +55,8 @@ def main() -> int:
     odd = [name for name in sorted(names - set(broken)) if not study.scan.possible(name)]
     if odd:
         print(f"{len(odd)} of them hold rows that no run could have written, and are left out")
-    if len(old):
-        rows = "1 row is" if len(old) == 1 else f"{len(old):,} rows are"
+    if count := len(old.ids):
+        rows = "1 row is" if count == 1 else f"{count:,} rows are"
         print(f"{rows} of an older revision and left out: the command that made them computes them anew")
     for line in commits.told_strangers(study.place):
         print(line)

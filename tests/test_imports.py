@@ -1,9 +1,12 @@
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from sweep.store.records import files
 
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A package imports only those before it; doors, which are all that lies directly in sweep/, any.
@@ -35,6 +38,17 @@ def test_imports_go_one_way(path):
         assert names <= {*ORDER[: ORDER.index(place[0]) + 1]}
     elif place != ("__init__",):
         assert names <= {*ORDER}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_store_knows_arrow_and_the_names_of_a_records_files(path):
+    text = path.read_text(encoding="utf-8")
+    if path.relative_to(PACKAGE).parts[0] != "store":
+        assert not re.search(r"^\s*(import|from) pyarrow", text, re.MULTILINE)
+    if path.parent.name != "records":
+        strings = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+        names = {files.COMMAND, files.CONFIG, files.OVERRIDES, files.THRESHOLDS, files.PLAN, files.SUMMARY}
+        assert strings.isdisjoint({*names, files.LOG, files.EARLIER_PLAN})
 
 
 def test_what_lies_in_the_package_is_a_stage_or_a_door():

@@ -2,15 +2,12 @@
 
 import itertools
 import math
-import random
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from sweep.base import checks, memory
 from sweep.base.errors import RequestError, SweepError
@@ -21,14 +18,13 @@ from sweep.execution.workers import local
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
 from sweep.experiment.prediction import predicted
-from sweep.experiment.registries import REGISTRIES
 from sweep.experiment.thresholds import Thresholds
 from sweep.experiment.verdict import JUDGED, flat_share_of, verdict
-from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import BACKWARD, FORWARD, SHARE, SIGNED, SLOPE, STATISTICS
 from sweep.report.frames.text import si
-from sweep.store import tables
+from sweep.store import excerpts, tables
 from sweep.store.ages import spec_of
+from sweep.store.index import Older
 from sweep.store.study import Study
 
 # How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
@@ -72,25 +68,19 @@ class Found:
     unchecked: list[str] = field(default_factory=list)
 
 
-def recompute(study: Study, old: pa.Array, functions: set[str], count: int, seed: int) -> Found:
+def recompute(study: Study, old: Older, functions: set[str], count: int, seed: int) -> Found:
     """Compute some stored cells again.
 
-    old: the ids of those that are left out. functions: the names of those that may be called.
+    old: what is left out. functions: the names of those that may be called.
     """
-    cells = study.read("cells", versions="all")
-    cells = cells.filter(
-        pc.and_(pc.equal(cells["status"], "ok"), pc.equal(cells["kernel_version"], KERNEL_VERSION))
-    )
-    cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old)))
-    foreign, named = _foreign(cells, functions)
+    sample = excerpts.sample(study, old, functions, count, seed)
+    named = sample.functions
     if strange := functions - named:
         listed = f"they call {', '.join(sorted(named))}" if named else "they call none"
         raise RequestError(f"--function {sorted(strange)[0]}: no cell of this study calls it; {listed}")
-    found = Found(foreign=pc.sum(foreign).as_py() or 0, functions=sorted(named - functions))
-    cells = cells.filter(pc.invert(foreign))
-    rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
+    found = Found(foreign=sample.foreign, functions=sorted(named - functions))
     again: dict[str, tuple[Cell, dict[str, Any]]] = {}
-    for row in cells.take(pa.array(rows, pa.int64())).to_pylist():
+    for row in sample.rows:
         try:
             one = _cell(row)
             _ = one.scheme, one.activation
@@ -105,9 +95,7 @@ def recompute(study: Study, old: pa.Array, functions: set[str], count: int, seed
             again[one.id] = one, row
         else:
             found.wrong.append(f"cell {row['cell_id']}: its row is not what its id stands for")
-    layers = study.read("layers", versions="all")
-    chosen = pc.is_in(layers["cell_id"], value_set=pa.array(list(again), pa.string()))
-    stored = _by_cell(layers.filter(chosen).to_pylist())
+    stored = _by_cell(excerpts.layers_of(study, again))
     anew, errors = _computed(Cells.of(one for one, _ in again.values()))
     tries = [_computed(nudged([one for one, _ in again.values()], turn))[0] for turn in range(_TRIES)]
     for one, row in again.values():
@@ -118,28 +106,6 @@ def recompute(study: Study, old: pa.Array, functions: set[str], count: int, seed
         if differs := differs or _contradiction(one, row, own):
             found.wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
     return found
-
-
-def _foreign(cells: pa.Table, functions: set[str]) -> tuple[pa.ChunkedArray, set[str]]:
-    """By row: whether it names functions that are none of these, or not what their source was; all names."""
-    found, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
-    for group in REGISTRIES:
-        own, texts = pc.equal(cells[group], CUSTOM), cells[f"{group}_params"]
-        names = {text: _named(text) for text in pc.unique(texts.filter(own)).to_pylist()}
-        named |= set().union(*names.values()) - {""}
-        bad = [text for text, called in names.items() if not called <= functions]
-        found = pc.or_(found, pc.and_(own, pc.is_in(texts, value_set=pa.array(bad, pa.string()))))
-    return found, named
-
-
-def _named(parameters: str) -> set[str]:
-    """The functions that the parameters of a user's own scheme or activation name.
-
-    With '', which nobody can have named, where they do not say what the source was.
-    """
-    values = checks.json_object("parameters", parameters)
-    names = {str(values[key]) for key in ("function", "derivative") if values.get(key) is not None}
-    return names if isinstance(values.get("source"), str) else {*names, ""}
 
 
 def _bytes(one: Cell) -> int:

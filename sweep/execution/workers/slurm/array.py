@@ -7,12 +7,11 @@ for for ever (submitit 1.5.4).
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from sweep.base import interrupts
 from sweep.base.errors import RequestError
@@ -23,9 +22,9 @@ from sweep.execution.workers.registry import Slurm
 from sweep.execution.workers.slurm import element, follow, marker, private, squeue
 from sweep.execution.workers.slurm.follow import Job
 from sweep.experiment.batches import Cells
-from sweep.experiment.outcome import Failure, Failures
-from sweep.store import upkeep
-from sweep.store.index import Status, Stored, among
+from sweep.experiment.outcome import Failures
+from sweep.store import excerpts, upkeep
+from sweep.store.index import Status, Stored
 from sweep.store.records import files, runs
 from sweep.store.study import Study
 
@@ -97,7 +96,7 @@ def run(
     finally:
         made.close(status or 0)
     if status is None:
-        for failure in _failures(study, cells):
+        for failure in excerpts.failures(study, cells):
             failures.add(failure)
     return status
 
@@ -151,14 +150,6 @@ def _run(
     made.log.info("%s; %d cells are left", said, left)
     screen.say(f"sweep: {said}; {len(cells) - left} cells are stored, {left} are left; finish: {command}")
     return 1
-
-
-def _failures(study: Study, cells: Cells) -> Iterator[Failure]:
-    rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"], "all")
-    rows = rows.filter(pc.equal(rows["status"], "failed"))
-    for row in rows.filter(among(rows["cell_id"], cells)).to_pylist():
-        message = row["error"].removeprefix(f"{row['error_type']}: ")
-        yield Failure(row["error_type"], message, row["traceback"] or "")
 
 
 def submit(

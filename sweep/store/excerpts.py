@@ -1,0 +1,99 @@
+"""Some of what is stored as plain Python values: counts, failures, a sample of the rows."""
+
+import random
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from sweep import activations, initializers
+from sweep.base import checks
+from sweep.experiment.batches import Cells
+from sweep.experiment.outcome import Failure
+from sweep.kernel import KERNEL_VERSION
+from sweep.store.index import Older, among
+from sweep.store.study import Study
+
+Row = dict[str, Any]
+
+
+def counts(study: Study, axes: Sequence[str]) -> dict[str, Counter[tuple[Any, str]]]:
+    """Axis -> (value, status) -> how many cells are stored, each once."""
+    stored = study.read("cells", ["status", *axes])
+    groups = {axis: stored.group_by([axis, "status"]).aggregate([([], "count_all")]) for axis in axes}
+    return {
+        axis: Counter({(one[axis], one["status"]): one["count_all"] for one in found.to_pylist()})
+        for axis, found in groups.items()
+    }
+
+
+def failures(study: Study, cells: Cells) -> Iterator[Failure]:
+    """Why those of these cells failed that did."""
+    rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"], "all")
+    rows = rows.filter(pc.equal(rows["status"], "failed"))
+    for row in rows.filter(among(rows["cell_id"], cells)).to_pylist():
+        message = row["error"].removeprefix(f"{row['error_type']}: ")
+        yield Failure(row["error_type"], message, row["traceback"] or "")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some rows of `cells`.
+
+    foreign: how many rows were left out, for they name functions that were not allowed. functions: the names
+    of all users' functions that rows name, left out or not.
+    """
+
+    rows: list[Row]
+    foreign: int
+    functions: set[str]
+
+
+def sample(study: Study, old: Older, allowed: set[str], count: int, seed: int) -> Sample:
+    """At most so many rows of results by the present kernel and revision, chosen by the seed.
+
+    allowed: the names of those users' own functions that a row may name.
+    """
+    cells = study.read("cells", versions="all")
+    cells = cells.filter(
+        pc.and_(pc.equal(cells["status"], "ok"), pc.equal(cells["kernel_version"], KERNEL_VERSION))
+    )
+    cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old.ids)))
+    foreign, functions = _foreign(cells, allowed)
+    cells = cells.filter(pc.invert(foreign))
+    rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
+    chosen: list[Row] = cells.take(pa.array(rows, pa.int64())).to_pylist()
+    return Sample(chosen, pc.sum(foreign).as_py() or 0, functions)
+
+
+def layers_of(study: Study, ids: Collection[str]) -> list[Row]:
+    """The rows of `layers` of some cells, whatever computed them."""
+    layers = study.read("layers", versions="all")
+    chosen = pc.is_in(layers["cell_id"], value_set=pa.array(list(ids), pa.string()))
+    found: list[Row] = layers.filter(chosen).to_pylist()
+    return found
+
+
+def _foreign(cells: pa.Table, allowed: set[str]) -> tuple[pa.ChunkedArray, set[str]]:
+    """By row: whether it names functions that are none of these, or not what their source was; all names."""
+    found, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
+    for group, custom in (("init", initializers.CUSTOM), ("act", activations.CUSTOM)):
+        own, texts = pc.equal(cells[group], custom), cells[f"{group}_params"]
+        names = {text: _named(text) for text in pc.unique(texts.filter(own)).to_pylist()}
+        named |= set().union(*names.values()) - {""}
+        bad = [text for text, called in names.items() if not called <= allowed]
+        found = pc.or_(found, pc.and_(own, pc.is_in(texts, value_set=pa.array(bad, pa.string()))))
+    return found, named
+
+
+def _named(parameters: str) -> set[str]:
+    """The functions that the parameters of a user's own scheme or activation name.
+
+    With '', which nobody can have named, where they do not say what the source was.
+    """
+    values = checks.json_object("parameters", parameters)
+    names = {str(values[key]) for key in ("function", "derivative") if values.get(key) is not None}
+    return names if isinstance(values.get("source"), str) else {*names, ""}
