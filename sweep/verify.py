@@ -34,13 +34,13 @@ def main() -> int:
 
     from sweep.execution.recompute import recompute  # noqa: PLC0415
     from sweep.store.index import older  # noqa: PLC0415
-    from sweep.store.parts import commits  # noqa: PLC0415
+    from sweep.store.parts import commits, integrity  # noqa: PLC0415
     from sweep.store.study import Study  # noqa: PLC0415
 
     study = Study(arguments.study)
     study.check_readable()
     names = commits.names(study.place)
-    broken = study.scan.corrupted(names)
+    broken = integrity.damaged(study.place, names)
     for name, why in broken.items():
         print(f"damaged: {name} ({why})")
     if broken:

@@ -5,8 +5,10 @@ import pyarrow.parquet as pq
 import sweep
 from sweep.execution.workers import compute
 from sweep.execution.workers.local import run_task
+from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
 from sweep.store import tables
+from sweep.store.index import Stored
 from sweep.store.parts import part_file
 from sweep.store.study import Study
 from tests import make
@@ -73,3 +75,7 @@ def write(study, name, cells, run="run", **options):
 def fail(study, name, one, error, run="run"):
     failed = compute.failed(one, Failure(*error.split(": "), "Traceback"), histogram=False)
     study.write(part(name), *tables.tables(failed, run))
+
+
+def status_of(study, one):
+    return Stored(study).of(Cells.of([one]))[0]

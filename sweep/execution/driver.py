@@ -19,7 +19,7 @@ from sweep.report.frames import text
 from sweep.store import tables, upkeep
 from sweep.store.index import Stored
 from sweep.store.parts import commits
-from sweep.store.parts.commits import DamagedError
+from sweep.store.parts.integrity import DamagedError
 from sweep.store.records import runs
 from sweep.store.study import Study
 

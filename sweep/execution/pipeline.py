@@ -51,7 +51,7 @@ def run(
         screen,
     )
     from sweep.store import upkeep  # noqa: PLC0415  rich, pyarrow: not for a wrong request
-    from sweep.store.parts.commits import DamagedError  # noqa: PLC0415
+    from sweep.store.parts.integrity import DamagedError  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415  rich, pyarrow: not for a wrong request
     from sweep.store.study import Study  # noqa: PLC0415
 
@@ -155,7 +155,7 @@ def _missing(held: NDArray[np.int8], options: Options) -> NDArray[np.bool_]:
 def _stored(study: "Study", options: Options) -> "Stored":
     """What is stored; damaged parts are named and set aside, which a dry run leaves to others."""
     from sweep.store.index import Stored  # noqa: PLC0415
-    from sweep.store.parts.commits import DamagedError  # noqa: PLC0415
+    from sweep.store.parts.integrity import DamagedError  # noqa: PLC0415
 
     while True:
         try:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sweep.base.errors import SweepError
 from sweep.experiment import revisions
 from sweep.experiment.cell import SPEC, Spec
-from sweep.store.parts import commits
+from sweep.store import digests
 
 # What makes two rows the same experiment, whatever kernel and revision computed it.
 EXPERIMENT = (*SPEC, "seed")
@@ -139,5 +139,5 @@ def _version(kernel_version: str) -> tuple[int, str]:
 
 def _ids(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """cell_ids as two numbers each."""
-    digests = commits.digests(column.combine_chunks())
-    return np.frombuffer(digests.buffers()[1], np.int64).reshape(-1, 2)
+    known = digests.of_texts(column.combine_chunks())
+    return np.frombuffer(known.buffers()[1], np.int64).reshape(-1, 2)

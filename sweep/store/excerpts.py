@@ -14,7 +14,8 @@ from sweep.base import checks
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
 from sweep.kernel import KERNEL_VERSION
-from sweep.store.index import Older, among
+from sweep.store.digests import among
+from sweep.store.index import Older
 from sweep.store.study import Study
 
 Row = dict[str, Any]

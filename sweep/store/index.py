@@ -14,8 +14,9 @@ from sweep.experiment import revisions
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.kernel import KERNEL_VERSION
-from sweep.store import ages
+from sweep.store import ages, digests
 from sweep.store.parts import commits
+from sweep.store.parts.scan import distinct
 from sweep.store.study import Study
 
 _PARTS_AT_ONCE = 16_384
@@ -43,12 +44,12 @@ class Stored:
 
     def of(self, cells: Cells) -> NDArray[np.int8]:
         """The Status of every cell, in order; a result wins over a failure."""
-        known = {status: _together(ids) for status, ids in self._ids.items()}
+        known = {status: digests.joined(ids) for status, ids in self._ids.items()}
         found = np.full(len(cells), Status.MISSING, np.int8)
         start = 0
         for block in cells.blocks:
             place = slice(start, start + len(block))
-            ids = _ids_of(block)
+            ids = digests.of_block(block)
             for status, stored in known.items():
                 found[place][pc.is_in(ids, value_set=stored).to_numpy(zero_copy_only=False)] = status
             start += len(block)
@@ -75,7 +76,7 @@ class Stored:
 
     def _read(self, names: Iterable[str]) -> dict[Status, pa.Array]:
         rows = self.study.scan.ranks(names)
-        self.newest_run = max([self.newest_run, *commits.distinct(rows, "run_id")])
+        self.newest_run = max([self.newest_run, *distinct(rows, "run_id")])
         ok = pc.equal(rows["status"], "ok")
         return {
             status: rows["cell_id"].filter(mask).combine_chunks()
@@ -89,7 +90,7 @@ class Watch:
     def __init__(self, study: Study, cells: Cells, overwrite: bool) -> None:
         """overwrite: what is stored already is waited for as well."""
         self._study = study
-        self._ids = _together([_ids_of(block) for block in cells.blocks])
+        self._ids = digests.joined([digests.of_block(block) for block in cells.blocks])
         self._wanted = np.ones(len(self._ids), bool)
         self._before: dict[
             int, set[str]
@@ -176,20 +177,3 @@ def older(study: Study) -> Older:
         return Older(cells, len(ids) - len(cells), ids)
 
     return study.settled(attempt)
-
-
-def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:
-    """Whether each cell_id is that of one of these cells."""
-    digests = commits.digests(ids.combine_chunks())
-    found = pa.nulls(len(ids), pa.bool_()).fill_null(False)
-    for block in cells.blocks:
-        found = pc.or_(found, pc.is_in(digests, value_set=_ids_of(block)))
-    return found
-
-
-def _ids_of(block: Block) -> pa.Array:
-    return pa.FixedSizeBinaryArray.from_buffers(commits.ID, len(block), [None, pa.py_buffer(block.digests())])
-
-
-def _together(ids: list[pa.Array]) -> pa.Array:
-    return pa.concat_arrays([pa.array([], commits.ID), *ids])

@@ -9,20 +9,16 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from sweep.base.errors import StoreError
-from sweep.store import ages, places
-from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
+from sweep.store import merge, places
 from sweep.store.parts import commits
-from sweep.store.parts.commits import RANK
 from sweep.store.parts.scan import Scan
 from sweep.store.places import Place
 from sweep.store.records import files
@@ -209,33 +205,9 @@ class Study:
         DamagedError, naming the part, where one cannot be read.
         """
 
-        def attempt() -> pa.Table:
-            chosen = commits.names(self.place)
-            # First what is asked for: of small parts all that the rest needs is read with it.
-            cells = self.scan.read("cells", chosen, columns, repeated) if table == "cells" else None
-            ranks = self.scan.ranks(chosen)
-            keep, unique = commits.winners(ranks)
-            old = self.outdated(chosen, ranks) if versions == "newest" else []
-            if cells is not None:
-                if not unique:
-                    cells, ranks = cells.take(keep), ranks.take(keep)
-                if len(old):
-                    cells = cells.filter(
-                        pc.invert(pc.is_in(ranks["cell_id"], value_set=commits.digests(old)))
-                    )
-                return cells.drop_columns(["part"])
-            del ranks
-            if unique and not len(old):
-                return self.scan.read("layers", chosen, columns, repeated).drop_columns(["part"])
-            rows = self.scan.read("cells", chosen, list(RANK)).take(keep)
-            wanted = None if columns is None else [*columns, *_missing(columns, ("cell_id", "layer"))]
-            layers = self.scan.read("layers", chosen, wanted, repeated)
-            layers = once(layers.filter(pc.is_in(row_keys(layers), value_set=row_keys(rows))))
-            if len(old):
-                layers = layers.filter(pc.invert(pc.is_in(layers["cell_id"], value_set=old)))
-            return layers.select(SCHEMAS[table].names if columns is None else columns)
-
-        return self.settled(attempt)
+        return self.settled(
+            lambda: merge.read(self.scan, commits.names(self.place), table, columns, versions, repeated)
+        )
 
     def copy_name(self, sources: Collection[str]) -> str:
         """The name of a new part for copies of the rows of some parts."""
@@ -253,18 +225,6 @@ class Study:
         reason = " ".join(str(missing).split())
         raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
 
-    def outdated(self, chosen: set[str], ranks: pa.Table, by_revision: bool = False) -> pa.Array:
-        """The ids of cells of which the result of a newer kernel, or revision, is stored: see `ages`."""
-        nothing = pa.array([], pa.string())
-        one_kernel = len(commits.distinct(ranks, "kernel_version")) < 2
-        if one_kernel and not ages.apart(self.scan.states(chosen).values()):
-            return nothing
-        rows = self.scan.read("cells", chosen, list(EXPERIMENT), REPEATED)
-        if not len(ages.repeated(rows)):
-            return nothing
-        rows = self.scan.read("cells", chosen, [*NEEDED, "status"], REPEATED)
-        return ages.outdated(rows.take(pa.array(ages.repeated(rows))), by_revision)
-
     def set_aside(self, names: Mapping[str, str]) -> None:
         """Move damaged parts to the folder `quarantine`; their cells count as not stored."""
         with commits.writing(self.place.root):
@@ -276,19 +236,3 @@ class Study:
 def _name(moment: datetime) -> str:
     """The name of what a writer writes: sortable by time, and like no other."""
     return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"
-
-
-def once(layers: pa.Table) -> pa.Table:
-    """Each layer once, also where a part has a cell twice."""
-    number = ages.numbered(layers, ("cell_id", "layer"))
-    _, first = np.unique(number, return_index=True)
-    return layers if len(first) == len(number) else layers.take(pa.array(np.sort(first)))
-
-
-def _missing(columns: list[str], needed: tuple[str, ...]) -> Iterator[str]:
-    return (name for name in needed if name not in columns)
-
-
-def row_keys(rows: pa.Table) -> pa.Array:
-    """What tells a row from all others, copies in other parts included."""
-    return pc.binary_join_element_wise(rows["cell_id"], rows["part"].cast(pa.string()), "/").combine_chunks()

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.store import ages
+from sweep.store import ages, merge
 from sweep.store.parts import commits
-from sweep.store.parts.commits import RANK
-from sweep.store.study import Study, once, row_keys
+from sweep.store.parts.scan import RANK
+from sweep.store.study import Study
 from sweep.store.tables import SCHEMA_VERSION
 
 # Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
@@ -70,11 +70,11 @@ def replace(study: Study, sources: list[str], without: pa.Array | None = None) -
     A crash half-way leaves rows twice, of which one wins.
     """
     tables = {folder: study.scan.read(folder, sources) for folder in ("cells", "layers")}
-    keep, unique = commits.winners(tables["cells"])
+    keep, unique = merge.winners(tables["cells"])
     if not unique:
         tables["cells"] = tables["cells"].take(keep)
-        kept = pc.is_in(row_keys(tables["layers"]), value_set=row_keys(tables["cells"]))
-        tables["layers"] = once(tables["layers"].filter(kept))
+        kept = pc.is_in(merge.row_keys(tables["layers"]), value_set=merge.row_keys(tables["cells"]))
+        tables["layers"] = merge.once(tables["layers"].filter(kept))
     if without is not None:
         for folder, table in tables.items():
             tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))
@@ -114,13 +114,13 @@ def _remove_superseded(study: Study) -> bool:
     try:
         names = commits.names(study.place)
         ranks = study.scan.ranks(names)
-        old = set(study.outdated(names, ranks, by_revision=True).to_pylist())
-        if commits.winners(ranks)[1] and not old:
+        old = set(merge.outdated(study.scan, names, ranks, by_revision=True).to_pylist())
+        if merge.winners(ranks)[1] and not old:
             return False
         cells = study.scan.read("cells", names, list(RANK))
     except FileNotFoundError:  # another writer is at it
         return True
-    keep, _ = commits.winners(cells)
+    keep, _ = merge.winners(cells)
     rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
     kept = {row for row in keep.to_pylist() if rows[row][0] not in old}
     winning = {rows[row] for row in kept}

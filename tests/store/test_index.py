@@ -1,6 +1,7 @@
 from sweep.experiment.batches import Cells
 from sweep.store import upkeep
-from sweep.store.index import Stored, Watch, among
+from sweep.store.digests import among
+from sweep.store.index import Stored, Watch
 from tests.studies import CELLS, fail, part, write
 
 

@@ -12,7 +12,7 @@ import pytest
 import sweep
 from sweep.base.errors import SweepWarning
 from sweep.store import tables, upkeep
-from sweep.store.parts import commits
+from sweep.store.parts import commits, integrity
 from sweep.store.study import Study
 from tests.studies import CELLS, older, part, result_of, write
 
@@ -205,11 +205,11 @@ def test_what_cannot_be_read_is_named_and_nothing_moves(study, monkeypatch, fold
     monkeypatch.setattr(os, "open", refused)
     for attempt in (
         lambda: sweep.load(study.path, folder),
-        lambda: study.scan.corrupted(commits.names(study.place)),
+        lambda: integrity.damaged(study.place, commits.names(study.place)),
     ):
         with pytest.raises(sweep.StoreError, match="Permission denied; nothing was moved") as caught:
             attempt()
-        assert not isinstance(caught.value, commits.DamagedError)
+        assert not isinstance(caught.value, integrity.DamagedError)
     assert sorted(path for path in study.path.rglob("*.parquet")) == before
 
 
@@ -221,7 +221,7 @@ def test_a_name_with_a_colon_is_a_name(tmp_path, monkeypatch, name):
     write(study, "a", CELLS[:2])
     assert len(sweep.load(f"data:1/{name}", "layers")) == sum(one.depth + 1 for one in CELLS[:2])
     upkeep.tidy(study)
-    assert study.scan.corrupted(commits.names(study.place)) == {}
+    assert integrity.damaged(study.place, commits.names(study.place)) == {}
 
 
 @pytest.mark.parametrize("kind", ["folder", "fifo", "link to itself", "device"])
@@ -259,7 +259,7 @@ def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):
     with pytest.raises(sweep.StoreError, match=f"{part('b')} has schema 4, newer than this"):
         sweep.load(study.path)
     with pytest.raises(sweep.StoreError, match="upgrade sweep"):
-        study.scan.corrupted(commits.names(study.place))
+        integrity.damaged(study.place, commits.names(study.place))
     assert (study.path / "cells" / part("b")).exists()
 
 

@@ -1,10 +1,37 @@
+import pyarrow.parquet as pq
 import pytest
 
 from sweep.execution.workers.local import run_task
+from sweep.experiment.batches import Cells
 from sweep.store import tables
+from sweep.store.index import Status, Stored
+from sweep.store.index import older as older_rows
+from sweep.store.parts import commits
+from sweep.store.places.local import Local
 from sweep.store.study import Study
 from tests.make import packed
-from tests.studies import grid, part
+from tests.studies import CELLS, grid, part, write
+
+
+def test_parts_carry_where_they_came_from(study):
+    write(study, "a", CELLS[:1])
+    metadata = pq.read_metadata(study.path / "cells" / part("a")).metadata
+    assert metadata[b"schema"] == str(tables.SCHEMA_VERSION).encode()
+    assert metadata[b"program"] == b"sweep"
+    assert b"numpy" in metadata
+
+
+def test_of_many_small_parts_each_is_opened_once_for_a_look(study, monkeypatch):
+    for number in range(4):
+        write(study, str(number), CELLS[number : number + 1])
+    opened = []
+    original = Local.open
+    monkeypatch.setattr(Local, "open", lambda place, path: opened.append(path) or original(place, path))
+    fresh = Study(study.path)
+    fresh.read("cells", ["status", "init", "act"])
+    older_rows(fresh)
+    assert (Stored(fresh).of(Cells.of(CELLS[:4])) == Status.OK).all()
+    assert sorted(opened) == sorted(f"cells/{name}" for name in commits.names(study.place))
 
 
 @pytest.mark.parametrize("where", ["footer", "rows"])

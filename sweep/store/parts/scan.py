@@ -5,8 +5,6 @@ what decides which rows count, what makes an experiment and what shows that a ro
 and known for as long as the same parts are asked for.
 """
 
-import contextlib
-import errno
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,15 +13,17 @@ from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from sweep.store.parts import part_file, rows
-from sweep.store.parts.commits import DIGEST, LAYERS_BYTES, RANK, STATE, DamagedError, digests, names
-from sweep.store.parts.part_file import BadBytesError, PartFile, one_line
+from sweep.store import digests
+from sweep.store.parts import integrity, part_file, rows
+from sweep.store.parts.commits import STATE
+from sweep.store.parts.integrity import DamagedError
+from sweep.store.parts.part_file import BadBytesError, PartFile
 from sweep.store.places import Place
 from sweep.store.records import reading
 from sweep.store.tables import SCHEMAS
 
+RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name
 _LOOK = rows.KEYS  # read together of small parts: whoever asks for some of these asks for others next
 _MANY = 16  # small parts, that are read a few at a time
 _TOGETHER, _ROWS = 256, 50_000  # parts, and rows, that are put into one piece of memory
@@ -79,15 +79,14 @@ class Scan:
 
         cell_id is ID_BYTES of binary, the others are dictionaries. Raises what `read` does.
         """
+        names = [*RANK, "kernel_version"]
 
         def made(table: pa.Table) -> pa.Table:
-            for place, name in enumerate(table.column_names[:-1]):
-                column = table[name]
-                column = digests(column.combine_chunks()) if place == 0 else column.dictionary_encode()
-                table = table.set_column(place, name, column)
-            return table
+            ids = digests.of_texts(table["cell_id"].combine_chunks())
+            columns = [ids, *(table[name].dictionary_encode() for name in names[1:]), table["part"]]
+            return pa.table(columns, names=[*names, "part"])
 
-        return self._scanned("cells", parts, [*RANK, "kernel_version"], made)
+        return self._scanned("cells", parts, names, made)
 
     def states(self, parts: Iterable[str]) -> dict[str, str]:
         """Name -> at which state of the revisions the rows of a part were computed; '' before there were any.
@@ -108,40 +107,11 @@ class Scan:
             self._judge({name: table})
         return self._possible[name]
 
-    def corrupted(self, parts: Iterable[str]) -> dict[str, str]:
-        """Which of the parts are not what was written, in any bit that matters, and why.
-
-        One that is gone meanwhile is not damaged. Raises UnreadableError where one cannot be read.
-        """
-        found: dict[str, str] = {}
-        there = self.place.files("layers")
-        for name in sorted(parts):
-            try:
-                with self._named(name, found):
-                    self._check_whole(name, there)
-            except FileNotFoundError:
-                if name in names(self.place):
-                    found[name] = "its layers are gone"
-        return found
-
-    def _check_whole(self, name: str, there: dict[str, int]) -> None:
-        files = [PartFile(self.place, folder, name) for folder in ("cells", "layers")]
-        self._check_layers(files[0], name, there)
-        self._learn(name, files[0])
-        tables = [file.read(file.columns) for file in files]
-        for table in tables:
-            part_file.validate(table)
-        if not pc.all(pc.is_in(tables[1]["cell_id"], value_set=tables[0]["cell_id"]), min_count=0).as_py():
-            raise BadBytesError("it has layers of no cell")
-        expected = files[0].footer.more.get(DIGEST)
-        if expected is not None and expected != part_file.digest(*tables):
-            raise BadBytesError("its rows are not those that were written")
-
     def _footers(self, parts: Iterable[str]) -> Iterator[tuple[str, _Known]]:
         broken: dict[str, str] = {}
         for name in sorted(parts):
             if name not in self._known:
-                with self._named(name, broken):
+                with integrity.noted(self.place, name, broken):
                     self._learn(name, PartFile(self.place, "cells", name))
             if name in self._known:
                 yield name, self._known[name]
@@ -212,11 +182,11 @@ class Scan:
         def attempt(name: str) -> tuple[PartFile, pa.Table]:
             file = PartFile(self.place, folder, name)
             if folder == "cells":
-                self._check_layers(file, name, there)
+                integrity.check_layers(self.place, name, file, there)
             return file, file.read([*columns, *keys])
 
         for name, attempted in self._attempts(attempt, parts, small):
-            with self._named(name, broken):
+            with integrity.noted(self.place, name, broken):
                 file, some[name] = attempted()
                 count += some[name].num_rows
                 if folder == "cells":
@@ -234,7 +204,7 @@ class Scan:
             part_file.validate(together)
         except BadBytesError:
             for name in list(some):
-                with self._named(name, broken):
+                with integrity.noted(self.place, name, broken):
                     part_file.validate(some[name])
         known = {*self._possible, *broken}
         if unknown := {name: table for name, table in some.items() if name not in known}:
@@ -259,29 +229,9 @@ class Scan:
             if why:
                 reading.left_out(self.place, f"cells/{name}", why)
 
-    def _check_layers(self, file: PartFile, name: str, there: dict[str, int]) -> None:
-        """That the layers are those of a commit; there: the sizes that a listing gave."""
-        expected = file.footer.text(LAYERS_BYTES)
-        if not expected or str(there.get(name)) == expected:
-            return
-        try:  # a store may list late: the object itself is the truth
-            found = len(self.place.read(f"layers/{name}"))
-        except FileNotFoundError:
-            raise BadBytesError("its layers are gone") from None
-        except OSError as error:
-            raise part_file.unreadable(self.place, f"layers/{name}", error) from error
-        if str(found) != expected:
-            raise BadBytesError("its layers are cut short")
 
-    @contextlib.contextmanager
-    def _named(self, name: str, broken: dict[str, str]) -> Iterator[None]:
-        """What is wrong with the bytes of this part goes to `broken`."""
-        try:
-            yield
-        except BadBytesError as error:
-            broken[name] = one_line(error)
-        except FileNotFoundError:
-            if name in names(self.place):  # else it was tidied away meanwhile
-                broken[name] = "its layers are gone"
-                return
-            raise FileNotFoundError(errno.ENOENT, "tidied away meanwhile", name) from None
+def distinct(ranks: pa.Table, column: str) -> list[str]:
+    """The values of one of the dictionaries."""
+    chunks = ranks[column].chunks
+    values: list[str] = chunks[0].dictionary.to_pylist() if chunks else []
+    return values

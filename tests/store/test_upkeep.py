@@ -1,0 +1,119 @@
+"""Parts are put together, brought to the present schema and tidied away, whoever dies meanwhile."""
+
+import json
+import os
+import time
+
+import pandas as pd
+import pytest
+
+import sweep
+from sweep.store import upkeep
+from sweep.store.parts import commits, integrity
+from sweep.store.study import Study
+from tests.studies import CELLS, older, part, write
+
+
+def test_a_part_without_its_commit_does_not_count_and_is_removed_once_old(study):
+    write(study, "a", CELLS[:1])
+    write(study, "b", CELLS[1:2])
+    (study.path / "cells" / part("b")).unlink()  # killed between the two renames
+    assert set(sweep.load(study.path, "layers")["cell_id"]) == {CELLS[0].id}
+    upkeep.tidy(study)
+    orphan = study.path / "layers" / part("b")
+    assert orphan.exists(), "its writer may be about to commit it"
+    old = time.time() - 2 * upkeep._ORPHAN_SECONDS
+    os.utime(orphan, (old, old))
+    upkeep.tidy(study)
+    assert not orphan.exists()
+
+
+def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, monkeypatch):
+    for number in range(4):
+        write(study, f"part-{number}", CELLS[2 * number : 2 * number + 3])
+
+    def cells():  # two results of one cell differ in how long they took
+        return sweep.load(study.path).sort_values("cell_id", ignore_index=True).drop(columns="seconds")
+
+    before = cells()
+    one, other = Study(study.path), Study(study.path)
+    names = sorted(commits.names(study.place))
+    # The other has read what the first then puts elsewhere: both copies are there, and count once.
+    with monkeypatch.context() as patch:
+        patch.setattr(commits, "remove", lambda place, name: None)
+        name = upkeep.replace(other, names[:2])
+    upkeep.replace(one, names)
+    assert len(commits.names(study.place)) == 2
+    pd.testing.assert_frame_equal(cells(), before)
+    upkeep.tidy(other)
+    assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(before["cell_id"])
+    assert not pd.read_parquet(study.path / "layers")[["cell_id", "layer"]].duplicated().any()
+    assert commits.level(commits.rewritten("run", 1, [name])) == 2
+
+
+def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know(study):
+    write(study, "a", CELLS[:1])
+    write(study, "b", CELLS[1:2])
+    older(study, part("a"))
+    assert sweep.load(study.path)["flat_share"].isna().tolist() == [True, False]
+    assert integrity.damaged(study.place, commits.names(study.place)) == {}
+
+
+@pytest.mark.parametrize(
+    ("killed", "size"), [(None, 1 << 24), ("write", 1), ("remove", 1), ("remove", 1 << 24)]
+)
+def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_one(
+    study, monkeypatch, killed, size
+):
+    monkeypatch.setattr(upkeep, "_TOGETHER", size)  # one by one, or all at once
+    for number in range(3):
+        write(study, str(number), CELLS[number : number + 1])
+        older(study, part(str(number)))
+    before = sweep.load(study.path).sort_values("cell_id", ignore_index=True)
+    calls = []
+
+    def dies(*arguments):
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return original(*arguments)
+
+    again = Study(study.path)
+    again.create()
+    if killed:
+        original = getattr(commits, killed)
+        with monkeypatch.context() as patch:
+            patch.setattr(commits, killed, dies)
+            with pytest.raises(KeyboardInterrupt):
+                upkeep.modernise(again)
+        now = sweep.load(study.path).sort_values("cell_id", ignore_index=True)
+        pd.testing.assert_frame_equal(now, before)
+    last = Study(study.path)
+    last.create()
+    upkeep.modernise(last)
+    upkeep.tidy(last)
+    cells = pd.read_parquet(study.path / "cells").sort_values("cell_id", ignore_index=True)
+    pd.testing.assert_frame_equal(cells, before, check_dtype=False)
+    assert json.loads((study.path / "study.json").read_text()) == {"program": "sweep", "schema": 3}
+    assert set(study.scan.versions(commits.names(study.place)).values()) == {3}
+
+
+def test_many_small_parts_are_put_together_by_whoever_tidies(study, monkeypatch):
+    monkeypatch.setattr(upkeep, "_MANY", 4)
+    for number in range(4):
+        write(study, str(number), CELLS[number : number + 1])
+    upkeep.tidy(study)
+    assert len(commits.names(study.place)) == 4, "a few are left as they are"
+    write(study, "4", CELLS[4:5])
+    before = {table: sweep.load(study.path, table) for table in ("cells", "layers")}
+    upkeep.tidy(study)
+    assert len(commits.names(study.place)) == 1
+    for table, expected in before.items():
+        keys = ["cell_id"] if table == "cells" else ["cell_id", "layer"]
+        found = sweep.load(study.path, table)
+        pd.testing.assert_frame_equal(*(t.sort_values(keys, ignore_index=True) for t in (found, expected)))
+    for name in commits.names(study.place):
+        size = (study.path / "layers" / name).stat().st_size
+        monkeypatch.setattr(upkeep, "_SMALL", size)  # as large as it is, it is not small
+    upkeep.tidy(study)
+    assert commits.names(study.place) == {name}
