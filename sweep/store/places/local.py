@@ -6,45 +6,34 @@ import stat
 import uuid
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO, Any
+from typing import IO, Any, ClassVar
 
 _NO_LINK, _AT_ONCE = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 _SMALL = 1 << 24  # bytes of a file that is read at once
-_READERS = 2  # of a disk, whose answers Arrow decodes
 
 
 @dataclass(frozen=True)
 class Local:
     """A folder of this machine, or one that it shares."""
 
-    path: Path
+    folder: Path
+    readers: ClassVar[int] = 2  # of a disk, whose answers Arrow decodes
+    distance: ClassVar[int] = 1
 
     @property
     def root(self) -> str:
-        return str(self.path)
-
-    @property
-    def folder(self) -> Path:
-        return self.path
-
-    @property
-    def readers(self) -> int:
-        return _READERS
-
-    @property
-    def distance(self) -> int:
-        return 1
+        return str(self.folder)
 
     def at(self, path: str) -> Path:
-        return self.path / path
+        return self.folder / path
 
     def below(self, folder: str) -> "Local":
-        return Local(self.path / folder)
+        return Local(self.folder / folder)
 
     def files(self, folder: str) -> dict[str, int]:
         found = {}
         try:
-            with os.scandir(self.path / folder) as entries:
+            with os.scandir(self.folder / folder) as entries:
                 for entry in entries:
                     try:
                         if entry.is_file(follow_symlinks=False):
@@ -57,36 +46,36 @@ class Local:
 
     def irregular(self, folder: str) -> list[str]:
         try:
-            with os.scandir(self.path / folder) as entries:
+            with os.scandir(self.folder / folder) as entries:
                 return sorted(entry.name for entry in entries if not entry.is_file(follow_symlinks=False))
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def folders(self, folder: str) -> list[str]:
         try:
-            with os.scandir(self.path / folder) as entries:
+            with os.scandir(self.folder / folder) as entries:
                 return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def entries(self, folder: str) -> list[str]:
         try:
-            return [path.name for path in (self.path / folder).iterdir()]
+            return [path.name for path in (self.folder / folder).iterdir()]
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _file(self, path: str) -> Path:
         """Where a file is; OSError where a link among its folders would lead elsewhere."""
-        file = self.path / path
+        file = self.folder / path
         for folder in PurePosixPath(path).parents[:-1]:
-            if (self.path / folder).is_symlink():
-                raise OSError(errno.ELOOP, "it is a link", str(self.path / folder))
+            if (self.folder / folder).is_symlink():
+                raise OSError(errno.ELOOP, "it is a link", str(self.folder / folder))
         return file
 
     def read(self, path: str, most: int | None = None) -> bytes:
         with self.opened(path) as file:
             if most is not None and os.fstat(file.fileno()).st_size > most:
-                raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(self.path / path))
+                raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(self.folder / path))
             return file.read()
 
     def open(self, path: str) -> Any:
@@ -108,7 +97,7 @@ class Local:
             raise
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
-            raise OSError(errno.EINVAL, "it is no regular file", str(self.path / path))
+            raise OSError(errno.EINVAL, "it is no regular file", str(self.folder / path))
         return file
 
     def write(self, path: str, content: Any) -> None:
@@ -175,7 +164,7 @@ class Local:
             return
 
     def modified(self, path: str) -> float:
-        return (self.path / path).stat().st_mtime
+        return (self.folder / path).stat().st_mtime
 
 
 def _fcntl() -> Any:

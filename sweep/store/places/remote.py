@@ -13,7 +13,6 @@ from sweep.base.errors import RequestError
 # What to install for the schemes that most people have; fsspec itself says it for the others.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs"}
 _PAUSES = (0.5, None)  # seconds before what may pass is tried again, beyond what the store's own library does
-_READERS, _DISTANCE = 16, 5  # of a store that lets one wait, and asks money for a look
 _RESENT_SECONDS = 10.0  # between two PUTs of a text that grows
 
 _T = TypeVar("_T")
@@ -22,14 +21,17 @@ _T = TypeVar("_T")
 class Remote:
     """A folder of an object store, through fsspec. A PUT is whole or it is not there."""
 
+    folder = None
+    readers, distance = 16, 5  # of a store that lets one wait, and asks money for a look
+
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+        self.root = url.rstrip("/")
         scheme = urlsplit(url).scheme
         try:
             from fsspec.core import url_to_fs  # noqa: PLC0415  an extra
 
             # Others write here too: what was listed a moment ago is not what is there now.
-            self._filesystem, base = url_to_fs(self._url, use_listings_cache=False)
+            self._filesystem, base = url_to_fs(self.root, use_listings_cache=False)
         except ImportError as error:
             package = _PACKAGES.get(scheme)
             way_out = f"pip install {package or f'fsspec, and for {scheme}: {error}'}"
@@ -38,24 +40,8 @@ class Remote:
             raise RequestError(f"root={scheme}://…: {error}; give a folder, or s3://bucket/prefix") from error
         self._base = base.rstrip("/")
 
-    @property
-    def root(self) -> str:
-        return self._url
-
-    @property
-    def folder(self) -> None:
-        return None
-
-    @property
-    def readers(self) -> int:
-        return _READERS
-
-    @property
-    def distance(self) -> int:
-        return _DISTANCE
-
     def at(self, path: str) -> str:
-        return f"{self._url}/{path}" if path else self._url
+        return f"{self.root}/{path}" if path else self.root
 
     def below(self, folder: str) -> "Remote":
         return Remote(self.at(folder))
