@@ -23,15 +23,15 @@ def main() -> int:
     study.check_readable()
     study.check()
     with interrupts.held():
-        run = runs.Run(study, {files.COMMAND: f"python -m sweep.compact {study.path}\n"})
+        run = runs.RunRecord(study, {files.COMMAND: f"python -m sweep.compact {study.path}\n"})
     status = 1
     try:
-        upkeep.tidy(study, runs.dead(study))
+        upkeep.tidy(study, runs.has_ended(study))
         before = len(commits.names(study.place))
         upkeep.compact(study, _BYTES)
-        upkeep.tidy(study, runs.dead(study))
+        upkeep.tidy(study, runs.has_ended(study))
         print(f"{study.path}: {before:,} parts before, {len(commits.names(study.place)):,} now")
-        for line in commits.told_strangers(study.place):
+        for line in commits.describe_strangers(study.place):
             print(line)
         status = 0
     finally:

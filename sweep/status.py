@@ -50,12 +50,12 @@ def _left(study: "Study", old: "Older") -> tuple["Cells", float]:
     What is there at an older revision counts as stored.
     """
     from sweep.experiment.batches import Cells  # noqa: PLC0415
-    from sweep.store.index import Status, Stored  # noqa: PLC0415
+    from sweep.store.index import Status, StoredIndex  # noqa: PLC0415
     from sweep.store.records import runs  # noqa: PLC0415
 
-    planned = [part for name in runs.names(study) for part in runs.planned(study, name)]
+    planned = [part for name in runs.names(study) for part in runs.read_plan(study, name)]
     cells = Cells.joined(block for block, _ in planned)
-    left = cells.where(Stored(study).of(cells) == Status.MISSING)
+    left = cells.where(StoredIndex(study).of(cells) == Status.MISSING)
     left = left.where(~old.among(left))
     each = {spec: seconds for block, seconds in planned for spec in block.specs}
     return left, sum(each[spec] * len(block.seeds) for block in left.blocks for spec in block.specs)
@@ -112,7 +112,7 @@ def _caption(study: "Study", failed: int, left: int, seconds: float, old: "Older
     if newest and time.time() - newest < _RECENT_SECONDS:
         lines.append(f"the last part was written {time.time() - newest:.0f} s ago")
     if left:
-        needs = text.duration(runs.learned(study) * seconds)
+        needs = text.duration(runs.learned_factor(study) * seconds)
         again = "" if alive else ": run the command again"
         lines.append(f"{text.cells(left)} left, {needs} of one core{again}")
     if failed:
@@ -123,9 +123,8 @@ def _caption(study: "Study", failed: int, left: int, seconds: float, old: "Older
     if old.superseded:
         rows = f"{old.superseded:,} {'row' if old.superseded == 1 else 'rows'}"
         lines.append(f"{rows} of an older revision superseded: the next run or compact removes them")
-    lines += commits.told_strangers(study.place)
-    if not study.remote:
-        lines += follow.told(study, bool(left))
+    lines += commits.describe_strangers(study.place)
+    lines += follow.told(study, bool(left))
     return "\n".join(lines)
 
 

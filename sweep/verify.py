@@ -58,7 +58,7 @@ def main() -> int:
     if count := len(old.ids):
         rows = "1 row is" if count == 1 else f"{count:,} rows are"
         print(f"{rows} of an older revision and left out: the command that made them computes them anew")
-    for line in commits.told_strangers(study.place):
+    for line in commits.describe_strangers(study.place):
         print(line)
     if found.foreign:
         cells = "1 cell is" if found.foreign == 1 else f"{found.foreign:,} cells are"

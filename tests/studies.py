@@ -8,7 +8,7 @@ from sweep.execution.workers.local import run_task
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
 from sweep.store import tables
-from sweep.store.index import Stored
+from sweep.store.index import StoredIndex
 from sweep.store.parts import part_file
 from sweep.store.study import Study
 from tests import make
@@ -78,4 +78,4 @@ def fail(study, name, one, error, run="run"):
 
 
 def status_of(study, one):
-    return Stored(study).of(Cells.of([one]))[0]
+    return StoredIndex(study).of(Cells.of([one]))[0]

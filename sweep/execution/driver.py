@@ -17,7 +17,7 @@ from sweep.experiment.outcome import Failures, Result
 from sweep.experiment.thresholds import Thresholds
 from sweep.report.frames import text
 from sweep.store import tables, upkeep
-from sweep.store.index import Stored
+from sweep.store.index import StoredIndex
 from sweep.store.parts import commits
 from sweep.store.parts.integrity import DamagedError
 from sweep.store.records import runs
@@ -35,7 +35,7 @@ class Job:
     """
 
     study: Study
-    stored: Stored
+    stored: StoredIndex
     tasks: Sequence[Task]
     histogram: bool
     executor: str | registry.Settings
@@ -58,14 +58,14 @@ def run(
     """
     root = job.study.place.root
     with commits.writing(root), interrupts.held():  # from here on the record is closed, whatever happens
-        made = runs.Run(job.study, record)
+        made = runs.RunRecord(job.study, record)
     status = 1
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
         with contextlib.suppress(DamagedError):  # it is named when it is read
             upkeep.modernise(job.study)
         with commits.writing(root):
-            made.planned(job.tasks, asdict(counts) | {"expected": asdict(expected)} | machine.identity())
+            made.write_plan(job.tasks, asdict(counts) | {"expected": asdict(expected)} | machine.identity())
         others = runs.living(job.study)
         if others:
             # Whoever is at work here began with the longest tasks: two that go the same way would meet
@@ -76,7 +76,7 @@ def run(
         status = _compute(job, made, expected, failures, fail_fast, overwrite)
         # While the record is open: what a run writes after it has ended is anybody's to remove.
         with contextlib.suppress(DamagedError):  # it is named when it is read
-            upkeep.tidy(job.study, runs.dead(job.study))
+            upkeep.tidy(job.study, runs.has_ended(job.study))
     finally:
         with interrupts.held():
             made.close(status or (1 if len(failures) else 0))
@@ -85,7 +85,7 @@ def run(
 
 def _compute(
     job: Job,
-    made: runs.Run,
+    made: runs.RunRecord,
     expected: estimate.Expected,
     failures: Failures,
     fail_fast: bool,
@@ -151,7 +151,8 @@ def _results(job: Job, name: str, wanted: Callable[[Task], Task | None]) -> Iter
 
         left = (task for task in map(wanted, job.tasks) if task is not None)
         # Workers may store themselves what goes into a folder that they see.
-        place = None if job.study.remote else futures.Place.of(job.study.path, name, job.thresholds)
+        folder = job.study.place.folder
+        place = futures.Place.of(folder, name, job.thresholds) if folder else None
         return futures.run(left, job.executor, machine.workers(job.n_jobs), job.histogram, place)
     assert isinstance(job.executor, str)
     return local.run(job.tasks, job.executor, job.n_jobs, job.histogram, wanted)
@@ -160,11 +161,11 @@ def _results(job: Job, name: str, wanted: Callable[[Task], Task | None]) -> Iter
 class _Others:
     """What other runs have stored since this one started: nobody need compute it again."""
 
-    def __init__(self, stored: Stored, own: str, ask: bool) -> None:
+    def __init__(self, stored: StoredIndex, own: str, ask: bool) -> None:
         self.count = 0
         self._stored, self._own, self._ask = stored, own, ask
         self._ids: set[bytes] = set()
-        self._every = _LOOK_SECONDS * (5 if stored.study.remote else 1)
+        self._every = _LOOK_SECONDS * stored.study.place.distance
         self._next = time.monotonic() + self._every
 
     def left(self, task: Task) -> Task | None:
@@ -173,7 +174,7 @@ class _Others:
             return task
         if time.monotonic() >= self._next:
             with contextlib.suppress(FileNotFoundError, StoreError):  # the next look sees it, or the end
-                self._ids |= self._stored.added(self._own)
+                self._ids |= self._stored.look(self._own)
             self._next = time.monotonic() + self._every
         smaller = pieces.remaining(task, self._ids)
         self.count += len(task) - (len(smaller) if smaller else 0)
@@ -181,7 +182,7 @@ class _Others:
 
 
 def _say_how_far_off(
-    made: runs.Run, expected: estimate.Expected, seconds: float, done: int, total: int
+    made: runs.RunRecord, expected: estimate.Expected, seconds: float, done: int, total: int
 ) -> None:
     off = seconds / expected.seconds if expected.seconds else 1.0
     made.log.info("done in %.1f s, %.2f of the predicted %.1f s", seconds, off, expected.seconds)
@@ -189,4 +190,4 @@ def _say_how_far_off(
     if done == total and seconds >= _TELLING_SECONDS:
         took["factor"] = max(seconds - expected.overhead, 0.0) / expected.model_seconds
     with contextlib.suppress(OSError):  # the results are stored: that counts
-        made.summarised(took)
+        made.add_to_summary(took)

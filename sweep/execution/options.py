@@ -11,7 +11,7 @@ from sweep.base.errors import RequestError
 from sweep.execution.plan.shards import Shard
 from sweep.execution.workers import registry
 from sweep.experiment.thresholds import DEFAULT, Thresholds
-from sweep.store.places import is_url, refuse_secrets
+from sweep.store.places import refuse_secrets, study_path
 
 EXECUTORS = ("local", "serial", "dask", "slurm")
 _SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")
@@ -75,9 +75,7 @@ class Options:
     @property
     def path(self) -> str | Path:
         """The study's folder, or its URL."""
-        if is_url(self.root):
-            return f"{self.root.rstrip('/')}/{self.study}"
-        return Path(self.root.removeprefix("file://")).expanduser() / self.study
+        return study_path(self.root, self.study)
 
 
 def _root(root: object) -> str:

@@ -22,7 +22,7 @@ from sweep.store.records import files
 
 if TYPE_CHECKING:
     from sweep.execution import driver
-    from sweep.store.index import Stored
+    from sweep.store.index import StoredIndex
     from sweep.store.study import Study
 
 _HISTOGRAM_CELLS = 100  # histograms are kept by default up to so many cells: they are for looking at
@@ -77,7 +77,7 @@ def run(
         return 0
     if too_much:
         raise RequestError(too_much)
-    expected = estimate.expected(tasks, workers, histogram, runs.learned(study) if tasks else 1.0)
+    expected = estimate.expected(tasks, workers, histogram, runs.learned_factor(study) if tasks else 1.0)
     screen.say(_summary(options, counts, expected))
     failures = Failures()
     if missing:
@@ -88,7 +88,7 @@ def run(
             return ended
     else:  # a run that was killed may have stored everything and tidied nothing
         with contextlib.suppress(StoreError):
-            upkeep.tidy(study, runs.dead(study))
+            upkeep.tidy(study, runs.has_ended(study))
     left = 0 if options.retry_failed or options.overwrite else counts.failed
     if left:
         screen.say(f"{text.cells(left)} failed earlier; retry_failed=true computes them again")
@@ -152,14 +152,14 @@ def _missing(held: NDArray[np.int8], options: Options) -> NDArray[np.bool_]:
     return missing
 
 
-def _stored(study: "Study", options: Options) -> "Stored":
+def _stored(study: "Study", options: Options) -> "StoredIndex":
     """What is stored; damaged parts are named and set aside, which a dry run leaves to others."""
-    from sweep.store.index import Stored  # noqa: PLC0415
+    from sweep.store.index import StoredIndex  # noqa: PLC0415
     from sweep.store.parts.integrity import DamagedError  # noqa: PLC0415
 
     while True:
         try:
-            return Stored(study)
+            return StoredIndex(study)
         except DamagedError as error:
             if options.dry_run:
                 raise

@@ -27,7 +27,7 @@ def of_block(block: Block) -> pa.FixedSizeBinaryArray:
     return pa.FixedSizeBinaryArray.from_buffers(_ID, len(block), [None, pa.py_buffer(block.digests())])
 
 
-def joined(ids: Sequence[pa.Array]) -> pa.Array:
+def join(ids: Sequence[pa.Array]) -> pa.Array:
     """Several arrays of them as one."""
     return pa.concat_arrays([pa.array([], _ID), *ids])
 

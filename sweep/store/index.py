@@ -28,7 +28,7 @@ class Status(IntEnum):
     MISSING, FAILED, OK = range(3)
 
 
-class Stored:
+class StoredIndex:
     """Which cells a study holds, ID_BYTES each, and a look now and then at what others add to it.
 
     newest_run: the latest run_id among them, '' if there is none.
@@ -40,11 +40,11 @@ class Stored:
         self._seen: set[str] = set()
         self._ids: dict[Status, list[pa.Array]] = {Status.FAILED: [], Status.OK: []}
         if study.exists():
-            study.settled(self._read_all)
+            study.retry(self._read_all)
 
     def of(self, cells: Cells) -> NDArray[np.int8]:
         """The Status of every cell, in order; a result wins over a failure."""
-        known = {status: digests.joined(ids) for status, ids in self._ids.items()}
+        known = {status: digests.join(ids) for status, ids in self._ids.items()}
         found = np.full(len(cells), Status.MISSING, np.int8)
         start = 0
         for block in cells.blocks:
@@ -55,7 +55,7 @@ class Stored:
             start += len(block)
         return found
 
-    def added(self, own: str) -> set[bytes]:
+    def look(self, own: str) -> set[bytes]:
         """The ids of results in parts that were not there at the last look, those of the writer `own` apart.
 
         FileNotFoundError where a part is tidied away at this moment.
@@ -90,13 +90,13 @@ class Watch:
     def __init__(self, study: Study, cells: Cells, overwrite: bool) -> None:
         """overwrite: what is stored already is waited for as well."""
         self._study = study
-        self._ids = digests.joined([digests.of_block(block) for block in cells.blocks])
+        self._ids = digests.join([digests.of_block(block) for block in cells.blocks])
         self._wanted = np.ones(len(self._ids), bool)
         self._before: dict[
             int, set[str]
         ] = {}  # place -> the runs that have stored this cell, which is wanted
         self._seen: set[str] = set()
-        for place, run, ok in study.settled(self._new):
+        for place, run, ok in study.retry(self._new):
             if ok and not overwrite:
                 self._wanted[place] = False
             else:
@@ -176,4 +176,4 @@ def older(study: Study) -> Older:
         )
         return Older(cells, len(ids) - len(cells), ids)
 
-    return study.settled(attempt)
+    return study.retry(attempt)

@@ -118,7 +118,7 @@ def thresholds(path: str | Path) -> Thresholds:
             if found is not None:
                 return Thresholds.of(found)
         except RequestError as error:
-            reading.left_out(study.place, file, str(error))
+            reading.leave_out(study.place, file, str(error))
     return DEFAULT
 
 

@@ -1,7 +1,7 @@
 """The study: adding to it, and reading it with every cell once.
 
 Nothing here ever locks: a writer adds parts under names of its own, and removes only rows that win
-nowhere, so that any number of writers may share a study (see `parts`).
+nowhere, so that any number of writers may share a study (see `merge`).
 """
 
 import errno
@@ -41,8 +41,7 @@ class Study:
 
     def __init__(self, path: str | Path) -> None:
         self.place = places.place(path)
-        self.remote = places.is_url(path)
-        self.path: Any = self.place.at("")
+        self.path = self.place.at("")
         self.scan = Scan(self.place)
         self.writer = _name(datetime.now(UTC))
         self._rewrites = 0
@@ -204,17 +203,16 @@ class Study:
         a newer revision, is stored; 'all' has both. repeated: columns to have as dictionaries. Raises
         DamagedError, naming the part, where one cannot be read.
         """
-
-        return self.settled(
+        return self.retry(
             lambda: merge.read(self.scan, commits.names(self.place), table, columns, versions, repeated)
         )
 
     def copy_name(self, sources: Collection[str]) -> str:
         """The name of a new part for copies of the rows of some parts."""
         self._rewrites += 1
-        return commits.rewritten(self.writer, self._rewrites - 1, sources)
+        return commits.name_of_copy(self.writer, self._rewrites - 1, sources)
 
-    def settled(self, attempt: Callable[[], _T]) -> _T:
+    def retry(self, attempt: Callable[[], _T]) -> _T:
         """What `attempt` reads, once no other writer tidies a part away while it does."""
         for number in range(_ATTEMPTS):
             try:

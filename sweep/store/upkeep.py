@@ -57,7 +57,7 @@ def modernise(study: Study) -> None:
     if not study.is_older():
         return
     with commits.writing(study.place.root):
-        found = study.settled(lambda: study.scan.versions(commits.names(study.place)))
+        found = study.retry(lambda: study.scan.versions(commits.names(study.place)))
         sizes = study.place.files("layers")
         older = [name for name, version in found.items() if version < SCHEMA_VERSION]
         _put_together(study, {name: sizes.get(name, 0) for name in older}, _TOGETHER, least=1)
@@ -139,7 +139,7 @@ def _remove_leftovers(study: Study, dead: Dead) -> None:
     for folder in ("layers", "cells"):
         there = commits.names(study.place, folder)
         committed = commits.names(study.place) if folder == "layers" else there
-        hidden = filter(commits.unfinished, study.place.files(folder))
+        hidden = filter(commits.is_unfinished, study.place.files(folder))
         abandoned = [
             name
             for name in (*hidden, *there)

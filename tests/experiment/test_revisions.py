@@ -18,7 +18,7 @@ from sweep.initializers import SCHEMES
 from sweep.initializers.scheme import Real, Row
 from sweep.initializers.schemes import constant
 from sweep.store import ages, upkeep
-from sweep.store.index import Status, Stored, older
+from sweep.store.index import Status, StoredIndex, older
 from sweep.store.parts import commits
 from sweep.store.results import of_cells
 from sweep.store.study import Study
@@ -182,7 +182,7 @@ def test_a_row_of_an_older_revision_counts_until_the_same_experiment_is_stored_a
     new = gelus()
     assert {one.id for one in new}.isdisjoint(one.id for one in old)
     assert set(sweep.load(study.path)["cell_id"]) == {one.id for one in old}
-    assert (Stored(study).of(Cells.of(new)) == Status.MISSING).all(), "the command computes them anew"
+    assert (StoredIndex(study).of(Cells.of(new)) == Status.MISSING).all(), "the command computes them anew"
     assert (set(older(study).counting), older(study).superseded) == (set(new), 0)
 
     write(study, "b", new[:2])

@@ -164,14 +164,14 @@ def test_a_histogram_of_other_bins_is_damage(study):
     ],
 )  # fmt: skip
 def test_a_row_of_a_plan_that_cannot_be_leaves_the_plan_out(change):
-    (line,) = gzip.decompress(plans.written([(Cells.of(CELLS[:1]).blocks[0], 1.0)])).splitlines()
+    (line,) = gzip.decompress(plans.pack([(Cells.of(CELLS[:1]).blocks[0], 1.0)])).splitlines()
     content = json.dumps(json.loads(line) | change).encode()
     with pytest.raises(ValueError, match=r"."):
         list(plans.read(gzip.compress(content)))
 
 
 def test_seeds_given_twice_are_one_cell():
-    (line,) = gzip.decompress(plans.written([(Cells.of(CELLS[:1]).blocks[0], 1.0)])).splitlines()
+    (line,) = gzip.decompress(plans.pack([(Cells.of(CELLS[:1]).blocks[0], 1.0)])).splitlines()
     content = json.dumps(json.loads(line) | {"seeds": [[3, 2], [3, 2]]}).encode()
     ((block, _),) = plans.read(gzip.compress(content))
     assert block.seeds == (3, 4)

@@ -1,18 +1,18 @@
 from sweep.experiment.batches import Cells
 from sweep.store import upkeep
 from sweep.store.digests import among
-from sweep.store.index import Stored, Watch
+from sweep.store.index import StoredIndex, Watch
 from tests.studies import CELLS, fail, part, write
 
 
 def test_what_others_store_is_noticed_part_by_part(study):
     write(study, "a", CELLS[:2])
-    stored = Stored(study)
+    stored = StoredIndex(study)
     fail(study, "b", CELLS[2], "MemoryError: now")
     write(study, "c", CELLS[3:4])
     write(study, f"{study.writer}-000001", CELLS[4:5])
-    assert stored.added(study.writer) == {bytes.fromhex(CELLS[3].id)}
-    assert stored.added(study.writer) == set()
+    assert stored.look(study.writer) == {bytes.fromhex(CELLS[3].id)}
+    assert stored.look(study.writer) == set()
 
 
 def test_a_watch_counts_what_is_stored_from_now_on_and_old_failures_only_when_they_are_tried_again(study):

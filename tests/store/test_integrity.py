@@ -12,7 +12,7 @@ import sweep
 from sweep.base.errors import StoreError, SweepWarning
 from sweep.experiment.batches import Cells
 from sweep.store import upkeep
-from sweep.store.index import Status, Stored
+from sweep.store.index import Status, StoredIndex
 from sweep.store.parts import commits, integrity
 from sweep.store.parts.integrity import DamagedError
 from sweep.store.places.local import Local
@@ -83,7 +83,7 @@ def test_any_flipped_bit_is_named_by_each_reader_or_changes_nothing(study, folde
         "layers": lambda study: study.read("layers").to_pylist(),
         "states": lambda study: study.scan.states([part("a")]),
         "versions": lambda study: study.scan.versions([part("a")]),
-        "stored": lambda study: Stored(study).of(Cells.of(CELLS[:3])).tolist(),
+        "stored": lambda study: StoredIndex(study).of(Cells.of(CELLS[:3])).tolist(),
     }
     before = {name: reader(study) for name, reader in readers.items()}
     assert integrity.damaged(study.place, [part("a")]) == {}

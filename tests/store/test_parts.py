@@ -4,7 +4,7 @@ import pytest
 from sweep.execution.workers.local import run_task
 from sweep.experiment.batches import Cells
 from sweep.store import tables
-from sweep.store.index import Status, Stored
+from sweep.store.index import Status, StoredIndex
 from sweep.store.index import older as older_rows
 from sweep.store.parts import commits
 from sweep.store.places.local import Local
@@ -30,7 +30,7 @@ def test_of_many_small_parts_each_is_opened_once_for_a_look(study, monkeypatch):
     fresh = Study(study.path)
     fresh.read("cells", ["status", "init", "act"])
     older_rows(fresh)
-    assert (Stored(fresh).of(Cells.of(CELLS[:4])) == Status.OK).all()
+    assert (StoredIndex(fresh).of(Cells.of(CELLS[:4])) == Status.OK).all()
     assert sorted(opened) == sorted(f"cells/{name}" for name in commits.names(study.place))
 
 

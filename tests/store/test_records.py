@@ -154,15 +154,15 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     (name,) = (path.name for path in (study / "runs").iterdir())
     file = study / "runs" / name / files.PLAN
     (one, _), *_ = plans.read(file.read_bytes())
-    file.write_bytes(plans.written([(Block(one.specs, range(10**8)), 0.0)]))
+    file.write_bytes(plans.pack([(Block(one.specs, range(10**8)), 0.0)]))
     assert file.stat().st_size < 1000
     with pytest.warns(SweepWarning, match=f"{files.PLAN} .more cells than are looked at"):
-        assert runs.planned(Study(study), name) == []
+        assert runs.read_plan(Study(study), name) == []
     file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
     monkeypatch.setattr(plans, "_MOST_BYTES", 10**5)
     reading._told.clear()
     with pytest.warns(SweepWarning, match=f"{files.PLAN} .larger than any plan"):
-        assert runs.planned(Study(study), name) == []
+        assert runs.read_plan(Study(study), name) == []
 
 
 def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
@@ -171,7 +171,7 @@ def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
     (name,) = (path.name for path in (study / "runs").iterdir())
     (study / "runs" / name / files.PLAN).rename(study / "runs" / name / files.EARLIER_PLAN)
     with pytest.warns(SweepWarning, match="plan.parquet .an earlier program's plan of a run"):
-        assert runs.planned(Study(study), name) == []
+        assert runs.read_plan(Study(study), name) == []
 
 
 @given(
@@ -181,10 +181,10 @@ def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
 def test_a_plan_holds_the_cells_that_it_was_given(seeds, seconds):
     spec = Cells.of([cell(width=8)]).blocks[0].specs[0]
     blocks = [(Block((spec,), tuple(seeds)), seconds)]
-    assert list(plans.read(plans.written(blocks))) == blocks
+    assert list(plans.read(plans.pack(blocks))) == blocks
 
 
 def test_what_is_left_out_is_said_once(study, recwarn):
     for _ in range(3):
-        reading.left_out(study.place, "runs/x/summary.json", "it is odd")
+        reading.leave_out(study.place, "runs/x/summary.json", "it is odd")
     assert [warning.category for warning in recwarn] == [SweepWarning]

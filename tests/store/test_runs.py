@@ -11,45 +11,45 @@ from tests.studies import CELLS, write
 
 def test_a_run_is_known_to_live_until_it_ends_however_it_ends(study):
     other = Study(study.path)
-    run = runs.Run(study, {"command.txt": "python -m sweep\n"})
+    run = runs.RunRecord(study, {"command.txt": "python -m sweep\n"})
     assert runs.living(other) == [study.writer]
-    assert runs.dead(other)(study.writer) is False
+    assert runs.has_ended(other)(study.writer) is False
     assert runs.command(other, study.writer) == "python -m sweep"
     run.close(0)
     assert runs.living(other) == []
-    assert runs.dead(other)(study.writer) is True
+    assert runs.has_ended(other)(study.writer) is True
 
     code = (
         "import os, signal, sys; from sweep.store.records import runs; from sweep.store.study import Study;"
-        "study = Study(sys.argv[1]); run = runs.Run(study, {}); print(study.writer, flush=True);"
+        "study = Study(sys.argv[1]); run = runs.RunRecord(study, {}); print(study.writer, flush=True);"
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run(
         [sys.executable, "-c", code, str(study.path)],
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
-    assert runs.dead(other)(killed.stdout.strip()) is True
+    assert runs.has_ended(other)(killed.stdout.strip()) is True
 
 
 def test_of_a_run_elsewhere_or_without_a_lock_nothing_is_known(study):
-    runs.Run(study, {}).close(0)
+    runs.RunRecord(study, {}).close(0)
     (study.path / "runs" / study.writer / "alive").write_text("another-machine")
-    assert runs.dead(Study(study.path))(study.writer) is None
-    assert runs.dead(Study(study.path))("20200101T000000-00000000") is None
+    assert runs.has_ended(Study(study.path))(study.writer) is None
+    assert runs.has_ended(Study(study.path))("20200101T000000-00000000") is None
 
 
 def test_what_a_dead_run_left_half_done_is_removed_at_once_and_a_living_ones_is_not(study):
     other = Study(study.path)
-    run = runs.Run(other, {})
+    run = runs.RunRecord(other, {})
     write(study, f"{other.writer}-000000", CELLS[:1])
     (
         study.path / "cells" / f"{other.writer}-000000.parquet"
     ).unlink()  # its layers are there, not yet its cells
     (study.path / "layers" / f".{other.writer}-000001.parquet.7a").write_text("half")
-    upkeep.tidy(study, runs.dead(study))
+    upkeep.tidy(study, runs.has_ended(study))
     assert len(list((study.path / "layers").iterdir())) == 2
     run.close(1)
-    upkeep.tidy(study, runs.dead(study))
+    upkeep.tidy(study, runs.has_ended(study))
     assert list((study.path / "layers").iterdir()) == []
 
 
@@ -65,14 +65,14 @@ def test_what_was_set_aside_is_left_to_compute_although_its_run_ended_well(sweep
 
 
 def test_runs_learn_from_those_before_on_this_machine(study):
-    assert runs.learned(study) == 1.0
+    assert runs.learned_factor(study) == 1.0
     for factor, where in (
         (2.0, machine.identity()),
         (4.0, machine.identity()),
         (9.0, {"host": "elsewhere"}),
     ):
         one = Study(study.path)
-        run = runs.Run(one, {})
-        run.summarised({"factor": factor} | where)
+        run = runs.RunRecord(one, {})
+        run.add_to_summary({"factor": factor} | where)
         run.close(0)
-    assert runs.learned(study) == 3.0
+    assert runs.learned_factor(study) == 3.0

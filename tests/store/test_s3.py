@@ -97,7 +97,7 @@ def test_parts_in_a_bucket_keep_every_promise_of_the_store(bucket):
     write(study, "b-0", CELLS[:3])
     write(study, "c-0", CELLS[2:5])
     assert len(sweep.load(study.path)) == 5
-    upkeep.tidy(study, runs.dead(study))
+    upkeep.tidy(study, runs.has_ended(study))
     upkeep.compact(study, 10**6)
     assert sorted(pd.read_parquet(f"{study.path}/cells")["cell_id"]) == sorted(one.id for one in CELLS[:5])
     write(study, "d-0", CELLS[5:6])

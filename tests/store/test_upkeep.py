@@ -48,7 +48,7 @@ def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, 
     upkeep.tidy(other)
     assert sorted(pd.read_parquet(study.path / "cells")["cell_id"]) == sorted(before["cell_id"])
     assert not pd.read_parquet(study.path / "layers")[["cell_id", "layer"]].duplicated().any()
-    assert commits.level(commits.rewritten("run", 1, [name])) == 2
+    assert commits.level(commits.name_of_copy("run", 1, [name])) == 2
 
 
 def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know(study):

@@ -33,11 +33,11 @@ def write(place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str
     state: of the revisions at which its rows were computed; by default the present.
     """
     cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
-    content = part_file.serialised(layers, {})
+    content = part_file.serialise(layers, {})
     commit = {LAYERS_BYTES: str(len(content)).encode(), DIGEST: part_file.digest(cells, layers)}
     commit[STATE] = (revisions.state() if state is None else state).encode()
     place.write(f"layers/{name}", content)
-    place.write(f"cells/{name}", part_file.serialised(cells, commit))
+    place.write(f"cells/{name}", part_file.serialise(cells, commit))
 
 
 def remove(place: Place, name: str) -> None:
@@ -67,7 +67,7 @@ def is_part(name: str) -> bool:
     return _OURS.fullmatch(name) is not None
 
 
-def told_strangers(place: Place) -> list[str]:
+def describe_strangers(place: Place) -> list[str]:
     """A line on what lies among the parts and is none of ours, if anything does."""
     found = strangers(place)
     more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
@@ -75,7 +75,7 @@ def told_strangers(place: Place) -> list[str]:
     return [f"left alone, for they are none of this program's: {named}{more}"] if found else []
 
 
-def unfinished(name: str) -> bool:
+def is_unfinished(name: str) -> bool:
     """Whether it is the name of a part that was being written."""
     return _HIDDEN.fullmatch(name) is not None
 
@@ -86,7 +86,7 @@ def strangers(place: Place) -> list[str]:
     for folder in SCHEMAS:
         parts = _names(place, folder)
         found += [
-            f"{folder}/{name}" for name in sorted({*place.entries(folder)} - parts) if not unfinished(name)
+            f"{folder}/{name}" for name in sorted({*place.entries(folder)} - parts) if not is_unfinished(name)
         ]
     return found
 
@@ -97,7 +97,7 @@ def level(part: str) -> int:
     return int(middle) if middle.isdecimal() and "." in part.removesuffix(".parquet") else 0
 
 
-def rewritten(writer: str, number: int, sources: Iterable[str]) -> str:
+def name_of_copy(writer: str, number: int, sources: Iterable[str]) -> str:
     """The name of a part that holds copies of rows of `sources`, and ranks before all of them."""
     return f"{writer}-{number:06d}.{1 + max(map(level, sources), default=0)}.parquet"
 

@@ -40,7 +40,7 @@ def damaged(place: Place, parts: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     there = place.files("layers")
     for name in sorted(parts):
-        with contextlib.suppress(FileNotFoundError), noted(place, name, found):
+        with contextlib.suppress(FileNotFoundError), noting(place, name, found):
             _check(place, name, there)
     return found
 
@@ -78,7 +78,7 @@ def check_layers(place: Place, name: str, commit: PartFile, there: dict[str, int
 
 
 @contextlib.contextmanager
-def noted(place: Place, name: str, broken: dict[str, str]) -> Iterator[None]:
+def noting(place: Place, name: str, broken: dict[str, str]) -> Iterator[None]:
     """What is wrong with the bytes of this part goes to `broken`."""
     try:
         yield

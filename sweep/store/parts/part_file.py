@@ -150,7 +150,7 @@ def _in_parquet(folder: str, version: int) -> Any:
     """The schema of such a file as Parquet has it, which is quick to compare."""
     schema = schema_of(folder, version)
     assert schema is not None
-    return pq.ParquetFile(pa.BufferReader(serialised(schema.empty_table(), {}))).schema
+    return pq.ParquetFile(pa.BufferReader(serialise(schema.empty_table(), {}))).schema
 
 
 @lru_cache
@@ -178,7 +178,7 @@ def validate(table: pa.Table) -> None:
         raise BadBytesError(one_line(error)) from error
 
 
-def serialised(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
+def serialise(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
     """The bytes of a file; more: to be found in its footer."""
     sink = pa.BufferOutputStream()
     metadata = {_VERSION.decode(): str(SCHEMA_VERSION)} | provenance()

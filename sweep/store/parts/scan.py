@@ -111,7 +111,7 @@ class Scan:
         broken: dict[str, str] = {}
         for name in sorted(parts):
             if name not in self._known:
-                with integrity.noted(self.place, name, broken):
+                with integrity.noting(self.place, name, broken):
                     self._learn(name, PartFile(self.place, "cells", name))
             if name in self._known:
                 yield name, self._known[name]
@@ -186,7 +186,7 @@ class Scan:
             return file, file.read([*columns, *keys])
 
         for name, attempted in self._attempts(attempt, parts, small):
-            with integrity.noted(self.place, name, broken):
+            with integrity.noting(self.place, name, broken):
                 file, some[name] = attempted()
                 count += some[name].num_rows
                 if folder == "cells":
@@ -204,7 +204,7 @@ class Scan:
             part_file.validate(together)
         except BadBytesError:
             for name in list(some):
-                with integrity.noted(self.place, name, broken):
+                with integrity.noting(self.place, name, broken):
                     part_file.validate(some[name])
         known = {*self._possible, *broken}
         if unknown := {name: table for name, table in some.items() if name not in known}:
@@ -227,7 +227,7 @@ class Scan:
         for name, why in whys.items():
             self._possible[name] = not why
             if why:
-                reading.left_out(self.place, f"cells/{name}", why)
+                reading.leave_out(self.place, f"cells/{name}", why)
 
 
 def distinct(ranks: pa.Table, column: str) -> list[str]:

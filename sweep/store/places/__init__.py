@@ -99,6 +99,13 @@ def refuse_secrets(url: str) -> None:
             )
 
 
+def study_path(root: str, study: str) -> Path | str:
+    """The folder of a study below a root, or its URL."""
+    if is_url(root):
+        return f"{root.rstrip('/')}/{study}"
+    return Path(root.removeprefix("file://")).expanduser() / study
+
+
 def place(path: str | Path) -> Place:
     """The place that a path or a URL names.
 

@@ -73,7 +73,7 @@ class Local:
         return file
 
     def read(self, path: str, most: int | None = None) -> bytes:
-        with self.opened(path) as file:
+        with self.open_file(path) as file:
             if most is not None and os.fstat(file.fileno()).st_size > most:
                 raise OSError(errno.EFBIG, f"it has more than {most:,} bytes", str(self.folder / path))
             return file.read()
@@ -81,12 +81,12 @@ class Local:
     def open(self, path: str) -> Any:
         import pyarrow as pa  # noqa: PLC0415
 
-        with self.opened(path) as file:
+        with self.open_file(path) as file:
             if os.fstat(file.fileno()).st_size <= _SMALL:
                 return pa.BufferReader(file.read())
         return pa.OSFile(str(self._file(path).absolute()))
 
-    def opened(self, path: str) -> IO[bytes]:
+    def open_file(self, path: str) -> IO[bytes]:
         """A regular file, no link, and nothing that one waits for."""
         flags = os.O_RDONLY | _NO_LINK | _AT_ONCE
         try:
@@ -142,7 +142,7 @@ class Local:
     def held(self, path: str, content: bytes) -> bool | None:
         fcntl = _fcntl()
         try:
-            with self.opened(path) as file:
+            with self.open_file(path) as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:

@@ -26,7 +26,7 @@ _MOST_BYTES, _MOST_OF_A_LINE = 1 << 31, 1 << 24  # once unpacked
 Costed = tuple[Block, float]  # cells, and the estimated seconds of each
 
 
-def written(blocks: Iterable[Costed]) -> bytes:
+def pack(blocks: Iterable[Costed]) -> bytes:
     """The bytes of a file that holds these cells."""
     packed = io.BytesIO()
     with gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=1, mtime=0) as file:

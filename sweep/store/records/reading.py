@@ -21,7 +21,7 @@ def content(place: Place, path: str, most: int = _MOST) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        left_out(place, path, error.strerror or str(error))
+        leave_out(place, path, error.strerror or str(error))
         return None
 
 
@@ -31,7 +31,7 @@ def text(place: Place, path: str) -> str | None:
     try:
         return None if found is None else found.decode()
     except UnicodeDecodeError:
-        left_out(place, path, "it is not UTF-8")
+        leave_out(place, path, "it is not UTF-8")
         return None
 
 
@@ -46,11 +46,11 @@ def mapping(place: Place, path: str) -> dict[str, Any] | None:
         found = None
     if isinstance(found, dict):
         return found
-    left_out(place, path, "it is no JSON object")
+    leave_out(place, path, "it is no JSON object")
     return None
 
 
-def left_out(place: Place, path: str, why: str) -> None:
+def leave_out(place: Place, path: str, why: str) -> None:
     """Say, once, that a file of a study is not taken into account."""
     if (place.root, path) not in _told:
         _told.add((place.root, path))

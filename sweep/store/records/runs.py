@@ -23,7 +23,7 @@ _NUMBERS = {"computed", "status", "factor"}
 _MOST_OF_A_PLAN = 1 << 28  # bytes
 
 
-class Run:
+class RunRecord:
     """The record of one run, open while it runs."""
 
     def __init__(self, study: Study, asked: Mapping[str, str]) -> None:
@@ -36,14 +36,14 @@ class Run:
         self.log = _logger(study, self.name)
         self._summary: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
 
-    def planned(self, tasks: Sequence["Task"], summary: Mapping[str, Any]) -> None:
+    def write_plan(self, tasks: Sequence["Task"], summary: Mapping[str, Any]) -> None:
         """Write down which cells are to be computed, and what is expected of it."""
         blocks = [stack.block for task in tasks for stack in task.stacks]
         seconds = [stack.seconds / len(stack.block) for task in tasks for stack in task.stacks]
-        self._put(files.PLAN, plans.written(zip(blocks, seconds, strict=True)))
-        self.summarised(summary)
+        self._put(files.PLAN, plans.pack(zip(blocks, seconds, strict=True)))
+        self.add_to_summary(summary)
 
-    def summarised(self, summary: Mapping[str, Any]) -> None:
+    def add_to_summary(self, summary: Mapping[str, Any]) -> None:
         """Add to the summary."""
         self._summary |= summary
         self._put(files.SUMMARY, json.dumps(self._summary, indent=1).encode())
@@ -51,7 +51,7 @@ class Run:
     def close(self, status: int) -> None:
         """The run has ended."""
         with contextlib.suppress(OSError):  # a full disk: whoever sees it first has said so
-            self.summarised({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
+            self.add_to_summary({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
         for handler in list(self.log.handlers):
             handler.close()
             self.log.removeHandler(handler)
@@ -67,7 +67,7 @@ def names(study: Study) -> list[str]:
     try:
         return sorted(study.place.folders(files.FOLDER))
     except OSError as error:
-        reading.left_out(study.place, files.FOLDER, error.strerror or str(error))
+        reading.leave_out(study.place, files.FOLDER, error.strerror or str(error))
         return []
 
 
@@ -89,21 +89,21 @@ def command(study: Study, name: str) -> str:
     return (reading.text(study.place, files.path(name, files.COMMAND)) or "").strip()
 
 
-def planned(study: Study, name: str) -> list[tuple[Block, float]]:
+def read_plan(study: Study, name: str) -> list[tuple[Block, float]]:
     """The cells that a run was to compute with this kernel, with the seconds of each."""
     path = files.path(name, files.PLAN)
     content = reading.content(study.place, path, _MOST_OF_A_PLAN)
     earlier = files.path(name, files.EARLIER_PLAN)
     if content is None and reading.content(study.place, earlier, _MOST_OF_A_PLAN) is not None:
-        reading.left_out(study.place, earlier, "an earlier program's plan of a run")
+        reading.leave_out(study.place, earlier, "an earlier program's plan of a run")
     try:
         return [] if content is None else list(plans.read(content))
     except ValueError as error:
-        reading.left_out(study.place, path, " ".join(str(error).split()))
+        reading.leave_out(study.place, path, " ".join(str(error).split()))
         return []
 
 
-def learned(study: Study) -> float:
+def learned_factor(study: Study) -> float:
     """What runs on this machine have taken over what their plan said: the middle of the last few."""
     here = machine.identity()
     factors = []
@@ -114,7 +114,7 @@ def learned(study: Study) -> float:
     return median(factors) if factors else 1.0
 
 
-def dead(study: Study) -> Callable[[str], bool | None]:
+def has_ended(study: Study) -> Callable[[str], bool | None]:
     """Whether a run of this study has ended: its lock says so; None where there is none to ask.
 
     The lock is the operating system's, which frees it however the run ends.
@@ -123,7 +123,7 @@ def dead(study: Study) -> Callable[[str], bool | None]:
 
     def ask(name: str) -> bool | None:
         if name not in known:
-            known[name] = _is_dead(study, name)
+            known[name] = _has_ended(study, name)
         return known[name]
 
     return ask
@@ -132,10 +132,10 @@ def dead(study: Study) -> Callable[[str], bool | None]:
 def living(study: Study) -> list[str]:
     """The other runs that are at work on this study now, as far as their locks say."""
     others = [name for name in names(study) if name != study.writer]
-    return [name for name in others if _is_dead(study, name) is False]
+    return [name for name in others if _has_ended(study, name) is False]
 
 
-def _is_dead(study: Study, name: str) -> bool | None:
+def _has_ended(study: Study, name: str) -> bool | None:
     held = study.place.held(files.path(name, files.ALIVE), _here()) if name else None
     return None if held is None else not held
 

@@ -24,7 +24,7 @@ from sweep.execution.workers.slurm.follow import Job
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failures
 from sweep.store import excerpts, upkeep
-from sweep.store.index import Status, Stored
+from sweep.store.index import Status, StoredIndex
 from sweep.store.records import files, runs
 from sweep.store.study import Study
 
@@ -80,15 +80,15 @@ def run(
     """
     at_work = follow.running(study)
     unseen = follow.unseen(study)
-    made = runs.Run(study, record)
+    made = runs.RunRecord(study, record)
     status: int | None = 1
     try:
-        made.planned(tasks, {"planned": len(cells)})
+        made.write_plan(tasks, {"planned": len(cells)})
         if unseen:
             screen.say(f"an earlier command's {unseen}")
         status = _run(study, cells, settings, made, record[files.COMMAND].strip(), local, options, at_work)
         if status is None:
-            upkeep.tidy(study, runs.dead(study))
+            upkeep.tidy(study, runs.has_ended(study))
     except RequestError as error:
         made.log.info("%s", error)
         status = 2
@@ -105,7 +105,7 @@ def _run(
     study: Study,
     cells: Cells,
     settings: Slurm,
-    made: runs.Run,
+    made: runs.RunRecord,
     command: str,
     local: Callable[..., int],
     options: Any,
@@ -117,8 +117,8 @@ def _run(
         screen.say(f"job {earlier.id} of an earlier command is still at work on this study")
     fresh = cells.where(np.array([cell.id not in busy for cell in cells])) if busy else cells
     if len(fresh):
-        folder = study.path.absolute() / files.path(made.name, files.SLURM)
-        job = submit(fresh, settings, folder, study.path.name, local, options)
+        folder = Path(study.place.at(files.path(made.name, files.SLURM))).absolute()
+        job = submit(fresh, settings, folder, study.name, local, options)
         followed.append(job)
         screen.say(
             f"job {job.id}: {job.count} {'element' if job.count == 1 else 'elements'} of {settings.cores} "
@@ -146,7 +146,7 @@ def _run(
         return status
     if said is None:
         return None
-    left = int((Stored(study).of(cells) != Status.OK).sum())
+    left = int((StoredIndex(study).of(cells) != Status.OK).sum())
     made.log.info("%s; %d cells are left", said, left)
     screen.say(f"sweep: {said}; {len(cells) - left} cells are stored, {left} are left; finish: {command}")
     return 1

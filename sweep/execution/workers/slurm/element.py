@@ -70,7 +70,7 @@ class Element:
 def save(folder: Path, own: Path, number: int, cells: Cells) -> None:
     """Write a share's cells for its element, and their ids for whoever asks what is at work."""
     blocks = ((block, 0.0) for block in cells.blocks)
-    Local(own).write(_share(number), plans.written(blocks))
+    Local(own).write(_share(number), plans.pack(blocks))
     Local(folder).write(_ids(number), b"".join(block.digests() for block in cells.blocks))
 
 

@@ -105,16 +105,17 @@ def unseen(study: Study) -> str | None:
 
 
 def _submitted(study: Study) -> Iterator[Job]:
-    for name in runs.names(study):
+    folder = study.place.folder  # an object store keeps no jobs
+    for name in runs.names(study) if folder else ():
         path = f"{files.path(name, files.SLURM)}/{_JOB}"
         if (written := reading.mapping(study.place, path)) is None:
             continue
         job, count = written.get("job"), written.get("count")
         named = isinstance(job, str) and job.isdecimal()
         if named and isinstance(count, int) and 0 < count <= _MOST_ELEMENTS:
-            yield Job(str(job), count, (study.path / path).parent.absolute())
+            yield Job(str(job), count, Path(study.place.at(path)).parent.absolute())
         else:
-            reading.left_out(study.place, path, "it names no job")
+            reading.leave_out(study.place, path, "it names no job")
 
 
 def follow(
