@@ -54,7 +54,7 @@ class Study:
     @property
     def report(self) -> Place:
         """Where its figures and its page are."""
-        return self.place.below(_REPORT)
+        return places.place(self.place.at(_REPORT))
 
     def check(self, writes: bool = True) -> None:
         """Raise StoreError if the folder is no study, or one of a newer program; writes nothing.

@@ -37,9 +37,6 @@ class Place(Protocol):
     def at(self, path: str) -> Path | str:
         """Where a file is, for people and for other libraries: its path on this machine, or its URL."""
 
-    def below(self, folder: str) -> "Place":
-        """The folder as a place of its own."""
-
     def files(self, folder: str) -> dict[str, int]:
         """Name -> bytes of every file in a folder; empty where there is none. A link is no file."""
 

@@ -27,9 +27,6 @@ class Local:
     def at(self, path: str) -> Path:
         return self.folder / path
 
-    def below(self, folder: str) -> "Local":
-        return Local(self.folder / folder)
-
     def files(self, folder: str) -> dict[str, int]:
         found = {}
         try:

@@ -43,9 +43,6 @@ class Remote:
     def at(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
 
-    def below(self, folder: str) -> "Remote":
-        return Remote(self.at(folder))
-
     def files(self, folder: str) -> dict[str, int]:
         return {_last(item): int(item["size"]) for item in self._listed(folder) if item["type"] == "file"}
 
