@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep import activations, initializers
 from sweep.base import checks
+from sweep.base.registry import CUSTOM
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
+from sweep.experiment.registries import REGISTRIES
 from sweep.kernel import KERNEL_VERSION
 from sweep.store.digests import among
 from sweep.store.index import Older
@@ -81,8 +82,8 @@ def layers_of(study: Study, ids: Collection[str]) -> list[Row]:
 def _foreign(cells: pa.Table, allowed: set[str]) -> tuple[pa.ChunkedArray, set[str]]:
     """By row: whether it names functions that are none of these, or not what their source was; all names."""
     found, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
-    for group, custom in (("init", initializers.CUSTOM), ("act", activations.CUSTOM)):
-        own, texts = pc.equal(cells[group], custom), cells[f"{group}_params"]
+    for group in REGISTRIES:
+        own, texts = pc.equal(cells[group], CUSTOM), cells[f"{group}_params"]
         names = {text: _named(text) for text in pc.unique(texts.filter(own)).to_pylist()}
         named |= set().union(*names.values()) - {""}
         bad = [text for text, called in names.items() if not called <= allowed]
