@@ -23,7 +23,8 @@ from sweep.report.figures import theory as _theory
 from sweep.report.figures.colours import scale_of, verdict_scale
 from sweep.report.frames import layout
 from sweep.report.frames.labels import SETTINGS
-from sweep.report.frames.measures import MEASURES, WORD, Measure, measure
+from sweep.report.frames.measures import MEASURES, THEORY, WORD, Measure, measure
+from sweep.report.frames.seeds import by_layer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,9 +49,9 @@ def heatmap(
     _has("cells", cells, _CELL)
     one = measure(value, cells.columns)
     _has("cells", cells, [one.name])
-    given = layout.chosen(cells, x=x, y=y)
+    given = layout.choose(cells, x=x, y=y)
     own = layout.Layout(None, None, given.x, given.y)
-    frame = layout.arranged(cells, own, [one]).rename(columns=lambda name: name.partition(":")[0])
+    frame = layout.assign_roles(cells, own, [one]).rename(columns=lambda name: name.partition(":")[0])
     others = [text for text in dict.fromkeys(frame["rest"]) if text]
     if len(others) > 1:
         raise _too_much(others)
@@ -92,7 +93,7 @@ def curves(
     if cells is None:
         found = _alone(layers, one, label or value)
     else:
-        found = _curves.by_layer(cells[cells["status"] == "ok"], layers, [one])
+        found = by_layer(cells[cells["status"] == "ok"], layers, [one])
         if found["act_label"].nunique() > 1:
             found["line"] = found["init_label"] + " × " + found["act_label"] + " " + found["setting"]
             found["line"] = found["line"].str.strip()
@@ -114,14 +115,17 @@ def _alone(layers: pd.DataFrame, one: Measure, label: str) -> pd.DataFrame:
     if layers["layer"].duplicated().any():
         raise RequestError("layers: several networks are in this frame; give cells= to tell them apart")
     found = layers.sort_values("layer").assign(line=label)
-    return found.assign(**{f"{one.name}_low": found[one.name], f"{one.name}_high": found[one.name]})
+    parts = dict.fromkeys(("value", "low", "high"), found[one.name])
+    if (prediction := f"{THEORY}{one.name}") in found:
+        parts["theory"] = found[prediction]
+    return found.assign(**{f"{part}:{one.name}": values for part, values in parts.items()})
 
 
 def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
     """The signal forward and the gradient backward of one init × act, at its greatest depth and width."""
     _has("layers", layers, ("layer", "rms", "delta_rms"))
     _pair(cells, layers)
-    found = _curves.by_layer(cells[cells["status"] == "ok"], layers, [MEASURES["rms"], MEASURES["delta_rms"]])
+    found = by_layer(cells[cells["status"] == "ok"], layers, [MEASURES["rms"], MEASURES["delta_rms"]])
     networks = list(dict.fromkeys(found["line"] + " × " + found["act_label"]))
     if len(networks) > 1:
         raise _too_much(networks)

@@ -9,14 +9,14 @@ from sweep.report.frames.measures import measure
 
 
 def heatmaps(cells, value="std", pages=100, **axes):
-    return heatmap.figures(cells, measure(value), layout.chosen(cells, **axes), pages)
+    return heatmap.figures(cells, measure(value), layout.choose(cells, **axes), pages)
 
 
 def panel_of(cells, value="std", axes=None, **chosen):
     """The panel at the chosen row and col, and what its figure shares."""
-    arrangement = layout.chosen(cells, **(axes or {}))
+    arrangement = layout.choose(cells, **(axes or {}))
     one = measure(value)
-    frame = layout.arranged(cells, arrangement, [one]).rename(columns=lambda name: name.partition(":")[0])
+    frame = layout.assign_roles(cells, arrangement, [one]).rename(columns=lambda name: name.partition(":")[0])
     for role, wanted in chosen.items():
         frame = frame[frame[role] == wanted]
     word = value == "verdict"

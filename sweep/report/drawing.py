@@ -39,7 +39,7 @@ def write(
     cells = cells[cells["cell_id"] == cell_id] if cell_id else cells
     if cells.empty:
         raise StoreError(f"{study.path} has no results to draw: run python -m sweep study={study.name} first")
-    arrangement = layout.chosen(cells, **axes)
+    arrangement = layout.choose(cells, **axes)
     ok = cells[cells["status"] == "ok"]
     layers = results.load(path, "layers")
     if cell_id or len(layers) > int((ok["depth"] + 1).sum()):  # another writer has added to it

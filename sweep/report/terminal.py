@@ -12,7 +12,7 @@ from sweep.experiment.cell import Cell
 from sweep.report.frames.fates import Fate, answers, counts
 from sweep.report.frames.labels import described, labelled
 from sweep.report.frames.measures import MEASURES
-from sweep.report.frames.seeds import DepthTable, by_depth, condensed
+from sweep.report.frames.seeds import DepthTable, average_over_seeds, by_depth
 from sweep.report.frames.text import number, profile
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def show_grid(cells: "pd.DataFrame") -> None:
 
 def _show_answer(cells: "pd.DataFrame") -> None:
     """Who survives and who dies first, by act; then what becomes of all networks."""
-    rows = condensed(labelled(cells), [MEASURES["verdict_layer"]])
+    rows = average_over_seeds(labelled(cells), [MEASURES["verdict_layer"]])
     table = Table()
     for name in ("act", "survives", "dies first"):
         table.add_column(name, overflow="fold")

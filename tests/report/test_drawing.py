@@ -7,17 +7,21 @@ import pytest
 import sweep
 from sweep.report import draw
 from sweep.report.figures import curves, gradients, histograms, style, theory
+from sweep.report.frames.labels import labelled
 from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.seeds import average_over_seeds, by_layer
+from sweep.report.page.data import networks, payload
 from sweep.store.study import Study
 from tests.figures import cut_off, heatmaps, overlaps, shown
 from tests.make import cell
 from tests.studies import INITS, grid, stored
 
+STD = [MEASURES["std"]]
 STANDARD = ("std", "verdict", "layers", "gradients", "theory")
 
 
 def test_curves_show_every_layer_at_the_greatest_depth_and_width(frames):
-    found = curves.by_layer(*frames)
+    found = by_layer(*frames, STD)
     assert set(found["depth"]) == {8}
     assert set(found["width"]) == {300}
     one = found[(found["line"] == "xavier") & (found["act_label"] == "tanh")].set_index("layer")
@@ -25,8 +29,8 @@ def test_curves_show_every_layer_at_the_greatest_depth_and_width(frames):
     layers = frames[1].query(
         "init == 'xavier' and act == 'tanh' and depth == 8 and width == 300 and layer == 5"
     )
-    assert one.loc[5, "std"] == pytest.approx(np.exp(np.log(layers["std"]).mean()))
-    assert one.loc[5, "std_high"] == layers["std"].max()
+    assert one.loc[5, "value:std"] == pytest.approx(np.exp(np.log(layers["std"]).mean()))
+    assert one.loc[5, "high:std"] == layers["std"].max()
     with style.applied():
         assert overlaps(curves.figures(*frames)["layers"]) == []
 
@@ -119,7 +123,7 @@ def test_a_study_without_results_cannot_be_drawn(tmp_path):
 
 def test_every_init_is_drawn_at_its_own_greatest_depth_and_width(tmp_path):
     cells = grid(("xavier",), ("tanh",), (8,), (30,)) + grid(("kaiming",), ("tanh",), (3,), (16,))
-    found = curves.by_layer(*stored(tmp_path / "a", cells))
+    found = by_layer(*stored(tmp_path / "a", cells), STD)
     assert found.groupby("line")["layer"].max().to_dict() == {"xavier": 8, "kaiming": 3}
 
 
@@ -171,13 +175,13 @@ def test_no_label_is_cut_off_or_overlaps_another(size, tmp_path, frames):
 
 
 def test_gradient_flow_is_forward_and_backward_by_layer(frames):
-    found = curves.by_layer(*frames, [MEASURES["rms"], MEASURES["delta_rms"]])
+    found = by_layer(*frames, [MEASURES["rms"], MEASURES["delta_rms"]])
     one = found[(found["line"] == "kaiming") & (found["act_label"] == "relu")].set_index("layer")
     layers = frames[1].query(
         "init == 'kaiming' and act == 'relu' and depth == 8 and width == 300 and layer == 3"
     )
-    assert one.loc[3, "delta_rms"] == pytest.approx(np.exp(np.log(layers["delta_rms"]).mean()))
-    assert one.loc[3, "theory_delta_rms"] == pytest.approx(layers["theory_delta_rms"].mean())
+    assert one.loc[3, "value:delta_rms"] == pytest.approx(np.exp(np.log(layers["delta_rms"]).mean()))
+    assert one.loc[3, "theory:delta_rms"] == pytest.approx(layers["theory_delta_rms"].mean())
     without = frames[1].assign(delta_rms=np.nan)
     assert gradients.figures(frames[0], without) == {}
 
@@ -207,3 +211,20 @@ def test_a_ridge_has_the_range_of_its_activation(act, tmp_path):
     with style.applied():
         ax = histograms.figures(cells, layers)["histograms"].axes[0]
     assert ax.get_xlim() == (low, high)
+
+
+def test_a_signal_that_has_vanished_is_0_for_every_seed_in_tables_curves_and_pages(tmp_path):
+    """One average over the seeds: that of the cells is the curve's last point, zeros included."""
+    cells = grid(("zeros", "xavier", "huge_normal"), ("relu",), (60,), (8,), seeds=(0, 1, 2))
+    cells, layers = stored(tmp_path / "study", cells)
+    names = ("rms", "std", "mean", "flat")
+    measures = [MEASURES[name] for name in names]
+    table = average_over_seeds(labelled(cells), measures)
+    curves_end = by_layer(cells, layers, measures).query("layer == depth")
+    assert (table["value:std"] == 0).any()
+    for column in [f"{part}:{name}" for part in ("value", "low", "high", "theory") for name in names]:
+        np.testing.assert_array_equal(curves_end[column], table[column].astype(float))
+    page = payload(networks(cells), cells, layers)
+    assert [curve[-1] for curve in page["curves"]["std"]["mid"]] == page["stats"]["std"]["value"]
+    with style.applied():
+        assert curves.figures(cells, layers)

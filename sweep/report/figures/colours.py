@@ -20,6 +20,13 @@ from sweep.report.frames.measures import Measure
 
 DECADES = 2  # a ratio's reach on either side of 1
 _MOST_DECADES = 8  # of a size, up to its greatest value
+# Paper in the middle; ink-blue where a value is small, ochre where it is large. The low end is far
+# darker than the high end, so that they differ in greyscale too.
+DIVERGING = ("#0b1f3a", "#27598b", "#8fb8d6", "#fbfaf5", "#f0c987", "#d98c3f", "#b8621b")
+# Paper to ink-blue: darker is more.
+SEQUENTIAL = ("#fbfaf5", "#c3d9e6", "#7fabca", "#3f78a5", "#1c4a78", "#0b1f3a")
+_DIVERGING_MAP = LinearSegmentedColormap.from_list("sweep_diverging", DIVERGING)
+_SEQUENTIAL_MAP = LinearSegmentedColormap.from_list("sweep_sequential", SEQUENTIAL)
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ def scale_of(measure: Measure, values: "pd.Series[float]") -> Scale:
     if measure.scale == RATIO:
         decades = [float(tick) for tick in range(-DECADES, DECADES + 1)]
         norm = TwoSlopeNorm(0.0, -DECADES, DECADES)
-        return Scale(True, norm, _diverging(), decades, [decade(10**tick) for tick in decades], "both")
+        return Scale(True, norm, _DIVERGING_MAP, decades, [decade(10**tick) for tick in decades], "both")
     finite = values[np.isfinite(values.astype(float))].astype(float)
     if measure.scale == SIZE:
         finite = finite[finite > 0].map(math.log10)
@@ -61,7 +68,7 @@ def scale_of(measure: Measure, values: "pd.Series[float]") -> Scale:
         low = min(max(low, high - _MOST_DECADES), high - 1)
         ticks = list(np.arange(low, high + 1, max(1, round((high - low) / 4))))
         return Scale(
-            True, Normalize(low, high), _sequential(), ticks, [decade(10.0**t) for t in ticks], "both"
+            True, Normalize(low, high), _SEQUENTIAL_MAP, ticks, [decade(10.0**t) for t in ticks], "both"
         )
     if measure.scale == SIGNED:
         # The bulk sets the reach: one exploded mean would flatten all others.
@@ -69,28 +76,13 @@ def scale_of(measure: Measure, values: "pd.Series[float]") -> Scale:
         reach = min(reach, 10.0)
         ticks = [-reach, 0.0, reach]
         norm = TwoSlopeNorm(0.0, -reach, reach)
-        return Scale(False, norm, _diverging(), ticks, [f"{t:.2g}" for t in ticks], "both")
+        return Scale(False, norm, _DIVERGING_MAP, ticks, [f"{t:.2g}" for t in ticks], "both")
     high = 1.0 if measure.scale == SHARE else max(1.0, float(finite.max()) if len(finite) else 1.0)
     ticks = [0.0, high / 2, high]
-    return Scale(False, Normalize(0.0, high), _sequential(), ticks, [f"{t:g}" for t in ticks], "neither")
+    return Scale(False, Normalize(0.0, high), _SEQUENTIAL_MAP, ticks, [f"{t:g}" for t in ticks], "neither")
 
 
 def verdict_scale() -> Scale:
     """A colour for every word."""
     colours = ListedColormap([word.colour for word in WORDS.values()])
     return Scale(False, Normalize(-0.5, len(WORDS) - 0.5), colours, [], [], "neither")
-
-
-def _diverging() -> Colormap:
-    """Paper in the middle; ink-blue where a value is small, ochre where it is large.
-
-    The low end is far darker than the high end, so that they differ in greyscale too.
-    """
-    stops = ["#0b1f3a", "#27598b", "#8fb8d6", "#fbfaf5", "#f0c987", "#d98c3f", "#b8621b"]
-    return LinearSegmentedColormap.from_list("sweep_diverging", stops)
-
-
-def _sequential() -> Colormap:
-    """Paper to ink-blue: darker is more."""
-    stops = ["#fbfaf5", "#c3d9e6", "#7fabca", "#3f78a5", "#1c4a78", "#0b1f3a"]
-    return LinearSegmentedColormap.from_list("sweep_sequential", stops)

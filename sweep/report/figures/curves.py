@@ -11,12 +11,14 @@ from matplotlib.ticker import MaxNLocator
 
 from sweep.kernel.statistics.table import SIGNED
 from sweep.report.figures import style
-from sweep.report.frames.labels import PANEL, acts, common, labelled, numbered
-from sweep.report.frames.measures import THEORY, Measure, measure
+from sweep.report.frames.labels import acts, common
+from sweep.report.frames.measures import Measure, measure
+from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted, spread
 
 STANDARD = ("mean", "std")
 _FLOOR, _CEILING = 1e-6, 1e3  # what lies beyond has vanished or exploded; the line leaves the frame
+_LARGEST = 1e300  # that an axis can place
 _TAME = 10.0  # a mean beyond is that of an exploding signal
 _MOST_LINES = len(style.LINES)
 _MOST_COLUMNS = 6
@@ -33,18 +35,18 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
     lines = spread_names(curves["line"], _MOST_LINES)
     figure = Figure(figsize=(3.1 * len(columns) + 1.6, 2.0 * len(names) + 0.6), layout="constrained")
     axes = figure.subplots(len(names), len(columns), squeeze=False, sharex=True, sharey="row")
-    for r, one in enumerate(wanted):
+    for r, statistic in enumerate(wanted):
         for c, act in enumerate(columns):
             panel = curves[curves["act_label"] == act]
-            draw(axes[r, c], panel, one, lines)
-            axes[r, c].set_ylabel((one.label or one.name) if c == 0 else "")
+            draw(axes[r, c], panel, statistic, lines)
+            axes[r, c].set_ylabel((statistic.label or statistic.name) if c == 0 else "")
             if r == 0:
                 axes[r, c].set_title(style.clipped(act))
-        limits(axes[r, 0], curves, one)
+        set_limits(axes[r, 0], curves, statistic)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
     handles, names_shown = _legend(axes)
-    predicted = any(f"{THEORY}{name}" in curves and curves[f"{THEORY}{name}"].notna().any() for name in names)
+    predicted = any(is_predicted(curves, name) for name in names)
     figure.legend(
         handles,
         [style.clipped(name) for name in names_shown],
@@ -66,106 +68,58 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
     return {"layers": figure}
 
 
-def by_layer(
-    cells: pd.DataFrame,
-    layers: pd.DataFrame,
-    wanted: Sequence[Measure] = (),
-    *,
-    whole: bool = False,
-    apart: Sequence[str] = (),
-) -> pd.DataFrame:
-    """One row per line and layer: of every statistic its middle, low, high and prediction.
-
-    The columns of `std` are 'std', 'std_low', 'std_high' and, where there is theory,
-    'theory_std'. whole: of every depth and width, not of each panel's greatest alone.
-    apart: settings that are columns of their own and no part of a line's name.
-    """
-    wanted = wanted or [measure(name) for name in STANDARD]
-    keys = [*PANEL, *apart, "depth", "width", "layer"]
-    frame = labelled(cells, apart)
-    frame = frame if whole else largest(frame)
-    names = [one.name for one in wanted]
-    theory = [f"{THEORY}{name}" for name in names if f"{THEORY}{name}" in layers]
-    merged = frame[["cell_id", "seed", "depth", "width", *PANEL, *apart]].merge(
-        layers[["cell_id", "layer", *names, *theory]], on="cell_id"
-    )
-    merged = merged.assign(group=numbered(merged, keys))
-    curves = merged.loc[~merged["group"].duplicated(), [*keys, "group"]].set_index("group")
-    groups = merged.groupby("group")
-    curves["seeds"] = groups["seed"].nunique()
-    with np.errstate(all="ignore"):
-        for one in wanted:
-            values = merged[one.name].astype(float)
-            if one.geometric:
-                logs = pd.Series(np.log(values.clip(1e-300, 1e300)), values.index).mask(values == 0)
-                middle = logs.groupby(merged["group"]).mean().map(np.exp)
-                none = (
-                    middle.isna() & (values == 0).groupby(merged["group"]).any()
-                )  # no seed has anything left
-                curves[one.name] = middle.mask(none, 1e-300)
-            else:
-                curves[one.name] = values.groupby(merged["group"]).mean()
-            curves[f"{one.name}_low"] = groups[one.name].min()
-            curves[f"{one.name}_high"] = groups[one.name].max()
-    for name in theory:
-        curves[name] = merged[name].astype(float).groupby(merged["group"]).mean()
-    curves["line"] = (curves["init_label"] + " " + curves["setting"]).str.strip()
-    return curves.reset_index(drop=True)
-
-
-def largest(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of every panel the cells at its greatest depth, and of those at the greatest width."""
-    for name in ("depth", "width"):
-        frame = frame[frame[name] == frame.groupby(list(PANEL))[name].transform("max")]
-    return frame
-
-
 def spread_names(names: Iterable[str], most: int) -> list[str]:
     """The distinct names in order, at most `most` of them."""
     distinct = list(dict.fromkeys(names))
     return [distinct[i] for i in spread(range(len(distinct)), most)]
 
 
-def draw(ax: Axes, panel: pd.DataFrame, one: Measure, lines: Sequence[str], first: int = 0) -> None:
+def is_predicted(curves: pd.DataFrame, name: str) -> bool:
+    """Whether theory says anything of a statistic."""
+    return f"theory:{name}" in curves and bool(curves[f"theory:{name}"].notna().any())
+
+
+def draw(ax: Axes, panel: pd.DataFrame, statistic: Measure, lines: Sequence[str], first: int = 0) -> None:
     """The curves of one act, a line per name of `lines`, with the seeds' band and theory's thin line.
 
     first: how many of the looks are taken already.
     """
     for i, line in enumerate(lines, first):
-        own = panel[panel["line"] == line].sort_values("layer")
-        if not own.empty:
-            band(
-                ax,
-                own,
-                one.name,
-                style.LINES[i % len(style.LINES)],
-                style.DASHES[i % len(style.DASHES)],
-                line,
-            )
-    ax.axhline(1 if one.geometric else 0, color=style.FAINT, lw=0.6, zorder=0)
+        curve = panel[panel["line"] == line].sort_values("layer")
+        if not curve.empty:
+            colour, dashes = style.LINES[i % len(style.LINES)], style.DASHES[i % len(style.DASHES)]
+            draw_curve(ax, curve, statistic, colour, dashes, line)
+    ax.axhline(1 if statistic.geometric else 0, color=style.FAINT, lw=0.6, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
-def band(ax: Axes, own: pd.DataFrame, name: str, colour: str, dashes: Any, label: str) -> None:
-    """One curve, its seeds' band and its prediction; own: its rows of `by_layer`, by layer."""
-    low, high = (own[f"{name}_{end}"].clip(-1e300, 1e300) for end in ("low", "high"))
-    ax.plot(own["layer"], own[name], color=colour, ls=dashes, lw=1.6, label=label, zorder=2.5)
-    ax.fill_between(own["layer"], low, high, color=colour, alpha=0.18, lw=0)
-    predicted = f"{THEORY}{name}"
-    if predicted in own and own[predicted].notna().any():
-        ax.plot(own["layer"], own[predicted].clip(-1e300, 1e300), color="black", lw=0.6, zorder=2.2)
+def draw_curve(
+    ax: Axes, curve: pd.DataFrame, statistic: Measure, colour: str, dashes: Any, label: str
+) -> None:
+    """One curve, its seeds' band and its prediction; curve: its rows of `by_layer`, by layer.
+
+    What is infinite leaves the frame above, what is 0 on a logarithmic axis below.
+    """
+
+    def drawable(part: str) -> "pd.Series[float]":
+        return curve[f"{part}:{statistic.name}"].clip(-_LARGEST, _LARGEST)
+
+    ax.plot(curve["layer"], drawable("value"), color=colour, ls=dashes, lw=1.6, label=label, zorder=2.5)
+    ax.fill_between(curve["layer"], drawable("low"), drawable("high"), color=colour, alpha=0.18, lw=0)
+    if is_predicted(curve, statistic.name):
+        ax.plot(curve["layer"], drawable("theory"), color="black", lw=0.6, zorder=2.2)
 
 
-def limits(ax: Axes, curves: pd.DataFrame, one: Measure) -> None:
+def set_limits(ax: Axes, curves: pd.DataFrame, statistic: Measure) -> None:
     """Limits that one exploded or vanished line does not set: it would flatten all others."""
-    low_name, high_name = f"{one.name}_low", f"{one.name}_high"
-    if one.geometric:
-        low = max(_FLOOR, float(np.nan_to_num(curves[low_name].min(), nan=_FLOOR)) / 2)
-        high = min(_CEILING, float(np.nan_to_num(curves[high_name].max(), nan=1.0)) * 2)
+    lows, highs = f"low:{statistic.name}", f"high:{statistic.name}"
+    if statistic.geometric:
+        low = max(_FLOOR, float(np.nan_to_num(curves[lows].min(), nan=_FLOOR)) / 2)
+        high = min(_CEILING, float(np.nan_to_num(curves[highs].max(), nan=1.0)) * 2)
         style.logarithmic(ax)
         ax.set_ylim(low, max(high, low * 10))
-    elif one.scale == SIGNED:
-        ax.set_ylim(*_tame_limits(curves, curves[[low_name, high_name]]))
+    elif statistic.scale == SIGNED:
+        ax.set_ylim(*_tame_limits(curves, curves[[lows, highs]]))
     else:
         ax.set_ylim(-0.05, 1.05)
 
@@ -183,8 +137,8 @@ def _range(name: str, curves: pd.DataFrame) -> str:
 
 
 def _legend(axes: "np.ndarray[tuple[int, int], np.dtype[np.object_]]") -> tuple[list[Any], list[str]]:
-    found: dict[str, Any] = {}
+    handles: dict[str, Any] = {}
     for ax in axes.ravel():
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            found.setdefault(label, handle)
-    return list(found.values()), list(found)
+            handles.setdefault(label, handle)
+    return list(handles.values()), list(handles)

@@ -6,9 +6,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sweep.report.figures import style
-from sweep.report.figures.curves import band, by_layer
+from sweep.report.figures.curves import draw_curve, is_predicted
 from sweep.report.frames.labels import acts, common
-from sweep.report.frames.measures import THEORY, measure
+from sweep.report.frames.measures import measure
+from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted
 
 FORWARD, BACKWARD = "rms", "delta_rms"
@@ -21,7 +22,7 @@ _ROWS_PER_PAGE, _COLUMNS_PER_PAGE = 7, 6
 def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 2) -> dict[str, Figure]:
     """A panel per init × act at its greatest depth and width; nothing if no gradient was measured."""
     curves = by_layer(cells, layers, [measure(FORWARD), measure(BACKWARD)])
-    if not curves[BACKWARD].notna().any():
+    if not curves[f"value:{BACKWARD}"].notna().any():
         return {}
     rows, columns = list(dict.fromkeys(curves["line"])), acts(curves)
     pages = [
@@ -36,7 +37,7 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 2) -> d
     drawn = [_page(curves, *page, note) for page in pages[:most_pages]]
     if len(drawn) == 1:
         return {"gradients": drawn[0]}
-    return {f"gradients-{place}": page for place, page in enumerate(drawn, start=1)}
+    return {f"gradients-{number}": page for number, page in enumerate(drawn, start=1)}
 
 
 def _greatest(curves: pd.DataFrame) -> str:
@@ -62,18 +63,14 @@ def _page(curves: pd.DataFrame, rows: list[str], columns: list[str], note: str) 
             ax.set_title(style.clipped(f"{line} × {act}"), fontsize=9)
             ax.set_xlabel("layer" if r == len(rows) - 1 else "")
     style.logarithmic(axes[0, 0])
-    values = here[[f"{name}_{end}" for name in (FORWARD, BACKWARD) for end in ("low", "high")]]
+    values = here[[f"{end}:{name}" for name in (FORWARD, BACKWARD) for end in ("low", "high")]]
     positive = values.where(values > 0)
     low, high = positive.min().min(), positive.max().max()
     axes[0, 0].set_ylim(max(_REACH[0], min(0.1, low / 2)), min(_REACH[1], max(10.0, 2 * high)))
-    found = dict(zip(*reversed(axes[0, 0].get_legend_handles_labels()), strict=True))
-    figure.legend(
-        found.values(), found.keys(), loc="outside right upper", frameon=False, fontsize=8, handlelength=3
-    )
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8, handlelength=3)
     style.headline(figure, "Does a gradient get through?")
-    predicted = any(
-        f"{THEORY}{n}" in here and here[f"{THEORY}{n}"].notna().any() for n in (FORWARD, BACKWARD)
-    )
+    predicted = any(is_predicted(here, name) for name in (FORWARD, BACKWARD))
     reading = "both lines level: the network can learn; a steep line: the signal dies or explodes on that way"
     style.caption(figure, reading + ("; thin black: theory" if predicted else ""), note)
     return figure
@@ -83,7 +80,7 @@ def draw(ax: Axes, panel: pd.DataFrame) -> None:
     """The two curves of one init × act; panel: its rows of `by_layer`."""
     panel = panel.sort_values("layer")
     for name, (colour, dashes) in _LOOKS.items():
-        if panel[name].notna().any():
-            band(ax, panel, name, colour, dashes, _LABELS[name])
+        if panel[f"value:{name}"].notna().any():
+            draw_curve(ax, panel, measure(name), colour, dashes, _LABELS[name])
     ax.axhline(1, color=style.FAINT, lw=0.6, zorder=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], nbins=6))

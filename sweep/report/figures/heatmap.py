@@ -49,7 +49,7 @@ def figures(
 
     most_pages: panels beyond are left out, and the last page says how many.
     """
-    frame = layout.arranged(cells, arrangement, [measure])
+    frame = layout.assign_roles(cells, arrangement, [measure])
     frame = frame.rename(columns=lambda name: name.partition(":")[0])
     frame, thinned = _thinned(frame)
     seeds = f"{_averaged(measure)} {counted(frame['seeds'])}"
@@ -147,7 +147,7 @@ def _longest(values: "pd.Series[Any]", axis: str) -> int:
 def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataFrame]:
     """What a heatmap shows of a panel: places on the colour scale (NaN where there is none), and texts.
 
-    panel: rows of `arranged`, each x and y once.
+    panel: rows of `assign_roles`, each x and y once.
     """
     measure, own = picture.measure, picture.layout
     down, across = layout.ordered(panel["y"], own.y), layout.ordered(panel["x"], own.x)

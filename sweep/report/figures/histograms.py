@@ -11,9 +11,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.report.figures import style
-from sweep.report.figures.curves import largest
 from sweep.report.frames.labels import PANEL, common, described, labelled
 from sweep.report.frames.measures import THEORY
+from sweep.report.frames.seeds import largest
 from sweep.report.frames.text import number, spread
 
 _MOST_LAYERS = 10  # side by side; a deeper network is a ridge, of up to

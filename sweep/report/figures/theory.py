@@ -12,7 +12,7 @@ from sweep.report.figures.curves import spread_names
 from sweep.report.frames.agreement import agreement
 from sweep.report.frames.labels import acts, common, labelled
 from sweep.report.frames.measures import MEASURES, THEORY
-from sweep.report.frames.seeds import condensed
+from sweep.report.frames.seeds import average_over_seeds
 from sweep.report.frames.text import counted
 
 # The statistic, the layer that says most about it (None: the last), and where that is.
@@ -63,18 +63,20 @@ def points(cells: pd.DataFrame, layers: pd.DataFrame, name: str, at: int | None)
 
     at: the layer, None for the last. What is not finite, or far beyond vanished or exploded, is left out.
     """
-    one, column = MEASURES[name], f"{THEORY}{name}"
+    statistic, column = MEASURES[name], f"{THEORY}{name}"
     frame = labelled(cells[cells["status"] == "ok"])
     if column not in layers:
         return pd.DataFrame()
     place = layers["layer"] == (layers["depth"] if at is None else at)
     here = layers.loc[place, ["cell_id", name, column]]
     frame = frame.drop(columns=[name, column], errors="ignore").merge(here, on="cell_id")
-    rows = condensed(frame, [one]).rename(columns={f"theory:{name}": "x", f"value:{name}": "y"})
+    rows = average_over_seeds(frame, [statistic]).rename(
+        columns={f"theory:{name}": "x", f"value:{name}": "y"}
+    )
     both = rows[["x", "y"]].astype(float)
-    low, high = _REACH if one.geometric else (-np.inf, np.inf)
+    low, high = _REACH if statistic.geometric else (-np.inf, np.inf)
     fine = both[(both > low) & (both < high)].notna().all(axis=1)
-    return rows[fine].assign(geometric=one.geometric)
+    return rows[fine].assign(geometric=statistic.geometric)
 
 
 def draw(ax: Axes, own: pd.DataFrame, shown: Sequence[str]) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.initializers import NORMAL
-from sweep.report.frames.labels import numbered
+from sweep.report.frames.labels import group_index
 from sweep.theory.maps import layers_of
 from sweep.theory.width import strayed
 
@@ -121,7 +121,7 @@ def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
     keys = cells[list(_SPEC)]
     if keys["widths"].notna().any():
         keys = keys.assign(widths=keys["widths"].map(str))
-    return numbered(keys, _SPEC)
+    return group_index(keys, _SPEC)
 
 
 @lru_cache(maxsize=4096)

@@ -46,7 +46,7 @@ class Answer:
 
 
 def answers(rows: "pd.DataFrame") -> list[Answer]:
-    """An answer per act. rows: of `condensed`, with the layer of the verdict."""
+    """An answer per act. rows: of `average_over_seeds`, with the layer of the verdict."""
     schemes: dict[str, dict[str, list[_Row]]] = {act: {} for act in acts(rows)}
     names = (rows["init_label"] + " " + _settings(rows)).str.strip()
     columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer"))

@@ -43,11 +43,11 @@ def labelled(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFram
 
 def _kinds(cells: "pd.DataFrame") -> tuple[NDArray[Any], "pd.DataFrame"]:
     """Which kind each cell is of, and a cell of each: the seeds have in common what labels are made of."""
-    kind = numbered(cells, (*_NAMED_BY, *SETTINGS))
+    kind = group_index(cells, (*_NAMED_BY, *SETTINGS))
     return kind, cells.iloc[np.unique(kind, return_index=True)[1]]
 
 
-def numbered(frame: "pd.DataFrame", keys: Sequence[str]) -> NDArray[Any]:
+def group_index(frame: "pd.DataFrame", keys: Sequence[str]) -> NDArray[Any]:
     """Which distinct combination of these columns every row has, numbered as they appear.
 
     A column at a time, and null is a value: what grouping by all of them takes several times the memory for.

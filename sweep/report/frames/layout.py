@@ -1,6 +1,7 @@
 """Which axis goes where: any axis of a study can be a figure's rows, columns, x or y."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,7 @@ from sweep.base.errors import RequestError, unknown
 from sweep.report.frames import labels
 from sweep.report.frames.labels import NONE, SETTINGS, labelled
 from sweep.report.frames.measures import Measure
-from sweep.report.frames.seeds import condensed
+from sweep.report.frames.seeds import average_over_seeds
 from sweep.report.frames.text import short
 
 _LABELS = {"init": "init_label", "act": "act_label"}
@@ -38,7 +39,7 @@ def axes(cells: pd.DataFrame) -> list[str]:
     return [*_MAIN, *SETTINGS, *labels.parameters(cells)]
 
 
-def chosen(
+def choose(
     cells: pd.DataFrame,
     rows: str | None = None,
     cols: str | None = None,
@@ -57,67 +58,79 @@ def chosen(
     twice = [axis for axis in given.values() if list(given.values()).count(axis) > 1]
     if twice:
         raise RequestError(f"axis '{twice[0]}' is named twice: rows, cols, x and y are four different axes")
+    sizes = _sizes(cells)
     if not given:
-        return _automatic(cells)
+        # Of one scheme the parameter that varies is a number to put on an axis.
+        alone = cells["init"].nunique() == 1
+        scales = [axis for axis in labels.parameters(cells) if alone and axis.startswith("init.")]
+        return suit(sizes, scales[0] if scales else None)
     # A role left open: what varies and fits it best, be it of one value for x and y.
-    best = {
+    preferred = {
         "x": ("width", "depth", "act", "init"),
         "y": ("depth", "width", "init", "act"),
         "cols": ("act", "init", "width", "depth"),
         "rows": ("init", "act", "depth", "width"),
     }
-    varying = _varying(cells)
-    for role, order in best.items():
+    for role, order in preferred.items():
         if role in given:
             continue
         free = [axis for axis in order if axis not in given.values()]
-        taken = next((axis for axis in free if axis in varying), free[0] if role in "xy" else None)
+        taken = next((axis for axis in free if sizes[axis] > 1), free[0] if role in "xy" else None)
         if taken:
             given[role] = taken
     return Layout(given.get("rows"), given.get("cols"), given["x"], given["y"])
 
 
-def _automatic(cells: pd.DataFrame) -> Layout:
-    """The layout that suits these cells: panels of depth and width, or of whatever numbers vary instead."""
-    varying = _varying(cells)
-    sizes = [axis for axis in ("depth", "width") if axis in varying]
-    if len(sizes) == 2:
-        return Layout("init", "act", "width", "depth")
-    # Of one scheme the parameter that varies is a number to put on an axis, as are these settings.
-    alone = cells["init"].nunique() == 1
-    scales = [axis for axis in labels.parameters(cells) if alone and axis.startswith("init.")][:1]
-    settings = [name for name in ("bias_std", "batch") if cells[name].nunique() > 1]
-    numbers = [*scales, *sizes, *settings]
+def suit(
+    sizes: Mapping[str, int], scale: str | None = None, panels: float = math.inf, columns: float = math.inf
+) -> Layout:
+    """The layout that suits axes of so many values: panels of depth and width, or of other numbers that vary.
+
+    scale: the axis of a single scheme's parameter, where that varies. panels, columns: how many of either
+    there is room for; columns counts where there are no rows.
+    """
+    lengths = [axis for axis in ("depth", "width") if sizes[axis] > 1]
+    settings = [axis for axis in ("bias_std", "batch") if sizes.get(axis, 1) > 1]
+    numbers = [*([scale] if scale else []), *lengths, *settings]
+    rows = None if scale or sizes["init"] == 1 else "init"
+    layouts = []
+    if len(lengths) == 2:
+        layouts.append(Layout("init", "act", "width", "depth"))
     if len(numbers) >= 2:
-        return Layout(None if scales or "init" not in varying else "init", "act", numbers[0], numbers[-1])
-    if len(sizes) == 1:
-        return Layout(None, "act", sizes[0], "init")
-    return Layout(None, None, "act", "init")
+        layouts.append(Layout(rows, "act", numbers[0], numbers[-1]))
+    if lengths:
+        layouts.append(Layout(None, "act", lengths[0], "init"))
+
+    def fits(layout: Layout) -> bool:
+        if layout.rows is None:
+            return sizes["act"] <= columns
+        return sizes[layout.rows] * sizes["act"] <= panels
+
+    return next(filter(fits, layouts), Layout(None, None, "act", "init"))
 
 
-def _varying(cells: pd.DataFrame) -> list[str]:
-    """The main axes with more than one value."""
+def _sizes(cells: pd.DataFrame) -> dict[str, int]:
+    """How many values each axis has, a scheme's or an activation's parameters apart."""
     frame = labelled(cells)
-    return [axis for axis in _MAIN if frame[_LABELS.get(axis, axis)].nunique() > 1]
+    return {axis: int(frame[_LABELS.get(axis, axis)].nunique()) for axis in (*_MAIN, *SETTINGS)}
 
 
-def arranged(cells: pd.DataFrame, layout: Layout, wanted: Sequence[Measure]) -> pd.DataFrame:
-    """The rows of `condensed` with columns `row`, `col`, `x`, `y` (values, '' where the role is
+def assign_roles(cells: pd.DataFrame, layout: Layout, wanted: Sequence[Measure]) -> pd.DataFrame:
+    """The rows of `average_over_seeds` with columns `row`, `col`, `x`, `y` (values, '' where the role is
     not used) and `rest`, which names whatever else varies; the values in their natural order.
     """
     apart = [axis for axis in layout.axes if axis not in _MAIN]
-    frame = condensed(labelled(cells, apart), wanted, apart)
-    for role, axis in zip(
-        ("row", "col", "x", "y"), (layout.rows, layout.cols, layout.x, layout.y), strict=True
-    ):
+    frame = average_over_seeds(labelled(cells, apart), wanted, apart)
+    axis_of = {"row": layout.rows, "col": layout.cols, "x": layout.x, "y": layout.y}
+    for role, axis in axis_of.items():
         values = [""] * len(frame) if axis is None else frame[_LABELS.get(axis, axis)]
         frame[role] = pd.Series(values, frame.index).astype(object).fillna(NONE)
     others = [axis for axis in _MAIN if axis not in layout.axes]
     others = [axis for axis in others if frame[_LABELS.get(axis, axis)].nunique() > 1]
     texts = frame["setting"]
     for axis in reversed(others):
-        own = frame[_LABELS.get(axis, axis)].map(lambda value, axis=axis: titled(axis, value))
-        texts = own + ", " + texts
+        values = frame[_LABELS.get(axis, axis)].map(lambda value, axis=axis: titled(axis, value))
+        texts = values + ", " + texts
     return frame.assign(rest=texts.str.strip(", "))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.report.frames import measures
-from sweep.report.frames.labels import PANEL, common, labelled, numbered
+from sweep.report.frames.labels import PANEL, common, group_index, labelled
 from sweep.report.frames.measures import Measure
 from sweep.report.frames.text import counted, number, spread
 
@@ -26,26 +26,25 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
     """One row per panel, depth and width: the mean of `value` over the seeds.
 
     apart: parameters that are axes of their own, as in 'init.std'; each is a column.
-    Columns added: `value` (the geometric mean of what is positive, the majority of verdicts), `low`
+    Columns added: `value` (the mean: see `_over_groups`; the majority of verdicts), `low`
     and `high` over the seeds, `factor` (exp of the standard deviation of the logarithm: 1 where all
     seeds agree; of a signed value its standard deviation), `seeds`, `failed` (how many seeds),
     `verdict` (the most frequent), `agree` (its share), `theory` and `mark` (a key of MARKS, or '').
     Raises RequestError for an unknown value.
     """
     measure = measures.measure(value, cells.columns)
-    return condensed(labelled(cells, apart), [measure]).rename(columns=lambda name: name.partition(":")[0])
+    frame = average_over_seeds(labelled(cells, apart), [measure])
+    return frame.rename(columns=lambda name: name.partition(":")[0])
 
 
-def condensed(
+def average_over_seeds(
     frame: "pd.DataFrame", wanted: Sequence[Measure], apart: Collection[str] = ()
 ) -> "pd.DataFrame":
     """The rows of a labelled frame over the seeds, for several values at once.
 
     The columns are those of `over_seeds`, those of a value named 'value:std', 'low:std' …
     """
-    keys = [*PANEL, *apart, "depth", "width"]
-    frame = frame.assign(group=numbered(frame, keys))
-    rows = frame.loc[~frame["group"].duplicated(), [*keys, "group"]].set_index("group")
+    frame, rows = _grouped(frame, [*PANEL, *apart, "depth", "width"])
     ok = frame["status"] == "ok"
     fine = frame if ok.all() else frame[ok]  # a million rows are not copied for nothing
     rows["seeds"] = fine.groupby("group")["seed"].nunique()
@@ -58,34 +57,79 @@ def condensed(
     rows["agree"] = winner["votes"] / rows["seeds"]
     rows["mark"] = rows["verdict"].map(lambda word: WORDS[word].fate)
     for measure in wanted:
-        for column, values in _middles(fine, measure).items():
-            rows[f"{column}:{measure.name}"] = values
         if measure.scale == measures.WORD:
             rows[f"value:{measure.name}"] = rows["verdict"]
+        else:
+            for column, values in _over_groups(fine, measure).items():
+                rows[column] = values
     return rows.reset_index(drop=True)
 
 
-def _middles(fine: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Series[Any]]":
+def by_layer(
+    cells: "pd.DataFrame",
+    layers: "pd.DataFrame",
+    wanted: Sequence[Measure],
+    *,
+    whole: bool = False,
+    apart: Sequence[str] = (),
+) -> "pd.DataFrame":
+    """One row per line and layer over the seeds, a `line` being an init and a setting.
+
+    The columns are those of `average_over_seeds` without failures and verdicts. whole: of every depth
+    and width, not of each panel's greatest alone. apart: settings that are columns of their own and no
+    part of a line's name.
+    """
+    frame = labelled(cells, apart)
+    frame = frame if whole else largest(frame)
+    names = [measure.name for measure in wanted]
+    theory = [column for name in names if (column := f"{measures.THEORY}{name}") in layers]
+    of_cells = frame[["cell_id", "seed", "depth", "width", *PANEL, *apart]]
+    frame = of_cells.merge(layers[["cell_id", "layer", *names, *theory]], on="cell_id")
+    frame, rows = _grouped(frame, [*PANEL, *apart, "depth", "width", "layer"])
+    rows["seeds"] = frame.groupby("group")["seed"].nunique()
+    for measure in wanted:
+        for column, values in _over_groups(frame, measure).items():
+            rows[column] = values
+    rows["line"] = (rows["init_label"] + " " + rows["setting"]).str.strip()
+    return rows.reset_index(drop=True)
+
+
+def largest(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Of every panel the cells at its greatest depth, and of those at the greatest width."""
+    for name in ("depth", "width"):
+        frame = frame[frame[name] == frame.groupby(list(PANEL))[name].transform("max")]
+    return frame
+
+
+def _grouped(frame: "pd.DataFrame", keys: Sequence[str]) -> "tuple[pd.DataFrame, pd.DataFrame]":
+    """The frame with the `group` that each row is of, and the keys of every group."""
+    frame = frame.assign(group=group_index(frame, keys))
+    return frame, frame.loc[~frame["group"].duplicated(), [*keys, "group"]].set_index("group")
+
+
+def _over_groups(frame: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Series[float]]":
+    """By group: a statistic's 'value:', 'low:', 'high:', 'factor:' and, where there is one, 'theory:'.
+
+    A geometric mean is that of the seeds that have anything left, inf where one is infinite; 0 where none
+    has anything left.
+    """
     import pandas as pd  # noqa: PLC0415
 
-    if measure.scale == measures.WORD:
-        return {}
-    group, values = fine["group"], fine[measure.name].astype(float)
+    group, values = frame["group"], frame[measure.name].astype(float)
+    scaled = values
     with np.errstate(all="ignore"):
-        scaled = (
-            pd.Series(np.log(values.abs().replace(0, np.nan)), values.index) if measure.geometric else values
-        )
-        middle, spread = scaled.groupby(group).mean(), scaled.groupby(group).std(ddof=0)
         if measure.geometric:
-            middle, spread = middle.map(np.exp), spread.map(np.exp)
-            nothing = middle.isna() & (values == 0).groupby(group).any()  # no seed has anything left
-            middle = middle.mask(nothing, 0.0)
+            scaled = pd.Series(np.log(values.abs().replace(0, np.nan)), values.index)
+        middle, deviation = scaled.groupby(group).mean(), scaled.groupby(group).std(ddof=0)
+        if measure.geometric:
+            middle, deviation = middle.map(np.exp), deviation.map(np.exp)
+            nothing_left = middle.isna() & (values == 0).groupby(group).any()
+            middle = middle.mask(nothing_left, 0.0)
     low, high = values.groupby(group).min(), values.groupby(group).max()
-    found = {"value": middle, "low": low, "high": high, "factor": spread}
-    prediction = f"{measures.THEORY}{measure.name}"
-    if prediction in fine:
-        found["theory"] = fine[prediction].astype(float).groupby(group).mean()
-    return found
+    parts = {"value": middle, "low": low, "high": high, "factor": deviation}
+    if (prediction := f"{measures.THEORY}{measure.name}") in frame:
+        parts["theory"] = frame[prediction].astype(float).groupby(group).mean()
+    return {f"{part}:{measure.name}": values for part, values in parts.items()}
 
 
 @dataclass(frozen=True)

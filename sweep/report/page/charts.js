@@ -1,10 +1,6 @@
 // From the study's data to Vega-Lite specifications: what is shown, in which colour, as which text.
 "use strict";
 
-const STOPS = {
-  diverging: ["#0b1f3a", "#27598b", "#8fb8d6", "#fbfaf5", "#f0c987", "#d98c3f", "#b8621b"],
-  sequential: ["#fbfaf5", "#c3d9e6", "#7fabca", "#3f78a5", "#1c4a78", "#0b1f3a"],
-};
 const EMPTY = "#c9d1d8";
 const AXES = Object.keys(STUDY.axes);
 const COUNT = STUDY.verdict.length;
@@ -89,21 +85,21 @@ function rampOf(measure, points) {
   const quantile = (list, q) => list[Math.min(list.length - 1, Math.floor(q * list.length))];
   const decade = (k) => k >= -2 && k <= 2 ? String(10 ** k) : `1e${k}`;
   if (measure.scale === "ratio") {
-    return { stops: STOPS.diverging, share: (v) => (Math.log10(v) + 2) / 4, ticks: [-2, -1, 0, 1, 2].map(decade) };
+    return { stops: STUDY.colours.diverging, share: (v) => (Math.log10(v) + 2) / 4, ticks: [-2, -1, 0, 1, 2].map(decade) };
   }
   if (measure.scale === "size") {
     const logs = values.filter((v) => v > 0).map(Math.log10);
     const high = logs.length ? Math.ceil(quantile(logs, 0.95)) : 1;
     const low = Math.min(high - 1, Math.max(high - 8, logs.length ? Math.floor(quantile(logs, 0.05)) : 0));
-    return { stops: STOPS.sequential, share: (v) => (Math.log10(v) - low) / (high - low), ticks: [low, high].map(decade) };
+    return { stops: STUDY.colours.sequential, share: (v) => (Math.log10(v) - low) / (high - low), ticks: [low, high].map(decade) };
   }
   if (measure.scale === "signed") {
     const sizes = values.map(Math.abs).sort((a, b) => a - b);
     const reach = Math.min(10, Math.max(0.1, sizes.length ? quantile(sizes, 0.8) : 0.1));
-    return { stops: STOPS.diverging, share: (v) => (v / reach + 1) / 2, ticks: [-reach, 0, reach].map((v) => number(v, 2)) };
+    return { stops: STUDY.colours.diverging, share: (v) => (v / reach + 1) / 2, ticks: [-reach, 0, reach].map((v) => number(v, 2)) };
   }
   const top = measure.scale === "share" ? 1 : Math.max(1, values.length ? values[values.length - 1] : 1);
-  return { stops: STOPS.sequential, share: (v) => v / top, ticks: [0, top / 2, top].map((v) => number(v, 2)) };
+  return { stops: STUDY.colours.sequential, share: (v) => v / top, ticks: [0, top / 2, top].map((v) => number(v, 2)) };
 }
 
 function fillOf(measure, ramp, point) {

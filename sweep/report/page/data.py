@@ -10,10 +10,11 @@ import pandas as pd
 
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
-from sweep.report.figures.curves import by_layer
+from sweep.report.figures.colours import DIVERGING, SEQUENTIAL
+from sweep.report.frames import layout
 from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, labelled
-from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
-from sweep.report.frames.seeds import condensed
+from sweep.report.frames.measures import MEASURES, THEORY, Measure
+from sweep.report.frames.seeds import average_over_seeds, by_layer
 from sweep.report.frames.text import short
 
 _TITLES = {"init_label": "init", "act_label": "act"}
@@ -21,14 +22,14 @@ _FIRST = ("rms", "delta_rms", "std")  # of the curves: what says most, should no
 _CURVES = (*_FIRST, *(name for name, one in STATISTICS.items() if one.curve and name not in _FIRST))
 _MOST_NUMBERS = 240_000  # of all curves together: about 1.6 MB of text
 _FEWEST_LAYERS = 8  # a curve with fewer points says nothing
-_MOST_PANELS = 48  # drawn at once before the page holds depth and width at their greatest instead
+_MOST_PANELS, _MOST_COLUMNS = 48, 6  # drawn at once before the page holds an axis at its greatest instead
 
 
 def networks(cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `condensed` for every statistic, numbered; the seed is all that is averaged over."""
+    """The rows of `average_over_seeds` for every statistic; the seed is all that is averaged over."""
     frame = labelled(cells)
     apart = varying_settings(frame)
-    rows = condensed(labelled(cells, apart), list(MEASURES.values()), apart)
+    rows = average_over_seeds(labelled(cells, apart), list(MEASURES.values()), apart)
     return rows.sort_values(["depth", "width"], kind="stable").sort_values(
         ["init_label", "act_label"], key=lambda names: names.map(_order(names)), kind="stable"
     )
@@ -36,7 +37,7 @@ def networks(cells: pd.DataFrame) -> pd.DataFrame:
 
 def _order(names: "pd.Series[str]") -> dict[str, int]:
     distinct = acts(names.to_frame("act_label")) if names.name == "act_label" else list(dict.fromkeys(names))
-    return {name: place for place, name in enumerate(distinct)}
+    return {name: index for index, name in enumerate(distinct)}
 
 
 def varying_settings(frame: pd.DataFrame) -> list[str]:
@@ -50,7 +51,7 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
     columns = ["init_label", "act_label", *apart, "depth", "width"]
     axes = {_TITLES.get(column, column): _axis(rows[column]) for column in columns}
     prefix, axes["init"] = _without_name(*axes["init"])
-    measures = [one for one in MEASURES.values() if _defined(rows, one)]
+    measures = [measure for measure in MEASURES.values() if _is_defined(rows, measure)]
     return {
         "axes": {name: values for name, (values, _) in axes.items()},
         "codes": {name: codes for name, (_, codes) in axes.items()},
@@ -59,35 +60,36 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
         "failed": rows["failed"].tolist(),
         "verdict": [ORDER.index(word) for word in rows["verdict"]],
         "agree": _numbers(rows["agree"]),
-        "measures": [{"name": one.name, "title": one.title, "scale": one.scale} for one in measures],
+        "measures": [{"name": m.name, "title": m.title, "scale": m.scale} for m in measures],
         "stats": {
-            one.name: {
-                part: _numbers(rows[f"{part}:{one.name}"])
+            measure.name: {
+                part: _numbers(rows[f"{part}:{measure.name}"])
                 for part in ("value", "low", "high", "factor", "theory")
-                if f"{part}:{one.name}" in rows
+                if f"{part}:{measure.name}" in rows
             }
-            for one in measures
-            if one.name != "verdict"
+            for measure in measures
+            if measure.name != "verdict"
         },
         "words": [
             {"word": word.name, "letter": word.letter, "colour": word.colour, "mark": word.mark}
             for word in WORDS.values()
         ],
+        "colours": {"diverging": DIVERGING, "sequential": SEQUENTIAL},
         "curves": _curves(rows, cells, layers, apart),
-        "layout": _layout(axes),
+        "layout": _layout({name: len(values) for name, (values, _) in axes.items()}, bool(prefix)),
     }
 
 
 def _axis(values: "pd.Series[Any]") -> tuple[list[str], list[int]]:
-    """The distinct values in order as text, and the place of every row's own."""
+    """The distinct values in order as text, and the index of every row's own."""
     filled = values.astype(object).fillna(NONE)
     distinct = list(dict.fromkeys(filled))
     if all(isinstance(value, (int, float)) for value in distinct):
         distinct.sort()
     elif values.name == "act_label":
         distinct = acts(filled.to_frame("act_label"))
-    places = {value: place for place, value in enumerate(distinct)}
-    return [short(value) for value in distinct], [places[value] for value in filled]
+    codes = {value: code for code, value in enumerate(distinct)}
+    return [short(value) for value in distinct], [codes[value] for value in filled]
 
 
 def _without_name(texts: list[str], codes: list[int]) -> tuple[str, tuple[list[str], list[int]]]:
@@ -98,20 +100,14 @@ def _without_name(texts: list[str], codes: list[int]) -> tuple[str, tuple[list[s
     return f"{pairs[0][0]} ", ([pair[1] for pair in pairs], codes)
 
 
-def _layout(axes: Mapping[str, tuple[list[str], list[int]]]) -> dict[str, str]:
-    size = {name: len(values) for name, (values, _) in axes.items()}
-    if size["depth"] > 1 and size["width"] > 1 and size["init"] * size["act"] <= _MOST_PANELS:
-        return {"rows": "init", "cols": "act", "x": "width", "y": "depth"}
-    if size.get("bias_std", 1) > 2 and size["init"] > 2 and size["act"] <= 6:
-        return {"rows": "", "cols": "act", "x": "init", "y": "bias_std"}
-    one = "depth" if size["depth"] > 1 else "width"
-    if size[one] > 1 and size["act"] <= 6:
-        return {"rows": "", "cols": "act", "x": one, "y": "init"}
-    return {"rows": "", "cols": "", "x": "act", "y": "init"}
+def _layout(sizes: Mapping[str, int], is_scale: bool) -> dict[str, str]:
+    """The axis in each role, '' where there is none; is_scale: the axis `init` is a scheme's parameter."""
+    suited = layout.suit(sizes, "init" if is_scale else None, _MOST_PANELS, _MOST_COLUMNS)
+    return {"rows": suited.rows or "", "cols": suited.cols or "", "x": suited.x, "y": suited.y}
 
 
-def _defined(rows: pd.DataFrame, one: Measure) -> bool:
-    return bool(rows[f"value:{one.name}"].notna().any()) if one.name != "verdict" else True
+def _is_defined(rows: pd.DataFrame, measure: Measure) -> bool:
+    return measure.name == "verdict" or bool(rows[f"value:{measure.name}"].notna().any())
 
 
 def _curves(
@@ -131,24 +127,23 @@ def _curves(
     keep = max(_FEWEST_LAYERS, int(_MOST_NUMBERS / max(1, size(names)) * (rows["depth"].max() + 1)))
     if layers.empty or not names:
         return {"names": [], "layers": [], "thinned": False}
-    found = by_layer(cells, layers, [measure(name) for name in names], whole=True, apart=apart)
+    points = by_layer(cells, layers, [MEASURES[name] for name in names], whole=True, apart=apart)
     keys = [*PANEL[:2], *apart, "depth", "width"]
-    places = {key: place for place, key in enumerate(_keys(rows, keys))}
-    found = found.assign(place=[places[key] for key in _keys(found, keys)])
-    thin = [_thinned(depth, keep) for depth in rows["depth"]]
-    wanted = {(place, layer) for place, shown in enumerate(thin) for layer in shown}
-    found = found[[pair in wanted for pair in zip(found["place"], found["layer"], strict=True)]]
-    found = found.sort_values(["place", "layer"])
-    split = np.searchsorted(found["place"], np.arange(len(rows) + 1))
+    numbers = {key: number for number, key in enumerate(_keys(rows, keys))}
+    points = points.assign(network=[numbers[key] for key in _keys(points, keys)])
+    shown = {(n, layer) for n, depth in enumerate(rows["depth"]) for layer in _thinned(depth, keep)}
+    points = points[[pair in shown for pair in zip(points["network"], points["layer"], strict=True)]]
+    points = points.sort_values(["network", "layer"])
+    split = np.searchsorted(points["network"], np.arange(len(rows) + 1))
     curves: dict[str, Any] = {"names": names, "thinned": bool(keep <= rows["depth"].max())}
-    curves["layers"] = _split(found["layer"], split)
+    curves["layers"] = _split(points["layer"], split)
+    keys_of = {"mid": "value", "theory": "theory"} | ({"low": "low", "high": "high"} if spread else {})
     for name in names:
-        columns = {"mid": name, "theory": f"{THEORY}{name}"}
-        columns |= {"low": f"{name}_low", "high": f"{name}_high"} if spread else {}
+        columns = {key: f"{part}:{name}" for key, part in keys_of.items()}
         curves[name] = {
-            part: _split(found[column], split)
-            for part, column in columns.items()
-            if column in found and found[column].notna().any()
+            key: _split(points[column], split)
+            for key, column in columns.items()
+            if column in points and points[column].notna().any()
         }
     return curves
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sweep.report.frames.labels import described, labelled, parameters
-from sweep.report.frames.layout import arranged, chosen
+from sweep.report.frames.layout import Layout, assign_roles, choose, suit
 from sweep.report.frames.measures import MEASURES
 
 KEYS = st.sampled_from(["x", "source", "function", "derivative", "kwargs", "x=1 y"])
@@ -34,8 +34,8 @@ def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
     cells = frame(keywords)
     assert labelled(cells)["init_label"].nunique() == len(cells)
     for axis in parameters(cells):
-        layout = chosen(cells, x=axis, y="init")
-        rows = arranged(cells, layout, [MEASURES["std"]])
+        layout = choose(cells, x=axis, y="init")
+        rows = assign_roles(cells, layout, [MEASURES["std"]])
         assert len(rows) == len(cells), "none is averaged with another"
         assert not rows[["x", "y"]].duplicated().any()
 
@@ -60,3 +60,14 @@ def test_a_numeric_parameter_is_a_numeric_axis():
     cells = labelled(frame([{"x": 0.1}, {"x": 2}]), ["init.x"])
     assert cells["init.x"].dropna().tolist() == [0.1, 2]
     assert described("custom", cells["init_params"].iloc[1]) == "my.own x=0.1"
+
+
+def test_the_figures_and_the_page_lay_out_alike_what_both_have_room_for():
+    sizes = {"init": 4, "act": 3, "depth": 5, "width": 1, "bias_std": 1}
+    assert suit(sizes) == suit(sizes, panels=48, columns=6) == Layout(None, "act", "depth", "init")
+    wide = sizes | {"width": 2}
+    assert suit(wide) == suit(wide, panels=12) == Layout("init", "act", "width", "depth")
+    assert suit(wide, panels=11) == Layout(None, "act", "depth", "init")
+    assert suit(wide, panels=11, columns=2) == Layout(None, None, "act", "init")
+    # A scheme's own parameter is a number to put on an axis.
+    assert suit(sizes | {"bias_std": 3}, "init.scale") == Layout(None, "act", "init.scale", "bias_std")
