@@ -82,11 +82,11 @@ def finite_width(
     sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
     widths = (checks.whole("width", width, 1),) * (checks.whole("depth", depth, 1) + 1)
     layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
-    shift, std = strayed(act, layers, widths, sigma_b, batch, q0, c0)
+    shift, std = log_rms_deviation(act, layers, widths, sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), "shift": shift, "std": std})
 
 
-def strayed(
+def log_rms_deviation(
     act: Act,
     layers: Sequence[Layer],
     widths: Sequence[int],

@@ -10,7 +10,7 @@ from scipy.stats import binom
 from sweep import activations, initializers, kernel, theory
 from sweep.theory.maps import layers_of
 from sweep.theory.nodes import gauss, hermite, log_mean_moments, skewed
-from sweep.theory.width import strayed
+from sweep.theory.width import log_rms_deviation
 
 CLOSE = 0.15
 
@@ -179,7 +179,7 @@ def test_the_spread_of_a_step_is_the_share_that_is_on():
 def test_a_tapered_network_strays_by_its_own_widths():
     widths = (64, 48, 32, 24)
     layers = layers_of([math.sqrt(2 / n) for n in widths[:-1]], widths)
-    _, std = strayed("relu", layers, widths, 0.0, 1)
+    _, std = log_rms_deviation("relu", layers, widths, 0.0, 1)
     each = [theory.finite_width("relu", math.sqrt(2), depth=1, width=n, batch=1)["std"] for n in widths[1:]]
     added = [float(one.iloc[1] ** 2 - one.iloc[0] ** 2) for one in each]
     np.testing.assert_allclose(np.diff(std**2), added, rtol=1e-9)

@@ -1,4 +1,4 @@
-"""Which weights for an activation: candidates, their order, and the reasons. Pure: nothing is run here."""
+"""Which weights for an activation: candidates, and their order. Pure: nothing is run here."""
 
 import contextlib
 import math
@@ -6,19 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
-from sweep.experiment.thresholds import DEFAULT, Thresholds
-from sweep.experiment.verdict import flat_share_of
+from sweep.report.advice.derivation import trusted_depth
 from sweep.theory.maps import layers_of, prediction
 from sweep.theory.moments import Act, gaussian
-from sweep.theory.width import strayed
 
-DEEPEST = 1000  # how far theory is followed
-_EQUAL = 1e-6  # sigma_w this close are one
+_EQUAL = 1e-6  # a relative distance: sigma_w this close are one
 _LARGEST_GAIN = 1e100
 _DECIMALS = 6  # of abs(log chi1): below lies rounding
 
@@ -114,14 +109,14 @@ def candidates(
     edge = _edge(activation)
     wanted += [(edge, (), "the edge of chaos: chi1 = 1")] if edge else []
     wanted += [(sigma_w, names, "") for sigma_w, names in (others or {}).items()]
-    found: list[Candidate] = []
+    merged: list[Candidate] = []
     for sigma_w, names, why in wanted:
         with contextlib.suppress(RequestError):  # its signal leaves what the activation has moments for
-            found = _merged(found, _candidate(activation, sigma_w, names, why, depth, width))
-    return [_with_general_names(candidate) for candidate in found]
+            merged = _merge(merged, _candidate(activation, sigma_w, names, why, depth, width))
+    return [_with_general_names(candidate) for candidate in merged]
 
 
-def ranked(found: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
+def rank(candidates: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
     """(rank, candidate), the best first: by abs(log chi1) where the signal settles, then by survival.
 
     One whose signal grows without end settles nowhere, and comes last.
@@ -131,108 +126,7 @@ def ranked(found: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
         lost = candidate.v == math.inf
         return lost, round(candidate.imbalance, _DECIMALS), candidate.survival.distance
 
-    ordered = sorted(found, key=key)
-    return [(place, candidate) for place, candidate in enumerate(ordered, start=1)]
-
-
-def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds = DEFAULT) -> int | None:
-    """The greatest depth, up to DEEPEST, at which theory finds the network healthy.
-
-    Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside. It ends
-    too where that spread is not predicted: at depth / width beyond what `finite_width` reaches. None
-    where none of it is.
-    """
-    activation = activations.resolved(act, {})
-    share = flat_share_of(activation)
-    depth = 32
-    while True:
-        widths = (width,) * (depth + 1)
-        layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
-        found = prediction(activation, layers, 0.0, 1).statistics
-        shift, std = strayed(activation, layers, widths, 0.0, 100)
-        if np.isnan(std[1]):
-            return None
-        with np.errstate(all="ignore"):
-            rms = found["rms"] * np.exp(shift / 2)  # NaN, and so no longer fine, where not predicted
-            delta = found["delta_rms"][0] / found["delta_rms"]  # at layer 0, of a network so deep
-            fine = rms * np.exp(-std) >= thresholds.vanishing
-            fine &= rms * np.exp(std) <= thresholds.exploding
-            fine &= ~(found["flat"] > share + thresholds.saturated * (1 - share))
-            fine &= ~(found["sample_cosine"] > thresholds.collapsed)
-            fine &= (delta >= thresholds.gradient_vanishing) & (delta <= thresholds.gradient_exploding)
-        broken = np.flatnonzero(~fine)
-        if len(broken) or depth >= DEEPEST:
-            return min(max(int(broken[0]) - 1, 0) if len(broken) else depth, DEEPEST)
-        depth *= 2
-
-
-def derivation(act: Act) -> list[str]:
-    """The gains of an activation step by step, a line each."""
-    activation = activations.resolved(act, {})
-    moments, means = theory.gaussian_moments(activation), gaussian(activation).at(1.0)
-    gain = theory.gain(activation)
-    variance = moments.second - moments.mean**2
-    lines = [
-        f"f(z) = {activation.formula}, z ~ N(0, 1): "
-        f"E[f] = {moments.mean:.6g}, E[f²] = {moments.second:.6g}, E[f'²] = {moments.slope_second:.6g}",
-        f"forward:  sigma_w² E[f²] = 1    ->  sigma_w = 1/√{moments.second:.6g} = {gain:.6g}"
-        "   keeps the second moment: the gain",
-    ]
-    if variance > 0 and moments.mean:
-        lines.append(
-            f"forward:  sigma_w² Var[f] = 1   ->  sigma_w = 1/√{variance:.6g} = {variance**-0.5:.6g}"
-            "   keeps the variance, not the second moment"
-        )
-    if moments.slope_second > 0:
-        lines.append(
-            f"backward: sigma_w² E[f'²] = 1   ->  sigma_w = 1/√{moments.slope_second:.6g} = "
-            f"{moments.slope_second**-0.5:.6g}   keeps the gradient where v = 1"
-        )
-    slope = means.elasticity
-    lines.append(
-        f"both at once: with the gain chi1 = {gain:.6g}² · {moments.slope_second:.6g} = "
-        f"{gain**2 * moments.slope_second:.6g} per layer"
-    )
-    if abs(slope - 1) < 1e-9:
-        lines.append("stability: V'(1) = 1: every variance stays where it is")
-    elif slope < 1:
-        lines.append(f"stability: V'(1) = E[z f f'] / E[f²] = {slope:.4g} < 1: v = 1 attracts")
-    else:
-        lines.append(
-            f"caution: V'(1) = E[z f f'] / E[f²] = {slope:.4g} > 1: the fixed point v = 1 repels, e-fold in "
-            f"{1 / math.log(slope):.0f} layers"
-        )
-        lines.append(
-            "         give the first layer sigma_w = 1 (E[x²] = 1 already) and normalise what is deeper"
-        )
-    try:
-        lines.append(f"edge of chaos without bias: sigma_w = {theory.critical_sigma_w(activation):.6g}")
-    except RequestError as error:
-        lines.append(f"edge of chaos without bias: none ({str(error).partition(': ')[2]})")
-    return lines
-
-
-def paste(sigma_w: float) -> dict[str, str]:
-    """What to write for weights of Var W = sigma_w² / fan_in: in torch for `layer`, in Keras, in JAX."""
-    scale = float(f"{sigma_w**2:.10g}")
-    if abs(sigma_w - 1) < _EQUAL:
-        return {
-            "torch": 'torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")',
-            "keras": "keras.initializers.LecunNormal()",
-            "jax": "jax.nn.initializers.lecun_normal()",
-        }
-    if abs(sigma_w - math.sqrt(2)) < _EQUAL:
-        return {
-            "torch": 'torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")',
-            "keras": "keras.initializers.HeNormal()",
-            "jax": "jax.nn.initializers.he_normal()",
-        }
-    return {
-        "torch": f"torch.nn.init.normal_(layer.weight, std=({scale} / layer.in_features) ** 0.5)",
-        "keras": f'keras.initializers.VarianceScaling(scale={scale}, mode="fan_in", '
-        'distribution="untruncated_normal")',
-        "jax": f'jax.nn.initializers.variance_scaling({scale}, "fan_in", "normal")',
-    }
+    return list(enumerate(sorted(candidates, key=key), start=1))
 
 
 def _candidate(
@@ -245,10 +139,9 @@ def _candidate(
         point = theory.fixed_point(act, sigma_w)
         v, chi1, slope = point.v, point.chi1, point.slope
     layers = layers_of([sigma_w / math.sqrt(width)] * depth, (width,) * (depth + 1))
-    found = prediction(act, layers, 0.0, 1).statistics
-    predicted = Survival(float(found["rms"][-1]), float(found["delta_rms"][0]))
-    trusted = trusted_depth(act, sigma_w, width)
-    return Candidate(sigma_w, schemes, why, v, chi1, slope, trusted, predicted)
+    statistics = prediction(act, layers, 0.0, 1).statistics
+    predicted = Survival(float(statistics["rms"][-1]), float(statistics["delta_rms"][0]))
+    return Candidate(sigma_w, schemes, why, v, chi1, slope, trusted_depth(act, sigma_w, width), predicted)
 
 
 def _edge(act: Activation) -> float | None:
@@ -261,18 +154,18 @@ def _edge(act: Activation) -> float | None:
         sigma_w = theory.critical_sigma_w(act)
     except RequestError:
         return None
-    normalises = abs(theory.gain(act) - 1) < _EQUAL and gaussian(act).at(1.0).elasticity < 1
+    normalises = is_equal(theory.gain(act), 1) and gaussian(act).at(1.0).elasticity < 1
     return None if normalises and theory.fixed_point(act, sigma_w).v == 0 else sigma_w
 
 
-def _merged(found: list[Candidate], new: Candidate) -> list[Candidate]:
-    """`found` with one more: to those of its sigma_w, the names that are known first."""
-    for place, old in enumerate(found):
-        if abs(old.sigma_w / new.sigma_w - 1) < _EQUAL:
+def _merge(known: list[Candidate], new: Candidate) -> list[Candidate]:
+    """`known` with one more: to those of its sigma_w, the names that are known first."""
+    for index, old in enumerate(known):
+        if is_equal(old.sigma_w, new.sigma_w):
             names = tuple(dict.fromkeys((*old.schemes, *new.schemes)))
-            merged = replace(old, schemes=names, why="; ".join(filter(None, (old.why, new.why))))
-            return [*found[:place], merged, *found[place + 1 :]]
-    return [*found, new]
+            both = replace(old, schemes=names, why="; ".join(filter(None, (old.why, new.why))))
+            return [*known[:index], both, *known[index + 1 :]]
+    return [*known, new]
 
 
 def _with_general_names(candidate: Candidate) -> Candidate:
@@ -282,6 +175,11 @@ def _with_general_names(candidate: Candidate) -> Candidate:
     named = named or [f"variance_scaling scale={scale}"]
     lsuv = [name for name in candidate.schemes if name == "lsuv"]
     return replace(candidate, schemes=(*named, f"orthogonal gain={gain}", *lsuv))
+
+
+def is_equal(sigma_w: float, other: float) -> bool:
+    """Whether two sigma_w are one but for rounding."""
+    return abs(sigma_w / other - 1) < _EQUAL
 
 
 def scheme_of(name: str) -> tuple[str, dict[str, Any]]:

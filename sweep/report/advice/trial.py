@@ -1,14 +1,12 @@
 """`sweep.recommend`: theory's candidates, measured by a quick sweep or from a stored study, in order."""
 
 import json
-import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import median, mode
-from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
@@ -17,84 +15,14 @@ from sweep.activations import Activation
 from sweep.base import checks, memory
 from sweep.base.errors import RequestError
 from sweep.experiment.verdict import flat_share_of, verdict
-from sweep.report.advice import candidates as advice
-from sweep.report.advice.candidates import Candidate, Survival
-
-if TYPE_CHECKING:
-    import pandas as pd
+from sweep.report.advice.candidates import Candidate, Survival, candidates, is_equal, rank, scheme_of
+from sweep.report.advice.derivation import derivation
+from sweep.report.advice.table import Recommendation
 
 SEEDS, BATCH = 3, 100
 _STACKED = 1e9  # bytes up to which all schemes of one distribution cross the layers together
 Advance = Callable[[int], None]
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """Ranked weights for an activation at one depth and width; `print` shows all of it.
-
-    derivation: the gains step by step, a line each. ranking: (rank, candidate), the best first.
-    source: where the measurements come from.
-    """
-
-    act: str
-    depth: int
-    width: int
-    derivation: tuple[str, ...]
-    ranking: tuple[tuple[int, Candidate], ...]
-    source: str
-
-    @property
-    def best(self) -> Candidate:
-        """The first of the ranking."""
-        return self.ranking[0][1]
-
-    @property
-    def paste(self) -> dict[str, str]:
-        """The best one's line in 'torch', 'keras' and 'jax'."""
-        return advice.paste(self.best.sigma_w)
-
-    @property
-    def table(self) -> "pd.DataFrame":
-        """A row per scheme: theory and measurement side by side, forward and backward apart."""
-        import pandas as pd  # noqa: PLC0415
-
-        rows = []
-        for rank, one in self.ranking:
-            for name in one.schemes:
-                measured = one.measured.get(name, Survival(math.nan, math.nan))
-                predicted = one.predicted_of(name)
-                rows.append(
-                    {
-                        "rank": rank,
-                        "init": name,
-                        "sigma_w": one.sigma_w,
-                        "chi1": one.chi1,
-                        "v": one.v,
-                        "slope": one.slope,
-                        "depth_trusted": one.depth,
-                        "theory_rms": predicted.forward,
-                        "rms": measured.forward,
-                        "theory_delta_first": predicted.backward,
-                        "delta_std_first": measured.backward,
-                        "verdict": measured.verdict,
-                        "why": one.why,
-                    }
-                )
-        return pd.DataFrame(rows).astype({"depth_trusted": "Int64"})
-
-    def __str__(self) -> str:
-        from sweep.report.frames.text import number  # noqa: PLC0415
-
-        lines = [f"{self.act}, depth {self.depth}, width {self.width} ({self.source})", *self.derivation, ""]
-        for rank, one in self.ranking:
-            survival = one.survival
-            lines.append(
-                f"{rank}. {', '.join(one.schemes)}: sigma_w {one.sigma_w:.4g}, chi1 {one.chi1:.4g}, "
-                f"rms {number(survival.forward, 3)} (theory {number(one.predicted.forward, 3)}), "
-                f"delta {number(survival.backward, 3)} (theory {number(one.predicted.backward, 3)})"
-                + (f", {survival.verdict}" if survival.verdict else "")
-            )
-        return "\n".join([*lines, "", *(f"{name:6} {line}" for name, line in self.paste.items())])
+_Seed = tuple[float, float, str]  # rms at the last layer over the input's, delta_std at layer 0, the verdict
 
 
 def recommend(
@@ -120,25 +48,25 @@ def recommend(
         raise RequestError(f"progress={progress!r}: progress must be a function, or None")
     name = activation.formula if activation.name == activations.CUSTOM else activation.name
     if study is None:
-        found = _tried(activation, advice.candidates(activation, depth, width), depth, width, progress)
+        measured = _measure(activation, candidates(activation, depth, width), depth, width, progress)
         source = f"measured: median of {SEEDS} seeds, batch {BATCH}"
     else:
         stored = _stored(study, activation, depth, width)
         others = {sigma_w: tuple(by_scheme) for sigma_w, by_scheme in stored.items()}
-        found = [
-            replace(one, measured=_of(stored, one.sigma_w))
-            for one in advice.candidates(activation, depth, width, others)
+        measured = [
+            replace(one, measured=_measured_of(stored, one.sigma_w))
+            for one in candidates(activation, depth, width, others)
         ]
         source = f"measured: median over the seeds of {study}"
-    derivation = tuple(advice.derivation(activation))
-    return Recommendation(name, depth, width, derivation, tuple(advice.ranked(found)), source)
+    lines, ranking = tuple(derivation(activation)), tuple(rank(measured))
+    return Recommendation(name, depth, width, lines, ranking, source)
 
 
-def _of(stored: Mapping[float, Mapping[str, Survival]], sigma_w: float) -> Mapping[str, Survival]:
-    return next((by for other, by in stored.items() if abs(other / sigma_w - 1) < 1e-6), {})
+def _measured_of(stored: Mapping[float, Mapping[str, Survival]], sigma_w: float) -> Mapping[str, Survival]:
+    return next((by_scheme for other, by_scheme in stored.items() if is_equal(other, sigma_w)), {})
 
 
-def _tried(
+def _measure(
     act: Activation,
     candidates: Sequence[Candidate],
     depth: int,
@@ -152,42 +80,49 @@ def _tried(
             f"depth={depth}, width={width}: the quick sweep would not fit this machine's memory; "
             "choose less of either, or give a study that holds it"
         )
-    chosen = {
-        (place, name)
-        for place, one in enumerate(candidates)
-        for name in one.schemes
-        if name == one.schemes[0] or name == "lsuv" or name.startswith("orthogonal")
-    }
-    stacks: dict[object, list[tuple[int, str]]] = defaultdict(list)
-    for place, name in sorted(chosen):
-        alone = (place, name) if per_network * len(chosen) > _STACKED else None
-        stacks[_scheme(name).base, alone].append((place, name))
-    advance = progress(SEEDS * len(chosen)) if progress else lambda count: None
-    found: dict[tuple[int, str], list[tuple[float, float, str]]] = defaultdict(list)
-    share = flat_share_of(act)
-    for members, seed in product(stacks.values(), range(SEEDS)):
-        chains = [kernel.Chain(_scheme(name), act, 0.0, depth, (depth,)) for _, name in members]
-        with threadpool_limits(1):  # as every worker computes
-            measured = kernel.propagate(chains, (width,) * (depth + 1), [seed], BATCH)
-        for member, one in zip(members, measured, strict=True):
-            own = one.of_seed(0)
-            layers = own.forward | own.backward[depth]
-            rms, delta = layers["rms"], layers["delta_std"]
-            word = verdict(layers, share)[0]
-            found[member].append((float(rms[-1] / rms[0]), float(delta[0]), word))
-        advance(len(members))
+    names = sorted({name for candidate in candidates for name in _tried(candidate)})
+    together = per_network * len(names) <= _STACKED
+    stacks: dict[object, list[str]] = defaultdict(list)
+    for name in names:
+        stacks[_scheme(name).base, None if together else name].append(name)
+    advance = progress(SEEDS * len(names)) if progress else lambda count: None
+    seeds: dict[str, list[_Seed]] = defaultdict(list)
+    for stack, seed in product(stacks.values(), range(SEEDS)):
+        for name, measured in zip(stack, _propagate(stack, act, depth, width, seed), strict=True):
+            seeds[name].append(measured)
+        advance(len(stack))
     return [
-        replace(one, measured={name: _middle(found[p, name]) for p, name in sorted(chosen) if p == place})
-        for place, one in enumerate(candidates)
+        replace(one, measured={name: _median(seeds[name]) for name in sorted(_tried(one))})
+        for one in candidates
     ]
 
 
+def _tried(candidate: Candidate) -> list[str]:
+    """Those of its schemes that tell something new."""
+    first, *others = candidate.schemes
+    return [first, *(name for name in others if name == "lsuv" or name.startswith("orthogonal"))]
+
+
+def _propagate(names: Sequence[str], act: Activation, depth: int, width: int, seed: int) -> "list[_Seed]":
+    """What one seed leaves of the signal under each of these schemes."""
+    chains = [kernel.Chain(_scheme(name), act, 0.0, depth, (depth,)) for name in names]
+    with threadpool_limits(1):  # as every worker computes
+        statistics = kernel.propagate(chains, (width,) * (depth + 1), [seed], BATCH)
+    share, measured = flat_share_of(act), []
+    for chain in statistics:
+        of_seed = chain.of_seed(0)
+        layers = of_seed.forward | of_seed.backward[depth]
+        rms, delta = layers["rms"], layers["delta_std"]
+        measured.append((float(rms[-1] / rms[0]), float(delta[0]), verdict(layers, share)[0]))
+    return measured
+
+
 def _scheme(name: str) -> initializers.Scheme:
-    option, parameters = advice.scheme_of(name)
+    option, parameters = scheme_of(name)
     return initializers.get(option, **parameters)
 
 
-def _middle(seeds: Sequence[tuple[float, float, str]]) -> Survival:
+def _median(seeds: "Sequence[_Seed]") -> Survival:
     forward, backward, words = zip(*seeds, strict=True)
     return Survival(median(forward), median(backward), mode(words))
 
@@ -209,10 +144,10 @@ def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[f
         raise RequestError(
             f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
         )
-    found: dict[float, dict[str, Survival]] = defaultdict(dict)
+    survivals: dict[float, dict[str, Survival]] = defaultdict(dict)
     for (init, params), rows in here.groupby(["init", "init_params"], sort=False):
         seeds = list(zip(rows["rms"], rows["delta_std_first"], rows["verdict"], strict=True))
         sigma_w = float(rows["sigma_w"].iloc[0])
-        equal = next((other for other in found if abs(other / sigma_w - 1) < 1e-6), sigma_w)
-        found[equal][described(str(init), str(params))] = _middle(seeds)
-    return dict(found)
+        equal = next((other for other in survivals if is_equal(other, sigma_w)), sigma_w)
+        survivals[equal][described(str(init), str(params))] = _median(seeds)
+    return dict(survivals)

@@ -15,7 +15,7 @@ from sweep.activations import Activation
 from sweep.initializers import NORMAL
 from sweep.report.frames.labels import group_index
 from sweep.theory.maps import layers_of
-from sweep.theory.width import strayed
+from sweep.theory.width import log_rms_deviation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -93,7 +93,7 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
             key = (init, init_params, act, act_params, float(bias_std), int(batch), tapered or width)
             chains[key].append((number, profile))
     for (*network, _), own in chains.items():
-        shift, std = _strayed(*network, max((profile for _, profile in own), key=len))
+        shift, std = _deviation(*network, max((profile for _, profile in own), key=len))
         for number, profile in own:
             last = len(profile) - 1
             shifts[number], spreads[number] = shift[last], max(std[last], _LEAST_SPREAD)  # NaN stays
@@ -125,7 +125,7 @@ def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
 
 
 @lru_cache(maxsize=4096)
-def _strayed(
+def _deviation(
     init: str,
     init_params: str,
     act: str,
@@ -141,14 +141,14 @@ def _strayed(
         return np.full(len(widths), math.nan), np.full(len(widths), math.nan)
     activation = activations.stored(act, act_params)
     if activation.homogeneous and not bias_std:  # whatever their scale
-        return _strayed_homogeneous(activation, widths, batch)
+        return _deviation_homogeneous(activation, widths, batch)
     layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
-    return strayed(activation, layers, widths, bias_std, batch)
+    return log_rms_deviation(activation, layers, widths, bias_std, batch)
 
 
 @lru_cache(maxsize=4096)
-def _strayed_homogeneous(
+def _deviation_homogeneous(
     act: Activation, widths: tuple[int, ...], batch: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     layers = layers_of([1 / math.sqrt(fan_in) for fan_in in widths[:-1]], widths)
-    return strayed(act, layers, widths, 0.0, batch)
+    return log_rms_deviation(act, layers, widths, 0.0, batch)

@@ -6,7 +6,9 @@ import pandas as pd
 
 from sweep import activations
 from sweep.base.errors import SweepError
-from sweep.report.advice import candidates
+from sweep.report.advice.candidates import candidates, rank
+from sweep.report.advice.derivation import DEEPEST
+from sweep.report.advice.table import paste
 from sweep.report.frames.labels import labelled
 from sweep.report.frames.text import number
 
@@ -23,24 +25,24 @@ def advised(cells: pd.DataFrame) -> dict[str, Advice]:
     """The best-ranked weights by act_label; none where an activation has no theory, or is a user's own."""
     frame = labelled(cells)
     depth, width = int(frame["depth"].max()), int(frame["width"].max())
-    found = {}
+    advice = {}
     specs = frame[["act_label", "act", "act_params"]].drop_duplicates("act_label")
     for label, name, parameters in specs.itertuples(index=False):
         try:
             act = activations.stored(name, parameters)
-            (_, best), *_ = candidates.ranked(candidates.candidates(act, depth, width))
+            (_, best), *_ = rank(candidates(act, depth, width))
         except SweepError:
             continue
         schemes, chi1 = " or ".join(best.schemes[:2]), number(best.chi1, 4)
         numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {chi1} per layer"
-        found[str(label)] = Advice(
-            f"{schemes}: {numbers}{_trust(best.depth, width)}.", candidates.paste(best.sigma_w)["torch"]
+        advice[str(label)] = Advice(
+            f"{schemes}: {numbers}{_trust(best.depth, width)}.", paste(best.sigma_w)["torch"]
         )
-    return found
+    return advice
 
 
 def _trust(depth: int | None, width: int) -> str:
     if depth is None:
         return ""
-    more = " and more" if depth >= candidates.DEEPEST else ""
+    more = " and more" if depth >= DEEPEST else ""
     return f"; theory trusts it to {depth} layers{more} of {width} neurons"

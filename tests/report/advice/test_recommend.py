@@ -8,8 +8,9 @@ import pytest
 import sweep
 from sweep import theory
 from sweep.base.errors import RequestError
-from sweep.report.advice import candidates
-from sweep.report.advice.candidates import Candidate, Survival
+from sweep.report.advice.candidates import Candidate, Survival, rank
+from sweep.report.advice.derivation import DEEPEST, trusted_depth
+from sweep.report.advice.table import paste
 
 DEPTH, WIDTH = 12, 64
 MINE = """
@@ -92,20 +93,20 @@ def test_candidates_are_ranked_by_chi1_and_then_by_what_survives():
         candidate(1.0, forward=1e-3),
         candidate(0.5),
     )
-    assert candidates.ranked([off, lost, weak, best]) == [(1, best), (2, weak), (3, off), (4, lost)]
+    assert rank([off, lost, weak, best]) == [(1, best), (2, weak), (3, off), (4, lost)]
 
 
 @pytest.mark.parametrize(
     ("act", "sigma_w", "width", "at_least", "below"),
     [
-        ("tanh", 1.0, 10_000, candidates.DEEPEST, math.inf),
+        ("tanh", 1.0, 10_000, DEEPEST, math.inf),
         ("relu", math.sqrt(2), 512, 100, 300),  # by then all inputs look alike
         ("relu", 1.0, 512, 10, 14),  # 2^(-12/2) and the spread of width 512 make 1e-2
         ("gelu", 1.0, 512, 4, 9),
     ],
 )
 def test_a_depth_can_be_trusted_until_theory_finds_the_network_ill(act, sigma_w, width, at_least, below):
-    assert at_least <= candidates.trusted_depth(act, sigma_w, width) < below
+    assert at_least <= trusted_depth(act, sigma_w, width) < below
 
 
 def test_an_activation_of_ones_own_is_recommended_for_in_python_and_by_name(sweep_command, tmp_path):
@@ -132,7 +133,7 @@ def test_where_no_spread_is_predicted_no_depth_is_trusted(sweep_command):
 
 
 def test_a_depth_to_which_a_network_is_trusted_is_no_less_than_0():
-    assert candidates.trusted_depth(np.sign, 1.0, 64) == 0  # no gradient at all
+    assert trusted_depth(np.sign, 1.0, 64) == 0  # no gradient at all
 
 
 def test_a_stored_study_is_measured_enough(sweep_command, tmp_path):
@@ -159,14 +160,14 @@ def test_the_line_for_torch_draws_what_it_promises(sigma_w):
     torch = pytest.importorskip("torch", reason="the peers extra is not installed: pip install -e '.[peers]'")
     layer = torch.nn.Linear(400, 300)
     torch.manual_seed(0)
-    exec(candidates.paste(sigma_w)["torch"], {"torch": torch, "layer": layer})
+    exec(paste(sigma_w)["torch"], {"torch": torch, "layer": layer})
     # 120,000 weights: their std is known to 1 / sqrt(240,000) = 0.2 %.
     assert float(layer.weight.detach().std()) * math.sqrt(400) == pytest.approx(sigma_w, rel=0.01)
 
 
 @pytest.mark.parametrize("sigma_w", [0.25, 1.0, math.sqrt(2), 1.5335304411955353])
 def test_the_lines_for_keras_and_jax_say_what_our_schemes_of_that_name_draw(sigma_w):
-    lines = candidates.paste(sigma_w)
+    lines = paste(sigma_w)
     for framework, named in (
         ("keras", {"LecunNormal": 1, "HeNormal": 2}),
         ("jax", {"lecun_normal": 1, "he_normal": 2}),
