@@ -1,4 +1,13 @@
-"""Where the maps settle: fixed points, how fast they are reached, and the edge of chaos."""
+"""Where the maps settle: fixed points, how fast they are reached, and the edge of chaos.
+
+With z ~ N(0, v), (u1, u2) of variance v and correlation c, f = act:
+
+    V(v) = sigma_w² E[f(z)²] + sigma_b²                      variance map; v: V(v) = v
+    C(c) = (sigma_w² E[f(u1) f(u2)] + sigma_b²) / v          correlation map; c: C(c) = c
+    chi1 = sigma_w² E[f'(z)²] = C'(1);   xi = -1 / log |slope|, of V at v and of C at c
+
+Poole et al. 2016 (v, c, chi1), Schoenholz et al. 2017 (xi).
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -25,8 +34,9 @@ _CLOSE, _NEAR = 1e-3, 1e-2  # in log v: what holds one fixed point at most; what
 class FixedPoint:
     """Where signals settle: pre-activation variance v and correlation c, with their depth scales.
 
-    chi1 = sigma_w² E[act'²] at v: the factor of E[δ²] per layer. slope = dV/dv: below 1 in size the
-    variance returns to v. xi_q, xi_c: layers in which v and c come e-fold closer; inf where critical.
+    chi1 = sigma_w² E[act'²] at v: the factor of E[δ²] per layer. slope = dV/dv = sigma_w² E[z act act']/v:
+    below 1 in size the variance returns to v. xi_q = -1/log |dV/dv|, xi_c = -1/log(sigma_w² E[act'(u1)
+    act'(u2)]) at c: layers in which v and c come e-fold closer; inf where critical.
     """
 
     v: float
@@ -69,7 +79,9 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
 def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
     """The edge of chaos: sigma_w at which chi1 = 1 at a stable fixed point of the variance map.
 
-    At sigma_b = 0 that is where it exists the limit v -> 0, as for tanh (1) and ReLU (√2).
+    v = sigma_w² E[act²] + sigma_b² and sigma_w² E[act'²] = 1 together: v - E[act²]/E[act'²] = sigma_b² is
+    solved for v, with dV/dv < 1 there, and sigma_w = 1/√E[act'²]. At sigma_b = 0 that is where it exists
+    the limit v -> 0, as for tanh (1) and ReLU (√2).
     Raises RequestError, and says why, where there is none. Poole et al. 2016; Hayou et al. 2019.
     """
     sigma_b = checks.real("sigma_b", sigma_b, 0.0)

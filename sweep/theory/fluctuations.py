@@ -1,7 +1,11 @@
 """What one layer does to a signal of any size, and by how much that varies: tables over log v.
 
-z ~ N(0, v) gives f = act(z); a layer's mean of f² over n neurons is E[f²] times a factor of mean 1,
-whose logarithm has a mean and a variance that are found exactly, without an expansion in 1/n.
+z ~ N(0, v) gives f = act(z); a layer's mean of f² over n neurons is E[f²] times 1 + ξ, a mean of n
+independent X = f² / E[f²]. With D(t) = E[exp(-t X/n)]^n - exp(-t)
+
+    E[log(1 + ξ)] = -∫ D dt/t,   E[log²(1 + ξ)] = 2 ∫ log t · D dt/t - 2 γ E[log(1 + ξ)],
+
+to first order in 1/n -o/2n and, the variance, o/n, o = Var f² / E[f²]² (docs/finite-width.md).
 """
 
 import math
@@ -34,7 +38,7 @@ _ORTHOGONAL = 1e-6  # a cosine below which none of its powers counts, nor is a s
 
 @dataclass(frozen=True)
 class Step:
-    """By log v: log E[f²] and its slope; own = Var f² / E[f²]²; mean and variance of a factor's log."""
+    """By log v: log E[f²] and d log E[f²] / d log v; own = o = Var f² / E[f²]²; E and Var of log(1 + ξ)."""
 
     log_map: Array
     elasticity: Array
@@ -52,7 +56,11 @@ class Fluctuations:
         self._factors: dict[int, tuple[float, float]] = {}
 
     def at(self, log_v: Array) -> Step:
-        """What happens at these log v. Raises RequestError where act has no moments."""
+        """The fields at these log v, each of log_v's shape: cubics and lines between the tables' points.
+
+        A homogeneous f has one row: E[f²] is proportional to v, and X knows no v. Raises RequestError where
+        act has no moments.
+        """
         if self.homogeneous:
             row, ones = self._rows(np.zeros(1, int)), np.ones_like(log_v)
             return Step(log_v + row[0, 0], ones, row[2, 0] * ones, row[3, 0] * ones, row[4, 0] * ones)
@@ -68,7 +76,8 @@ class Fluctuations:
     def pairs(self, log_v: Array, c: Array) -> tuple[Array, Array, Array, Array]:
         """own, (..., 1), then of two inputs of correlation c, (..., C), at each log v, (...), near enough:
 
-        E[f_a f_b], Cov(f_a², f_b²) and Cov(f_a f_b, f_a²), where E[f²] = 1.
+        C = E[f_a f_b], s = Cov(f_a², f_b²) and k = Cov(f_a f_b, f_a²), where E[f²] = 1: power series in c
+        (Mehler), or Fourier series for a periodic f.
         """
         index = np.zeros(log_v.shape, int)
         if not self.homogeneous:

@@ -16,6 +16,7 @@ What strays in common is weighed by the inputs' squares: a pair counts by w = |h
 the last line, less what all inputs have in common: the same covariance with log (mean |h|²)², which
 is κ 2 k - 2 C ρ o, with ρ = s/o over all pairs and κ = √ρ where all pairs have one cosine, ρ where
 they have none on average. A layer's part of w fades by the elasticity of the layers above it.
+docs/finite-width.md derives all of it.
 """
 
 from dataclasses import dataclass
@@ -55,20 +56,23 @@ class Moved:
 
 
 def cosines_of_inputs(c0: float, width: int, outer: int) -> Cosines:
-    """Of Gaussian inputs with this cosine on average, the same at so many outer points."""
+    """Of Gaussian inputs with cosine c0, the same at so many outer points: y ~ N(artanh c0, 1/width).
+
+    1/n is the variance of Fisher's z, artanh of a sample correlation.
+    """
     x, weights = hermite(_NODES)
     y = np.arctanh(np.clip(c0, -_HIGHEST, _HIGHEST)) + (x / np.sqrt(width) if abs(c0) < 1 else 0 * x)
     nothing = np.zeros((outer, _NODES))
     return Cosines(nothing + _within(y), nothing + weights, nothing, nothing)
 
 
-def alike() -> Cosines:
-    """All inputs are one."""
+def all_alike() -> Cosines:
+    """All inputs are one: c = 1, as near to it as y goes."""
     nothing = np.zeros((1, _NODES))
     return Cosines(nothing + _MOST, nothing + 1 / _NODES, nothing, nothing)
 
 
-def through(
+def cosines_after(
     cosines: Cosines,
     layer: Fluctuations,
     width: int,
@@ -77,10 +81,13 @@ def through(
     share: Array,
     fades: Array,
 ) -> tuple[Array, Moved]:
-    """ρ, the share of a layer's fluctuation that inputs have in common, and the cosines it leaves.
+    """ρ = s/o, the share of a layer's fluctuation that inputs have in common, and the cosines it leaves.
 
+    Below the layer c_pre = share · c + 1 - share, share = sigma_w² q / v; above it y has mean
+    artanh C + bias/(1 - C²) + C Var c'/(1 - C²)² and variance Var c'/(1 - C²)², Var c' and bias as above.
     log_v, weights, share: (outer, points): the sizes that inputs have, and the weights' part of v;
-    fades: (outer, 1). Returns ρ at those sizes.
+    fades: (outer, 1), the elasticity by which what inputs differ in fades. ρ: (outer, points), the mean
+    over pairs by weight w; Moved: (outer, 3 · nodes).
     """
     y = np.concatenate([cosines.y, _within(cosines.y + cosines.moved)], axis=1)  # as it is; by weight
     share = share[:, :, None]
@@ -121,18 +128,18 @@ def through(
     return common, Moved(children, child_weights, np.repeat(moved, 3, axis=1), np.repeat(heavier, 3, axis=1))
 
 
-def merged(cosines: Moved, mix: Array) -> Cosines:
-    """The cosines of new outer points that are made of the old ones in these shares: (new, old)."""
+def merge(cosines: Moved, mix: Array) -> Cosines:
+    """The cosines of new outer points, law by law Σ_old mix · old, held by a Gauss rule; mix: (new, old)."""
     new = len(mix)
 
     def spread_out(values: Array) -> Array:
         return np.broadcast_to(values.ravel(), (new, values.size))
 
     old, weights = spread_out(cosines.y), (mix[:, :, None] * cosines.weights).reshape(new, -1)
-    y, found = gauss(old, weights, _NODES)
+    y, new_weights = gauss(old, weights, _NODES)
     moved = regression(old, weights, spread_out(cosines.moved), y)
     heavier = regression(old, weights, spread_out(cosines.heavier), y)
-    return Cosines(y, found, moved, heavier)
+    return Cosines(y, new_weights, moved, heavier)
 
 
 def _within(y: Array) -> Array:
