@@ -10,7 +10,7 @@ from rich.table import Table
 from sweep.base.command import show
 from sweep.experiment.cell import Cell
 from sweep.report.frames.fates import Fate, answers, counts
-from sweep.report.frames.labels import described, labelled
+from sweep.report.frames.labels import add_labels, description
 from sweep.report.frames.measures import MEASURES
 from sweep.report.frames.seeds import DepthTable, average_over_seeds, by_depth
 from sweep.report.frames.text import number, profile
@@ -25,7 +25,7 @@ _MOST_NAMED = 4  # survivors by name
 def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
     """The layer table of one cell, on stdout."""
     widths = "widths " + " ".join(map(str, cell.widths)) if cell.widths else f"width {cell.width}"
-    init, act = described(cell.init, cell.init_params), described(cell.act, cell.act_params)
+    init, act = description(cell.init, cell.init_params), description(cell.act, cell.act_params)
     title = f"{init} × {act}, depth {cell.depth}, {widths}, seed {cell.seed}, batch {cell.batch}"
     columns = ("mean", "std", "rms", "flat", "delta_std", "grad_std")
     table = Table()
@@ -66,7 +66,7 @@ def show_grid(cells: "pd.DataFrame") -> None:
 
 def _show_answer(cells: "pd.DataFrame") -> None:
     """Who survives and who dies first, by act; then what becomes of all networks."""
-    rows = average_over_seeds(labelled(cells), [MEASURES["verdict_layer"]])
+    rows = average_over_seeds(add_labels(cells), [MEASURES["verdict_layer"]])
     table = Table()
     for name in ("act", "survives", "dies first"):
         table.add_column(name, overflow="fold")

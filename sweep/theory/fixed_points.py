@@ -60,7 +60,7 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     sigma_b = checks.real("sigma_b", sigma_b, 0.0)
     q0 = checks.real("q0", q0, 0.0, strictly=True)
     means_of = gaussian(act)
-    scale = settled(means_of, sigma_w, sigma_b, math.hypot(sigma_w * math.sqrt(q0), sigma_b))
+    scale = settle(means_of, sigma_w, sigma_b, math.hypot(sigma_w * math.sqrt(q0), sigma_b))
     if math.isnan(scale):
         return FixedPoint(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
     if scale == math.inf:
@@ -71,7 +71,7 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     if math.isnan(chi1):  # the slope of act is not known
         return FixedPoint(v, *(math.nan,) * 5)
     slope = share * at.elasticity
-    c = _settled_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + _CRITICAL else 1.0
+    c = _settle_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + _CRITICAL else 1.0
     slopes = chi1 if c == 1 else _square(sigma_w) * pair(means_of, scale, c).slopes
     return FixedPoint(v, c, chi1, slope, _depth_scale(slope), _depth_scale(slopes))
 
@@ -104,7 +104,7 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
     raise RequestError(_why_not(means_of, sigma_b, unstable, repels))
 
 
-def settled(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
+def settle(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
     """The scale sqrt(v) at which the variance map, iterated from `scale`, comes to rest; 0 or inf too.
 
     NaN where iterating it does not settle. With t = log v and g(t) = log V(v) - t, where V rises, a step
@@ -113,7 +113,7 @@ def settled(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) ->
     quadratically. Where V falls the map itself is iterated.
     """
     if scale == 0 or means_of.act.homogeneous:
-        return _settled_line(means_of, sigma_w, sigma_b, scale) if scale else 0.0
+        return _settle_line(means_of, sigma_w, sigma_b, scale) if scale else 0.0
 
     def at(t: float) -> _Growth:
         return _growth(means_of, sigma_w, sigma_b, t)
@@ -130,7 +130,7 @@ def settled(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) ->
                 return math.inf if drift > 0 else 0.0
             t += drift
             continue
-        step, ended = _followed(at, t, here)
+        step, ended = _follow(at, t, here)
         t += step
         if ended or not low < t < high:
             return math.exp(t / 2) if ended else math.inf if t >= high else 0.0
@@ -156,7 +156,7 @@ def _noise(t: float) -> float:
     return _ROUNDING * (2 + abs(t) / 20)
 
 
-def _followed(at: "Callable[[float], _Growth]", t: float, here: "_Growth") -> tuple[float, bool]:
+def _follow(at: "Callable[[float], _Growth]", t: float, here: "_Growth") -> tuple[float, bool]:
     """The step to take from t, which passes no fixed point, and whether it ends at one."""
     step = _step(here)
     while here.slope >= 0 and math.isfinite(step):
@@ -206,7 +206,7 @@ def _step(here: _Growth) -> float:
     return math.copysign(min(max(step, min(size, _FARTHEST)), _FARTHEST), here.growth)
 
 
-def _settled_line(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
+def _settle_line(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
     """Where V(v) = a v + sigma_b² takes v."""
     factor = sigma_w * means_of.at(1.0).rms
     if abs(factor - 1) <= _ROUNDING:
@@ -225,7 +225,7 @@ def _root(function: Callable[[float], float], a: float, b: float) -> float:
     return math.exp(root)
 
 
-def _settled_correlation(means_of: Gaussian, scale: float, share: float) -> float:
+def _settle_correlation(means_of: Gaussian, scale: float, share: float) -> float:
     """The fixed point below 1 of C(c) = share · cosine(c) + 1 - share, which is convex."""
     from scipy.optimize import brentq  # noqa: PLC0415
 

@@ -169,7 +169,7 @@ def predict(
     """
     import pandas as pd  # noqa: PLC0415
 
-    sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
+    sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
     given = checks.widths(widths)
     if given and depth is not None:
         raise RequestError(f"depth={depth}, widths={list(given)}: widths replaces depth: give one of them")
@@ -179,7 +179,7 @@ def predict(
     return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
 
 
-def inputs_checked(
+def check_inputs(
     sigma_w: float, sigma_b: float, q0: float, c0: float, batch: int
 ) -> tuple[float, float, float, float, int]:
     """The arguments that every map takes, once each keeps its rule; RequestError otherwise."""

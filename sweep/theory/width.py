@@ -33,7 +33,7 @@ from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import Fluctuations, Step, fluctuations
 from sweep.theory.laws import PARTED, UNKNOWN, Law, condense, law_of_inputs, moments_of
-from sweep.theory.maps import Layer, inputs_checked, layers_of
+from sweep.theory.maps import Layer, check_inputs, layers_of
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.nodes import gauss, hermite, skewed
 from sweep.theory.tilt import Cosines, Moved, all_alike, cosines_after, cosines_of_inputs, merge
@@ -73,7 +73,7 @@ def finite_width(
     """
     import pandas as pd  # noqa: PLC0415
 
-    sigma_w, sigma_b, q0, c0, batch = inputs_checked(sigma_w, sigma_b, q0, c0, batch)
+    sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
     widths = (checks.whole("width", width, 1),) * (checks.whole("depth", depth, 1) + 1)
     layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
     shift, std = log_rms_deviation(act, layers, widths, sigma_b, batch, q0, c0)

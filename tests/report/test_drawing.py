@@ -7,7 +7,7 @@ import pytest
 import sweep
 from sweep.report import draw
 from sweep.report.figures import curves, gradients, histograms, style, theory
-from sweep.report.frames.labels import labelled
+from sweep.report.frames.labels import add_labels
 from sweep.report.frames.measures import MEASURES
 from sweep.report.frames.seeds import average_over_seeds, by_layer
 from sweep.report.page.data import networks, payload
@@ -219,7 +219,7 @@ def test_a_signal_that_has_vanished_is_0_for_every_seed_in_tables_curves_and_pag
     cells, layers = stored(tmp_path / "study", cells)
     names = ("rms", "std", "mean", "flat")
     measures = [MEASURES[name] for name in names]
-    table = average_over_seeds(labelled(cells), measures)
+    table = average_over_seeds(add_labels(cells), measures)
     curves_end = by_layer(cells, layers, measures).query("layer == depth")
     assert (table["value:std"] == 0).any()
     for column in [f"{part}:{name}" for part in ("value", "low", "high", "theory") for name in names]:

@@ -32,7 +32,7 @@ def test_a_profile_is_logarithmic_and_spans_a_decade_at_least(values, signs):
 
 def test_the_answer_is_by_act_and_says_who_dies_first(tmp_path):
     cells, _ = stored(tmp_path / "study", grid(("small_normal", "xavier", "kaiming"), widths=(60,)))
-    rows = average_over_seeds(labels.labelled(cells), [MEASURES["verdict_layer"]])
+    rows = average_over_seeds(labels.add_labels(cells), [MEASURES["verdict_layer"]])
     by_act = {one.act: one for one in fates.answers(rows)}
     assert {fate.init for fate in by_act["tanh"].survivors} == {"xavier", "kaiming"}
     (lost,) = by_act["tanh"].casualties

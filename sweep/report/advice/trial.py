@@ -129,7 +129,7 @@ def _median(seeds: "Sequence[_Seed]") -> Survival:
 
 def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[float, dict[str, Survival]]:
     """What a study holds of an activation: sigma_w -> scheme -> what survived."""
-    from sweep.report.frames.labels import described  # noqa: PLC0415
+    from sweep.report.frames.labels import description  # noqa: PLC0415
     from sweep.store import results  # noqa: PLC0415
 
     cells = results.load(path, thresholds=results.thresholds(path))
@@ -149,5 +149,5 @@ def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[f
         seeds = list(zip(rows["rms"], rows["delta_std_first"], rows["verdict"], strict=True))
         sigma_w = float(rows["sigma_w"].iloc[0])
         equal = next((other for other in survivals if is_equal(other, sigma_w)), sigma_w)
-        survivals[equal][described(str(init), str(params))] = _median(seeds)
+        survivals[equal][description(str(init), str(params))] = _median(seeds)
     return dict(survivals)

@@ -87,10 +87,10 @@ def _thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 def _pages(frame: pd.DataFrame, arrangement: Layout) -> list[pd.DataFrame]:
     """The rows of `frame` that share a page."""
     rows = list(dict.fromkeys(zip(frame["rest"], frame["row"], strict=True)))
-    order = {value: place for place, value in enumerate(layout.ordered(frame["row"], arrangement.rows))}
+    order = {value: index for index, value in enumerate(layout.distinct(frame["row"], arrangement.rows))}
     rows.sort(key=lambda row: order[row[1]])
-    columns = layout.ordered(frame["col"], arrangement.cols)
-    down = layout.ordered(frame["y"], arrangement.y)
+    columns = layout.distinct(frame["col"], arrangement.cols)
+    down = layout.distinct(frame["y"], arrangement.y)
     pages = []
     for r in range(0, len(rows), _ROWS_PER_PAGE):
         here = frame[
@@ -109,9 +109,9 @@ def _pages(frame: pd.DataFrame, arrangement: Layout) -> list[pd.DataFrame]:
 def _page(frame: pd.DataFrame, picture: Picture) -> Figure:
     own = picture.layout
     rows = list(dict.fromkeys(zip(frame["row"], frame["rest"], strict=True)))
-    order = {value: place for place, value in enumerate(layout.ordered(frame["row"], own.rows))}
+    order = {value: index for index, value in enumerate(layout.distinct(frame["row"], own.rows))}
     rows.sort(key=lambda row: order[row[0]])
-    columns = layout.ordered(frame["col"], own.cols)
+    columns = layout.distinct(frame["col"], own.cols)
     by_row = frame.groupby(["row", "rest"])["y"].nunique()
     tall = [_extent(int(by_row[row]), 0.46, 0.1, _MOST_TEXTS[1]) + 0.5 for row in rows]
     by_column = frame.groupby("col")["x"].nunique()
@@ -128,12 +128,12 @@ def _page(frame: pd.DataFrame, picture: Picture) -> Figure:
                 ax.set_axis_off()
                 continue
             draw(ax, panel, picture)
-            names = [layout.titled(own.rows, row), layout.titled(own.cols, column)]
+            names = [layout.title(own.rows, row), layout.title(own.cols, column)]
             title = style.clipped(" × ".join(filter(None, names)), max(16, int(11 * wide[c])))
             ax.set_title("\n".join(filter(None, [title, rest])), fontsize=9)
             ax.set_ylabel(own.y if c == 0 and own.y not in ("init", "act") else "")
             ax.set_xlabel(own.x if r == len(rows) - 1 and own.x not in ("init", "act") else "")
-    return _finished(figure, axes, frame, picture)
+    return _finish(figure, axes, frame, picture)
 
 
 def _extent(count: int, each: float, small: float, most: int) -> float:
@@ -150,7 +150,7 @@ def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataF
     panel: rows of `assign_roles`, each x and y once.
     """
     measure, own = picture.measure, picture.layout
-    down, across = layout.ordered(panel["y"], own.y), layout.ordered(panel["x"], own.x)
+    down, across = layout.distinct(panel["y"], own.y), layout.distinct(panel["x"], own.x)
 
     def spread_out(name: str) -> pd.DataFrame:
         wide = panel.pivot(index="y", columns="x", values=name)
@@ -228,17 +228,16 @@ def _ticks(ax: Axes, which: str, texts: Sequence[str], most: int) -> None:
     )
 
 
-def _finished(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) -> Figure:
+def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) -> Figure:
     measure, scale = picture.measure, picture.scale
     question = "What becomes of the signal?" if measure.scale == WORD else "Does the signal survive?"
     style.headline(figure, f"{question} {measure.title[0].upper() + measure.title[1:]}")
     lines = []
     if measure.scale == WORD:
-        found = [word for word in WORDS if (frame["value"] == word).any()]
-        lines.append("   ".join(f"{WORDS[word].letter} {word}" for word in found))
-        lines.append("a count below a letter: so many of the seeds agree") if (
-            frame["agree"] < 1
-        ).any() else None
+        present = [word for word in WORDS if (frame["value"] == word).any()]
+        lines.append("   ".join(f"{WORDS[word].letter} {word}" for word in present))
+        if (frame["agree"] < 1).any():
+            lines.append("a count below a letter: so many of the seeds agree")
     else:
         bar = figure.colorbar(
             ScalarMappable(scale.norm, scale.colours),

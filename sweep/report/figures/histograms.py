@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.report.figures import style
-from sweep.report.frames.labels import PANEL, common, described, labelled
+from sweep.report.frames.labels import PANEL, add_labels, common, description
 from sweep.report.frames.measures import THEORY
 from sweep.report.frames.seeds import largest
 from sweep.report.frames.text import number, spread
@@ -44,7 +44,7 @@ def picture(cell: "pd.Series[Any]", layers: pd.DataFrame) -> Figure:
             strip(parts[1, 0].subplots(), layers)
     uniform = f"depth {cell['depth']}, width {cell['width']}"
     sizes = uniform if cell["widths"] is None else f"widths {', '.join(map(str, cell['widths']))}"
-    init, act = (described(cell[group], cell[f"{group}_params"]) for group in ("init", "act"))
+    init, act = (description(cell[group], cell[f"{group}_params"]) for group in ("init", "act"))
     style.headline(figure, f"{init} × {act}: {sizes}")
     note = f"seed {cell['seed']}, batch {cell['batch']}"
     if f"{THEORY}std" in layers and layers[f"{THEORY}std"].notna().any():
@@ -84,7 +84,7 @@ def _lines(axes: Sequence[Axes], layers: pd.DataFrame) -> None:
 def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     """A strip per init × act, at its greatest depth and width and first seed; nothing if none is stored."""
     stored = layers.loc[layers["histogram"].notna(), "cell_id"].unique()
-    frame = largest(labelled(cells[cells["cell_id"].isin(stored)]))
+    frame = largest(add_labels(cells[cells["cell_id"].isin(stored)]))
     frame = frame[frame["seed"] == frame.groupby(list(PANEL))["seed"].transform("min")]
     panels = []
     for _, cell in frame.iterrows():

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from sweep.report.figures import style
 from sweep.report.figures.curves import spread_names
 from sweep.report.frames.agreement import agreement
-from sweep.report.frames.labels import acts, common, labelled
+from sweep.report.frames.labels import acts, add_labels, common
 from sweep.report.frames.measures import MEASURES, THEORY
 from sweep.report.frames.seeds import average_over_seeds
 from sweep.report.frames.text import counted
@@ -64,7 +64,7 @@ def points(cells: pd.DataFrame, layers: pd.DataFrame, name: str, at: int | None)
     at: the layer, None for the last. What is not finite, or far beyond vanished or exploded, is left out.
     """
     statistic, column = MEASURES[name], f"{THEORY}{name}"
-    frame = labelled(cells[cells["status"] == "ok"])
+    frame = add_labels(cells[cells["status"] == "ok"])
     if column not in layers:
         return pd.DataFrame()
     place = layers["layer"] == (layers["depth"] if at is None else at)

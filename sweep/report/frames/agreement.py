@@ -85,16 +85,16 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     first = cells.iloc[np.unique(spec, return_index=True)[1]]
     columns = [first[name].iloc[known] for name in _SPEC]
     chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)  # a deep one has the shallower
-    for number, one in zip(known, zip(*columns, strict=True), strict=True):
-        init, init_params, act, act_params, depth, width, widths, bias_std, batch = one
+    for number, spec_of in zip(known, zip(*columns, strict=True), strict=True):
+        init, init_params, act, act_params, depth, width, widths, bias_std, batch = spec_of
         if act in activations.names():
             tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
             profile = tapered or (int(width),) * (int(depth) + 1)
             key = (init, init_params, act, act_params, float(bias_std), int(batch), tapered or width)
             chains[key].append((number, profile))
-    for (*network, _), own in chains.items():
-        shift, std = _deviation(*network, max((profile for _, profile in own), key=len))
-        for number, profile in own:
+    for (*network, _), members in chains.items():
+        shift, std = _deviation(*network, max((profile for _, profile in members), key=len))
+        for number, profile in members:
             last = len(profile) - 1
             shifts[number], spreads[number] = shift[last], max(std[last], _LEAST_SPREAD)  # NaN stays
     return pd.Series((logs - shifts[spec]) / spreads[spec], cells.index)

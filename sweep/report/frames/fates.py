@@ -52,13 +52,13 @@ def answers(rows: "pd.DataFrame") -> list[Answer]:
     columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer"))
     for name, act, *row in zip(names, *columns, strict=True):
         schemes[act].setdefault(name, []).append(_Row(*row))
-    found = []
-    for act, own in schemes.items():
-        fates = [_fate(name, group) for name, group in own.items()]
+    by_act = []
+    for act, rows_of in schemes.items():
+        fates = [_fate(name, group) for name, group in rows_of.items()]
         limited = sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0))
         survivors = [fate for fate in fates if fate.word is None]
-        found.append(Answer(act, survivors, limited, [f for f in fates if f.word and not f.depth]))
-    return found
+        by_act.append(Answer(act, survivors, limited, [f for f in fates if f.word and not f.depth]))
+    return by_act
 
 
 class _Row(NamedTuple):
@@ -89,9 +89,9 @@ def _fate(name: str, rows: Sequence[_Row]) -> Fate:
 
 def counts(rows: "pd.DataFrame") -> str:
     """One sentence: how many networks there are, and what becomes of them."""
-    found = Counter(rows["verdict"])
-    healthy = found.pop("healthy", 0)
-    rest = ", ".join(f"{count} {word}" for word, count in found.most_common())
+    words = Counter(rows["verdict"])
+    healthy = words.pop("healthy", 0)
+    rest = ", ".join(f"{count} {word}" for word, count in words.most_common())
     total = len(rows)
     networks = "network" if total == 1 else "networks"
     return (

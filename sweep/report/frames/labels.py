@@ -26,7 +26,7 @@ _NAMED_BY = ("init", "init_params", "act", "act_params")
 _OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
 
 
-def labelled(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":
+def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":
     """`cells` with the columns of PANEL added, in the registries' order of schemes and acts, and of settings.
 
     apart: what is an axis of its own, 'batch' or 'init.std', hence no part of a label; a
@@ -105,7 +105,7 @@ def _order(values: Sequence[Any]) -> list[int]:
             return 0, 0
         return (2, (len(value), value)) if isinstance(value, str) else (1, value)
 
-    ranks = {one: rank for rank, one in enumerate(sorted({key(value) for value in values}))}
+    ranks = {k: rank for rank, k in enumerate(sorted({key(value) for value in values}))}
     return [ranks[key(value)] for value in values]
 
 
@@ -134,17 +134,17 @@ def _numeric_order(parameters: "pd.Series[str]") -> list[int]:
 
 def parameters(cells: "pd.DataFrame") -> list[str]:
     """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
-    found = []
+    varying: list[str] = []
     for group in REGISTRIES:
         texts = dict.fromkeys(cells[f"{group}_params"])
         flat = [_flat(text) for text in texts]
         names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
-        found += [
+        varying += [
             f"{group}.{name}"
             for name in names
             if len({json.dumps(values[name]) for values in flat if name in values}) > 1
         ]
-    return found
+    return varying
 
 
 def _flat(text: str) -> dict[str, Any]:
@@ -181,10 +181,11 @@ def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[st
     for pair, values in flat.items():
         named.setdefault(str(values.pop("function", pair[0])), []).append(pair)
     labels: dict[tuple[str, str], str] = {}
-    for title, own in named.items():
-        shown = [_telling(group, name, flat[name, text], [flat[pair] for pair in own]) for name, text in own]
-        shown = [{k: v for k, v in one.items() if f"{group}.{k}" not in apart} for one in shown]
-        labels |= zip(own, (f"{title} {told}".strip() for told in _told(shown)), strict=True)
+    for title, alike in named.items():
+        others = [flat[pair] for pair in alike]
+        shown = [_telling(group, name, flat[name, text], others) for name, text in alike]
+        shown = [{k: v for k, v in told.items() if f"{group}.{k}" not in apart} for told in shown]
+        labels |= zip(alike, (f"{title} {told}".strip() for told in _told(shown)), strict=True)
     return [labels[pair] for pair in pairs]
 
 
@@ -217,7 +218,7 @@ def _defaults(group: str, name: str) -> dict[str, Any]:
     return registry.parameters_of(name, registry.get(name)) if known else {}
 
 
-def described(name: str, parameters: str) -> str:
+def description(name: str, parameters: str) -> str:
     """An init or act with all of its parameters: 'normal std=0.1'; a user's own by its function's name."""
     values = _flat(parameters)
     shown = {key: value for key, value in values.items() if key not in _OWN or value is not None}

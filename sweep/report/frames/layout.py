@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.base.errors import RequestError, unknown
 from sweep.report.frames import labels
-from sweep.report.frames.labels import NONE, SETTINGS, labelled
+from sweep.report.frames.labels import NONE, SETTINGS, add_labels
 from sweep.report.frames.measures import Measure
 from sweep.report.frames.seeds import average_over_seeds
 from sweep.report.frames.text import short
@@ -111,7 +111,7 @@ def suit(
 
 def _sizes(cells: pd.DataFrame) -> dict[str, int]:
     """How many values each axis has, a scheme's or an activation's parameters apart."""
-    frame = labelled(cells)
+    frame = add_labels(cells)
     return {axis: int(frame[_LABELS.get(axis, axis)].nunique()) for axis in (*_MAIN, *SETTINGS)}
 
 
@@ -120,7 +120,7 @@ def assign_roles(cells: pd.DataFrame, layout: Layout, wanted: Sequence[Measure])
     not used) and `rest`, which names whatever else varies; the values in their natural order.
     """
     apart = [axis for axis in layout.axes if axis not in _MAIN]
-    frame = average_over_seeds(labelled(cells, apart), wanted, apart)
+    frame = average_over_seeds(add_labels(cells, apart), wanted, apart)
     axis_of = {"row": layout.rows, "col": layout.cols, "x": layout.x, "y": layout.y}
     for role, axis in axis_of.items():
         values = [""] * len(frame) if axis is None else frame[_LABELS.get(axis, axis)]
@@ -129,21 +129,21 @@ def assign_roles(cells: pd.DataFrame, layout: Layout, wanted: Sequence[Measure])
     others = [axis for axis in others if frame[_LABELS.get(axis, axis)].nunique() > 1]
     texts = frame["setting"]
     for axis in reversed(others):
-        values = frame[_LABELS.get(axis, axis)].map(lambda value, axis=axis: titled(axis, value))
+        values = frame[_LABELS.get(axis, axis)].map(lambda value, axis=axis: title(axis, value))
         texts = values + ", " + texts
     return frame.assign(rest=texts.str.strip(", "))
 
 
-def ordered(values: "pd.Series[Any]", axis: str | None) -> list[Any]:
+def distinct(values: "pd.Series[Any]", axis: str | None) -> list[Any]:
     """The distinct values of a role: numbers ascending, names as they come."""
-    distinct = list(dict.fromkeys(values))
+    found = list(dict.fromkeys(values))
     if axis == "act":
         return labels.acts(values.to_frame("act_label"))
-    numbers = [v for v in distinct if isinstance(v, (int, float))]
-    return sorted(numbers) + [v for v in distinct if v not in numbers]
+    numbers = [v for v in found if isinstance(v, (int, float))]
+    return sorted(numbers) + [v for v in found if v not in numbers]
 
 
-def titled(axis: str | None, value: Any) -> str:
+def title(axis: str | None, value: Any) -> str:
     """A value with its axis, where the value alone does not say it: 'xavier', 'depth 5'."""
     if axis is None:
         return ""

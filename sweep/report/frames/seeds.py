@@ -11,7 +11,7 @@ import numpy as np
 
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.report.frames import measures
-from sweep.report.frames.labels import PANEL, common, group_index, labelled
+from sweep.report.frames.labels import PANEL, add_labels, common, group_index
 from sweep.report.frames.measures import Measure
 from sweep.report.frames.text import counted, number, spread
 
@@ -33,7 +33,7 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
     Raises RequestError for an unknown value.
     """
     measure = measures.measure(value, cells.columns)
-    frame = average_over_seeds(labelled(cells, apart), [measure])
+    frame = average_over_seeds(add_labels(cells, apart), [measure])
     return frame.rename(columns=lambda name: name.partition(":")[0])
 
 
@@ -79,7 +79,7 @@ def by_layer(
     and width, not of each panel's greatest alone. apart: settings that are columns of their own and no
     part of a line's name.
     """
-    frame = labelled(cells, apart)
+    frame = add_labels(cells, apart)
     frame = frame if whole else largest(frame)
     names = [measure.name for measure in wanted]
     theory = [column for name in names if (column := f"{measures.THEORY}{name}") in layers]

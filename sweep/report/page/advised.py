@@ -9,7 +9,7 @@ from sweep.base.errors import SweepError
 from sweep.report.advice.candidates import candidates, rank
 from sweep.report.advice.derivation import DEEPEST
 from sweep.report.advice.table import paste
-from sweep.report.frames.labels import labelled
+from sweep.report.frames.labels import add_labels
 from sweep.report.frames.text import number
 
 
@@ -23,7 +23,7 @@ class Advice:
 
 def advised(cells: pd.DataFrame) -> dict[str, Advice]:
     """The best-ranked weights by act_label; none where an activation has no theory, or is a user's own."""
-    frame = labelled(cells)
+    frame = add_labels(cells)
     depth, width = int(frame["depth"].max()), int(frame["width"].max())
     advice = {}
     specs = frame[["act_label", "act", "act_params"]].drop_duplicates("act_label")

@@ -12,7 +12,7 @@ from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.figures.colours import DIVERGING, SEQUENTIAL
 from sweep.report.frames import layout
-from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, labelled
+from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, add_labels
 from sweep.report.frames.measures import MEASURES, THEORY, Measure
 from sweep.report.frames.seeds import average_over_seeds, by_layer
 from sweep.report.frames.text import short
@@ -27,9 +27,9 @@ _MOST_PANELS, _MOST_COLUMNS = 48, 6  # drawn at once before the page holds an ax
 
 def networks(cells: pd.DataFrame) -> pd.DataFrame:
     """The rows of `average_over_seeds` for every statistic; the seed is all that is averaged over."""
-    frame = labelled(cells)
+    frame = add_labels(cells)
     apart = varying_settings(frame)
-    rows = average_over_seeds(labelled(cells, apart), list(MEASURES.values()), apart)
+    rows = average_over_seeds(add_labels(cells, apart), list(MEASURES.values()), apart)
     return rows.sort_values(["depth", "width"], kind="stable").sort_values(
         ["init_label", "act_label"], key=lambda names: names.map(_order(names)), kind="stable"
     )

@@ -8,7 +8,7 @@ import pandas as pd
 from sweep.base.provenance import provenance
 from sweep.experiment.thresholds import Thresholds
 from sweep.experiment.verdict import WORDS, meanings
-from sweep.report.frames.labels import described
+from sweep.report.frames.labels import description
 from sweep.store.records import runs
 from sweep.store.study import Study
 
@@ -31,7 +31,7 @@ def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     found = []
     for error, count in counts.most_common(_MOST_FAILURES):
         one = failed[failed["error"].fillna("no message") == error].iloc[0]
-        init, act = (described(one[group], one[f"{group}_params"]) for group in ("init", "act"))
+        init, act = (description(one[group], one[f"{group}_params"]) for group in ("init", "act"))
         example = f"{init} × {act}, depth {one['depth']}, width {one['width']}, seed {one['seed']}"
         found.append({"count": f"{count:,}", "error": error, "example": example})
     return found

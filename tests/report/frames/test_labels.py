@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sweep.report.frames.labels import described, labelled, parameters
+from sweep.report.frames.labels import add_labels, description, parameters
 from sweep.report.frames.layout import Layout, assign_roles, choose, suit
 from sweep.report.frames.measures import MEASURES
 
@@ -32,7 +32,7 @@ def frame(keywords, function="my.own", source="0"):
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), min_size=2, max_size=6, unique_by=json.dumps))
 def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
     cells = frame(keywords)
-    assert labelled(cells)["init_label"].nunique() == len(cells)
+    assert add_labels(cells)["init_label"].nunique() == len(cells)
     for axis in parameters(cells):
         layout = choose(cells, x=axis, y="init")
         rows = assign_roles(cells, layout, [MEASURES["std"]])
@@ -53,13 +53,13 @@ def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
     ],
 )
 def test_labels_read_as_what_was_typed(keywords, labels):
-    assert set(labelled(frame(keywords))["init_label"]) == {"xavier", *labels}
+    assert set(add_labels(frame(keywords))["init_label"]) == {"xavier", *labels}
 
 
 def test_a_numeric_parameter_is_a_numeric_axis():
-    cells = labelled(frame([{"x": 0.1}, {"x": 2}]), ["init.x"])
+    cells = add_labels(frame([{"x": 0.1}, {"x": 2}]), ["init.x"])
     assert cells["init.x"].dropna().tolist() == [0.1, 2]
-    assert described("custom", cells["init_params"].iloc[1]) == "my.own x=0.1"
+    assert description("custom", cells["init_params"].iloc[1]) == "my.own x=0.1"
 
 
 def test_the_figures_and_the_page_lay_out_alike_what_both_have_room_for():

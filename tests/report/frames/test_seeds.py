@@ -100,6 +100,6 @@ def test_rows_come_in_the_order_of_their_settings_however_they_were_stored(tmp_p
 def test_a_parameter_that_is_not_the_default_is_shown(tmp_path):
     cells = [cell(init={"name": "normal", "std": 0.5}, act={"name": "leaky_relu", "negative_slope": 0.2},
                   depth=2, width=8, batch=16, seed=s) for s in (0, 1)]  # fmt: skip
-    (label,) = set(labels.labelled(stored(tmp_path / "a", cells)[0])["init_label"])
+    (label,) = set(labels.add_labels(stored(tmp_path / "a", cells)[0])["init_label"])
     assert label == "normal std=0.5"
-    assert labels.described("torch/normal", '{"mean":0.0,"std":1.0}') == "torch/normal mean=0 std=1"
+    assert labels.description("torch/normal", '{"mean":0.0,"std":1.0}') == "torch/normal mean=0 std=1"
