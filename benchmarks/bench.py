@@ -60,7 +60,7 @@ def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward
 def ours(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     """Plan and compute them as `python -m sweep -m` does, on every core, nothing stored."""
     planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
-    for _ in local.run(planned, "local", -1, False):
+    for _ in local.run(planned, machine.workers(-1), False):
         pass
 
 
@@ -70,7 +70,7 @@ def ours_stored(wanted: Sequence[Any], batch: int, backward: bool) -> None:
         study = Study(Path(folder))
         study.create()
         planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
-        for number, result in enumerate(local.run(planned, "local", -1, False)):
+        for number, result in enumerate(local.run(planned, machine.workers(-1), False)):
             study.write(f"bench-{number:06d}.parquet", *tables.tables(result, "bench"))
 
 
@@ -79,7 +79,7 @@ def one_chain(init: str, act: str) -> Callable[[], None]:
     (task,) = tasks.pack(cells([(init, act, 50, 512, 0)], BATCH, True), 1)
 
     def run() -> None:
-        for _ in local.run([task], "serial", 1, False):
+        for _ in local.run_here([task], False):
             pass
 
     return run

@@ -18,7 +18,7 @@ from sweep.base import machine
 from sweep.execution.plan.tasks import Task, pack
 from sweep.execution.workers import local
 from sweep.execution.workers.dask import futures
-from sweep.execution.workers.registry import Dask
+from sweep.execution.workers.dask.settings import Dask
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 
@@ -36,9 +36,7 @@ def seconds(tasks: list[Task], workers: int, settings: Dask | None) -> float:
     """Wall time of the tasks, nothing stored."""
     start = time.perf_counter()
     results = (
-        futures.run(tasks, settings, workers, False, None)
-        if settings
-        else local.run(tasks, "local", workers, False)
+        futures.run(tasks, settings, workers, False, None) if settings else local.run(tasks, workers, False)
     )
     done = sum(map(len, results))
     assert done == sum(map(len, tasks))

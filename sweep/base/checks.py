@@ -90,6 +90,13 @@ def flag(name: str, value: object) -> bool:
     return value
 
 
+def optional_text(name: str, value: object) -> str | None:
+    """`value` as a text that is not blank, or None."""
+    if value is None or (isinstance(value, str) and value.strip()):
+        return value
+    raise RequestError(f"{name}={value}: {name} must be a text, or null")
+
+
 def option(name: str, value: object, options: Collection[str]) -> str:
     """`value` if it is one of `options`."""
     if not isinstance(value, str) or value not in options:

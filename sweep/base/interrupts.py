@@ -52,6 +52,11 @@ def raised() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def ending(stopped: BaseException) -> tuple[str, int]:
+    """What has happened to a command that one of them ends, in a word, and its exit status."""
+    return ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
+
+
 @contextmanager
 def held() -> Iterator[None]:
     """An interrupt waits until the block ends."""

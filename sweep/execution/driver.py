@@ -1,161 +1,168 @@
 """Tasks to stored results, whatever happens meanwhile: failures, interrupts, other runs."""
 
 import contextlib
+import json
 import platform
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 
 from sweep.base import interrupts, machine
-from sweep.base.errors import ClusterError, StoreError
+from sweep.base.errors import ClusterError, RequestError, StoreError
 from sweep.execution import screen
 from sweep.execution.plan import estimate, pieces
 from sweep.execution.plan.tasks import Task
-from sweep.execution.workers import local, registry
+from sweep.execution.workers.executor import Leave, Work
 from sweep.experiment.outcome import Failures, Result
-from sweep.experiment.thresholds import Thresholds
 from sweep.report.frames import text
 from sweep.store import tables, upkeep
 from sweep.store.index import StoredIndex
 from sweep.store.parts import commits
 from sweep.store.parts.integrity import DamagedError
-from sweep.store.records import runs
-from sweep.store.study import Study
+from sweep.store.records import files, runs
 
 _TELLING_SECONDS = 1.0  # a run shorter than this teaches nothing about the next one
 _LOOK_SECONDS = 1.0  # between two looks at what other runs have stored
 
 
-@dataclass(frozen=True)
-class Job:
-    """What is to be computed, by whom, where it goes, and where its verdicts begin.
-
-    stored: what is there already.
-    """
-
-    study: Study
-    stored: StoredIndex
-    tasks: Sequence[Task]
-    histogram: bool
-    executor: str | registry.Settings
-    n_jobs: int
-    thresholds: Thresholds
-
-
 def run(
-    job: Job,
+    work: Work,
     record: Mapping[str, str],
     counts: estimate.Counts,
     expected: estimate.Expected,
     failures: Failures,
-    fail_fast: bool = False,
-    overwrite: bool = False,
-) -> int:
-    """Compute and store the job's cells, and leave the study tidy; returns the exit status.
+) -> int | None:
+    """Compute and store the cells, and leave the study tidy; the exit status, None where all are stored.
 
     record: what is written down about the run, file name -> text. failures: where failed cells go.
     """
-    root = job.study.place.root
-    with commits.writing(root), interrupts.held():  # from here on the record is closed, whatever happens
-        made = runs.RunRecord(job.study, record)
-    status = 1
+    study, options = work.study, work.options
+    study.create()
+    if options.overwrite:
+        study.outrank(work.stored.newest_run)
+    kept = {**record, files.THRESHOLDS: json.dumps(vars(options.thresholds)) + "\n"}
+    with commits.writing(study.place.root), interrupts.held():  # from here on it is closed, whatever happens
+        made = runs.RunRecord(study, kept)
+    status: int | None = 1
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
         with contextlib.suppress(DamagedError):  # it is named when it is read
-            upkeep.modernise(job.study)
-        with commits.writing(root):
-            made.write_plan(job.tasks, asdict(counts) | {"expected": asdict(expected)} | machine.identity())
-        others = runs.living(job.study)
+            upkeep.modernise(study)
+        with commits.writing(study.place.root):
+            made.write_plan(work.tasks, asdict(counts) | {"expected": asdict(expected)} | machine.identity())
+        others = runs.living(study)
         if others:
             # Whoever is at work here began with the longest tasks: two that go the same way would meet
             # at every one of them.
             made.log.info("other runs at work: %s", " ".join(others))
-            shuffled = random.Random(made.name).sample(job.tasks, len(job.tasks))
-            job = replace(job, tasks=shuffled)
-        status = _compute(job, made, expected, failures, fail_fast, overwrite)
+            work = replace(work, tasks=random.Random(made.name).sample(work.tasks, len(work.tasks)))
+        status = _Storing(work, made, failures).run(expected)
         # While the record is open: what a run writes after it has ended is anybody's to remove.
         with contextlib.suppress(DamagedError):  # it is named when it is read
-            upkeep.tidy(job.study, runs.has_ended(job.study))
+            upkeep.tidy(study, runs.has_ended(study))
+    except RequestError as error:
+        made.log.info("%s", error)
+        status = 2
+        raise
     finally:
         with interrupts.held():
             made.close(status or (1 if len(failures) else 0))
     return status
 
 
-def _compute(
-    job: Job,
-    made: runs.RunRecord,
-    expected: estimate.Expected,
-    failures: Failures,
-    fail_fast: bool,
-    overwrite: bool,
-) -> int:
-    log = made.log
-    tasks, study = job.tasks, job.study
-    total = sum(map(len, tasks))
-    start, done = time.perf_counter(), 0
-    others = _Others(job.stored, made.name, not overwrite)
-    said: set[str | None] = {None}  # reasons why gradients are null
-    results = _results(job, made.name, others.left)
-    try:
-        with screen.progress(total, sum(task.seconds for task in tasks)) as progress:
-            for number, result in enumerate(results):
-                with interrupts.held():
-                    if result.statistics:  # else its worker has stored it
-                        rows = tables.tables(result, made.name, job.thresholds)
-                        study.write(f"{made.name}-{number:06d}.parquet", *rows)
-                    done += len(result)
-                progress.advance(len(result), result.estimate)
-                for error in result.errors.values():
-                    failures.add(error)
-                for reason in {own.without_slope for own in result.own.values()} - said:
-                    said.add(reason)
-                    screen.say(f"gradients are null: {reason}")
-                    log.info("gradients are null: %s", reason)
-                log.info("%d of %d cells stored, %d failed", done, total, len(failures))
-                if result.errors and fail_fast:
+class _Storing:
+    """What the executor computes, stored as it comes."""
+
+    def __init__(self, work: Work, made: runs.RunRecord, failures: Failures) -> None:
+        self._work, self._made, self._failures = work, made, failures
+        self._total, self._done = sum(map(len, work.tasks)), 0
+        self._others = _Others(work.stored, made.name, not work.options.overwrite)
+        self._said: set[str | None] = {None}  # reasons why gradients are null
+
+    @property
+    def _left(self) -> int:
+        return self._total - self._done - self._others.count
+
+    def run(self, expected: estimate.Expected) -> int | None:
+        """Store all of it, and say how it went; the exit status, None where nothing is left."""
+        log, start = self._made.log, time.perf_counter()
+        try:
+            if not self._store_all():
+                return 1
+        except (KeyboardInterrupt, interrupts.Terminated) as stopped:
+            word, status = interrupts.ending(stopped)
+            log.info(word)
+            stored = f"{self._done} cells are stored, {self._left} are left"
+            screen.say(f"{word}: {stored}; run the same command to go on")
+            return status
+        except ClusterError as error:
+            log.info("%s", error)
+            screen.say(f"sweep: {error} ({self._done} cells are stored, {self._left} are left)")
+            return 1
+        except Leave as leave:
+            log.info("%s", leave)
+            screen.say(str(leave))
+            return leave.status
+        self._say_how_long(time.perf_counter() - start, expected)
+        if lost := self._left:  # no executor should end so; if one does, it is said
+            screen.say(
+                f"{text.cells(lost)} did not come back from the workers; run the same command to go on"
+            )
+            log.info("%d cells did not come back", lost)
+            return 1
+        return None
+
+    def _store_all(self) -> bool:
+        """Store every outcome; whether nothing failed that should have stopped it."""
+        work = self._work
+        outcomes = work.options.executor.outcomes(work, self._made, self._others.left)
+        with screen.progress(self._total, sum(task.seconds for task in work.tasks)) as progress:
+            for number, outcome in enumerate(outcomes):
+                self._store(number, outcome)
+                progress.advance(len(outcome), outcome.estimate)
+                self._tell(outcome)
+                if outcome.errors and work.options.fail_fast:
                     screen.say(
-                        f"stopped at the first failure; {done} of {total} cells are stored, "
-                        f"{len(failures)} of them as failed"
+                        f"stopped at the first failure; {self._done} of {self._total} cells are stored, "
+                        f"{len(self._failures)} of them as failed"
                     )
-                    screen.show_failures(failures)
-                    return 1
-    except (KeyboardInterrupt, interrupts.Terminated) as stopped:
-        word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
-        log.info(word)
-        left = total - done - others.count
-        screen.say(f"{word}: {done} cells are stored, {left} are left; run the same command to go on")
-        return status
-    except ClusterError as error:
-        log.info("%s", error)
-        left = total - done - others.count
-        screen.say(f"sweep: {error} ({done} cells are stored, {left} are left)")
-        return 1
-    seconds = time.perf_counter() - start
-    _say_how_far_off(made, expected, seconds, done, total)
-    line = f"{text.cells(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s), {len(failures)} failed"
-    if others.count:
-        line += f"; {text.cells(others.count)} stored by another run meanwhile"
-    screen.say(line)
-    if lost := total - done - others.count:  # no executor should end so; if one does, it is said
-        screen.say(f"{text.cells(lost)} did not come back from the workers; run the same command to go on")
-        log.info("%d cells did not come back", lost)
-        return 1
-    return 0
+                    screen.show_failures(self._failures)
+                    return False
+        return True
 
+    def _store(self, number: int, outcome: Result) -> None:
+        with interrupts.held():
+            if not outcome.stored:
+                rows = tables.tables(outcome, self._made.name, self._work.options.thresholds)
+                self._work.study.write(f"{self._made.name}-{number:06d}.parquet", *rows)
+            self._done += len(outcome)
 
-def _results(job: Job, name: str, wanted: Callable[[Task], Task | None]) -> Iterator[Result]:
-    if isinstance(job.executor, registry.Dask):
-        from sweep.execution.workers.dask import futures  # noqa: PLC0415
+    def _tell(self, outcome: Result) -> None:
+        log = self._made.log
+        for error in outcome.errors.values():
+            self._failures.add(error)
+        for reason in {own.without_slope for own in outcome.own.values()} - self._said:
+            self._said.add(reason)
+            screen.say(f"gradients are null: {reason}")
+            log.info("gradients are null: %s", reason)
+        log.info("%d of %d cells stored, %d failed", self._done, self._total, len(self._failures))
 
-        left = (task for task in map(wanted, job.tasks) if task is not None)
-        # Workers may store themselves what goes into a folder that they see.
-        folder = job.study.place.folder
-        place = futures.Place.of(folder, name, job.thresholds) if folder else None
-        return futures.run(left, job.executor, machine.workers(job.n_jobs), job.histogram, place)
-    assert isinstance(job.executor, str)
-    return local.run(job.tasks, job.executor, job.n_jobs, job.histogram, wanted)
+    def _say_how_long(self, seconds: float, expected: estimate.Expected) -> None:
+        done, others = self._done, self._others.count
+        off = seconds / expected.seconds if expected.seconds else 1.0
+        self._made.log.info("done in %.1f s, %.2f of the predicted %.1f s", seconds, off, expected.seconds)
+        took: dict[str, object] = {"seconds": seconds, "computed": done}
+        # Only what this machine has computed teaches what it will take.
+        if done == self._total and seconds >= _TELLING_SECONDS and self._work.capacity.here:
+            took["factor"] = max(seconds - expected.overhead, 0.0) / expected.model_seconds
+        with contextlib.suppress(OSError):  # the results are stored: that counts
+            self._made.add_to_summary(took)
+        line = f"{text.cells(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s)"
+        line += f", {len(self._failures)} failed"
+        if others:
+            line += f"; {text.cells(others)} stored by another run meanwhile"
+        screen.say(line)
 
 
 class _Others:
@@ -179,15 +186,3 @@ class _Others:
         smaller = pieces.remaining(task, self._ids)
         self.count += len(task) - (len(smaller) if smaller else 0)
         return smaller
-
-
-def _say_how_far_off(
-    made: runs.RunRecord, expected: estimate.Expected, seconds: float, done: int, total: int
-) -> None:
-    off = seconds / expected.seconds if expected.seconds else 1.0
-    made.log.info("done in %.1f s, %.2f of the predicted %.1f s", seconds, off, expected.seconds)
-    took: dict[str, object] = {"seconds": seconds, "computed": done}
-    if done == total and seconds >= _TELLING_SECONDS:
-        took["factor"] = max(seconds - expected.overhead, 0.0) / expected.model_seconds
-    with contextlib.suppress(OSError):  # the results are stored: that counts
-        made.add_to_summary(took)

@@ -9,11 +9,12 @@ from typing import Any
 from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.execution.plan.shards import Shard
-from sweep.execution.workers import registry
+from sweep.execution.workers.executor import Executor
+from sweep.execution.workers.local import Local
+from sweep.execution.workers.registry import executor_of
 from sweep.experiment.thresholds import DEFAULT, Thresholds
 from sweep.store.places import refuse_secrets, study_path
 
-EXECUTORS = ("local", "serial", "dask", "slurm")
 _SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")
 
 
@@ -23,8 +24,7 @@ class Options:
 
     study: str
     root: str = "outputs"
-    executor: str = "local"
-    cluster: registry.Settings | None = None
+    executor: Executor = Local()  # noqa: RUF009  it never changes
     n_jobs: int = -1
     max_memory: int | None = None
     shard: Shard | None = None
@@ -54,12 +54,10 @@ class Options:
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
         histogram, most = values["histogram"], values["max_memory"]
-        executor = checks.option("executor", values["executor"]["name"], EXECUTORS)
         return cls(
             study=study,
             root=_root(values["root"]),
-            executor=executor,
-            cluster=registry.of(executor, values["executor"]),
+            executor=executor_of(values["executor"]),
             n_jobs=n_jobs,
             max_memory=None if most is None else checks.memory("max_memory", most),
             shard=None if values["shard"] is None else Shard.of(values["shard"]),

@@ -1,4 +1,4 @@
-"""Do stored cells come out again as they are stored? Some are computed anew, and held against their rows."""
+"""Is a study whole, and do its cells come out again? Some are computed anew, and held against their rows."""
 
 import itertools
 import math
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sweep.base import checks, memory
+from sweep.base.command import visible
 from sweep.base.errors import RequestError, SweepError
 from sweep.base.registry import CUSTOM
 from sweep.execution.nudged import nudged
@@ -24,7 +25,8 @@ from sweep.kernel.statistics.table import BACKWARD, FORWARD, SHARE, SIGNED, SLOP
 from sweep.report.frames.text import si
 from sweep.store import excerpts, tables
 from sweep.store.ages import spec_of
-from sweep.store.index import Older
+from sweep.store.index import Older, older
+from sweep.store.parts import commits, integrity
 from sweep.store.study import Study
 
 # How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
@@ -68,6 +70,43 @@ class Found:
     unchecked: list[str] = field(default_factory=list)
 
 
+def verify(path: str, functions: set[str], count: int, seed: int) -> bool:
+    """Read every part, set damaged ones aside, compute some cells again and say so; whether all is well.
+
+    functions: the names of those of a user's own that may be called. count: of cells; seed: which.
+    """
+    study = Study(path)
+    study.check_readable()
+    names = commits.names(study.place)
+    broken = integrity.damaged(study.place, names)
+    for name, why in broken.items():
+        print(f"damaged: {name} ({why})")
+    if broken:
+        study.set_aside(broken)
+        print(f"set aside in {study.path}/quarantine; the command that made this study computes them again")
+    old = older(study)
+    found = recompute(study, old, functions, count, seed)
+    for line in (*found.unchecked, *found.wrong):
+        print(visible(line))
+    same = f"{found.compared - len(found.wrong)} of {found.compared} cells come out again"
+    print(f"{len(names) - len(broken):,} of {len(names):,} parts whole; {same}")
+    odd = [name for name in sorted(names - set(broken)) if not study.scan.possible(name)]
+    if odd:
+        print(f"{len(odd)} of them hold rows that no run could have written, and are left out")
+    if before := len(old.ids):
+        rows = "1 row is" if before == 1 else f"{before:,} rows are"
+        print(f"{rows} of an older revision and left out: the command that made them computes them anew")
+    for line in commits.describe_strangers(study.place):
+        print(line)
+    if found.foreign:
+        cells = "1 cell is" if found.foreign == 1 else f"{found.foreign:,} cells are"
+        named = visible(", ".join(found.functions))
+        print(f"{cells} of functions of your own and left out: --function names them ({named})")
+    if found.unchecked:
+        print(f"{len(found.unchecked)} of the cells could not be computed again")
+    return not (broken or odd or found.wrong or found.unchecked)
+
+
 def recompute(study: Study, old: Older, functions: set[str], count: int, seed: int) -> Found:
     """Compute some stored cells again.
 
@@ -96,8 +135,8 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
         else:
             found.wrong.append(f"cell {row['cell_id']}: its row is not what its id stands for")
     stored = _by_cell(excerpts.layers_of(study, again))
-    anew, errors = _computed(Cells.of(one for one, _ in again.values()))
-    tries = [_computed(nudged([one for one, _ in again.values()], turn))[0] for turn in range(_TRIES)]
+    anew, errors = _compute(Cells.of(one for one, _ in again.values()))
+    tries = [_compute(nudged([one for one, _ in again.values()], turn))[0] for turn in range(_TRIES)]
     for one, row in again.values():
         own = stored.get(one.id, [])
         differs = errors.get(one.id) or _difference(
@@ -113,11 +152,11 @@ def _bytes(one: Cell) -> int:
     return max(stack.bytes for task in tasks.pack(Cells.of([one]), 1) for stack in task.stacks)
 
 
-def _computed(cells: Cells) -> tuple[dict[str, Layers], dict[str, str]]:
-    """The layers of these cells by id, and what went wrong with the others."""
+def _compute(cells: Cells) -> tuple[dict[str, Layers], dict[str, str]]:
+    """Compute these cells: their layers by id, and what went wrong with the others."""
     found: dict[str, Layers] = {}
     errors: dict[str, str] = {}
-    for result in local.run(tasks.pack(cells, 1), "local", 1, histogram=False):
+    for result in local.run(tasks.pack(cells, 1), 1, histogram=False):
         found |= _by_cell(tables.tables(result, "")[1].to_pylist())
         errors |= {one.id: str(result.errors[i]) for i, one in enumerate(result.cells) if i in result.errors}
     return found, errors

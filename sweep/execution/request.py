@@ -10,7 +10,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweep.base import checks
 from sweep.execution.options import Options
-from sweep.execution.pipeline import run
 from sweep.experiment import cell, grid
 from sweep.experiment.axes import GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
@@ -22,12 +21,11 @@ def run_one(config: DictConfig) -> int:
     """Run the single cell that `config` describes; returns the exit status."""
     values = cell.plain(config)
     _check_groups(values)
-    return run(
-        Cells.of([Cell.of(values)]),
-        Options.of(values, default_study="single"),
-        _record(config, []),
-        single=True,
-    )
+    cells = Cells.of([Cell.of(values)])
+    options = Options.of(values, default_study="single")
+    from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+
+    return run(cells, options, _record(config, []), single=True)
 
 
 def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> int:
@@ -37,6 +35,8 @@ def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str])
     options = Options.of(cell.plain(own), default_study=config.grid.name)
     named: list[int] = []
     cells = grid.expand(loader, config, arguments, named.append)
+    from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+
     return run(cells, options, _record(own, arguments), duplicates=sum(named) - len(cells))
 
 

@@ -1,4 +1,4 @@
-"""How a run talks while it runs: a bar, the plan, failures; lines on stderr."""
+"""How a run talks: its plan, a bar, failures and results; lines on stderr, tables on stdout."""
 
 import re
 import sys
@@ -12,15 +12,23 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sweep.base.command import show, visible
+from sweep.base.errors import StoreError
 from sweep.execution.plan.estimate import Counts, Expected
+from sweep.experiment.batches import Cells
+from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
+from sweep.report.frames import text
 from sweep.report.frames.text import duration, si
 
 if TYPE_CHECKING:
-    pass
-
+    from sweep.execution.options import Options
+    from sweep.store.study import Study
 
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
+# What the tables at the end of a run are made of.
+_MEASURED = ("status", "std", "rms", "theory_std", "theory_rms", "verdict", "verdict_layer")
+_SHOWN = (*SPEC, "seed", "kernel_version", *_MEASURED)
+_MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
 
 
 def say(line: str) -> None:
@@ -109,11 +117,85 @@ def show_plan(study: str, counts: Counts, expected: Expected, warning: str = "")
     show(table, f"study {study}: what would run", f"{caption}\n{warning}".strip())
 
 
-def show_failures(failures: Failures) -> None:
-    """Failed cells by cause, the most frequent first, on stderr."""
+def summary(options: "Options", counts: Counts, expected: Expected) -> str:
+    """What a run is about to do, in a line."""
+    share = f", share {options.shard}" if options.shard else ""
+    line = f"study {options.path}{share}: {text.cells(counts.cells)}"
+    if counts.duplicates:
+        line += f" ({counts.duplicates} named more than once)"
+    if not counts.cells:
+        return f"{line}: this share is empty, nothing to compute"
+    if not counts.missing:
+        return f"{line}, all stored already: nothing to compute"
+    if counts.missing < counts.cells:
+        line += f", {counts.cells - counts.missing} stored already, {counts.missing} to compute"
+    if counts.failed and options.retry_failed:
+        line += f" ({counts.failed} failed earlier)"
+    return f"{line}; {expected}"
+
+
+def show_failures(failures: Failures, earlier: int = 0) -> None:
+    """Failed cells by cause, the most frequent first, on stderr; earlier: how many others were left alone."""
+    if earlier:
+        say(f"{text.cells(earlier)} failed earlier; retry_failed=true computes them again")
     for count, one, differ in sorted(failures.causes.values(), key=lambda cause: -cause[0]):
         line = " ".join(str(one).split())
         at = re.findall(r'File "(.*)", line (\d+)', one.traceback)
         where = f" [{at[-1][0].rpartition('/')[2]}:{at[-1][1]}]" if at else ""
         say(f"{count:,} failed: {line}{' (and alike, with other numbers)' if differ else ''}{where}")
-    say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")
+    if len(failures):
+        say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")
+
+
+def show_results(study: "Study", cells: Cells, options: "Options", single: bool) -> None:
+    """Tables of these cells, the report where it is to be drawn, and where all of it is.
+
+    single: one cell was asked for, and its own picture. Raises DamagedError where a part is damaged.
+    """
+    from sweep.report import terminal  # noqa: PLC0415  pandas: not for a share on a node
+    from sweep.report.frames.agreement import agreement  # noqa: PLC0415
+    from sweep.store import results  # noqa: PLC0415
+
+    first = next(iter(cells))
+    if len(cells) == 1:
+        frame = results.load(study.path, "layers")
+        frame = frame[frame["cell_id"] == first.id]
+    else:
+        frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
+    if frame.empty:  # a store may list late
+        say(f"what was stored is not listed yet; look again: python -m sweep.status {study.path}")
+        return
+    if len(cells) == 1:
+        terminal.show_layers(first, frame)
+    else:
+        terminal.show_grid(frame)
+        say(str(agreement(frame, _MOST_SPECS_JUDGED)))
+    cell_id = first.id if single else None
+    if options.shard:
+        say(f"once all shares are done: python -m sweep.report {study.path}")
+    elif options.report and _is_outdated(study, cell_id):
+        _draw(study, cell_id)
+    say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
+
+
+def _draw(study: "Study", cell_id: str | None) -> None:
+    from sweep.report import draw  # noqa: PLC0415
+
+    try:
+        figures = [str(file) for file in draw(study.path, cell_id)]
+    except StoreError as error:  # the results are there, whoever may write to the study
+        say(str(error))
+        return
+    if pictures := [path for path in figures if path.endswith(".png")]:
+        say(f"figures: {', '.join(pictures)}")
+    for page in (path for path in figures if path.endswith(".html")):
+        say(f"page: {page}")
+
+
+def _is_outdated(study: "Study", cell_id: str | None) -> bool:
+    """Whether the figures are missing, or older than the results that they show."""
+    drawn = [name for name in study.report.files("") if name.endswith(".svg")]
+    if cell_id:
+        return not any(name.startswith("cell-") and name.endswith(f"-{cell_id[:8]}.svg") for name in drawn)
+    times = (study.report.modified(name) for name in drawn if not name.startswith("cell-"))
+    return min(times, default=0.0) < study.newest()

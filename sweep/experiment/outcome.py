@@ -74,7 +74,8 @@ class Result:
     blocks: the cells, in the order of everything below. errors: place -> what failed there.
     seconds: (cells,). estimate: what the plan thought the task would take on one core.
     statistics: name -> (rows,), the layers 0 .. depth of one cell after another, failed cells
-    having none. histogram: (rows, 30), or None.
+    having none. histogram: (rows, 30), or None. stored: whoever computed it has stored it
+    already, and kept the statistics.
     """
 
     blocks: tuple[Block, ...]
@@ -84,6 +85,7 @@ class Result:
     statistics: dict[str, Array]
     histogram: Array | None
     own: dict[Spec, Own] = field(default_factory=dict)
+    stored: bool = False
 
     def __len__(self) -> int:
         """How many cells."""

@@ -32,13 +32,13 @@ def counts(study: Study, axes: Sequence[str]) -> dict[str, Counter[tuple[Any, st
     }
 
 
-def failures(study: Study, cells: Cells) -> Iterator[Failure]:
-    """Why those of these cells failed that did."""
+def failures(study: Study, cells: Cells) -> Iterator[tuple[str, Failure]]:
+    """(cell_id, why it failed) of those of these cells that did."""
     rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"], "all")
     rows = rows.filter(pc.equal(rows["status"], "failed"))
     for row in rows.filter(among(rows["cell_id"], cells)).to_pylist():
         message = row["error"].removeprefix(f"{row['error_type']}: ")
-        yield Failure(row["error_type"], message, row["traceback"] or "")
+        yield row["cell_id"], Failure(row["error_type"], message, row["traceback"] or "")
 
 
 @dataclass(frozen=True)

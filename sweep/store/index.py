@@ -92,9 +92,9 @@ class Watch:
         self._study = study
         self._ids = digests.join([digests.of_block(block) for block in cells.blocks])
         self._wanted = np.ones(len(self._ids), bool)
-        self._before: dict[
-            int, set[str]
-        ] = {}  # place -> the runs that have stored this cell, which is wanted
+        self.failed = np.zeros(len(self._ids), bool)  # of those seen since
+        # place -> the runs that have stored this cell, which is wanted
+        self._before: dict[int, set[str]] = {}
         self._seen: set[str] = set()
         for place, run, ok in study.retry(self._new):
             if ok and not overwrite:
@@ -107,14 +107,19 @@ class Watch:
         """How many cells are waited for."""
         return int(self._wanted.sum())
 
-    def look(self) -> int:
-        """How many more are stored since the last look."""
-        before = self.left
+    @property
+    def stored(self) -> NDArray[np.bool_]:
+        """(cells,): which are waited for no longer."""
+        return ~self._wanted
+
+    def look(self) -> NDArray[np.bool_]:
+        """(cells,): which more are stored since the last look."""
+        before = self._wanted.copy()
         with contextlib.suppress(FileNotFoundError):  # a part is tidied away at this moment: next time
-            for place, run, _ in self._new():
+            for place, run, ok in self._new():
                 if run not in self._before.get(place, ()):
-                    self._wanted[place] = False
-        return before - self.left
+                    self._wanted[place], self.failed[place] = False, not ok
+        return before & ~self._wanted
 
     def _new(self) -> list[tuple[int, str, bool]]:
         """(place among the cells, run, whether it is a result) of every row in parts not read before."""

@@ -9,6 +9,7 @@ import sweep
 from sweep.activations import ACTIVATIONS
 from sweep.execution.options import Options
 from sweep.execution.pipeline import run
+from sweep.execution.workers.local import Serial
 from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
 from sweep.experiment.batches import Cells
@@ -251,7 +252,7 @@ def test_status_and_verify_name_rows_of_an_older_revision_and_the_command_replac
     sweep_command, tmp_path
 ):
     def command(cells):
-        options = Options(study="one", root=str(tmp_path), executor="serial", report=False, show=False)
+        options = Options(study="one", root=str(tmp_path), executor=Serial(), report=False, show=False)
         assert run(Cells.of(cells), options, {}) == 0
 
     with before_any_correction():

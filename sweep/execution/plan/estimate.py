@@ -2,15 +2,11 @@
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from sweep import activations, initializers
-from sweep.base import machine
 from sweep.base.memory import DRIVER_BYTES, WORKER_BYTES
-from sweep.execution.plan.tasks import Stack, Task, chains_of, pack, rows_of
-from sweep.execution.workers import local
-from sweep.experiment.batches import Block, Cells
-from sweep.experiment.cell import Spec
+from sweep.execution.plan.tasks import Task, rows_of
+from sweep.initializers import CUSTOM
 from sweep.report.frames.text import duration, si
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
@@ -19,8 +15,8 @@ _TASK_SECONDS = 0.02  # to store a part
 _CELL_BYTES, _LAYER_BYTES, _HISTOGRAM_BYTES = 150, 80, 70
 _PART_BYTES = 25_000  # a part's schema and indexes
 
-_CALIBRATION_SECONDS = 1.0
-_SAMPLES = 12
+# Below this estimated time, starting workers costs more than they save.
+_WORTH_WORKERS = 2.0
 
 
 @dataclass(frozen=True)
@@ -66,7 +62,7 @@ def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float
     used = min(workers, len(tasks))
     model = _makespan([task.seconds for task in tasks], used)
     stacks = [stack for task in tasks for stack in task.stacks]
-    processes = local.needs_processes(tasks, used)
+    processes = needs_processes(tasks, used)
     overhead = (_STARTUP_SECONDS if processes else 0.0) + _TASK_SECONDS * len(tasks)
     rows = sum(rows_of(stack.block) for stack in stacks)
     cells = sum(map(len, tasks))
@@ -84,19 +80,12 @@ def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float
     )
 
 
-def calibrated(tasks: Sequence[Task], executor: str, n_jobs: int) -> float:
-    """This machine's time over the plan's, from about a second of the plan's own work on every worker.
-
-    A user's own functions are not run for it: xavier and tanh stand in for them.
-    """
-    workers = min(machine.workers(n_jobs), len(tasks))
-    sample = _sample(tasks, _CALIBRATION_SECONDS * workers)
-    # The first of the results find their code cold; they come first, and once more at the end.
-    warm = [min(sample, key=lambda task: task.seconds)] * workers
-    results = list(local.run([*warm, *sample], executor, n_jobs, histogram=False))[workers:]
-    measured = sum(float(result.seconds.sum()) for result in results)
-    modelled = sum(result.estimate for result in results)
-    return measured / modelled if modelled else 1.0
+def needs_processes(tasks: Sequence[Task], count: int) -> bool:
+    """Whether `count` workers of this machine, being asked for, are processes of their own."""
+    # A user's own function may do anything, and take its process down: that must not be this one.
+    if any(CUSTOM in (spec.init, spec.act) for task in tasks for spec in task.specs):
+        return True
+    return count > 1 and sum(task.seconds for task in tasks) >= _WORTH_WORKERS
 
 
 def _makespan(seconds: Sequence[float], workers: int) -> float:
@@ -105,49 +94,3 @@ def _makespan(seconds: Sequence[float], workers: int) -> float:
     for one in seconds:
         heapq.heapreplace(free, free[0] + one)
     return max(free)
-
-
-def _sample(tasks: Sequence[Task], seconds: float) -> list[Task]:
-    """Tasks of so many seconds in all, like those given: stacks from everywhere, cut down."""
-    stacks = sorted((stack for task in tasks for stack in task.stacks), key=lambda stack: stack.seconds)
-    total = sum(stack.seconds for stack in stacks)
-    each = min(seconds, total) / _SAMPLES
-    chosen: dict[int, Stack] = {}
-    passed, number = 0.0, 0
-    for place, stack in enumerate(stacks):  # one at each of so many equal steps of the whole time
-        passed += stack.seconds
-        while passed >= (number + 0.5) * total / _SAMPLES and number < _SAMPLES:
-            chosen[place] = stack
-            number += 1
-    cut = [_cut(stack, each) for stack in chosen.values()]
-    return [task for block in cut for task in pack(Cells((block,)), 1)]
-
-
-def _cut(stack: Stack, seconds: float) -> Block:
-    """Cells like those of a stack, but of about so many seconds."""
-    specs, seeds = stack.block.specs, stack.block.seeds
-    share = stack.seconds
-    chains = chains_of(specs)
-    if share > seconds:  # fewer chains first, then fewer seeds: the depth is more telling
-        count = max(1, int(len(chains) * seconds / share))
-        specs = tuple(spec for chain in chains[:count] for spec in chain)
-        share *= count / len(chains)
-    if share > seconds:
-        count = max(1, int(len(seeds) * seconds / share))
-        share *= count / len(seeds)
-        seeds = seeds[:count]
-    if share > seconds:
-        deepest = max(specs, key=lambda spec: spec.depth)
-        depth = max(1, int(deepest.depth * seconds / share))
-        widths = None if deepest.widths is None else deepest.widths[: depth + 1]
-        specs = (replace(deepest, depth=depth, widths=widths, width=deepest.profile[depth]),)
-        share *= depth / deepest.depth
-    if share > seconds:  # one layer of one network: fewer inputs
-        specs = (replace(specs[0], batch=max(2, int(specs[0].batch * seconds / share))),)
-    return Block(tuple(dict.fromkeys(map(_harmless, specs))), seeds)
-
-
-def _harmless(spec: Spec) -> Spec:
-    if spec.init == initializers.CUSTOM:
-        spec = replace(spec, init="xavier", init_params="{}")
-    return replace(spec, act="tanh", act_params="{}") if spec.act == activations.CUSTOM else spec

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sweep.base.errors import RequestError
-from sweep.execution.plan.tasks import carried_of, pack
+from sweep.execution.plan.tasks import Limits, carried_of, stacks_of
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 
@@ -19,6 +19,8 @@ from sweep.experiment.cell import Spec
 _PARTS_PER_SHARE = 4
 # Which cells belong together is asked, not how much memory they need: that is for who computes them.
 _ANY_MEMORY = 10**18
+# Not the plan's, which may be tuned: whoever computes a share, now or later, means the same cells.
+_LIMITS = Limits(seconds=5.0, rows=1 << 15, entries=1 << 20)
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,8 @@ def _order(spec: Spec) -> bytes:
 
 def _parts(cells: Cells) -> list[_Part]:
     """Cells that share draws, with their cost."""
-    tasks = pack(cells, workers=1, memory=_ANY_MEMORY)
-    return [(stack.seconds, stack.block) for task in tasks for stack in task.stacks]
+    stacks = stacks_of(cells, 1, _ANY_MEMORY, _LIMITS)
+    return [(stack.seconds, stack.block) for stack in sorted(stacks, key=lambda stack: -stack.seconds)]
 
 
 def _cut(seconds: float, block: Block, mean: float) -> Iterator[_Part]:

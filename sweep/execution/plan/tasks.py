@@ -24,12 +24,31 @@ from sweep.kernel.homogeneity import carried
 _TASK_SECONDS = (0.5, 30.0)
 _TASKS_PER_WORKER = 16
 _TASK_ROWS = 1 << 15  # of `layers`: a result and its tables are held at once
-# A stack longer than this is split although its parts then draw the same weights again.
-_STACK_SECONDS = 5.0
-# Seeds cross a layer together while one signal of theirs has fewer entries: Python's own time for a
-# layer is then spent once for all of them.
-_SIGNAL_ENTRIES = 1 << 20
-_SECONDS_PER_CELL = 1e-5  # to store it, beside what the kernel needs
+
+# Rough costs of one core; they balance tasks, they promise nothing.
+_FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
+_SECONDS_PER_ENTRY = 1.5e-9  # activation, slope and statistics of one entry of h
+_SECONDS_PER_LAYER = 4e-4  # Python's and NumPy's own time for one layer of one chain
+_SECONDS_PER_DRAW = 4e-9
+_SECONDS_PER_STREAM = 1.5e-5
+_SECONDS_PER_CELL = 1e-5
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of what shares its draws is one stack.
+
+    seconds, rows: a stack of more is split although its parts then draw the same weights again. entries:
+    seeds cross a layer together while one signal of theirs has fewer; Python's own time for a layer is then
+    spent once for all of them.
+    """
+
+    seconds: float
+    rows: int
+    entries: int
+
+
+_LIMITS = Limits(5.0, _TASK_ROWS, 1 << 20)
 
 
 @dataclass(frozen=True)
@@ -76,12 +95,7 @@ def pack(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
     memory: bytes that all workers together may hold; by default half of the machine's.
     """
     per_worker = (limit() // 2 if memory is None else memory) // workers
-    stacks = [
-        part
-        for block in _sharing(cells)
-        for some in _crossing(block, workers)
-        for part in _within(some, per_worker)
-    ]
+    stacks = stacks_of(cells, workers, per_worker, _LIMITS)
     total = sum(stack.seconds for stack in stacks)
     shortest, longest = _TASK_SECONDS
     target = min(max(total / (workers * _TASKS_PER_WORKER), shortest), longest)
@@ -98,6 +112,16 @@ def pack(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
     if current:
         packed.append(tuple(current))
     return [Task(number, stacks) for number, stacks in enumerate(packed)]
+
+
+def stacks_of(cells: Cells, workers: int, memory: int, limits: Limits) -> list[Stack]:
+    """The cells by what shares its draws; workers: who share its seeds. memory: bytes of one stack."""
+    return [
+        part
+        for block in _sharing(cells)
+        for some in _crossing(block, workers, limits)
+        for part in _within(some, memory, limits)
+    ]
 
 
 def fitting(tasks: Sequence[Task], workers: int, memory: int | None = None) -> int:
@@ -144,19 +168,20 @@ def _sharing(cells: Cells) -> Iterator[Block]:
     return (Block(specs, tuple(sorted(own))) for specs, own in seeds.items())
 
 
-def _crossing(block: Block, workers: int) -> Iterator[Block]:
+def _crossing(block: Block, workers: int, limits: Limits) -> Iterator[Block]:
     """The block by seeds that cross together: as many as the workers can share fairly."""
     entries = block.specs[0].batch * max(max(spec.profile) for spec in block.specs)
-    together = max(1, min(_SIGNAL_ENTRIES // entries, -(-len(block.seeds) // workers)))
+    together = max(1, min(limits.entries // entries, -(-len(block.seeds) // workers)))
     for start in range(0, len(block.seeds), together):
         yield Block(block.specs, block.seeds[start : start + together])
 
 
-def _within(block: Block, memory: int) -> list[Stack]:
+def _within(block: Block, memory: int, limits: Limits) -> list[Stack]:
     """The stack of these cells, or several of fewer seeds or chains where it is too large or too long."""
     cost = _stack_cost(block.specs, len(block.seeds))
     stack = Stack(block, _deepest(block.specs).profile, cost.seconds, cost.bytes, cost.flops)
-    if stack.bytes <= memory and stack.seconds <= _STACK_SECONDS and rows_of(block) <= _TASK_ROWS:
+    short = stack.seconds <= limits.seconds and rows_of(block) <= limits.rows
+    if short and stack.bytes <= memory:
         return [stack]
     groups = carried_of(block.specs)
     if len(block.seeds) > 1:
@@ -168,7 +193,7 @@ def _within(block: Block, memory: int) -> list[Stack]:
         parts = [Block(tuple(spec for group in side for spec in group), block.seeds) for side in sides]
     else:
         return [stack]
-    return [stack for part in parts for stack in _within(part, memory)]
+    return [stack for part in parts for stack in _within(part, memory, limits)]
 
 
 def rows_of(block: Block) -> int:

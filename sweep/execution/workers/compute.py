@@ -36,8 +36,8 @@ def run_task(task: Task, histogram: bool) -> Result:
         return _joined(parts)
 
 
-def _asked(parts: Sequence[Result]) -> dict[Spec, Own]:
-    """Of every spec with a user's own activation, if it could be computed at all."""
+def _facts(parts: Sequence[Result]) -> dict[Spec, Own]:
+    """What is known of every user's own activation, by spec, if it could be computed at all."""
     fine: dict[Spec, bool] = {}  # whether there are layers of which no slope is known
     for part in parts:
         if not part.errors:  # a part that failed is one cell
@@ -112,5 +112,5 @@ def _joined(parts: Sequence[Result]) -> Result:
         np.concatenate([part.seconds for part in parts]),
         {name: np.concatenate([part.statistics[name] for part in parts]) for name in STATISTICS},
         np.concatenate(histograms) if histograms else None,
-        _asked(parts),
+        _facts(parts),
     )

@@ -1,50 +1,62 @@
-"""Tasks to results: which kind of worker computes them."""
+"""Tasks computed on this machine: by worker processes, or in this one."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 from sweep.base import machine
+from sweep.execution.plan.estimate import needs_processes
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool
 from sweep.execution.workers.compute import run_task
+from sweep.execution.workers.executor import Capacity, Wanted, Work, this_machine
 from sweep.experiment.outcome import Result
-from sweep.initializers import CUSTOM
 
-# Below this estimated time, starting workers costs more than they save.
-_WORTH_WORKERS = 2.0
+if TYPE_CHECKING:
+    from sweep.execution.options import Options
+    from sweep.store.records.runs import RunRecord
+
+
+@dataclass(frozen=True)
+class Local:
+    """As many workers as n_jobs says."""
+
+    @classmethod
+    def of(cls, _: Mapping[str, Any]) -> Self:
+        return cls()
+
+    def capacity(self, options: "Options", needed: bool) -> Capacity:
+        return this_machine(machine.workers(options.n_jobs))
+
+    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
+        return run(work.tasks, work.capacity.workers, work.histogram, wanted)
+
+
+@dataclass(frozen=True)
+class Serial(Local):
+    """One cell after another in this process, a user's own functions too: for debugging."""
+
+    def capacity(self, options: "Options", needed: bool) -> Capacity:
+        return this_machine(1)
+
+    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
+        return run_here(work.tasks, work.histogram, wanted)
 
 
 def run(
-    tasks: Sequence[Task],
-    executor: str,
-    n_jobs: int,
-    histogram: bool,
-    wanted: Callable[[Task], Task | None] = lambda task: task,
+    tasks: Sequence[Task], workers: int, histogram: bool, wanted: Wanted = lambda task: task
 ) -> Iterator[Result]:
     """The results of the tasks, as they end. One BLAS thread per worker.
 
     wanted: what of a task is still to be computed, None if nothing is; asked just before the task
     is handed to a worker.
     """
-    count = min(machine.workers(n_jobs), len(tasks))
-    if executor == "serial" or not needs_processes(tasks, count):
-        return _here(tasks, histogram, wanted)
-    return pool.run(tasks, count, histogram, wanted)
+    count = min(workers, len(tasks))
+    if needs_processes(tasks, count):
+        return pool.run(tasks, count, histogram, wanted)
+    return run_here(tasks, histogram, wanted)
 
 
-def needs_processes(tasks: Sequence[Task], count: int) -> bool:
-    """Whether `count` workers, being asked for, are processes of their own."""
-    # A user's own function may do anything, and take its process down: that must not be this one.
-    if any(_own_code(task) for task in tasks):
-        return True
-    return count > 1 and sum(task.seconds for task in tasks) >= _WORTH_WORKERS
-
-
-def _here(tasks: Sequence[Task], histogram: bool, wanted: Callable[[Task], Task | None]) -> Iterator[Result]:
-    for planned in tasks:
-        task = wanted(planned)
-        if task is not None:
-            yield run_task(task, histogram)
-
-
-def _own_code(task: Task) -> bool:
-    return any(CUSTOM in (spec.init, spec.act) for spec in task.specs)
+def run_here(tasks: Sequence[Task], histogram: bool, wanted: Wanted = lambda task: task) -> Iterator[Result]:
+    """The same, in this process."""
+    return (run_task(task, histogram) for task in map(wanted, tasks) if task is not None)

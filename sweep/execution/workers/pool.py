@@ -40,10 +40,10 @@ def run(
     pool = _Pool(count, histogram, wanted, deque(tasks))
     try:
         while pool.hand_out():
-            yield from pool.ended()
+            yield from pool.next_results()
         pool.close()
     except (KeyboardInterrupt, interrupts.Terminated):
-        yield from pool.done()
+        yield from pool.results_so_far()
         raise
     finally:
         pool.close(kill=True)
@@ -81,14 +81,14 @@ class _Pool:
             self._submit(0, self.suspects.popleft())
         return self._busy()
 
-    def ended(self) -> Iterator[Result]:
-        """Wait until a task ends; what has ended, and the rows of cells that have failed for good."""
+    def next_results(self) -> Iterator[Result]:
+        """Wait until a task ends; yields what has ended, and the rows of cells that have failed for good."""
         running = [next(iter(worker.tasks)) for worker in self.workers if worker.tasks]
         wait(running, return_when=FIRST_COMPLETED)
         for place in range(len(self.workers)):
-            yield from self._ended(place)
+            yield from self._take(place)
 
-    def done(self) -> Iterator[Result]:
+    def results_so_far(self) -> Iterator[Result]:
         """What has ended by now."""
         for worker in self.workers:
             for future in worker.tasks:
@@ -130,7 +130,7 @@ class _Pool:
                     worker.tasks[future] = task
                     return
 
-    def _ended(self, place: int) -> Iterator[Result]:
+    def _take(self, place: int) -> Iterator[Result]:
         worker = self.workers[place]
         while worker.tasks and (future := next(iter(worker.tasks))).done():
             error = future.exception()

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.execution.plan import estimate
+from sweep.execution.workers import calibration
 from sweep.report.frames import text
 from tests.make import cell, grid, packed
 
@@ -28,10 +29,10 @@ def test_a_calibration_runs_work_like_the_plans_and_no_users_function():
     cells = grid(widths=(8, 300), depths=(2, 20))
     cells += [cell(init=own, act={"name": "custom", "function": "numpy.arctan"}, depth=2, width=8, batch=50)]
     tasks = packed(cells, 1)
-    sample = estimate._sample(tasks, 0.05)
+    sample = calibration._sample(tasks, 0.05)
     assert 0 < sum(task.seconds for task in sample) < 0.2
     assert {one.width for task in sample for one in task.cells} <= {8, 300}
-    assert estimate.calibrated(tasks, "serial", 1) > 0  # by how much, the machine and its load decide
+    assert calibration.calibrate(tasks, 1) > 0  # by how much, the machine and its load decide
 
 
 def never(rng, fan_in, fan_out):

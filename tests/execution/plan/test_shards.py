@@ -1,3 +1,4 @@
+import hashlib
 import random
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep.base.errors import RequestError
-from sweep.execution.plan import shards
+from sweep.execution.plan import shards, tasks
 from sweep.execution.plan.shards import Shard
 from sweep.experiment.batches import Cells
 from tests.make import cell, grid
@@ -84,6 +85,22 @@ def test_another_process_and_hash_seed_make_the_same_shares():
     }
     here = shards.shares(Cells.of(grid(widths=(8, 64))), 3)
     assert seen == {f"{[sorted(one.id for one in part) for part in here]}\n"}
+
+
+def digest(parts):
+    text = "|".join(",".join(sorted(one.id for one in part)) for part in parts)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@pytest.mark.parametrize(
+    ("seeds", "count", "pin"),
+    [(4, 8, "2817f7f19778fc4a"), (40, 5, "a0351f518daa437f"), (1, 32, "cbb647556c07e171")],
+)
+def test_shares_stay_what_they_are_however_the_plan_is_tuned(monkeypatch, seeds, count, pin):
+    """Half of an array may have run before an upgrade: the other half is to be the other cells."""
+    monkeypatch.setattr(tasks, "_LIMITS", tasks.Limits(0.1, 100, 1))
+    monkeypatch.setattr(tasks, "_TASK_ROWS", 100)
+    assert digest(shards.shares(standard(seeds), count)) == pin
 
 
 @pytest.mark.parametrize("value", ["0/4", "5/4", "a/b", "1", "1/0", "-1/4", "1/4/2", 3, True, "1.5/2"])

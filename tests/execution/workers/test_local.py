@@ -7,15 +7,15 @@ import threadpoolctl
 
 from sweep import kernel
 from sweep.base import machine
-from sweep.execution.plan import tasks
+from sweep.execution.plan import estimate, tasks
 from sweep.execution.workers import local
 from tests.make import cell, grid, packed
 
 
-def computed(tasks, executor="serial", n_jobs=1, histogram=False):
+def computed(tasks, workers=1):
     """cell -> statistics by name."""
     found = {}
-    for result in local.run(tasks, executor, n_jobs, histogram):
+    for result in local.run(tasks, workers, histogram=False):
         start = 0
         assert not result.errors
         for one in result.cells:
@@ -37,12 +37,12 @@ CELLS = grid(widths=(16, 40), batch=80) + grid(inits=("zeros",), batch=80)
 
 
 def test_one_worker_and_two_give_the_same_bits(monkeypatch):
-    monkeypatch.setattr(local, "_WORTH_WORKERS", 0.0)  # start workers however short the work
+    monkeypatch.setattr(estimate, "_WORTH_WORKERS", 0.0)  # start workers however short the work
     monkeypatch.setattr(tasks, "_TASK_SECONDS", (0.0, 0.0))  # a task for every stack
     some = packed(CELLS, workers=2)
     assert len(some) > 2
-    assert_equal(computed(some, "local", 1), computed(some, "local", 2))
-    assert_equal(computed(some, "serial"), computed(some[::-1], "local", 2))
+    assert_equal(computed(some, 1), computed(some, 2))
+    assert_equal(computed(some, 1), computed(some[::-1], 2))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -68,7 +68,7 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_computed(monkeypatch):
         return propagate(chains, *arguments)
 
     monkeypatch.setattr(kernel, "propagate", failing)
-    (result,) = local.run(packed(cells, 1), "serial", 1, histogram=True)
+    (result,) = local.run(packed(cells, 1), 1, histogram=True)
     errors = {c: str(result.errors.get(place)) for place, c in enumerate(result.cells)}
     assert errors == {c: "MemoryError: no room" if c == cells[-1] else "None" for c in cells}
     rows = sum(c.depth + 1 for c in cells[:-1])
@@ -93,7 +93,7 @@ def whereabouts(rng, fan_in, fan_out, path):
 
 
 def test_two_workers_are_two_other_processes_of_one_thread_each(monkeypatch, tmp_path):
-    monkeypatch.setattr(local, "_WORTH_WORKERS", 0.0)
+    monkeypatch.setattr(estimate, "_WORTH_WORKERS", 0.0)
     monkeypatch.setattr(tasks, "_TASK_SECONDS", (0.0, 0.0))
     init = {
         "name": "custom",
@@ -101,7 +101,7 @@ def test_two_workers_are_two_other_processes_of_one_thread_each(monkeypatch, tmp
         "kwargs": {"path": str(tmp_path / "p")},
     }
     cells = [cell(init=init, depth=3, width=300, batch=500, seed=seed) for seed in range(12)]
-    assert len(computed(packed(cells, 2), "local", 2)) == 12
+    assert len(computed(packed(cells, 2), 2)) == 12
     seen = [line.split() for line in (tmp_path / "p").read_text().splitlines()]
     processes = {int(pid) for pid, _ in seen}
     assert len(processes) == 2

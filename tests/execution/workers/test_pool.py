@@ -36,7 +36,7 @@ def own(**keywords):
 
 def outcomes(tasks, n_jobs=2, wanted=lambda task: task):
     """[(cell, error or None)] of everything that comes back."""
-    results = local.run(tasks, "local", n_jobs, False, wanted)
+    results = local.run(tasks, n_jobs, False, wanted)
     return [(one, r.errors.get(place)) for r in results for place, one in enumerate(r.cells)]
 
 
@@ -95,7 +95,7 @@ from sweep.execution.workers import local
 from tests.make import cell, packed
 init = {"name": "custom", "function": "tests.users.held"}
 cells = [cell(init=init, depth=1, width=width) for width in (4, 5)]
-list(local.run(packed(cells, 2), "local", 2, False))
+list(local.run(packed(cells, 2), 2, False))
 """
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sweep.base import interrupts
 from sweep.base.errors import RequestError
 from sweep.base.provenance import provenance
-from sweep.execution.workers.registry import Dask
+from sweep.execution.workers.dask.settings import Dask
 from sweep.kernel import KERNEL_VERSION
 
 if TYPE_CHECKING:
@@ -58,8 +58,11 @@ def _unseen_by_children() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def connected(settings: Dask, workers: int) -> "Iterator[Client]":
-    """A connection to the scheduler, or to a cluster of this process; RequestError where none answers."""
+def connect(settings: Dask, workers: int = 0) -> "Iterator[Client]":
+    """A connection to the scheduler, or to a cluster of so many workers that this process starts.
+
+    Raises RequestError where none answers.
+    """
     from distributed import Client, LocalCluster  # noqa: PLC0415
     from distributed.utils import silence_logging_cmgr  # noqa: PLC0415
 
@@ -75,7 +78,7 @@ def connected(settings: Dask, workers: int) -> "Iterator[Client]":
                     silence_logs=logging.CRITICAL,
                 )
             stack.callback(where.close, timeout=10)
-        connect = partial(
+        client_of = partial(
             Client,
             where,
             scheduler_file=settings.scheduler_file,
@@ -83,7 +86,7 @@ def connected(settings: Dask, workers: int) -> "Iterator[Client]":
             set_as_default=False,
         )
         try:
-            client: Client = bounded(connect, settings.timeout)
+            client: Client = wait_for(client_of, settings.timeout)
         except (OSError, TimeoutError, ValueError, ImportError) as error:
             place = settings.address or settings.scheduler_file or "this machine"
             raise RequestError(
@@ -94,11 +97,11 @@ def connected(settings: Dask, workers: int) -> "Iterator[Client]":
         yield client
 
 
-def checked_workers(client: "Client", settings: Dask) -> Mapping[str, Worker]:
+def check_workers(client: "Client", settings: Dask) -> Mapping[str, Worker]:
     """Every worker by its address; RequestError where there is none, or one is not as we are."""
     deadline = time.monotonic() + settings.timeout
     while True:
-        found: dict[str, Any] = bounded(lambda: client.run(_describe, on_error="return"), settings.timeout)
+        found: dict[str, Any] = wait_for(lambda: client.run(_describe, on_error="return"), settings.timeout)
         if found:
             break
         if time.monotonic() > deadline:
@@ -113,11 +116,11 @@ def checked_workers(client: "Client", settings: Dask) -> Mapping[str, Worker]:
                 f"the Dask worker {address} has no {program()} ({one_line(worker)}): install it there"
             )
         if worker.program != program():
-            raise RequestError(differing(address, worker.program))
+            raise RequestError(difference(address, worker.program))
     return found
 
 
-def differing(address: str, theirs: Program) -> str:
+def difference(address: str, theirs: Program) -> str:
     """What to say of a worker that runs another program than this one."""
     return f"the Dask worker {address} runs {theirs}, this is {program()}: install the same one there"
 
@@ -132,7 +135,7 @@ def program() -> Program:
     return Program(provenance()["version"], KERNEL_VERSION)
 
 
-def bounded(call: Callable[[], _T], seconds: float) -> _T:
+def wait_for(call: Callable[[], _T], seconds: float) -> _T:
     """What the call returns; TimeoutError where it takes much longer than the timeout it was given.
 
     distributed's own timeouts end before; this one is for a process that is there and never answers.

@@ -10,21 +10,24 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import CancelledError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.base.errors import ClusterError, RequestError
+from sweep.base.errors import ClusterError, RequestError, StoreError
 from sweep.execution.plan import pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import compute
 from sweep.execution.workers.compute import run_task
 from sweep.execution.workers.dask import connection
-from sweep.execution.workers.registry import Dask
+from sweep.execution.workers.dask.settings import Dask
+from sweep.execution.workers.executor import Capacity
 from sweep.experiment.outcome import Failure, Result
 from sweep.experiment.thresholds import Thresholds
+from sweep.store import tables
 from sweep.store.records import files
+from sweep.store.study import Study
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -32,11 +35,11 @@ if TYPE_CHECKING:
 _WATCH_SECONDS = 2.0  # between two looks at who is there
 _TASKS_PER_THREAD = 4  # sent ahead, so that no worker waits and few are lost with the scheduler
 _PARTS = 16  # of a task that killed its workers: few rounds to the culprit, few tasks besides
-_WORKER_BYTES = 400_000_000  # what a worker uses well: see plan.py
+_WORKER_BYTES = 400_000_000  # what a worker uses well: see plan/tasks.py
 
 
 @dataclass(frozen=True)
-class Place:
+class WorkerStore:
     """Where a worker stores its results itself, if it sees the study.
 
     mark: a path that only this run has made. part: the beginning of the parts' names.
@@ -48,26 +51,13 @@ class Place:
     thresholds: Thresholds
 
     @classmethod
-    def of(cls, study: Path, run: str, thresholds: Thresholds) -> "Place":
-        """The place of a run, whose folder in the study nobody else makes."""
+    def of(cls, study: Path, run: str, thresholds: Thresholds) -> "WorkerStore":
+        """The store of a run, whose folder in the study nobody else makes."""
         return cls(study.absolute(), study.absolute() / files.FOLDER / run, run, thresholds)
 
 
-@dataclass(frozen=True)
-class Stored(Result):
-    """A result that its worker has stored already; the statistics stayed with it."""
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """workers: threads of the cluster; memory: bytes that all of them together may hold."""
-
-    workers: int
-    memory: int
-
-
-def check(settings: Dask, workers: int) -> Capacity | None:
-    """What the cluster offers; None where it is one of `workers` on this machine, not yet started.
+def capacity(settings: Dask) -> Capacity | None:
+    """What the cluster offers; None where it is one of this machine, not yet started.
 
     Raises RequestError where distributed is not installed, no scheduler answers, no worker is there
     or one of them runs another version of this program.
@@ -78,33 +68,33 @@ def check(settings: Dask, workers: int) -> Capacity | None:
         raise RequestError("executor=dask needs distributed: pip install distributed") from None
     if settings.local:
         return None
-    with connection.connected(settings, workers) as client:
-        found = connection.checked_workers(client, settings)
+    with connection.connect(settings) as client:
+        found = connection.check_workers(client, settings)
     threads = sum(worker.threads for worker in found.values())
     each = min((w.memory // 2 // w.threads for w in found.values() if w.memory), default=_WORKER_BYTES)
-    return Capacity(threads, threads * min(each, _WORKER_BYTES))
+    return Capacity(threads, threads * min(each, _WORKER_BYTES), here=False)
 
 
 def run(
-    tasks: Iterable[Task], settings: Dask, workers: int, histogram: bool, place: Place | None
+    tasks: Iterable[Task], settings: Dask, workers: int, histogram: bool, store: WorkerStore | None
 ) -> Iterator[Result]:
     """The results of the tasks, as they end.
 
     A task whose workers die is split until the one cell is known that kills them, which is a failed
     row. Raises ClusterError where the scheduler is lost, or no worker is left: what is stored is kept.
     """
-    with connection.connected(settings, workers) as client:
+    with connection.connect(settings, workers) as client:
         if settings.local:
-            connection.checked_workers(client, settings)
-        yield from _Driver(client, settings, histogram, place).run(iter(tasks))
+            connection.check_workers(client, settings)
+        yield from _Driver(client, settings, histogram, store).run(iter(tasks))
 
 
 class _Driver:
     """Keeps the cluster busy with tasks, and finds the cells that kill workers."""
 
-    def __init__(self, client: "Client", settings: Dask, histogram: bool, place: Place | None) -> None:
+    def __init__(self, client: "Client", settings: Dask, histogram: bool, store: WorkerStore | None) -> None:
         self._client, self._settings = client, settings
-        self._histogram, self._place = histogram, place
+        self._histogram, self._store = histogram, store
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._flying: dict[str, tuple[Task, Future]] = {}
         self._numbers = itertools.count()
@@ -147,7 +137,7 @@ class _Driver:
             task,
             self._histogram,
             connection.program(),
-            self._place,
+            self._store,
             number,
             key=f"sweep-{self._client.id}-{number}",
         )
@@ -166,7 +156,7 @@ class _Driver:
                 continue
             task, _ = self._flying[future.key]
             try:
-                error, outcome = connection.bounded(partial(_outcome, future), self._settings.timeout)
+                error, outcome = connection.wait_for(partial(_outcome, future), self._settings.timeout)
             except TimeoutError:  # its worker died with the result in hand: it is computed again
                 self._watch()
                 future.add_done_callback(self._ended.put)
@@ -179,7 +169,7 @@ class _Driver:
             if error is not None:
                 raise self._lost(f"a Dask worker cannot run this program ({connection.one_line(error)})")
             if isinstance(outcome, _Refused):
-                raise self._lost(connection.differing(outcome.worker, outcome.program))
+                raise self._lost(connection.difference(outcome.worker, outcome.program))
             assert isinstance(outcome, Result)
             return task, outcome
 
@@ -193,7 +183,7 @@ class _Driver:
         try:
             if self._client.status != "running":
                 raise OSError
-            self._threads = sum(connection.bounded(self._client.nthreads, timeout).values())
+            self._threads = sum(connection.wait_for(self._client.nthreads, timeout).values())
         except (OSError, TimeoutError, ValueError) as error:
             raise self._lost("the Dask scheduler is gone") from error
         if self._threads:
@@ -212,7 +202,7 @@ class _Refused:
 
 
 def _work(
-    task: Task, histogram: bool, program: connection.Program, place: Place | None, number: int
+    task: Task, histogram: bool, program: connection.Program, store: WorkerStore | None, number: int
 ) -> Result | _Refused:
     """What a worker does: compute, and store where it sees the study."""
     if connection.program() != program:
@@ -220,19 +210,15 @@ def _work(
 
         return _Refused(get_worker().address, connection.program())
     result = run_task(task, histogram)
-    if place is None or not place.mark.exists():
+    if store is None or not store.mark.exists():
         return result
-    from sweep.base.errors import StoreError  # noqa: PLC0415
-    from sweep.store import tables  # noqa: PLC0415
-    from sweep.store.study import Study  # noqa: PLC0415
-
     try:
         # The name is the task's: whoever computes it a second time writes the same part again.
-        name = f"{place.part}-d{number:06d}.parquet"
-        Study(place.study).write(name, *tables.tables(result, place.part, place.thresholds))
+        name = f"{store.part}-d{number:06d}.parquet"
+        Study(store.study).write(name, *tables.tables(result, store.part, store.thresholds))
     except StoreError:  # seen, but not writable from here
         return result
-    return Stored(result.blocks, result.estimate, result.errors, result.seconds, {}, None)
+    return replace(result, statistics={}, histogram=None, own={}, stored=True)
 
 
 def _outcome(future: "Future") -> tuple[BaseException | None, Result | _Refused | None]:

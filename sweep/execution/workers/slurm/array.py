@@ -7,26 +7,25 @@ for for ever (submitit 1.5.4).
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sweep.base import interrupts
-from sweep.base.errors import RequestError
+from sweep.base.errors import ClusterError, RequestError
 from sweep.execution import screen
 from sweep.execution.plan import shards
-from sweep.execution.plan.tasks import Task
-from sweep.execution.workers.registry import Slurm
+from sweep.execution.workers.executor import Leave, Work
 from sweep.execution.workers.slurm import element, follow, marker, private, squeue
-from sweep.execution.workers.slurm.follow import Job
+from sweep.execution.workers.slurm.follow import ArrayJob
+from sweep.execution.workers.slurm.settings import Slurm
 from sweep.experiment.batches import Cells
-from sweep.experiment.outcome import Failures
-from sweep.store import excerpts, upkeep
-from sweep.store.index import Status, StoredIndex
+from sweep.experiment.outcome import Failure, Result
+from sweep.store import excerpts
+from sweep.store.index import Status, StoredIndex, Watch
 from sweep.store.records import files, runs
-from sweep.store.study import Study
+from sweep.store.records.runs import RunRecord
 
 _NOTICE_SECONDS = 90  # before the time limit: to store what is done
 
@@ -62,131 +61,103 @@ def check(settings: Slurm) -> None:
         )
 
 
-def run(
-    study: Study,
-    cells: Cells,
-    tasks: Sequence[Task],
-    settings: Slurm,
-    record: Mapping[str, str],
-    local: Callable[..., int],
-    options: Any,
-    failures: Failures,
-) -> int | None:
-    """Submit what is not at work already, and follow it; the exit status, or None when all is stored.
+def outcomes(work: Work, settings: Slurm, record: RunRecord) -> Iterator[Result]:
+    """Submit what is not at work already, and follow it: the cells, as they are seen stored.
 
-    tasks: the cells as tasks. record: what is written down about the run, file name -> text. local,
-    options: the local run of a share. failures: where failed cells go.
-    Raises RequestError where Slurm refuses the job, or its nodes do not see the study.
+    Raises RequestError where Slurm refuses the job, or its nodes do not see the study, and Leave where the
+    command does not wait, or what it waits for is lost.
     """
+    study = work.study
+    if unseen := follow.unseen(study):
+        screen.say(f"an earlier command's {unseen}")
     at_work = follow.running(study)
-    unseen = follow.unseen(study)
-    made = runs.RunRecord(study, record)
-    status: int | None = 1
-    try:
-        made.write_plan(tasks, {"planned": len(cells)})
-        if unseen:
-            screen.say(f"an earlier command's {unseen}")
-        status = _run(study, cells, settings, made, record[files.COMMAND].strip(), local, options, at_work)
-        if status is None:
-            upkeep.tidy(study, runs.has_ended(study))
-    except RequestError as error:
-        made.log.info("%s", error)
-        status = 2
-        raise
-    finally:
-        made.close(status or 0)
-    if status is None:
-        for failure in excerpts.failures(study, cells):
-            failures.add(failure)
-    return status
-
-
-def _run(
-    study: Study,
-    cells: Cells,
-    settings: Slurm,
-    made: runs.RunRecord,
-    command: str,
-    local: Callable[..., int],
-    options: Any,
-    at_work: Mapping[Job, set[str]],
-) -> int | None:
-    followed = list(at_work)
-    busy = {cell_id for ids in at_work.values() for cell_id in ids}
-    for earlier in followed:
+    for earlier in at_work:
         screen.say(f"job {earlier.id} of an earlier command is still at work on this study")
-    fresh = cells.where(np.array([cell.id not in busy for cell in cells])) if busy else cells
-    if len(fresh):
-        folder = Path(study.place.at(files.path(made.name, files.SLURM))).absolute()
-        job = submit(fresh, settings, folder, study.name, local, options)
-        followed.append(job)
-        screen.say(
-            f"job {job.id}: {job.count} {'element' if job.count == 1 else 'elements'} of {settings.cores} "
-            f"{'core' if settings.cores == 1 else 'cores'} and at most {_minutes(settings)} min; "
-            f"{len(fresh):,} cells (logs: {job.own})"
-        )
-    numbers = ",".join(job.id for job in followed)
-    made.log.info("Slurm jobs: %s", numbers)
+    busy = {cell_id for ids in at_work.values() for cell_id in ids}
+    fresh = work.cells.where(np.array([cell.id not in busy for cell in work.cells])) if busy else work.cells
+    wait = sys.stderr.isatty() if settings.wait is None else settings.wait
+    # Before anything is submitted: what an element stores at once is seen, where all is to be stored anew.
+    watch = Watch(study, work.cells, work.options.overwrite) if wait else None
+    jobs = [*at_work, *([_submit(fresh, work, settings, record)] if len(fresh) else [])]
+    numbers = ",".join(job.id for job in jobs)
+    record.log.info("Slurm jobs: %s", numbers)
+    command = runs.command(study, record.name)
     hints = (
         f"follow: squeue -j {numbers}; how far it is: python -m sweep.status {study.path}; "
         f"cancel: scancel {numbers.replace(',', ' ')}; result: {command}"
     )
-    if not (sys.stderr.isatty() if settings.wait is None else settings.wait):
-        screen.say(hints)
-        return 0
-    each = shards.seconds_of(cells) / len(cells)
+    if watch is None:
+        raise Leave(hints, 0)
+    return _follow(work, jobs, watch, hints, command)
+
+
+def _follow(work: Work, jobs: Sequence[ArrayJob], watch: Watch, hints: str, command: str) -> Iterator[Result]:
+    """The cells as they are seen stored; those that failed come last, with why."""
+    cells, each = work.cells, sum(task.seconds for task in work.tasks) / len(work.cells)
+    pending = np.zeros(len(cells), bool)
     try:
-        with screen.progress(len(cells), each * len(cells)) as progress:
-            said = follow.follow(
-                followed, study, cells, lambda more: progress.advance(more, more * each), options.overwrite
-            )
+        for more in follow.follow(jobs, watch):
+            pending |= more
+            well = pending & ~watch.failed  # what failed may be stored well by an element that goes on later
+            pending &= watch.failed
+            if well.any():
+                yield _outcome(cells.where(well), each, {})
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
-        word, status = ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
-        screen.say(f"{word}: the job goes on; {hints}")
-        return status
-    if said is None:
-        return None
-    left = int((StoredIndex(study).of(cells) != Status.OK).sum())
-    made.log.info("%s; %d cells are left", said, left)
-    screen.say(f"sweep: {said}; {len(cells) - left} cells are stored, {left} are left; finish: {command}")
-    return 1
+        word, status = interrupts.ending(stopped)
+        raise Leave(f"{word}: the job goes on; {hints}", status) from stopped
+    except ClusterError as lost:
+        left = int((StoredIndex(work.study).of(cells) != Status.OK).sum())
+        stored = f"{len(cells) - left} cells are stored, {left} are left"
+        raise Leave(f"sweep: {lost}; {stored}; finish: {command}", 1) from lost
+    if pending.any():
+        failed = cells.where(pending)
+        why = dict(excerpts.failures(work.study, failed))
+        yield _outcome(failed, each, {i: why[cell.id] for i, cell in enumerate(failed) if cell.id in why})
 
 
-def submit(
-    cells: Cells, settings: Slurm, folder: Path, name: str, run: Callable[..., int], options: Any
-) -> Job:
-    """Cut the cells into shares and submit them as one array; RequestError in Slurm's own words.
+def _outcome(cells: Cells, each: float, errors: Mapping[int, Failure]) -> Result:
+    count = len(cells)
+    return Result(cells.blocks, count * each, errors, np.zeros(count), {}, None, stored=True)
 
-    folder: in the study, for what others may know. run, options: the local run of a share, called as
-    run(cells, options, record).
-    """
+
+def _submit(cells: Cells, work: Work, settings: Slurm, record: RunRecord) -> ArrayJob:
+    """Cut the cells into shares, submit them as one array, and say so; RequestError in Slurm's own words."""
     from submitit import SlurmExecutor  # noqa: PLC0415
     from submitit.core.utils import FailedJobError  # noqa: PLC0415
 
     count = elements(shards.seconds_of(cells), len(cells), settings, squeue.largest_array())
     parts = [part for part in shards.shares(cells, count) if len(part)]
-    own = private.made(folder.parent.name)
+    folder = Path(
+        work.study.place.at(files.path(record.name, files.SLURM))
+    ).absolute()  # for what others may know
+    own = private.make(record.name)
     for number, part in enumerate(parts):
         element.save(folder, own, number, part)
     executor = SlurmExecutor(own, max_num_timeout=settings.requeues)
     optional = {"partition": settings.partition, "account": settings.account}
     executor.update_parameters(
-        job_name=f"sweep-{name}",
+        job_name=f"sweep-{work.study.name}",
         time=_minutes(settings),
         cpus_per_task=settings.cores,
         mem=f"{round(settings.mem_gb * 1024)}MB",
         array_parallelism=settings.array_parallelism or len(parts),
-        setup=[marker.line(folder), private.line(own), *settings.setup],
+        setup=[marker.put(folder), private.line(own), *settings.setup],
         signal_delay_s=min(_NOTICE_SECONDS, settings.walltime // 4),
         srun_args=[f"--cpus-per-task={settings.cores}"],  # since Slurm 22.05 a step does not inherit it
         **{key: value for key, value in optional.items() if value is not None},
     )
+    share = element.options_of_share(work.options, settings.cores, work.histogram)
     try:
-        submitted = executor.map_array(element.Element(folder, own, run, options), range(len(parts)))[0]
+        submitted = executor.map_array(element.ShareRunner(folder, own, share), range(len(parts)))[0]
     except (FailedJobError, OSError) as error:
         raise RequestError(f"Slurm refuses the job: {_one_line(str(error))}") from error
-    job = Job(submitted.job_id.split("_")[0], len(parts), folder)
-    job.written()
+    job = ArrayJob(submitted.job_id.split("_")[0], len(parts), folder)
+    job.save()
+    screen.say(
+        f"job {job.id}: {job.count} {'element' if job.count == 1 else 'elements'} of {settings.cores} "
+        f"{'core' if settings.cores == 1 else 'cores'} and at most {_minutes(settings)} min; "
+        f"{len(cells):,} cells (logs: {job.own})"
+    )
     return job
 
 

@@ -8,37 +8,42 @@ then has to do. In the study lies what others may know of it: whether it has beg
 import os
 import signal
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.base import interrupts
+from sweep.execution.workers.local import Local as ThisMachine
 from sweep.execution.workers.slurm import private
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import ID_BYTES
 from sweep.store.places.local import Local
 from sweep.store.records import files, plans, reading
 
+if TYPE_CHECKING:
+    from sweep.execution.options import Options
+
 _MOST_IDS = 1 << 28  # bytes
 _TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit
 
 
 @dataclass(frozen=True)
-class Element:
-    """Computes shares; run: the local run, with its options.
+class ShareRunner:
+    """Computes shares, each as a local run of its node.
 
-    folder: in the study, for what others may know. own: the user's, where the shares are.
+    folder: in the study, for what others may know. own: the user's, where the shares are. options: of the
+    local run.
     """
 
     folder: Path
     own: Path
-    run: Callable[..., int]
-    options: Any
+    options: "Options"
 
     def __call__(self, number: int) -> int:
         """The exit status of the run: 0 or 1 when all cells are stored, 143 when it was stopped."""
+        from sweep.execution.pipeline import run  # noqa: PLC0415  a program of its own, on its node
+
         # Whoever waits for this share sees by this file that nodes and login node share the study.
         Local(self.folder).write(_started(number), f"{socket.gethostname()}\n".encode())
         record = {files.COMMAND: f"share {number} of {self.folder.parent.name}\n"}
@@ -53,7 +58,7 @@ class Element:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # submitit ignores it
         try:
             with interrupts.raised():
-                status = self.run(load(self.own, number), self.options, record)
+                status = run(load(self.own, number), self.options, record)
         except interrupts.Terminated:
             status = 143
         if told and status == 143:
@@ -65,6 +70,20 @@ class Element:
         from submitit.helpers import DelayedSubmission  # noqa: PLC0415
 
         return DelayedSubmission(self, number)
+
+
+def options_of_share(options: "Options", cores: int, histogram: bool) -> "Options":
+    """The options of a share on a node: the same run, on that machine alone."""
+    return replace(
+        options,
+        root=str(Path(options.root.removeprefix("file://")).expanduser().absolute()),
+        executor=ThisMachine(),
+        n_jobs=cores,
+        shard=None,
+        report=False,
+        histogram=histogram,
+        show=False,
+    )
 
 
 def save(folder: Path, own: Path, number: int, cells: Cells) -> None:

@@ -8,13 +8,15 @@ that does not answer.
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.base.errors import RequestError
+import numpy as np
+from numpy.typing import NDArray
+
+from sweep.base.errors import ClusterError, RequestError
 from sweep.execution.workers.slurm import element, marker, private, squeue
-from sweep.experiment.batches import Cells
 from sweep.store.index import Watch
 from sweep.store.places.local import Local
 from sweep.store.records import files, reading, runs
@@ -34,14 +36,14 @@ _MOST_ELEMENTS = 1_000_000  # of an array, more than any Slurm takes
 
 
 @dataclass(frozen=True)
-class Job:
+class ArrayJob:
     """A submitted array. folder: in the study, where others see how far it is. count: of elements."""
 
     id: str
     count: int
     folder: Path
 
-    def written(self) -> None:
+    def save(self) -> None:
         """Write the job down, for later commands to find."""
         text = json.dumps({"job": self.id, "count": self.count}) + "\n"
         for folder in (self.own, self.folder):
@@ -68,7 +70,7 @@ class Job:
         return sum(element.started(self.folder, number) for number in range(self.count))
 
 
-def running(study: Study) -> dict[Job, set[str]]:
+def running(study: Study) -> dict[ArrayJob, set[str]]:
     """The jobs of earlier commands that are still at work on this study, and the ids of their cells."""
     found = {}
     for job in _submitted(study):
@@ -79,8 +81,8 @@ def running(study: Study) -> dict[Job, set[str]]:
     return found
 
 
-def told(study: Study, left: bool) -> list[str]:
-    """What is to be known of the newest jobs, a line each: those at work, and the last one that failed.
+def news(study: Study, left: bool) -> list[str]:
+    """The newest jobs, a line each: those at work, and the last one that failed.
 
     left: whether cells are to be computed still; else what became of an ended job is of no interest.
     """
@@ -91,7 +93,7 @@ def told(study: Study, left: bool) -> list[str]:
         if found is None:  # no Slurm here, or none that answers
             break
         if any(one.alive for one in found.values()):
-            lines.append(f"job {job.id}: {squeue.described(found)}; {job.begun} of {job.count} have begun")
+            lines.append(f"job {job.id}: {squeue.summary(found)}; {job.begun} of {job.count} have begun")
         elif left and job is submitted[-1]:
             lines.append(_fate(job, found))
     return lines
@@ -104,7 +106,7 @@ def unseen(study: Study) -> str | None:
     return _fate(job, found) if job and marker.blind(found.values(), job.study, job.own) else None
 
 
-def _submitted(study: Study) -> Iterator[Job]:
+def _submitted(study: Study) -> Iterator[ArrayJob]:
     folder = study.place.folder  # an object store keeps no jobs
     for name in runs.names(study) if folder else ():
         path = f"{files.path(name, files.SLURM)}/{_JOB}"
@@ -113,50 +115,40 @@ def _submitted(study: Study) -> Iterator[Job]:
         job, count = written.get("job"), written.get("count")
         named = isinstance(job, str) and job.isdecimal()
         if named and isinstance(count, int) and 0 < count <= _MOST_ELEMENTS:
-            yield Job(str(job), count, Path(study.place.at(path)).parent.absolute())
+            yield ArrayJob(str(job), count, Path(study.place.at(path)).parent.absolute())
         else:
             reading.leave_out(study.place, path, "it names no job")
 
 
-def follow(
-    jobs: Sequence[Job],
-    study: Study,
-    cells: Cells,
-    advance: Callable[[int], None],
-    overwrite: bool = False,
-) -> str | None:
-    """Wait until the jobs have stored the cells; None then, else what became of them, in a line.
+def follow(jobs: Sequence[ArrayJob], watch: Watch) -> Iterator[NDArray[np.bool_]]:
+    """Wait until the jobs have stored the cells; yields which more are stored, (cells,), as it is seen.
 
-    advance: told how many cells more are stored. overwrite: what is stored is stored once more. The
-    wait ends when Slurm no longer has an element that could compute anything, or has not been heard of for
-    long while nothing more was stored.
+    The wait ends when Slurm no longer has an element that could compute anything, or has not been heard of
+    for long while nothing more was stored: then ClusterError says what became of the jobs.
     Raises RequestError where the nodes do not see the study, and cancels the jobs.
     """
-    watch = Watch(study, cells, overwrite)  # an earlier command's job may have stored some meanwhile
-    advance(len(cells) - watch.left)
-    known: dict[str, dict[int, squeue.Element]] = {job.id: {} for job in jobs}
+    yield watch.stored  # an earlier command's job may have stored some meanwhile
+    known: dict[str, dict[int, squeue.QueueEntry]] = {job.id: {} for job in jobs}
     heard = progressed = time.monotonic()
     blind_since: float | None = None
     pause, longest = _POLL_SECONDS
     while True:
         began = time.monotonic()
-        stored = _look(watch, advance)
+        stored = watch.look()
+        yield stored
         if not watch.left:
             _clear(jobs, known)
-            return None
-        if stored:
+            return
+        if stored.any():
             progressed = time.monotonic()
         took = time.monotonic() - began
         answers = {job.id: squeue.elements(job.id) for job in jobs}
-        for job, answer in answers.items():
-            if answer is not None:  # what the queue has forgotten has ended, however it ended
-                ended = {number: one for number, one in known[job].items() if not one.alive}
-                known[job] = ended | dict(answer)
+        _remember(known, answers)
         silent = None in answers.values()
-        if stored or not silent:
+        if stored.any() or not silent:
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_SECONDS:
-            return f"Slurm has not answered for {_SILENCE_SECONDS / 60:.0f} minutes"
+            raise ClusterError(f"Slurm has not answered for {_SILENCE_SECONDS / 60:.0f} minutes")
         if any(marker.blind(known[job.id].values(), job.study, job.own) for job in jobs):
             blind_since = blind_since or time.monotonic()
             patient = time.monotonic() - blind_since < _BEGIN_SECONDS
@@ -171,28 +163,34 @@ def follow(
         time.sleep(max(pause, took / _READING_SHARE))
         pause = min(pause * _SLOWER, longest)
     late = time.monotonic() + _LATE_SECONDS
-    while _look(watch, advance) >= 0 and watch.left:
+    while True:
+        yield watch.look()
+        if not watch.left:
+            return
         if time.monotonic() > late:
-            return _lost(jobs, known)
+            raise ClusterError(_lost(jobs, known))
         time.sleep(0.5)
-    return None
 
 
-def _clear(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> None:
+def _remember(
+    known: dict[str, dict[int, squeue.QueueEntry]],
+    answers: Mapping[str, Mapping[int, squeue.QueueEntry] | None],
+) -> None:
+    """Keep what the queue says now; what it has forgotten has ended, however it ended."""
+    for job, answer in answers.items():
+        if answer is not None:
+            ended = {number: one for number, one in known[job].items() if not one.alive}
+            known[job] = ended | dict(answer)
+
+
+def _clear(jobs: Sequence[ArrayJob], known: Mapping[str, Mapping[int, squeue.QueueEntry]]) -> None:
     """Take elements that wait, and would find nothing to do, out of the queue."""
     for job in jobs:
         if job.ours and any(one.state == "PENDING" for one in known[job.id].values()):
             squeue.ask("scancel", "--state=PENDING", job.id)
 
 
-def _look(watch: Watch, advance: Callable[[int], None]) -> int:
-    stored = watch.look()
-    if stored:
-        advance(stored)
-    return stored
-
-
-def _refused(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> RequestError:
+def _refused(jobs: Sequence[ArrayJob], known: Mapping[str, Mapping[int, squeue.QueueEntry]]) -> RequestError:
     """Cancel the jobs, of which no element could begin."""
     if ours := [job.id for job in jobs if job.ours]:
         squeue.ask("scancel", *ours)
@@ -202,14 +200,14 @@ def _refused(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Elemen
     return RequestError(f"{why}; {', '.join(ends)}")
 
 
-def _lost(jobs: Sequence[Job], known: Mapping[str, Mapping[int, squeue.Element]]) -> str:
+def _lost(jobs: Sequence[ArrayJob], known: Mapping[str, Mapping[int, squeue.QueueEntry]]) -> str:
     fates = "; ".join(_fate(job, known[job.id]) for job in jobs)
     return f"{fates} (logs: {jobs[-1].own})"
 
 
-def _fate(job: Job, found: Mapping[int, squeue.Element]) -> str:
+def _fate(job: ArrayJob, found: Mapping[int, squeue.QueueEntry]) -> str:
     """What became of the elements of a job, and why, as far as can be said."""
-    parts = [f"job {job.id}: {squeue.described(found) or 'no longer in the queue'}"]
+    parts = [f"job {job.id}: {squeue.summary(found) or 'no longer in the queue'}"]
     if blind := marker.blind(found.values(), job.study, job.own):
         parts.append(blind)
     elif not job.begun:

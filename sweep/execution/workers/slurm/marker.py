@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sweep.execution.workers.slurm import private
-from sweep.execution.workers.slurm.squeue import Element
+from sweep.execution.workers.slurm.squeue import QueueEntry
 from sweep.store.places.local import Local
 
 UNSEEN = 66  # EX_NOINPUT of sysexits.h
@@ -24,8 +24,8 @@ _NO_LOG = 53  # the signal by which slurmstepd ends an element whose standard ou
 _MOST_NODES = 3  # that are named
 
 
-def line(folder: Path) -> str:
-    """Put a marker into `folder`; a line of shell that ends a script where the marker is not seen."""
+def put(folder: Path) -> str:
+    """Put a marker into `folder`; returns a line of shell that ends a script where the marker is not seen."""
     token = secrets.token_hex(16)
     file = folder / "marker"
     Local(folder).write(file.name, f"{token}\n".encode())
@@ -36,21 +36,21 @@ def line(folder: Path) -> str:
     )
 
 
-def blind(elements: Iterable[Element], study: Path, own: Path) -> str | None:
+def blind(elements: Iterable[QueueEntry], study: Path, own: Path) -> str | None:
     """Which nodes' elements ended since they do not see a folder, and what to do about it, in a line.
 
     own: the folder of this user alone, where the logs are; None where there is no such node.
     """
     failed = [one for one in elements if one.state == "FAILED"]
     if nodes := sorted({one.node for one in failed if one.status == UNSEEN}):
-        return _described(nodes, study, "choose a root=… on a file system that the nodes share")
+        return _unseen_by(nodes, study, "choose a root=… on a file system that the nodes share")
     unseen = {one.node for one in failed if one.signal == _NO_LOG or one.status == private.UNSAFE}
     if nodes := sorted(unseen):
-        return _described(nodes, own, "set XDG_STATE_HOME to a folder of your own that the nodes share")
+        return _unseen_by(nodes, own, "set XDG_STATE_HOME to a folder of your own that the nodes share")
     return None
 
 
-def _described(nodes: list[str], folder: Path, way_out: str) -> str:
+def _unseen_by(nodes: list[str], folder: Path, way_out: str) -> str:
     named = ", ".join(nodes[:_MOST_NODES])
     if len(nodes) > _MOST_NODES:
         named += f" and {len(nodes) - _MOST_NODES} more"

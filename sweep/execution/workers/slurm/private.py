@@ -21,8 +21,8 @@ def of(run: str) -> Path:
     return (state if state.is_absolute() else Path.home() / ".local" / "state") / "sweep" / "slurm" / run
 
 
-def made(run: str) -> Path:
-    """The folder of a run's jobs, made for them; RequestError where it would not be this user's alone."""
+def make(run: str) -> Path:
+    """Make the folder of a run's jobs; RequestError where it would not be this user's alone."""
     folder = of(run)
     try:
         folder.parents[2].mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ _STUCK = re.compile(r"held|never|invalid|badconstraints|launch failed", re.IGNOR
 
 
 @dataclass(frozen=True)
-class Element:
+class QueueEntry:
     """One element of a job's array as the queue shows it.
 
     status, signal: how it ended, 0 while it has not. node: where, empty while that is not decided.
@@ -42,7 +42,7 @@ class Element:
         return self.state == "PENDING" and bool(_STUCK.search(self.reason))
 
 
-def elements(job: str) -> Mapping[int, Element] | None:
+def elements(job: str) -> Mapping[int, QueueEntry] | None:
     """The elements of a job, by their number, that the queue still knows; None where it gives no answer.
 
     Those that were cancelled before they began are one, by a number that no element has.
@@ -56,7 +56,9 @@ def elements(job: str) -> Mapping[int, Element] | None:
     for line in done.stdout.splitlines():
         number, state, code, node, reason = _cut(line)
         status, signal = _ending(code)
-        found[int(number) if number.isdecimal() else _OTHERS] = Element(state, reason, node, status, signal)
+        found[int(number) if number.isdecimal() else _OTHERS] = QueueEntry(
+            state, reason, node, status, signal
+        )
     return found
 
 
@@ -76,7 +78,7 @@ def _ending(code: str) -> tuple[int, int]:
     return waited >> 8 & 0xFF, waited & 0x7F
 
 
-def described(elements: Mapping[int, Element]) -> str:
+def summary(elements: Mapping[int, QueueEntry]) -> str:
     """How many elements ended how, as in '6 completed, 1 cancelled'."""
     states = Counter(
         f"waiting ({element.reason})" if element.stuck else element.state.lower().replace("_", " ")

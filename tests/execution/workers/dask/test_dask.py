@@ -6,19 +6,23 @@ import signal
 import socket
 import sys
 import threading
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from sweep.base.errors import RequestError
+from sweep.execution.options import Options
+from sweep.experiment import verdict
 from tests.execution.workers.conftest import GRID, assert_equal, ended, gate, held
-from tests.execution.workers.daemons import Dask
+from tests.execution.workers.daemons import Dask as Cluster
+from tests.execution.workers.daemons import free_port
 from tests.processes import processes, until
 
 pytest.importorskip("distributed")
 
 from sweep.execution.workers.dask import connection, futures
-from sweep.experiment.thresholds import DEFAULT
+from sweep.execution.workers.dask.settings import Dask
 from tests.make import grid, packed
 
 # Seconds for what is not there: whoever waits them out waits for nothing else, and what is there answers
@@ -79,7 +83,7 @@ def test_a_cell_that_kills_its_workers_is_one_failed_row(two, commands):
 
 
 def test_a_cluster_that_is_empty_for_a_moment_is_waited_for(dask):
-    settings = futures.Dask(dask.address, None, 60.0)
+    settings = Dask(dask.address, None, 60.0)
     late = threading.Timer(1.0, dask.worker)
     late.start()
     results = list(futures.run(packed(grid(depths=(2,), widths=(8,)), 1), settings, 2, False, None))
@@ -202,20 +206,21 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
     (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
-    place = futures.Place(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", DEFAULT)
-    returned = futures._work(task, False, connection.program(), place, 0)
+    store = futures.WorkerStore(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
+    returned = futures._work(task, False, connection.program(), store, 0)
     assert returned.statistics
+    assert not returned.stored
     assert not (tmp_path / "study").exists()
-    place.mark.mkdir(parents=True)
-    (place.study / "layers").write_text("in the way")
-    blocked = futures._work(task, False, connection.program(), place, 0)
+    store.mark.mkdir(parents=True)
+    (store.study / "layers").write_text("in the way")
+    blocked = futures._work(task, False, connection.program(), store, 0)
     assert blocked.statistics, "seen, but no study that can be written"
-    (place.study / "layers").unlink()
+    (store.study / "layers").unlink()
     for _ in range(2):  # whoever computes a task a second time writes the same part
-        stored = futures._work(task, False, connection.program(), place, 0)
-        assert isinstance(stored, futures.Stored)
+        stored = futures._work(task, False, connection.program(), store, 0)
+        assert stored.stored
         assert not stored.statistics
-    assert [path.name for path in (place.study / "cells").iterdir()] == ["a-d000000.parquet"]
+    assert [path.name for path in (store.study / "cells").iterdir()] == ["a-d000000.parquet"]
 
 
 def test_waiting_for_what_never_answers_ends(monkeypatch):
@@ -223,16 +228,26 @@ def test_waiting_for_what_never_answers_ends(monkeypatch):
     never = threading.Event()
     try:
         with pytest.raises(TimeoutError, match="no answer within 0"):
-            connection.bounded(never.wait, 0.0)
+            connection.wait_for(never.wait, 0.0)
     finally:
         never.set()
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    settings = futures.Dask(None, None, 1.0)
+    settings = Dask(None, None, 1.0)
     with pytest.raises(RequestError, match=r"pip install distributed"):
-        futures.check(settings, 2)
+        futures.capacity(settings)
+
+
+def test_a_dry_run_asks_the_cluster_what_it_has_and_makes_a_plan_without_its_answer(two):
+    options = Options(study="planned", dry_run=True)
+    there = Dask(two.address, None, 60.0).capacity(options, needed=True)
+    assert (there.workers, there.here) == (2, False)
+    nobody = Dask(f"tcp://127.0.0.1:{free_port()}", None, 1.0)
+    assert not nobody.capacity(options, needed=True).here
+    with pytest.raises(RequestError, match="no Dask scheduler answers"):
+        nobody.capacity(replace(options, dry_run=False), needed=True)
 
 
 def test_a_task_is_split_into_all_its_cells():
@@ -243,7 +258,7 @@ def test_a_task_is_split_into_all_its_cells():
 
 
 def test_no_test_leaves_a_process_behind(tmp_path):
-    with Dask(tmp_path) as running:
+    with Cluster(tmp_path) as running:
         running.worker()
         assert processes(running.address, "dask_worker")
     assert processes(running.address) == {}

@@ -3,18 +3,22 @@
 import contextlib
 import re
 import shutil
+from collections import Counter
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from sweep.base.errors import RequestError
+from sweep.base.errors import ClusterError, RequestError
+from sweep.execution.workers.slurm import array, marker, private, squeue
 from sweep.execution.workers.slurm import follow as jobs
-from sweep.execution.workers.slurm import marker, private, squeue
 from sweep.experiment.batches import Cells
+from sweep.store.index import Watch
 from sweep.store.study import Study
 from tests.execution.workers.conftest import Commands, ended, gate, held
 from tests.execution.workers.daemons import Slurm
 from tests.execution.workers.slurm.test_slurm import SUBMIT, WAIT, begun, job_of
-from tests.make import grid
+from tests.make import grid, packed
 from tests.processes import until
 from tests.studies import write
 
@@ -179,17 +183,22 @@ def follow(tmp_path, monkeypatch):
         answers = iter(looks)
         monkeypatch.setattr(squeue, "elements", lambda _: dict(enumerate(next(answers))))
         cells = Cells.of(grid(inits=("xavier",), depths=(2,), widths=(8,), seeds=(0,), batch=20))
-        job = jobs.Job("7", 2, folder)
+        job = jobs.ArrayJob("7", 2, folder)
         if ours:
-            private.made("a")
-            job.written()
-        return jobs.follow([job], study, cells, lambda _: None), asked
+            private.make("a")
+            job.save()
+        try:
+            stored = np.sum(list(jobs.follow([job], Watch(study, cells, overwrite=False))), axis=0)
+        except ClusterError as lost:
+            return str(lost), asked
+        assert stored.tolist() == [1], "each cell once"
+        return None, asked
 
     return run
 
 
-RUNNING, COMPLETED = (squeue.Element(state, "None", "near") for state in ("RUNNING", "COMPLETED"))
-BLIND = squeue.Element("FAILED", "NonZeroExitCode", "far", marker.UNSEEN)
+RUNNING, COMPLETED = (squeue.QueueEntry(state, "None", "near") for state in ("RUNNING", "COMPLETED"))
+BLIND = squeue.QueueEntry("FAILED", "NonZeroExitCode", "far", marker.UNSEEN)
 
 
 def test_elements_that_see_the_root_go_on_where_another_one_does_not(follow):
@@ -198,8 +207,24 @@ def test_elements_that_see_the_root_go_on_where_another_one_does_not(follow):
     assert asked == [], "nothing is cancelled"
 
 
+def test_a_cell_that_fails_and_is_stored_well_later_is_one_outcome_without_an_error(monkeypatch):
+    cells = grid(inits=("xavier",), depths=(2,), widths=(8,), batch=20)
+    watch = SimpleNamespace(failed=np.array([True, False]))
+
+    def looks(*_):
+        yield np.array([True, True])
+        watch.failed[0] = False  # its element was put into the queue again
+        yield np.array([False, False])
+
+    monkeypatch.setattr(jobs, "follow", looks)
+    work = SimpleNamespace(cells=Cells.of(cells), tasks=packed(cells))
+    outcomes = list(array._follow(work, [], watch, "", ""))
+    assert Counter(one for outcome in outcomes for one in outcome.cells) == Counter(cells)
+    assert all(outcome.stored and not outcome.errors for outcome in outcomes)
+
+
 def test_what_was_lost_with_a_node_is_said_where_it_is_not_to_be_requeued(follow):
-    lost = squeue.Element("NODE_FAIL", "NodeDown", "far")
+    lost = squeue.QueueEntry("NODE_FAIL", "NodeDown", "far")
     said, _ = follow((RUNNING, RUNNING), (COMPLETED, lost), begun=[0, 1])
     assert said.startswith("job 7: 1 completed, 1 node fail (logs: ")
 
@@ -228,8 +253,8 @@ def test_only_jobs_that_this_user_submitted_are_cancelled_whatever_a_study_names
 
 def test_a_node_that_does_not_see_the_users_own_folder_is_named(follow):
     for blind in (
-        squeue.Element("FAILED", "NonZeroExitCode", "far", private.UNSAFE),
-        squeue.Element("FAILED", "", "far", 0, 53),
+        squeue.QueueEntry("FAILED", "NonZeroExitCode", "far", private.UNSAFE),
+        squeue.QueueEntry("FAILED", "", "far", 0, 53),
     ):
         with pytest.raises(
             RequestError, match=r"node far does not see \S+/sweep/slurm/a .*set XDG_STATE_HOME"
@@ -246,8 +271,8 @@ def test_an_ending_is_read_as_any_version_of_slurm_writes_it(code, ending):
 
 
 def test_many_nodes_that_do_not_see_the_root_are_counted(tmp_path):
-    nodes = [squeue.Element("FAILED", "", f"n{number}", 66) for number in range(6)]
-    others = [squeue.Element("FAILED", "", "own", 1), squeue.Element("COMPLETED", "", "well")]
+    nodes = [squeue.QueueEntry("FAILED", "", f"n{number}", 66) for number in range(6)]
+    others = [squeue.QueueEntry("FAILED", "", "own", 1), squeue.QueueEntry("COMPLETED", "", "well")]
     said = marker.blind([*nodes, *others], tmp_path / "study", tmp_path / "own")
     assert said.startswith(f"nodes n0, n1, n2 and 3 more do not see {tmp_path}/study as")
     assert marker.blind(others, tmp_path, tmp_path) is None

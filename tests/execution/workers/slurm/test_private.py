@@ -26,7 +26,7 @@ def script(folder):
 
 def test_a_share_is_data_in_the_users_folder_and_only_ids_in_the_study(tmp_path):
     cells = Cells.of(grid(inits=("xavier",), depths=(2, 3), widths=(8,), seeds=(0, 5), batch=20))
-    own, study = private.made("a"), tmp_path / "study" / "runs" / "a" / "slurm"
+    own, study = private.make("a"), tmp_path / "study" / "runs" / "a" / "slurm"
     element.save(study, own, 3, cells)
     assert set(element.load(own, 3)) == set(cells)
     assert element.ids(study, 3) == {cell.id for cell in cells}
@@ -36,7 +36,7 @@ def test_a_share_is_data_in_the_users_folder_and_only_ids_in_the_study(tmp_path)
 
 
 def test_a_pickle_in_the_place_of_a_share_is_not_loaded(tmp_path):
-    own = private.made("a")
+    own = private.make("a")
 
     class Bomb:
         def __reduce__(self):
@@ -50,14 +50,14 @@ def test_a_pickle_in_the_place_of_a_share_is_not_loaded(tmp_path):
 
 @pytest.mark.parametrize("how", ["open to others", "a link"])
 def test_a_folder_that_others_may_write_to_is_refused(state, tmp_path, how):
-    own = private.made("a")
+    own = private.make("a")
     assert script(own) == 0
     if how == "a link":
         own.rename(tmp_path / "elsewhere")
         own.symlink_to(tmp_path / "elsewhere")
     else:
         own.chmod(0o770)
-    for attempt in (lambda: private.made("a"), lambda: element.load(own, 0)):
+    for attempt in (lambda: private.make("a"), lambda: element.load(own, 0)):
         with pytest.raises(RequestError, match=r"of yours alone.*chmod 700"):
             attempt()
     assert script(own) == private.UNSAFE
@@ -66,7 +66,7 @@ def test_a_folder_that_others_may_write_to_is_refused(state, tmp_path, how):
 def test_where_no_folder_can_be_made_the_way_out_is_said(state):
     state.write_text("")
     with pytest.raises(RequestError, match=r"cannot make .* set XDG_STATE_HOME"):
-        private.made("a")
+        private.make("a")
 
 
 def test_a_relative_state_home_is_not_one(monkeypatch, tmp_path):

@@ -9,9 +9,14 @@ import signal
 import pandas as pd
 import pytest
 
-from sweep.execution.workers.registry import Slurm
+from sweep.execution.options import Options
+from sweep.execution.pipeline import run
+from sweep.execution.workers import calibration
 from sweep.execution.workers.slurm import array
+from sweep.execution.workers.slurm.settings import Slurm
+from sweep.experiment.batches import Cells
 from tests.execution.workers.conftest import GRID, assert_equal, ended, gate, held
+from tests.make import grid
 from tests.processes import processes, until
 
 EXECUTOR = ("executor=slurm", "executor.cores=1", "executor.mem_gb=0.4", "executor.min_seconds=0")
@@ -225,6 +230,15 @@ def test_elements_are_as_many_as_are_worth_their_while():
     assert array.elements(1000.0, 10**5, settings(), None) == 4
     assert array.elements(0.1, 10**5, settings(), None) == 1
     assert array.elements(0.1, 5, settings(min_seconds=0), None) == 5
+
+
+def test_a_dry_run_plans_for_the_elements_and_does_not_measure_the_login_node(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(calibration, "calibrate", None)
+    options = Options(study="s", root=str(tmp_path), executor=settings(), dry_run=True)
+    assert settings().capacity(options, needed=True).workers == 4 * 32
+    assert run(Cells.of(grid(seeds=range(200))), options, {}) == 0
+    assert re.search(r"│ to compute +│ +1,600 │", capsys.readouterr().out)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,74 @@
+"""How quick this machine is: some of a plan's own work, computed and measured before any of it is run."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sweep import activations, initializers
+from sweep.execution.plan.tasks import Stack, Task, chains_of, pack
+from sweep.execution.workers import local
+from sweep.experiment.batches import Block, Cells
+from sweep.experiment.cell import Spec
+
+_SECONDS = 1.0
+_SAMPLES = 12
+
+
+def calibrate(tasks: Sequence[Task], workers: int) -> float:
+    """This machine's time over the plan's, from about a second of the plan's own work on every worker.
+
+    A user's own functions are not run for it: xavier and tanh stand in for them.
+    """
+    workers = min(workers, len(tasks))
+    sample = _sample(tasks, _SECONDS * workers)
+    # The first of the results find their code cold; they come first, and once more at the end.
+    warm = [min(sample, key=lambda task: task.seconds)] * workers
+    results = list(local.run([*warm, *sample], workers, histogram=False))[workers:]
+    measured = sum(float(result.seconds.sum()) for result in results)
+    modelled = sum(result.estimate for result in results)
+    return measured / modelled if modelled else 1.0
+
+
+def _sample(tasks: Sequence[Task], seconds: float) -> list[Task]:
+    """Tasks of so many seconds in all, like those given: stacks from everywhere, cut down."""
+    stacks = sorted((stack for task in tasks for stack in task.stacks), key=lambda stack: stack.seconds)
+    total = sum(stack.seconds for stack in stacks)
+    each = min(seconds, total) / _SAMPLES
+    chosen: dict[int, Stack] = {}
+    passed, number = 0.0, 0
+    for place, stack in enumerate(stacks):  # one at each of so many equal steps of the whole time
+        passed += stack.seconds
+        while passed >= (number + 0.5) * total / _SAMPLES and number < _SAMPLES:
+            chosen[place] = stack
+            number += 1
+    cut = [_cut(stack, each) for stack in chosen.values()]
+    return [task for block in cut for task in pack(Cells((block,)), 1)]
+
+
+def _cut(stack: Stack, seconds: float) -> Block:
+    """Cells like those of a stack, but of about so many seconds."""
+    specs, seeds = stack.block.specs, stack.block.seeds
+    share = stack.seconds
+    chains = chains_of(specs)
+    if share > seconds:  # fewer chains first, then fewer seeds: the depth is more telling
+        count = max(1, int(len(chains) * seconds / share))
+        specs = tuple(spec for chain in chains[:count] for spec in chain)
+        share *= count / len(chains)
+    if share > seconds:
+        count = max(1, int(len(seeds) * seconds / share))
+        share *= count / len(seeds)
+        seeds = seeds[:count]
+    if share > seconds:
+        deepest = max(specs, key=lambda spec: spec.depth)
+        depth = max(1, int(deepest.depth * seconds / share))
+        widths = None if deepest.widths is None else deepest.widths[: depth + 1]
+        specs = (replace(deepest, depth=depth, widths=widths, width=deepest.profile[depth]),)
+        share *= depth / deepest.depth
+    if share > seconds:  # one layer of one network: fewer inputs
+        specs = (replace(specs[0], batch=max(2, int(specs[0].batch * seconds / share))),)
+    return Block(tuple(dict.fromkeys(map(_harmless, specs))), seeds)
+
+
+def _harmless(spec: Spec) -> Spec:
+    if spec.init == initializers.CUSTOM:
+        spec = replace(spec, init="xavier", init_params="{}")
+    return replace(spec, act="tanh", act_params="{}") if spec.act == activations.CUSTOM else spec

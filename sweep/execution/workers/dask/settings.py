@@ -1,0 +1,75 @@
+"""`executor=dask`: what it can be told."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.base import checks, machine
+from sweep.base.errors import RequestError
+from sweep.execution.workers.executor import Capacity, Wanted, Work, this_machine
+from sweep.experiment.outcome import Result
+
+if TYPE_CHECKING:
+    from sweep.execution.options import Options
+    from sweep.store.records.runs import RunRecord
+
+
+@dataclass(frozen=True)
+class Dask:
+    """Where the scheduler is; a local cluster is started where neither address nor file is given.
+
+    timeout: seconds to wait for a scheduler that does not answer, or for a worker when there is none.
+    """
+
+    address: str | None
+    scheduler_file: str | None
+    timeout: float
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "Dask":
+        address = checks.optional_text("executor.address", values["address"])
+        file = checks.optional_text("executor.scheduler_file", values["scheduler_file"])
+        if address and file:
+            raise RequestError(
+                "executor.address and executor.scheduler_file name one scheduler: give one of them"
+            )
+        if file and not Path(file).is_file():
+            raise RequestError(
+                f"executor.scheduler_file={file}: no such file; 'dask scheduler --scheduler-file' writes it"
+            )
+        if address and not re.fullmatch(r"[a-z]+://\S+", address):
+            raise RequestError(
+                f"executor.address={address}: give a scheduler's address, as in executor.address=tcp://host:8786"
+            )
+        timeout = checks.real("executor.timeout", values["timeout"], 0.0, strictly=True)
+        return cls(address, file, timeout)
+
+    @property
+    def local(self) -> bool:
+        """Whether the cluster is one of this process."""
+        return self.address is None and self.scheduler_file is None
+
+    def capacity(self, options: "Options", needed: bool) -> Capacity:
+        mine = this_machine(machine.workers(options.n_jobs))
+        unknown = mine if self.local else Capacity(mine.workers, mine.memory, here=False)
+        if not needed:
+            return unknown
+        from sweep.execution.workers.dask import futures  # noqa: PLC0415  distributed is an extra
+
+        try:
+            return futures.capacity(self) or unknown
+        except RequestError:
+            if options.dry_run:
+                return unknown
+            raise
+
+    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
+        from sweep.execution.workers.dask import futures  # noqa: PLC0415  distributed is an extra
+
+        left = (task for task in map(wanted, work.tasks) if task is not None)
+        # Workers may store themselves what goes into a folder that they see.
+        folder, thresholds = work.study.place.folder, work.options.thresholds
+        store = futures.WorkerStore.of(folder, record.name, thresholds) if folder else None
+        return futures.run(left, self, work.capacity.workers, work.histogram, store)
