@@ -1,7 +1,62 @@
-"""The words of the command line: what can be set, and what can be an axis of a grid."""
+"""What can be asked of a network, every axis once; and the words of the command line beside them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sweep.base import checks
+from sweep.base.errors import RequestError
+
+WHOLE, REAL, TEXT, FLAG, WHOLES = "whole", "real", "text", "flag", "wholes"
+DTYPES = ("float32", "float64")
+_MOST_LAYERS = 100_000
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One property of a network that a grid can vary, beside init and act.
+
+    rule: a value to what a cell holds; RequestError where it breaks it. column: the kind of its column.
+    setting: whether labels name it where it varies; caption: and captions what all cells share of it.
+    since: the version of the tables' schema that first had it. One that is later than the first is part of
+    a cell's identity only where it is not its default, and a table of before is one of its default.
+    """
+
+    name: str
+    rule: Callable[[Any], Any]
+    default: Any
+    column: str
+    setting: bool = True
+    caption: bool = True
+    since: int = 1
+
+
+def _depth(value: Any) -> int:
+    depth = checks.whole("depth", value, 1)
+    if depth > _MOST_LAYERS:
+        raise RequestError(f"depth={depth}: depth must be at most {_MOST_LAYERS}")
+    return depth
+
+
+ALL = {
+    axis.name: axis
+    for axis in (
+        Axis("depth", _depth, 10, WHOLE, setting=False),
+        Axis("width", partial(checks.whole, "width", minimum=1), 500, WHOLE, setting=False),
+        Axis("widths", checks.widths, None, WHOLES),
+        Axis("seed", partial(checks.whole, "seed", minimum=0), 0, WHOLE, setting=False),
+        Axis("bias_std", partial(checks.real, "bias_std", minimum=0.0), 0.0, REAL),
+        Axis("batch", partial(checks.whole, "batch", minimum=2), 1000, WHOLE),
+        Axis("dtype", partial(checks.option, "dtype", options=DTYPES), "float32", TEXT),
+        Axis("backward", partial(checks.flag, "backward"), True, FLAG, caption=False),
+    )
+}
+SETTINGS = tuple(axis for axis in ALL.values() if axis.setting)
+LATER = tuple(axis for axis in ALL.values() if axis.since > 1)
 
 GROUPS = ("init", "act")  # config groups that are axes
-CELL_KEYS = ("depth", "width", "widths", "seed", "bias_std", "batch", "dtype", "backward")
+CELL_KEYS = tuple(ALL)
 AXES = (*GROUPS, *CELL_KEYS)
 
 RUN_GROUPS = ("grid", "executor")

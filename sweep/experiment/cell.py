@@ -14,14 +14,13 @@ from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.base.registry import CUSTOM
 from sweep.experiment import revisions
+from sweep.experiment.axes import ALL, LATER, SETTINGS
 from sweep.experiment.registries import REGISTRIES
 from sweep.experiment.revisions import Revisions
 from sweep.initializers import Scheme
-from sweep.kernel import KERNEL_VERSION
+from sweep.kernel import KERNEL_VERSION, Chain
 
-DTYPES = ("float32", "float64")
 ID_BYTES = 16
-_MOST_LAYERS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +54,11 @@ class Spec:
         act, act_params = _canonical("act", _json(values["act"]))
         widths = checks.widths(values["widths"])
         if widths is None:
-            depth = checks.whole("depth", values["depth"], 1)
-            if depth > _MOST_LAYERS:
-                raise RequestError(f"depth={depth}: depth must be at most {_MOST_LAYERS}")
-            width = checks.whole("width", values["width"], 1)
+            depth, width = ALL["depth"].rule(values["depth"]), ALL["width"].rule(values["width"])
         else:
             depth, width = len(widths) - 1, widths[-1]
             widths = None if set(widths) == {width} else widths  # not tapered: the same cell
+        settings = {axis.name: axis.rule(values.get(axis.name, axis.default)) for axis in SETTINGS}
         return cls(
             init=init,
             init_params=init_params,
@@ -69,11 +66,7 @@ class Spec:
             act_params=act_params,
             depth=depth,
             width=width,
-            widths=widths,
-            bias_std=checks.real("bias_std", values["bias_std"], 0.0),
-            batch=checks.whole("batch", values["batch"], 2),
-            dtype=checks.option("dtype", values["dtype"], DTYPES),
-            backward=checks.flag("backward", values["backward"]),
+            **settings | {"widths": widths},
         )
 
     @classmethod
@@ -85,15 +78,11 @@ class Spec:
         values = {name: row[name] for name in SPEC}
         for group in REGISTRIES:
             _known(group, values[group], values[f"{group}_params"])
-        widths = checks.widths(values["widths"])
-        depth, width = checks.whole("depth", values["depth"], 1), checks.whole("width", values["width"], 1)
-        if depth > _MOST_LAYERS or (widths and (depth, width) != (len(widths) - 1, widths[-1])):
+        checked = {axis.name: axis.rule(values[axis.name]) for axis in ALL.values() if axis.name in values}
+        depth, width, widths = (checked[name] for name in ("depth", "width", "widths"))
+        if widths and (depth, width) != (len(widths) - 1, widths[-1]):
             raise RequestError(f"depth={depth}, width={width}: not those of any network")
-        checks.real("bias_std", values["bias_std"], 0.0)
-        checks.whole("batch", values["batch"], 2)
-        checks.option("dtype", values["dtype"], DTYPES)
-        checks.flag("backward", values["backward"])
-        return cls(**values | {"widths": widths})
+        return cls(**values | checked)
 
     @property
     def profile(self) -> tuple[int, ...]:
@@ -109,6 +98,12 @@ class Spec:
     def activation(self) -> Activation:
         """The act, ready to apply."""
         return activations.REGISTRY.from_json(self.act, self.act_params)
+
+    @property
+    def chain(self) -> Chain:
+        """The chain of this network alone."""
+        backward = (self.depth,) if self.backward else ()
+        return Chain(self.scheme, self.activation, self.bias_std, self.depth, backward)
 
     def cell(self, seed: int) -> "Cell":
         """The cell of one seed."""
@@ -132,12 +127,17 @@ class Spec:
         ).encode()
         after = (
             f"\0{self.bias_std!r}\0{self.batch}\0{self.dtype}\0{self.backward}"
-            f"\0{kernel_version or KERNEL_VERSION}{revisions.text(of or self.revisions)}"
+            f"\0{kernel_version or KERNEL_VERSION}{revisions.text(of or self.revisions)}{self._later()}"
         ).encode()
         blake2b = hashlib.blake2b
         return b"".join(
             [blake2b(b"%b%d%b" % (before, seed, after), digest_size=ID_BYTES).digest() for seed in seeds]
         )
+
+    def _later(self) -> str:
+        """What its identity hashes of the axes that came later: '' where all are at their defaults."""
+        values = ((axis, getattr(self, axis.name)) for axis in LATER)
+        return "".join(f"\0{axis.name}={value!r}" for axis, value in values if value != axis.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ class Cell(Spec):
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Cell":
         """The cell of plain values: those of `Spec.of`, and `seed`."""
-        return Spec.of(values).cell(checks.whole("seed", values["seed"], 0))
+        return Spec.of(values).cell(ALL["seed"].rule(values["seed"]))
 
     @property
     def spec(self) -> Spec:

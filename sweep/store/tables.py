@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
-from sweep.experiment import verdict
+from sweep.experiment import axes, verdict
 from sweep.experiment.cell import ID_BYTES, Spec
 from sweep.experiment.outcome import Failure, Own, Result
 from sweep.experiment.prediction import nothing, predicted
@@ -20,8 +20,11 @@ from sweep.experiment.verdict import flat_share_of
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
-# 2: theory, and what a failure was; 3: what reading needs of a user's own activation; then statistics.
-SCHEMA_VERSION = max(3, *(one.since for one in STATISTICS.values()))
+# 2: theory, and what a failure was; 3: what reading needs of a user's own activation; then what says since.
+_LATEST = 3
+SCHEMA_VERSION = max(
+    _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
+)
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
 _KEYS = (
@@ -33,7 +36,15 @@ _KEYS = (
     ("seed", _whole),
 )
 _SPEC_KEYS = ("init", "act", "depth", "width")
-_SPEC_COLUMNS = ("bias_std", "batch", "dtype", "backward", "widths", "init_params", "act_params")
+_KINDS = {
+    axes.WHOLE: _whole,
+    axes.REAL: _real,
+    axes.TEXT: _text,
+    axes.FLAG: pa.bool_(),
+    axes.WHOLES: pa.list_(_whole),
+}
+_SETTINGS = sorted(axes.SETTINGS, key=lambda axis: axis.column == axes.WHOLES)  # lists come last
+_SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params")
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
 _THEORY = tuple((f"theory_{name}", _real) for name in PREDICTED)  # null where the theory does not apply
 
@@ -41,11 +52,7 @@ CELLS = pa.schema(
     [
         *_KEYS,
         ("sigma_w", _real),  # sqrt(fan_in · Var W) at the last layer; null where Var W is not known
-        ("bias_std", _real),
-        ("batch", _whole),
-        ("dtype", _text),
-        ("backward", pa.bool_()),
-        ("widths", pa.list_(_whole)),  # null unless tapered
+        *((axis.name, _KINDS[axis.column]) for axis in _SETTINGS),  # widths: null unless tapered
         ("init_params", _text),
         ("act_params", _text),
         # Of the activation: found where it may be called, so that reading never calls it. Null in older rows.
@@ -75,9 +82,10 @@ LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGR
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 # What each version of the schema added to the one before.
 _ADDED = {3: {"cells": ["flat_share", "histogram_low", "histogram_high"]}}
-for _version in range(4, SCHEMA_VERSION + 1):
+for _version in range(_LATEST + 1, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
-    _ADDED[_version] = {"cells": _new, "layers": _new}
+    _asked = [axis.name for axis in axes.LATER if axis.since == _version]
+    _ADDED[_version] = {"cells": _new + _asked, "layers": _new}
 _OLDEST = 2
 
 
@@ -90,6 +98,14 @@ def schema_of(table: str, version: int) -> pa.Schema | None:
         name for added in range(version + 1, SCHEMA_VERSION + 1) for name in _ADDED[added].get(table, ())
     }
     return pa.schema([field for field in SCHEMAS[table] if field.name not in later])
+
+
+def before(field: pa.Field, rows: int) -> pa.Array:
+    """A column of a table that was written before there was such a column: an axis was at its default."""
+    axis = axes.ALL.get(field.name)
+    return (
+        pa.nulls(rows, field.type) if axis is None else pa.repeat(pa.scalar(axis.default, field.type), rows)
+    )
 
 
 def tables(result: Result, run_id: str, thresholds: Thresholds = DEFAULT) -> tuple[pa.Table, pa.Table]:

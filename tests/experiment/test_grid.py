@@ -1,15 +1,21 @@
+import inspect
+
 import pytest
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
+import sweep
 from sweep import activations
 from sweep.base.errors import RequestError
+from sweep.experiment import axes
 from sweep.experiment.axes import CELL_KEYS, KEYS
+from sweep.experiment.cell import SPEC
 from sweep.experiment.grid import expand
 from sweep.experiment.overrides import checked
 from sweep.experiment.registries import REGISTRIES
+from sweep.store import tables
 from tests.paths import CONF
 
 
@@ -123,6 +129,12 @@ def test_every_key_of_the_config_is_known_and_the_reverse():
         config = GlobalHydra.instance().hydra.config_loader.load_configuration("config", [], RunMode.RUN)
     assert {str(key) for key in config} == {*KEYS, "hydra"}
     assert set(CELL_KEYS) <= set(KEYS)
+    signature = inspect.signature(sweep.propagate).parameters
+    for axis in axes.ALL.values():
+        assert axis.rule(config[axis.name]) == axis.default, f"{axis.name} in conf/config.yaml"
+        assert signature[axis.name].default == axis.default, f"{axis.name} of sweep.propagate"
+        assert axis.name in tables.CELLS.names
+        assert axis.name in (*SPEC, "seed")
 
 
 @pytest.mark.parametrize("group", ["init", "act"])

@@ -132,17 +132,16 @@ def fitting(tasks: Sequence[Task], workers: int, memory: int | None = None) -> i
 
 def chains_of(specs: Sequence[Spec]) -> list[list[Spec]]:
     """The specs of one stack by chain: one scheme, act and bias each."""
-    chains: dict[Any, list[Spec]] = defaultdict(list)
+    chains: dict[Chain, list[Spec]] = defaultdict(list)
     for spec in specs:
-        chains[spec.scheme, spec.activation, spec.bias_std].append(spec)
+        chains[replace(spec.chain, depth=0, backward=())].append(spec)
     return list(chains.values())
 
 
 def chain_of(specs: Sequence[Spec]) -> Chain:
     """The chain of specs of one scheme, act and bias."""
-    one = specs[0]
     backward = tuple(sorted({spec.depth for spec in specs if spec.backward}))
-    return Chain(one.scheme, one.activation, one.bias_std, _deepest(specs).depth, backward)
+    return replace(_deepest(specs).chain, backward=backward)
 
 
 def carried_of(specs: Sequence[Spec]) -> list[list[Spec]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.experiment import axes
 from sweep.experiment.registries import REGISTRIES
 from sweep.report.frames.text import short
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PANEL = ("init_label", "act_label", "setting")
-SETTINGS = ("widths", "bias_std", "batch", "dtype", "backward", "kernel_version")
+SETTINGS = (*(axis.name for axis in axes.SETTINGS), "kernel_version")
 NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
 _NAMED_BY = ("init", "init_params", "act", "act_params")
 _OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
@@ -229,8 +230,7 @@ def description(name: str, parameters: str) -> str:
 def common(cells: "pd.DataFrame") -> str:
     """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
     _, frame = _kinds(cells.assign(widths=_texts(cells["widths"])))
-    shared = [
-        name for name in ("widths", "bias_std", "batch", "dtype") if frame[name].nunique(dropna=False) == 1
-    ]
+    told = (axis.name for axis in axes.SETTINGS if axis.caption)
+    shared = [name for name in told if frame[name].nunique(dropna=False) == 1]
     values = {name: frame[name].iloc[0] for name in shared}
     return ", ".join(f"{name} {short(value)}" for name, value in values.items() if value is not None)

@@ -20,7 +20,7 @@ from sweep.base.errors import StoreError
 from sweep.base.provenance import provenance
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.store.places import Place
-from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, schema_of
+from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, before, schema_of
 
 _VERSION, _SEAL = b"schema", b"seal"
 _SMALL = 1 << 24  # bytes of a file that fits any memory, so that it is wrong if it does not
@@ -100,8 +100,7 @@ class PartFile:
         if len(present) == len(columns):
             return table.replace_schema_metadata()
         fields = [SCHEMAS[self._folder].field(name) for name in columns]
-        nothing = table.num_rows
-        arrays = [table[f.name] if f.name in present else pa.nulls(nothing, f.type) for f in fields]
+        arrays = [table[f.name] if f.name in present else before(f, table.num_rows) for f in fields]
         return pa.table(arrays, schema=pa.schema(fields))
 
     def _checked(self) -> Footer:
