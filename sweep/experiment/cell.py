@@ -100,10 +100,9 @@ class Spec:
         return activations.REGISTRY.from_json(self.act, self.act_params)
 
     @property
-    def chain(self) -> Chain:
-        """The chain of this network alone."""
-        backward = (self.depth,) if self.backward else ()
-        return Chain(self.scheme, self.activation, self.bias_std, self.depth, backward)
+    def family(self) -> Chain:
+        """The chain that it is on, at depth 0: what cells of all depths, seeds and sizes have in common."""
+        return _family(self.init, self.init_params, self.act, self.act_params, self.bias_std)
 
     def cell(self, seed: int) -> "Cell":
         """The cell of one seed."""
@@ -208,6 +207,12 @@ def _known(group: str, name: Any, parameters: object) -> None:
 
 def _json(parameters: Mapping[str, Any]) -> str:
     return json.dumps(parameters, sort_keys=True, separators=(",", ":"))
+
+
+@lru_cache(maxsize=1 << 14)
+def _family(init: str, init_params: str, act: str, act_params: str, bias_std: float) -> Chain:
+    scheme = initializers.REGISTRY.from_json(init, init_params)
+    return Chain(scheme, activations.REGISTRY.from_json(act, act_params), bias_std, 0)
 
 
 @lru_cache(maxsize=1 << 17)

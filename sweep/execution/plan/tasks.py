@@ -132,16 +132,20 @@ def fitting(tasks: Sequence[Task], workers: int, memory: int | None = None) -> i
 
 def chains_of(specs: Sequence[Spec]) -> list[list[Spec]]:
     """The specs of one stack by chain: one scheme, act and bias each."""
-    chains: dict[Chain, list[Spec]] = defaultdict(list)
+    chains: dict[Chain, list[Spec]] = {}
+    known: dict[int, tuple[Chain, list[Spec]]] = {}  # a chain's hash takes long
     for spec in specs:
-        chains[replace(spec.chain, depth=0, backward=())].append(spec)
+        family = spec.family
+        if id(family) not in known:
+            known[id(family)] = family, chains.setdefault(family, [])
+        known[id(family)][1].append(spec)
     return list(chains.values())
 
 
 def chain_of(specs: Sequence[Spec]) -> Chain:
     """The chain of specs of one scheme, act and bias."""
     backward = tuple(sorted({spec.depth for spec in specs if spec.backward}))
-    return replace(_deepest(specs).chain, backward=backward)
+    return replace(specs[0].family, depth=_deepest(specs).depth, backward=backward)
 
 
 def carried_of(specs: Sequence[Spec]) -> list[list[Spec]]:
