@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import SPEC, Cell, Spec
 from sweep.initializers import Distribution, Scheme
+from sweep.kernel import Chain
 
 # Ten times what a sum of some hundred products in another order is off by: what it does varies widely.
 _ROUNDINGS = 16.0
@@ -82,6 +83,11 @@ class NudgedSpec(Spec):
         scheme = Spec(*(getattr(self, name) for name in SPEC)).scheme
         kind = _Nudged if type(scheme).fit is Scheme.fit else _NudgedFit
         return kind(scheme, _ROUNDINGS * float(np.finfo(self.dtype).eps), self.turn)
+
+    @property
+    def family(self) -> Chain:
+        """The chain of the nudged weights."""
+        return replace(super().family, scheme=self.scheme)
 
 
 def nudged(cells: Iterable[Cell], turn: int) -> Cells:
