@@ -18,6 +18,14 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("patient")
 
 
+# Modules that wait for other processes a long time: whoever begins with these is not left alone with one.
+_LONG = ("dask", "slurm", "workers", "test_s3.py", "test_driver.py", "test_permissions.py", "test_command.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not set(_LONG) & set(item.path.parts))
+
+
 def _no_skip(report):
     """What may be absent on a user's machine is installed in CI: there a skip is a failure."""
     if report.skipped and os.environ.get("CI") and not hasattr(report, "wasxfail"):

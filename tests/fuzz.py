@@ -67,11 +67,14 @@ def mangled(text: str, rng: random.Random) -> str:
     return text[:place] + new + text[place + 1 :]
 
 
+_run = pipeline.run
+
+
 def bounded(cells, options, record, **more):
     """The run, if it is a short one."""
     if len(cells) > 40 or sum(cell.depth * cell.width**2 * cell.batch for cell in cells) > 1e8:
         return 0
-    return pipeline.run(cells, options, record, **more)
+    return _run(cells, options, record, **more)
 
 
 def status_of(arguments: list[str]) -> tuple[int, str]:
@@ -90,7 +93,7 @@ def fuzz(lines: int, seed: int) -> Counter[int]:
     """Status -> how often; AssertionError, naming the line, where one is not 0, 1 or 2, or not one line."""
     rng, found = random.Random(seed), Counter()
     before = Path.cwd(), sys.argv[:]
-    with tempfile.TemporaryDirectory() as folder, mock.patch("sweep.execution.request.run", bounded):
+    with tempfile.TemporaryDirectory() as folder, mock.patch("sweep.execution.pipeline.run", bounded):
         os.chdir(folder)
         try:
             for _ in range(lines):

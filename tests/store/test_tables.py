@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import sweep
 from sweep.experiment import outcome
 from sweep.experiment.batches import Cells
+from sweep.kernel.statistics.table import STATISTICS
 from sweep.store import tables, upkeep
 from sweep.store.study import Study
 from tests.make import cell
@@ -71,12 +72,12 @@ REALS = st.one_of(
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.dictionaries(st.sampled_from(outcome.STATISTICS), st.lists(REALS, min_size=3, max_size=3)))
+@given(st.dictionaries(st.sampled_from(sorted(STATISTICS)), st.lists(REALS, min_size=3, max_size=3)))
 def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     study = Study(tmp_path / str(uuid.uuid4()))
     study.create()
     one = cell(depth=2, width=4)
-    values = {name: columns.get(name, [None] * 3) for name in outcome.STATISTICS}
+    values = {name: columns.get(name, [None] * 3) for name in STATISTICS}
     statistics = {k: np.array([math.nan if x is None else x for x in v]) for k, v in values.items()}
     result = outcome.Result(Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None)
     with np.errstate(over="ignore"):  # an input's rms near the largest number is no network's

@@ -4,7 +4,7 @@ import json
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.report.frames.labels import add_labels, description, parameters
@@ -29,6 +29,7 @@ def frame(keywords, function="my.own", source="0"):
     return rows.assign(**common, cell_id=rows.index.astype(str))
 
 
+@settings(max_examples=30)
 @given(st.lists(st.dictionaries(KEYS, VALUES, max_size=3), min_size=2, max_size=6, unique_by=json.dumps))
 def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
     cells = frame(keywords)
