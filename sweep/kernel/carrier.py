@@ -5,9 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from sweep.activations import Activation
 from sweep.base.arrays import Array
-from sweep.initializers import Scheme
 from sweep.kernel import homogeneity
 from sweep.kernel.chain import Chain, ChainStatistics
 from sweep.kernel.layers.dense import Dense, Sizes
@@ -77,9 +75,7 @@ class Doubts:
 class Carrier:
     """A chain on its way. layers: those that gradients will be sent back through."""
 
-    scheme: Scheme
-    act: Activation
-    bias_std: float
+    chain: Chain
     members: list[Member]
     signal: Signal
     doubts: Doubts
@@ -127,7 +123,7 @@ def carriers_of(
             Member(chains[index], index, statistics[index], log2)
             for index, log2 in zip(group.indices, group.log2, strict=True)
         ]
-        first, seeds = members[0].chain, len(signal.rms)
+        pushed, seeds = replace(members[0].chain, scheme=group.scheme), len(signal.rms)
         doubts = Doubts(np.full(seeds, NOWHERE), np.zeros(seeds, bool))
-        carriers.append(Carrier(group.scheme, first.act, first.bias_std, members, signal, doubts))
+        carriers.append(Carrier(pushed, members, signal, doubts))
     return carriers

@@ -71,7 +71,7 @@ class Stack:
             self.draws.forget(number)
 
     def _forward(self, carrier: Carrier, number: int) -> None:
-        layer = Dense(carrier.scheme, carrier.act, carrier.bias_std, number, self.draws)
+        layer = Dense(carrier.chain, number, self.draws)
         below, keep = carrier.signal, bool(carrier.backward) and number <= carrier.backward[0]
         crossed = layer.forward(below, self.draws.spare(number), keep, self.as_dtype)
         carrier.signal = crossed.signal

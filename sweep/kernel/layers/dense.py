@@ -14,8 +14,8 @@ import numpy as np
 
 from sweep.activations import Activation, extended
 from sweep.base.arrays import Array
-from sweep.initializers import Scheme
 from sweep.kernel import ranges
+from sweep.kernel.chain import Chain
 from sweep.kernel.layers.affine import Affine, Product
 from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.signal import Delta, Measured, Signal, settled
@@ -63,11 +63,11 @@ class Returned:
 class Dense:
     """One such layer, which keeps what the way back needs where it is asked to."""
 
-    def __init__(self, scheme: Scheme, act: Activation, bias_std: float, number: int, draws: Draws) -> None:
-        self._scheme, self._act, self._number, self._draws = scheme, act, number, draws
+    def __init__(self, chain: Chain, number: int, draws: Draws) -> None:
+        self._chain, self._number, self._draws = chain, number, draws
         fans, seeds = draws.fans(number), len(draws.seeds)
-        bias = bias_std * draws.biases(number).astype(np.float64) if bias_std else None
-        self._affine = Affine.of(scheme, *fans, seeds, bias)
+        bias = chain.bias_std * draws.biases(number).astype(np.float64) if chain.bias_std else None
+        self._affine = Affine.of(chain.scheme, *fans, seeds, bias)
         self._below: Signal | None = None
         self._slope: Array | None = None
 
@@ -77,9 +77,9 @@ class Dense:
         keep: whether gradients will be sent back. dtype: the network's, h's or less.
         """
         product = self._draws.product(self._number, below.mantissa)
-        self._affine, unsure = self._affine.fitted(self._scheme, below, product)
+        self._affine, unsure = self._affine.fitted(self._chain.scheme, below, product)
         slope = np.empty_like(h) if keep else None
-        crossed = _forward(self._affine, self._act, below, product, h, slope, dtype)
+        crossed = _forward(self._affine, self._chain.act, below, product, h, slope, dtype)
         crossed.doubt[unsure] = True
         if keep:
             self._below, self._slope = below, slope
@@ -94,7 +94,7 @@ class Dense:
         lost = None if affine.mixes else (gradient != 0) & (slope != 0)
         gradient *= slope  # dL/dz
         passed = row_squares(gradient) / fan_out
-        doubt = ranges.faded(delta.samples, passed, slope, self._act)
+        doubt = ranges.faded(delta.samples, passed, slope, self._chain.act)
         if lost is not None:  # what is small may be all that is left of a neuron further down
             lost &= np.abs(gradient) < RANGES[gradient.dtype].smallest_sample
             doubt |= lost.any(axis=(2, 3))
