@@ -9,7 +9,7 @@ sweep: .venv/run
 	$(BIN)/python -m sweep -m $(GRID)
 
 test: .venv/dev
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow"
 
 check: .venv/dev
 	$(BIN)/ruff check .
@@ -17,6 +17,7 @@ check: .venv/dev
 	$(BIN)/mypy
 
 torture: .venv/dev
+	$(BIN)/python -m pytest -m slow
 	$(BIN)/python -m tests.torture
 	$(BIN)/python -m tests.spoiled
 	$(BIN)/python -m tests.fuzz

@@ -188,6 +188,7 @@ def test_status_knows_what_an_interrupted_run_left(sweep_command, tmp_path):
     assert "1 parts before, 1 now" in compacted.stdout, compacted
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_under_kill_9():
     """A handful of the kills of `make torture`."""
     tally = torture(kills=3, seed=1, widths=8)

@@ -162,7 +162,7 @@ def many_inits(tmp_path):
     return stored(tmp_path / "study", cells)
 
 
-@pytest.mark.parametrize("size", ["tiny", "usual", "large"])
+@pytest.mark.parametrize("size", ["tiny", "usual", pytest.param("large", marks=pytest.mark.slow)])
 def test_no_label_is_cut_off_or_overlaps_another(size, tmp_path, frames):
     if size == "tiny":
         frames = stored(tmp_path / "study", grid(("xavier",), ("tanh",), (2,), (16,)), histogram=True)

@@ -232,7 +232,7 @@ def test_a_store_that_fails_is_named_and_no_healthy_part_is_touched(
     )
 
 
-@pytest.mark.parametrize("trouble", ["late", "stalls"])
+@pytest.mark.parametrize("trouble", ["late", pytest.param("stalls", marks=pytest.mark.slow)])
 def test_a_store_that_lists_late_or_stalls_loses_nothing_and_counts_nothing_twice(
     sweep_command, bucket, endpoint, between, trouble
 ):
