@@ -1,4 +1,4 @@
-# make sweep: the main job on this machine.   make test: the whole test suite.   Each is sufficient alone.
+# make sweep: the main job on this machine.   make test: the tests.   Each is sufficient alone.
 PYTHON ?= python3
 BIN = .venv/bin
 GRID ?= init=xavier,kaiming act=tanh,relu
