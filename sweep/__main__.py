@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line and leave with its exit status."""
     from_the_start()
-    from sweep.base.command import guarded  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
+    from sweep.base.command import guarded, without_secrets  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
 
-    sys.exit(guarded(lambda: _main(sys.argv[1:])))
+    sys.exit(guarded(lambda: _main(without_secrets(sys.argv[1:]))))
 
 
 def _main(arguments: Sequence[str]) -> int:

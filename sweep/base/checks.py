@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from sweep.base.errors import RequestError, suggestion, unknown
+from sweep.base.secrets import hidden
 
 _MOST_SHOWN = 200
 _NUMBER = r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?"
@@ -95,6 +96,18 @@ def optional_text(name: str, value: object) -> str | None:
     if value is None or (isinstance(value, str) and value.strip()):
         return value
     raise RequestError(f"{name}={value}: {name} must be a text, or null")
+
+
+def no_secret(text: str) -> None:
+    """Raise RequestError, which does not repeat them, where a URL in a text holds a secret."""
+    shown = hidden(text)
+    if shown != text:
+        url = re.search(r"[^\s'\"=]*\\*:\\*/[^\s'\",]*…[^\s'\",]*", shown)
+        raise RequestError(
+            f"{url[0] if url else '…'}: no user or password in a URL, nor anything after a '?', for it is "
+            "written down with the results: give them as your other tools get them (environment, credentials "
+            "file, role)"
+        )
 
 
 def option(name: str, value: object, options: Collection[str]) -> str:

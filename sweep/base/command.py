@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 from unicodedata import category
 
-from sweep.base import interrupts
+from sweep.base import checks, interrupts
 from sweep.base.errors import RequestError, SweepError, SweepWarning
+from sweep.base.secrets import hidden
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,10 +21,21 @@ _PIPED_WIDTH = 120  # a file or a pipe has no width of its own
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with a command's flags."""
+    """Says in one line what is wrong with a command's flags, and takes no secret."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        given = without_secrets(sys.argv[1:] if args is None else args)
+        return super().parse_known_args(given, namespace)
 
     def error(self, message: str) -> NoReturn:
         raise RequestError(f"{message}; see {self.prog} --help")
+
+
+def without_secrets(arguments: Sequence[str]) -> Sequence[str]:
+    """The arguments as they are; RequestError where one holds a URL's secret, which a line might repeat."""
+    for argument in arguments:
+        checks.no_secret(argument)
+    return arguments
 
 
 def show(
@@ -90,8 +102,8 @@ def show(
 
 
 def visible(text: str) -> str:
-    """A text with its control characters shown as such: a study may hold escape sequences."""
-    return "".join(repr(sign)[1:-1] if category(sign) in _UNSEEN else sign for sign in text)
+    """A text with its control characters shown as such, and no secret: a study may hold escape sequences."""
+    return "".join(repr(sign)[1:-1] if category(sign) in _UNSEEN else sign for sign in hidden(text))
 
 
 def _unheard() -> None:
@@ -129,7 +141,7 @@ def _warned(message: Warning | str, category: type[Warning], *where: Any, **more
     if issubclass(category, SweepWarning):
         print(f"sweep: {visible(str(message))}", file=sys.stderr)
     else:
-        print(warnings.formatwarning(message, category, *where[:2]), end="", file=sys.stderr)
+        print(hidden(warnings.formatwarning(message, category, *where[:2])), end="", file=sys.stderr)
 
 
 def _line(error: Exception) -> str:

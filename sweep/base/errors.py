@@ -4,12 +4,14 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import groupby
 
+from sweep.base.secrets import hidden
+
 
 class SweepError(Exception):
-    """Base of every error this program raises on purpose; the message is one line, whatever it names."""
+    """Base of every error this program raises on purpose; the message is one line, and without secrets."""
 
     def __str__(self) -> str:
-        return super().__str__().replace("\r", "\\r").replace("\n", "\\n")
+        return hidden(super().__str__()).replace("\r", "\\r").replace("\n", "\\n")
 
 
 class RequestError(SweepError, ValueError):
@@ -34,6 +36,9 @@ class ClusterError(SweepError):
 
 class SweepWarning(UserWarning):
     """Something that a reader of a study should know; the message is one line."""
+
+    def __str__(self) -> str:
+        return hidden(super().__str__())
 
 
 def suggestion(value: object, options: Iterable[str]) -> str:

@@ -2,7 +2,7 @@
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -23,6 +23,7 @@ def run_one(config: DictConfig) -> int:
     _check_groups(values)
     cells = Cells.of([Cell.of(values)])
     options = Options.of(values, default_study="single")
+    _refuse_secrets(values)
     from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
 
     return run(cells, options, _record(config, []), single=True)
@@ -33,8 +34,10 @@ def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str])
     own = grid.without_hydra(config)
     _check_groups(cell.plain(own))
     options = Options.of(cell.plain(own), default_study=config.grid.name)
+    _refuse_secrets(cell.plain(own))
     named: list[int] = []
     cells = grid.expand(loader, config, arguments, named.append)
+    _refuse_secrets({spec.init_params + spec.act_params for block in cells.blocks for spec in block.specs})
     from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
 
     return run(cells, options, _record(own, arguments), duplicates=sum(named) - len(cells))
@@ -43,6 +46,17 @@ def run_grid(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str])
 def _check_groups(values: Mapping[str, Any]) -> None:
     for group in (*GROUPS, *RUN_GROUPS):
         checks.named(group, values[group])
+
+
+def _refuse_secrets(values: Any) -> None:
+    """That no value, typed, from a file or from the environment, is a secret: all are written down."""
+    if isinstance(values, Mapping):
+        values = [*values, *values.values()]
+    if isinstance(values, str):
+        checks.no_secret(values)
+    elif isinstance(values, Iterable):
+        for value in values:
+            _refuse_secrets(value)
 
 
 def _command() -> str:

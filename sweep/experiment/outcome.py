@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from sweep.base.arrays import Array
+from sweep.base.secrets import hidden
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
 
@@ -14,7 +15,7 @@ _TRACEBACK_LINES = 12  # of a failure, the last ones
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cell failed: an error's type and message, and the tail of its traceback."""
+    """Why a cell failed: an error's type and message, and the tail of its traceback; no URL's secret."""
 
     type: str
     message: str
@@ -26,8 +27,8 @@ class Failure:
         root = error
         while root.__cause__ is not None:  # what a user's own function raised says more than our words for it
             root = root.__cause__
-        lines = "".join(traceback.format_exception(root, chain=False)).splitlines()
-        return cls(type(error).__name__, str(error), "\n".join(lines[-_TRACEBACK_LINES:]))
+        lines = hidden("".join(traceback.format_exception(root, chain=False))).splitlines()
+        return cls(type(error).__name__, hidden(str(error)), "\n".join(lines[-_TRACEBACK_LINES:]))
 
     def __str__(self) -> str:
         return f"{self.type}: {self.message}"
