@@ -13,7 +13,7 @@ from sweep.execution.workers.executor import Executor
 from sweep.execution.workers.local import Local
 from sweep.execution.workers.registry import executor_of
 from sweep.experiment.thresholds import DEFAULT, Thresholds
-from sweep.store.places import refuse_secrets, study_path
+from sweep.store.places import check_kept, study_path
 
 _SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")
 
@@ -41,7 +41,7 @@ class Options:
     def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
         """The options among the values of a config."""
         study = default_study if values["study"] is None else str(values["study"])
-        refuse_secrets(study)
+        check_kept(study)
         folder = PurePath(study)
         elsewhere = folder.is_absolute() or ".." in folder.parts or "://" in study
         if not folder.parts or elsewhere or study.startswith("."):
@@ -82,5 +82,5 @@ def _root(root: object) -> str:
         raise RequestError(
             f"root={given}: root must be a folder or a URL, as in root=outputs, root=s3://bucket"
         )
-    refuse_secrets(root)
+    check_kept(root)
     return root

@@ -26,4 +26,4 @@ def draw(
     """
     from sweep.report.drawing import write  # noqa: PLC0415  matplotlib is not for --help
 
-    return write(study, cell_id, list(values), list(only), dict(axes or {}), Path(to) if to else None)
+    return write(study, cell_id, list(values), list(only), dict(axes or {}), to)

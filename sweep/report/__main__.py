@@ -3,9 +3,7 @@
 import sys
 
 from sweep.base.command import Parser, guarded
-from sweep.base.errors import RequestError
 from sweep.report import KINDS, draw
-from sweep.store.places import is_url, refuse_secrets
 
 
 def main() -> int:
@@ -30,10 +28,6 @@ def main() -> int:
         parser.add_argument(f"--{role}", metavar="AXIS", help=f"what varies {where}: init, depth, init.std …")
     parser.add_argument("--to", metavar="FOLDER", help="where the files go; by default the study's report/")
     given = parser.parse_args()
-    if given.to is not None:
-        refuse_secrets(given.to)
-    if given.to == "" or (given.to and is_url(given.to)):
-        raise RequestError(f"--to {given.to}: figures go to a folder of this machine, as in --to figures")
     files = draw(
         given.study,
         values=_listed(given.value),

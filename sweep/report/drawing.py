@@ -13,7 +13,7 @@ from sweep.report.figures import curves, gradients, heatmap, histograms, phase, 
 from sweep.report.frames import layout
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import MEASURES, Measure, measure
-from sweep.store import results
+from sweep.store import places, results
 from sweep.store.places.local import Local
 from sweep.store.study import Study
 
@@ -27,11 +27,13 @@ def write(
     values: Sequence[str],
     only: Sequence[str],
     axes: Mapping[str, str | None],
-    to: Path | None,
+    to: str | Path | None,
 ) -> list[Path | str]:
     """Draw and write what `sweep.report.draw` is asked for; returns the files."""
     for kind in only:
         checks.option("only", kind, KINDS)
+    if to is not None:
+        places.check_folder(to)
     study = Study(path)
     thresholds = results.thresholds(path)
     cells = results.load(path, thresholds=thresholds)
@@ -56,7 +58,7 @@ def write(
             drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
             for kind in only:
                 figures |= drawings[kind]() if kind in drawings else {}
-        place = study.report if to is None else _elsewhere(to, study)
+        place = study.report if to is None else _elsewhere(Path(to), study)
         files = style.write(figures, place, alone=plain and cell_id is None and to is None)
     if "page" in only and cell_id is None:
         files.append(page.write(study, place, cells, layers, thresholds))

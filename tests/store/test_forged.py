@@ -92,7 +92,7 @@ def test_a_secret_with_a_slash_is_refused_and_not_repeated(url, sweep_command):
     "url", ["s3://bucket/a@b", "http://host:8080/a", "http://[::1]:8080/a", "s3://bucket/a:b@c"]
 )
 def test_signs_of_an_address_are_no_secret(url):
-    assert places.refuse_secrets(url) is None
+    assert places.check(url) is None
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,15 @@
 import contextlib
+import re
 import sys
 import uuid
+from pathlib import Path
 
 import pytest
 
 import sweep
 from sweep.base.errors import RequestError, StoreError
 from sweep.execution.options import Options
+from sweep.report import draw
 from sweep.store import places, upkeep
 from sweep.store.study import Study
 from tests.studies import CELLS, write
@@ -100,6 +103,16 @@ def test_a_url_of_an_unknown_kind_is_refused():
     ],
 )
 def test_a_password_in_a_url_is_refused_and_not_repeated(root):
+    with pytest.raises(RequestError, match="no user or password in a URL") as error:
+        options(root)
+    assert "hunter2" not in str(error.value)
+    with pytest.raises(RequestError, match="no user or password in a URL") as error:
+        Study(root)
+    assert "hunter2" not in str(error.value)
+
+
+def options(root):
+    """The options of a run with this root."""
     values = {
         "study": None,
         "n_jobs": 1,
@@ -109,9 +122,48 @@ def test_a_password_in_a_url_is_refused_and_not_repeated(root):
         "root": root,
     }
     flags = dict.fromkeys(("dry_run", "retry_failed", "overwrite", "fail_fast", "report"), False)
-    with pytest.raises(RequestError, match="no user or password in a URL") as error:
-        Options.of(values | flags, default_study="x")
-    assert "hunter2" not in str(error.value)
-    with pytest.raises(RequestError, match="no user or password in a URL") as error:
-        Study(root)
-    assert "hunter2" not in str(error.value)
+    return Options.of(values | flags | {"shard": None, "verdict": None}, default_study="x")
+
+
+URLS = [
+    ("s3:/bucket/x", "write a URL as in s3://bucket/folder, and a folder of that name as in ./s3:…"),
+    ("s3:/K:SECRET@b", "s3:/…@b: no user or password in a URL"),
+    ("S3:K:SECRET@b", "S3:…: write a URL as in"),
+    ("file:/tmp/x", "write a URL as in file:///data/grids"),
+    ("s3://", "a URL names its host or bucket, as in s3://bucket/folder"),
+    ("s3:///x", "a URL names its host or bucket"),
+    ("simplecache::s3://", "a URL names its host or bucket"),
+    ("file://", "a folder of this machine has three slashes, as in file:///data/grids"),
+    ("file://tmpx/y", "a folder of this machine has three slashes"),
+]
+
+
+@pytest.mark.parametrize(("url", "message"), URLS)
+def test_a_url_that_would_be_a_local_folder_is_refused_wherever_it_is_given(url, message):
+    for take in (options, Study, sweep.load, lambda to: draw("nowhere", to=to)):
+        with pytest.raises(RequestError, match=re.escape(message)) as error:
+            take(url)
+        assert "SECRET" not in str(error.value)
+
+
+@pytest.mark.parametrize("root", ["memory://", "memory://m", "memory:/m", "simplecache::memory://m"])
+def test_a_root_that_vanishes_with_the_process_is_refused(root, sweep_command, tmp_path):
+    done = sweep_command(f"root={root}", "depth=1", "width=4", "batch=4")
+    assert (done.returncode, done.stderr.count("\n"), done.stdout) == (2, 1, ""), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_variable_is_no_bucket(sweep_command, tmp_path):
+    done = sweep_command("root=s3://${oc.env:BUCKET}", "depth=1", BUCKET="")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "s3://: a URL names its host or bucket" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["data:1", "s3:b", "./s3:/b", "mine:/x", "file:///tmp/a:b@c", "a@b", "d:1/x"]
+)
+def test_a_folder_may_have_a_colon_in_its_name(name):
+    assert places.check(name) is None
+    if "//" not in name:
+        assert Study(name).place.folder == Path(name)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 from urllib.parse import urlsplit
 
+from sweep.base import checks
 from sweep.base.checks import shown
 from sweep.base.errors import RequestError
 from sweep.store.places.local import Local
-from sweep.store.places.remote import Remote
+from sweep.store.places.remote import Remote, schemes
 
 
 class Place(Protocol):
@@ -82,18 +83,38 @@ def is_url(path: str | Path) -> bool:
     return "://" in str(path) and not str(path).startswith("file://")
 
 
-def refuse_secrets(url: str) -> None:
-    """Raise RequestError, which does not repeat them, where any link of a URL holds a user or a password."""
-    for link in url.split("::"):
-        scheme, found, rest = link.partition("://")
-        host, _, path = rest.partition("/")
-        _, colon, port = host.rpartition("]")[2].partition(":")  # [::1]:8080 is a host too
-        # A password may hold a '/': what follows a colon and is no port is one, or its beginning.
-        if found and ("@" in host or (colon and (not port.isdecimal() or "@" in path))):
-            raise RequestError(
-                f"{scheme}://…@…: no user or password in a URL, for it is written down with "
-                "the results: give them as your other tools get them (environment, credentials file, role)"
-            )
+def check(url: str) -> None:
+    """Raise RequestError where a URL holds a secret, which is not repeated, or lacks a slash or its host."""
+    checks.no_secret(url)
+    scheme, _, rest = url.rpartition("::")[2].partition(":")
+    local = scheme.lower() in ("file", "local")
+    example = f"{scheme}:///data/grids" if local else f"{scheme}://bucket/folder"
+    slashes = len(rest) - len(rest.lstrip("/"))
+    if (slashes == 1 or (not slashes and "@" in rest)) and scheme.lower() in schemes():
+        given = f"{scheme}:{'…' if '@' in rest else rest}"
+        raise RequestError(
+            f"{given}: write a URL as in {example}, and a folder of that name as in ./{scheme}:…"
+        )
+    if local and slashes == 2:
+        raise RequestError(f"{url}: a folder of this machine has three slashes, as in {example}")
+    if "://" in url and not local and (slashes > 2 or not rest.strip("/")):
+        raise RequestError(f"{url}: a URL names its host or bucket, as in {example}")
+
+
+def check_kept(url: str) -> None:
+    """Raise RequestError as `check` does, and where what is written would be gone with this process."""
+    check(url)
+    if url.rpartition("::")[2].startswith("memory:/"):
+        raise RequestError(
+            f"{url}: this process's memory keeps nothing; give a folder, or s3://bucket/prefix"
+        )
+
+
+def check_folder(path: str | Path) -> None:
+    """Raise RequestError as `check` does, and where a path is none of a folder of this machine."""
+    check(str(path))
+    if not str(path) or "://" in str(path):
+        raise RequestError(f"--to {path}: figures go to a folder of this machine, as in --to figures")
 
 
 def study_path(root: str, study: str) -> Path | str:
@@ -111,7 +132,7 @@ def place(path: str | Path) -> Place:
     text = str(path) if isinstance(path, str | Path) else ""
     if not text or "\0" in text or not _can_be_named(text):
         raise RequestError(f"{shown(repr(path))}: give a study's folder or URL, as in 'outputs/standard'")
-    refuse_secrets(text)
+    check(text)
     if is_url(path):
         return Remote(text)
     return Local(Path(urlsplit(text).path if text.startswith("file://") else text))

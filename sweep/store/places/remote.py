@@ -4,7 +4,7 @@ import contextlib
 import errno
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import IO, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,6 +16,15 @@ _PAUSES = (0.5, None)  # seconds before what may pass is tried again, beyond wha
 _RESENT_SECONDS = 10.0  # between two PUTs of a text that grows
 
 _T = TypeVar("_T")
+
+
+def schemes() -> Collection[str]:
+    """The schemes of URLs that fsspec knows, or those that most people have where it is not installed."""
+    try:
+        from fsspec.registry import known_implementations  # noqa: PLC0415  an extra
+    except ImportError:
+        return {*_PACKAGES, "file", "memory", "http", "https", "gs", "gcs", "az", "abfs", "ftp"}
+    return set(known_implementations)
 
 
 class Remote:
