@@ -39,6 +39,11 @@ class Dask:
             raise RequestError(
                 f"executor.scheduler_file={file}: no such file; 'dask scheduler --scheduler-file' writes it"
             )
+        if address and "@" in address:
+            raise RequestError(
+                "executor.address=…@…: no user or password in an address, for it is written down with the "
+                "results: give Dask its certificates in its own configuration"
+            )
         if address and not re.fullmatch(r"[a-z]+://\S+", address):
             raise RequestError(
                 f"executor.address={address}: give a scheduler's address, as in executor.address=tcp://host:8786"

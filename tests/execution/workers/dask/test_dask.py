@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import time
 from dataclasses import replace
 
 import pandas as pd
@@ -181,6 +182,25 @@ def test_an_address_nobody_answers_is_given_up(commands):
     assert "no Dask scheduler answers" in refused(
         commands, f"executor.address={address}", "executor.timeout=2"
     )
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://127.0.0.1", "tcp://127.0.0.1:", "nope://x:1", "tls://127.0.0.1:1"]
+)
+def test_an_address_of_no_scheduler_is_one_line_at_once(commands, address):
+    started = time.monotonic()
+    said = refused(commands, f"executor.address={address}", "executor.timeout=20")
+    assert f"no Dask scheduler answers at {address}" in said
+    assert time.monotonic() - started < 20, "nobody is waited for"
+
+
+@pytest.mark.parametrize("scheme", ["tcp://", ""])
+def test_an_address_with_a_password_is_refused_and_not_repeated(commands, scheme):
+    said = refused(commands, f"executor.address={scheme}user:SECRET@127.0.0.1:1")
+    assert "no user or password in" in said
+    assert "SECRET" not in said
+    with pytest.raises(RequestError, match=r"executor.address=…@…: no user or password in an address"):
+        Dask.of({"address": f"{scheme}user:SECRET@127.0.0.1:1", "scheduler_file": None, "timeout": 1})
 
 
 def test_a_scheduler_without_workers_is_given_up(dask, commands):
