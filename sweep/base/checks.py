@@ -61,6 +61,26 @@ def json_object(name: str, text: object) -> dict[str, Any]:
     return found
 
 
+def storable(name: str, value: object) -> None:
+    """That JSON can hold a value; RequestError for a number in it that is not finite, or half a letter."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            storable(name, key)
+            storable(f"{name}.{key}", item)
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            storable(f"{name}[{number}]", item)
+    elif isinstance(value, float):
+        real(name, value)
+    elif isinstance(value, str):
+        try:
+            text_of(value)
+        except ValueError:
+            raise RequestError(
+                f"{name}={shown(ascii(value))}: half a letter is no text; name it otherwise"
+            ) from None
+
+
 def text_of(value: object) -> str:
     """A text that can be written down; ValueError for what is none, as half of a letter is none."""
     if not isinstance(value, str):

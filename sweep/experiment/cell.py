@@ -50,8 +50,8 @@ class Spec:
         `widths`, where it is not None, replaces depth and width.
         Raises RequestError where a value breaks its rule.
         """
-        init, init_params = _canonical("init", _json(values["init"]))
-        act, act_params = _canonical("act", _json(values["act"]))
+        init, init_params = _canonical("init", json.dumps(values["init"]))
+        act, act_params = _canonical("act", json.dumps(values["act"]))
         widths = checks.widths(values["widths"])
         if widths is None:
             depth, width = ALL["depth"].rule(values["depth"]), ALL["width"].rule(values["width"])
@@ -181,7 +181,9 @@ def _canonical(group: str, choice: str) -> tuple[str, str]:
     """The name of an option, and all of its parameters as JSON; choice: {name, parameters …}, as JSON."""
     parameters = json.loads(choice)
     name, registry = parameters.pop("name"), REGISTRIES[group]
-    return name, _json(registry.parameters_of(name, registry.made(name, parameters)))
+    values = registry.parameters_of(name, registry.made(name, parameters))
+    checks.storable(group, values)
+    return name, json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 @lru_cache(maxsize=4096)
@@ -203,10 +205,6 @@ def _known(group: str, name: Any, parameters: object) -> None:
         own = isinstance(values.get("kwargs", {}), dict) and values.get("function")
         if not own or not all(isinstance(text, str | None) for text in texts):
             raise RequestError(f"{group}_params: a function of one's own is known by its name and its source")
-
-
-def _json(parameters: Mapping[str, Any]) -> str:
-    return json.dumps(parameters, sort_keys=True, separators=(",", ":"))
 
 
 @lru_cache(maxsize=1 << 14)

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sweep.base.errors import RequestError
-from sweep.experiment.cell import Cell
+from sweep.experiment.cell import SPEC, Cell, Spec
 from tests.make import cell
 
 
@@ -79,6 +79,33 @@ def test_a_tapered_network_determines_depth_and_width():
     assert cell(depth=3, width=7).profile == (7, 7, 7, 7)
 
 
+def anything(*positional, **keywords):
+    """A function that takes whatever it is given."""
+
+
+def own(group, **keywords):
+    return {group: {"name": "custom", "function": "tests.experiment.test_cell.anything", "kwargs": keywords}}
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters()) | st.integers(), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.text("abc", min_size=1), JSON, max_size=3))
+def test_what_a_function_is_given_can_be_read_again_or_is_refused(keywords):
+    try:
+        made = cell(**own("act", **keywords))
+    except RequestError:
+        text = json.dumps(keywords)
+        assert any(sign in text for sign in ("NaN", "Infinity", "\\ud"))
+    else:
+        values = {name: getattr(made, name) for name in SPEC}
+        assert Spec.stored(values) == made.spec
+
+
 @pytest.mark.parametrize(
     ("values", "message"),
     [
@@ -100,6 +127,13 @@ def test_a_tapered_network_determines_depth_and_width():
         ({"init": {"name": "normal", "std": -1}}, "above 0"),
         ({"init": {"name": "variance_scaling", "mode": "fan_up"}}, "did you mean 'fan_out'"),
         ({"act": {"name": "tanhh"}}, "did you mean 'tanh'"),
+        (own("act", a=float("inf")), "act.kwargs.a=inf: act.kwargs.a must be a finite number"),
+        (
+            own("init", a=[1, {"b": (float("nan"),)}]),
+            "init.kwargs.a[1].b[0]=nan: init.kwargs.a[1].b[0] must be",
+        ),
+        (own("act", a="\ud800"), "act.kwargs.a='\\ud800': half a letter is no text"),
+        (own("act", a={"\ud800": 1}), "half a letter is no text"),
     ],
 )
 def test_a_bad_value_gets_one_clear_line(values, message):
