@@ -49,9 +49,11 @@ def stored(folder, cells, histogram=False):
     return sweep.load(folder), sweep.load(folder, "layers")
 
 
-def grid(inits=INITS, acts=("tanh", "relu"), depths=(2, 8), widths=(16, 300), seeds=(0, 1, 2), **values):
+def grid(
+    inits=INITS, acts=("tanh", "relu"), depths=(2, 8), widths=(16, 300), seeds=(0, 1, 2), batch=64, **values
+):
     return [
-        cell(init={"name": i}, act={"name": a}, depth=d, width=w, seed=s, batch=64, **values)
+        cell(init={"name": i}, act={"name": a}, depth=d, width=w, seed=s, batch=batch, **values)
         for i in inits
         for a in acts
         for d in depths

@@ -7,6 +7,7 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from statistics import median, mode
+from typing import TYPE_CHECKING
 
 from threadpoolctl import threadpool_limits
 
@@ -19,7 +20,11 @@ from sweep.report.advice.candidates import Candidate, Survival, candidates, is_e
 from sweep.report.advice.derivation import derivation
 from sweep.report.advice.table import Recommendation
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SEEDS, BATCH = 3, 100
+_SETTING = ["batch", "dtype", "kernel_version"]  # networks that differ in these are not averaged
 _STACKED = 1e9  # bytes up to which all schemes of one distribution cross the layers together
 Advance = Callable[[int], None]
 _Seed = tuple[float, float, str]  # rms at the last layer over the input's, delta_std at layer 0, the verdict
@@ -51,13 +56,13 @@ def recommend(
         measured = _measure(activation, candidates(activation, depth, width), depth, width, progress)
         source = f"measured: median of {SEEDS} seeds, batch {BATCH}"
     else:
-        stored = _stored(study, activation, depth, width)
+        stored, setting = _stored(study, activation, depth, width)
         others = {sigma_w: tuple(by_scheme) for sigma_w, by_scheme in stored.items()}
         measured = [
             replace(one, measured=_measured_of(stored, one.sigma_w))
             for one in candidates(activation, depth, width, others)
         ]
-        source = f"measured: median over the seeds of {study}"
+        source = f"measured: median over the seeds of {study}, {setting}"
     lines, ranking = tuple(derivation(activation)), tuple(rank(measured))
     return Recommendation(name, depth, width, lines, ranking, source)
 
@@ -127,8 +132,10 @@ def _median(seeds: "Sequence[_Seed]") -> Survival:
     return Survival(median(forward), median(backward), mode(words))
 
 
-def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[float, dict[str, Survival]]:
-    """What a study holds of an activation: sigma_w -> scheme -> what survived."""
+def _stored(
+    path: str | Path, act: Activation, depth: int, width: int
+) -> tuple[dict[float, dict[str, Survival]], str]:
+    """What a study holds of an activation, sigma_w -> scheme -> what survived; and of which setting."""
     from sweep.report.frames.labels import description  # noqa: PLC0415
     from sweep.store import results  # noqa: PLC0415
 
@@ -144,10 +151,24 @@ def _stored(path: str | Path, act: Activation, depth: int, width: int) -> dict[f
         raise RequestError(
             f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
         )
+    here, setting = _of_one_setting(here)
+    layers = results.load(path, "layers", columns=["cell_id", "layer", "rms"])
+    here = here.merge(layers[layers["layer"] == 0], on="cell_id", suffixes=("", "_of_input"))
     survivals: dict[float, dict[str, Survival]] = defaultdict(dict)
     for (init, params), rows in here.groupby(["init", "init_params"], sort=False):
-        seeds = list(zip(rows["rms"], rows["delta_std_first"], rows["verdict"], strict=True))
+        seeds = list(
+            zip(rows["rms"] / rows["rms_of_input"], rows["delta_std_first"], rows["verdict"], strict=True)
+        )
         sigma_w = float(rows["sigma_w"].iloc[0])
         equal = next((other for other in survivals if is_equal(other, sigma_w)), sigma_w)
         survivals[equal][description(str(init), str(params))] = _median(seeds)
-    return dict(survivals)
+    return dict(survivals), setting
+
+
+def _of_one_setting(cells: "pd.DataFrame") -> "tuple[pd.DataFrame, str]":
+    """The cells of the setting with the most seeds, or else the greatest batch; and which it is."""
+    seeds = cells.groupby(_SETTING)["seed"].nunique().reset_index()
+    chosen = seeds.sort_values(["seed", *_SETTING]).tail(1)
+    named = _SETTING if cells["kernel_version"].nunique() > 1 else _SETTING[:-1]
+    text = ", ".join(f"{name} {chosen[name].iloc[0]}" for name in named)
+    return cells.merge(chosen[_SETTING], on=_SETTING), text

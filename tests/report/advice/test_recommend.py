@@ -11,6 +11,7 @@ from sweep.base.errors import RequestError
 from sweep.report.advice.candidates import Candidate, Survival, rank
 from sweep.report.advice.derivation import DEEPEST, trusted_depth
 from sweep.report.advice.table import paste
+from tests.studies import grid, stored
 
 DEPTH, WIDTH = 12, 64
 MINE = """
@@ -136,14 +137,40 @@ def test_a_depth_to_which_a_network_is_trusted_is_no_less_than_0():
     assert trusted_depth(np.sign, 1.0, 64) == 0  # no gradient at all
 
 
+def forward(study, **values):
+    """Median over the seeds of the rms at the last layer over the input's."""
+    cells = sweep.load(study).set_index("cell_id")
+    inputs = sweep.load(study, "layers").query("layer == 0").set_index("cell_id")["rms"]
+    for name, value in values.items():
+        cells = cells[cells[name] == value]
+    return (cells["rms"] / inputs.reindex(cells.index)).median()
+
+
+def test_networks_of_different_settings_are_not_averaged(tmp_path):
+    values = {"depths": (3,), "widths": (16,), "acts": ("relu",), "inits": ("kaiming", "xavier")}
+    cells = [one for batch in (2, 30, 40) for one in grid(**values, batch=batch)]
+    cells += grid(**values, batch=30, seeds=(3,), bias_std=0.5)
+    stored(tmp_path / "a", [*cells, *grid(**values, batch=2, dtype="float64")])
+    found = sweep.recommend("relu", 3, 16, tmp_path / "a")
+    assert found.source.endswith("a, batch 40, dtype float32"), "of as many seeds the greatest batch"
+    assert found.best.measured["kaiming"].forward == pytest.approx(
+        forward(tmp_path / "a", init="kaiming", batch=40, dtype="float32")
+    )
+    stored(tmp_path / "b", [*cells, *grid(**values, batch=2, seeds=(3,))])
+    found = sweep.recommend("relu", 3, 16, tmp_path / "b")
+    assert found.source.endswith("b, batch 2, dtype float32"), "the most seeds"
+    assert found.best.measured["kaiming"].forward == pytest.approx(
+        forward(tmp_path / "b", init="kaiming", batch=2)
+    )
+
+
 def test_a_stored_study_is_measured_enough(sweep_command, tmp_path):
     arguments = ("init=xavier,kaiming,normal", "init.std=0.3", "act=relu", "depth=6", "width=32", "seed=0,1")
     assert sweep_command("-m", *arguments, "batch=50", "report=false", "study=s").returncode == 0
     study = tmp_path / "outputs" / "s"
     found = sweep.recommend("relu", 6, 32, study)
-    cells = sweep.load(study)
     measured = found.best.measured["kaiming"]
-    assert measured.forward == pytest.approx(cells[cells["init"] == "kaiming"]["rms"].median())
+    assert measured.forward == pytest.approx(forward(study, init="kaiming"))
     assert "normal std=0.3" in set(found.table["init"])
     done = sweep_command(
         "relu", "--depth", "6", "--width", "32", "--study", "outputs/s", module="sweep.recommend"
