@@ -120,7 +120,7 @@ def _over_groups(frame: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Serie
     with np.errstate(all="ignore"):
         if measure.geometric:
             scaled = pd.Series(np.log(values.abs().replace(0, np.nan)), values.index)
-        middle, deviation = scaled.groupby(group).mean(), scaled.groupby(group).std(ddof=0)
+        middle, deviation = _mean_and_deviation(scaled, group)
         if measure.geometric:
             middle, deviation = middle.map(np.exp), deviation.map(np.exp)
             nothing_left = middle.isna() & (values == 0).groupby(group).any()
@@ -128,8 +128,18 @@ def _over_groups(frame: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Serie
     low, high = values.groupby(group).min(), values.groupby(group).max()
     parts = {"value": middle, "low": low, "high": high, "factor": deviation}
     if (prediction := f"{measures.THEORY}{measure.name}") in frame:
-        parts["theory"] = frame[prediction].astype(float).groupby(group).mean()
+        parts["theory"], _ = _mean_and_deviation(frame[prediction].astype(float), group)
     return {f"{part}:{measure.name}": values for part, values in parts.items()}
+
+
+def _mean_and_deviation(
+    values: "pd.Series[float]", group: "pd.Series[int]"
+) -> "tuple[pd.Series[float], pd.Series[float]]":
+    """By group the mean and the standard deviation, of values of any size: their squares are of about 1."""
+    _, exponents = np.frexp(values.abs().groupby(group).max().fillna(0.0))
+    unit = np.ldexp(1.0, np.clip(exponents - 1, -1022, None))  # a power of two, which rounds nothing
+    grouped = (values / group.map(unit)).groupby(group)
+    return grouped.mean() * unit, grouped.std(ddof=0) * unit
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,22 @@ def test_one_dead_seed_does_not_make_a_geometric_mean_0_and_all_of_them_do(frame
     assert seeds.over_seeds(cells).iloc[0]["value"] == 0.0
 
 
+@pytest.mark.parametrize("size", [5e-324, 1e-320, 1e-160, 1.0, 1e160, 1.5e308])
+def test_the_spread_of_a_signed_value_is_right_at_any_size(frames, size):
+    cells = frames[0].query("init == 'xavier' and act == 'relu' and depth == 8 and width == 16").copy()
+    cells["mean"] = np.array([1.0, -1.0, 1.0]) * size
+    cells["theory_mean"] = size
+    row = seeds.over_seeds(cells, "mean").iloc[0]
+    # 5e-324 is the least number that there is: a third of it is 0.
+    assert row["factor"] == pytest.approx(size * (8 / 9) ** 0.5, rel=1e-3, abs=5e-324)
+    assert row["value"] == pytest.approx(size / 3, rel=1e-3, abs=5e-324)
+    assert row["theory"] == size
+    cells["mean"] = [np.inf, 1.0, 2.0]
+    assert seeds.over_seeds(cells, "mean").iloc[0]["value"] == np.inf
+    cells["mean"] = np.nan
+    assert np.isnan(seeds.over_seeds(cells, "mean").iloc[0]["factor"])
+
+
 def test_rows_come_in_the_order_of_their_settings_however_they_were_stored(tmp_path):
     cells = [cell(depth=2, width=8, batch=batch) for batch in (300, 50, 100)]
     rows = seeds.over_seeds(stored(tmp_path / "a", cells)[0])
