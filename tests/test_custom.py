@@ -32,6 +32,14 @@ def transposed(rng, fan_in, fan_out):
 def nan(rng, fan_in, fan_out):
     return np.full((fan_in, fan_out), np.nan)
 
+def faint(rng, fan_in, fan_out):
+    return np.full((fan_in, fan_out), 1e-300)
+
+def sparse(rng, fan_in, fan_out, least=-1.1e-38):
+    weights = np.zeros((fan_in, fan_out))
+    weights[:, 0] = least
+    return weights
+
 def text(rng, fan_in, fan_out):
     return np.full((fan_in, fan_out), "w")
 
@@ -85,6 +93,11 @@ def test_a_function_draws_what_it_returns_from_its_own_stream():
         ("transposed", r"returned shape (200, 300), not (fan_in, fan_out) = (300, 200): transpose it?"),
         ("nan", "returned 60000 weights of 60000 that are not finite"),
         ("text", "not real numbers"),
+        (
+            "faint",
+            "returned 60000 weights of 60000 below 1.18e-38, which float32 does not hold to all digits",
+        ),
+        ("sparse", "returned 300 weights of 60000 below 1.18e-38"),
         ("raising", "mine.raising raised KeyError: 'alpha'"),
     ],
 )
@@ -92,6 +105,13 @@ def test_a_wrong_return_says_what_is_wrong(function, message):
     scheme = initializers.get("custom", function=f"mine.{function}")
     with pytest.raises(UserCodeError, match=re.escape(message)):
         scheme.base.draw(np.random.default_rng(0), 300, 200)
+
+
+def test_the_least_weights_that_float32_holds_are_taken_as_they_are():
+    scheme = initializers.get("custom", function="mine.sparse", kwargs={"least": 1.18e-38})
+    drawn = scheme.base.draw(np.random.default_rng(0), 300, 200)
+    np.testing.assert_allclose(drawn[:, 0], 1.18e-38, rtol=1e-7)
+    assert not drawn[:, 1:].any()
 
 
 @pytest.mark.parametrize(

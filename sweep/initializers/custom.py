@@ -11,10 +11,12 @@ from sweep.base.errors import RequestError, UserCodeError
 from sweep.base.user_code import UserFunction, user_function
 from sweep.initializers.scheme import Distribution, Scheme, Weights, drawn_with
 
+_LEAST = float(np.finfo(np.float32).tiny)  # below it float32 drops digits
+
 
 @dataclass(frozen=True)
 class Custom(Scheme):
-    """W = function(rng, fan_in, fan_out, **kwargs), checked for shape, dtype and finiteness.
+    """W = function(rng, fan_in, fan_out, **kwargs), checked for shape, dtype and float32's range.
 
     function: a dotted name, or in Python the callable itself. source: a hash of its source, part
     of a cell's identity; found by itself.
@@ -80,5 +82,10 @@ class _Draw:
             bad = int((~np.isfinite(weights)).sum())
             raise UserCodeError(
                 f"{name} returned {bad} weights of {weights.size} that are not finite in float32"
+            )
+        if small := int(((np.abs(returned) < _LEAST) & (returned != 0)).sum()):
+            raise UserCodeError(
+                f"{name} returned {small} weights of {weights.size} below {_LEAST:.3g}, which float32 does "
+                "not hold to all digits: return larger ones, or 0"
             )
         return weights
