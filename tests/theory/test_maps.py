@@ -151,8 +151,11 @@ def noise(z):
         (lambda: theory.fixed_point("tanh", math.nan), "sigma_w=nan"),
         (lambda: theory.critical_sigma_w("tanh", -1), "sigma_b=-1"),
         (lambda: theory.gain("tanh", "everything"), "unknown preserves 'everything'"),
-        (lambda: theory.gain(np.sign, "backward"), "no gain preserves the backward of sign(z)"),
-        (lambda: theory.gain(noise, "backward"), "the slope of noise(z) is not known: what it returns"),
+        (lambda: theory.gain(np.sign, "backward"), "no gain preserves the backward of numpy.sign(z)"),
+        (
+            lambda: theory.gain(noise, "backward"),
+            "the slope of tests.theory.test_maps.noise(z) is not known: what",
+        ),
         (lambda: theory.critical_sigma_w(pole_of_finite_moment), "is not known everywhere"),
     ],
 )
