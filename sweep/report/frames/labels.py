@@ -154,7 +154,11 @@ def _flat(text: str) -> dict[str, Any]:
     own = values.pop("kwargs", {})
     if not isinstance(own, dict):
         return values
-    return values | {f"kwargs.{key}" if key in (*_OWN, "kwargs") else key: own[key] for key in own}
+    taken = {*_OWN, "kwargs"}
+    # 'kwargs.source' may be a keyword too, of a function that takes any: it is 'kwargs.kwargs.source'.
+    return values | {
+        f"kwargs.{key}" if key in taken or key.startswith("kwargs.") else key: own[key] for key in own
+    }
 
 
 def _values(flat: Sequence[Mapping[str, Any]], parameter: str) -> list[Any]:

@@ -33,7 +33,7 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
     Raises RequestError for an unknown value.
     """
     measure = measures.measure(value, cells.columns)
-    frame = average_over_seeds(add_labels(cells, apart), [measure])
+    frame = average_over_seeds(add_labels(cells, apart), [measure], apart)
     return frame.rename(columns=lambda name: name.partition(":")[0])
 
 

@@ -10,8 +10,11 @@ from hypothesis import strategies as st
 from sweep.report.frames.labels import add_labels, description, parameters
 from sweep.report.frames.layout import Layout, assign_roles, choose, suit
 from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.seeds import over_seeds
 
-KEYS = st.sampled_from(["x", "source", "function", "derivative", "kwargs", "x=1 y"])
+KEYS = st.sampled_from(
+    ["x", "source", "function", "derivative", "kwargs", "x=1 y", "kwargs.x", "kwargs.source", "kwargs.kwargs"]
+)
 VALUES = st.sampled_from(
     [0.1, "0.1", 1, 1.0, True, "true", "True", None, "null", "None", "–", '"a"', "a", [1], "[1]", "1 x=1"]
 )
@@ -35,6 +38,8 @@ def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
     cells = frame(keywords)
     assert add_labels(cells)["init_label"].nunique() == len(cells)
     for axis in parameters(cells):
+        assert len(over_seeds(cells, apart=[axis])) == len(cells)
+        assert axis in over_seeds(cells, apart=[axis])
         layout = choose(cells, x=axis, y="init")
         rows = assign_roles(cells, layout, [MEASURES["std"]])
         assert len(rows) == len(cells), "none is averaged with another"
@@ -49,6 +54,10 @@ def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
         (
             [{"x": 1}, {"x": True}, {"x": None}, {}],
             ["my.own x=1", "my.own x=true", "my.own x=null", "my.own"],
+        ),
+        (
+            [{"source": 1}, {"kwargs.source": 1}],
+            ["my.own kwargs.source=1", "my.own kwargs.kwargs.source=1"],
         ),
         ([{"source": 1}, {"source": 2}], ["my.own kwargs.source=1", "my.own kwargs.source=2"]),
     ],
