@@ -98,6 +98,8 @@ def suit(
         layouts.append(Layout("init", "act", "width", "depth"))
     if len(numbers) >= 2:
         layouts.append(Layout(rows, "act", numbers[0], numbers[-1]))
+    if sizes["init"] > 2 and sizes.get("bias_std", 1) > 2:
+        layouts.append(Layout(None, "act", "init", "bias_std"))
     if lengths:
         layouts.append(Layout(None, "act", lengths[0], "init"))
 

@@ -79,5 +79,9 @@ def test_the_figures_and_the_page_lay_out_alike_what_both_have_room_for():
     assert suit(wide) == suit(wide, panels=12) == Layout("init", "act", "width", "depth")
     assert suit(wide, panels=11) == Layout(None, "act", "depth", "init")
     assert suit(wide, panels=11, columns=2) == Layout(None, None, "act", "init")
+    biases = sizes | {"depth": 1, "bias_std": 3}
+    assert suit(biases) == suit(biases, panels=48, columns=6) == Layout(None, "act", "init", "bias_std")
+    assert suit(biases | {"bias_std": 2}) == suit(biases, columns=2) == Layout(None, None, "act", "init")
+    assert suit(wide | {"bias_std": 3}, panels=11) == Layout(None, "act", "init", "bias_std")
     # A scheme's own parameter is a number to put on an axis.
     assert suit(sizes | {"bias_std": 3}, "init.scale") == Layout(None, "act", "init.scale", "bias_std")
