@@ -30,6 +30,7 @@ _MARKER = "study.json"
 _STAMP = "%Y%m%dT%H%M%S"
 _MOST_OF_A_MARKER = 1 << 16  # bytes
 _FOLDERS = (*SCHEMAS, files.FOLDER)
+_HALVES = (("cells", "layers"), ("layers", "cells"))
 _REPORT = "report"
 _OWN = (*_FOLDERS, _REPORT, "quarantine", "quarantine/cells", "quarantine/layers")
 _MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made
@@ -89,7 +90,7 @@ class Study:
 
     def check_readable(self) -> None:
         """Raise StoreError if there is no study here that this program can read."""
-        self._check_links()
+        self._check_folders()
         try:
             marker = self.place.read(_MARKER, _MOST_OF_A_MARKER)
         except (FileNotFoundError, NotADirectoryError):
@@ -101,8 +102,10 @@ class Study:
             raise StoreError(f"cannot read {self.path}: {reason}; is this yours to read?") from error
         self._check_marker(marker)
 
-    def _check_links(self) -> None:
-        """A study's own folders are real ones: what is deleted and written there is nobody else's."""
+    def _check_folders(self) -> None:
+        """A study's own folders are real ones, and all there: what is deleted there is nobody else's, nor
+        taken for what nobody wants because the other half of it is away.
+        """
         for folder in _OWN if self.place.folder else ():
             own = Path(self.place.at(folder))
             if own.is_symlink():
@@ -112,6 +115,12 @@ class Study:
                 )
             if folder in SCHEMAS and own.exists() and not own.is_dir():
                 raise StoreError(f"{own} is no folder, and a study keeps its own there: move it away")
+        for folder, other in _HALVES if self.place.folder else ():
+            if not Path(self.place.at(folder)).exists() and commits.names(self.place, other):
+                raise StoreError(
+                    f"{self.place.at(folder)} is not there, and {other}/ holds parts that belong to it: "
+                    f"put it back, or move {other}/ away too"
+                )
         for folder in SCHEMAS:
             if odd := [name for name in self.place.irregular(folder) if commits.is_part(name)]:
                 part = self.place.at(f"{folder}/{odd[0]}")
@@ -140,7 +149,7 @@ class Study:
         """Make the folders and the marker of a new study, or say what this program adds to an older one."""
         older = self.exists() and self.is_older()
         with commits.writing(self.place.root):
-            self._check_links()
+            self._check_folders()
             if self.place.folder:
                 for name in _FOLDERS:
                     folder = self.place.folder / name

@@ -136,6 +136,8 @@ def _remove_superseded(study: Study) -> bool:
 
 
 def _remove_leftovers(study: Study, dead: Dead) -> None:
+    if not commits.names(study.place):  # all layers look uncommitted where the commits are elsewhere
+        return
     for folder in ("layers", "cells"):
         there = commits.names(study.place, folder)
         committed = commits.names(study.place) if folder == "layers" else there

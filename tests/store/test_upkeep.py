@@ -28,6 +28,43 @@ def test_a_part_without_its_commit_does_not_count_and_is_removed_once_old(study)
     assert not orphan.exists()
 
 
+def test_where_there_is_no_commit_no_layers_are_removed(study):
+    for number in range(3):
+        write(study, str(number), CELLS[number : number + 1])
+    folders = {name: study.path / name for name in ("cells", "layers")}
+    for path in folders["layers"].iterdir():
+        os.utime(path, (1000, 1000))
+    before = {path.name: path.read_bytes() for path in folders["layers"].iterdir()}
+    away = study.path.with_name("away")
+    folders["cells"].rename(away)
+    for there in (False, True):
+        if there:
+            folders["cells"].mkdir()
+        for dead in (None, True):
+            upkeep.tidy(study, lambda writer, dead=dead: dead)
+        upkeep.compact(study, 10**6)
+        assert {path.name: path.read_bytes() for path in folders["layers"].iterdir()} == before
+    folders["cells"].rmdir()
+    away.rename(folders["cells"])
+    assert len(sweep.load(study.path, "layers")["cell_id"].unique()) == 3
+
+
+@pytest.mark.parametrize("folder", ["cells", "layers"])
+@pytest.mark.parametrize("module", ["sweep.compact", "sweep.verify", "sweep.status", "sweep"])
+def test_a_study_of_which_half_is_away_is_refused_in_a_line(study, sweep_command, folder, module):
+    write(study, "a", CELLS[:1])
+    away = study.path.with_name("away")
+    (study.path / folder).rename(away)
+    before = sorted(study.path.rglob("*"))
+    arguments = [f"study={study.name}", "root=."] if module == "sweep" else [str(study.path)]
+    done = sweep_command(*arguments, module=module)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"{folder} is not there, and" in done.stderr
+    assert sorted(study.path.rglob("*")) == before
+    away.rename(study.path / folder)
+    assert len(sweep.load(study.path)) == 1
+
+
 def test_rewriting_keeps_every_row_and_any_two_writers_may_do_it_at_once(study, monkeypatch):
     for number in range(4):
         write(study, f"part-{number}", CELLS[2 * number : 2 * number + 3])
