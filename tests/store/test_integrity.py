@@ -2,6 +2,8 @@
 
 import io
 import os
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -13,10 +15,12 @@ from sweep.base.errors import StoreError, SweepWarning
 from sweep.experiment.batches import Cells
 from sweep.store import upkeep
 from sweep.store.index import Status, StoredIndex
-from sweep.store.parts import commits, integrity
+from sweep.store.parts import commits, integrity, part_file
 from sweep.store.parts.integrity import DamagedError
+from sweep.store.parts.part_file import PartFile
 from sweep.store.places.local import Local
 from sweep.store.study import Study
+from tests import processes
 from tests.studies import CELLS, part, status_of, write
 
 
@@ -138,3 +142,53 @@ def test_a_part_with_an_id_that_is_none_is_left_out(study, forged):
     study.write(part("b"), cells.set_column(0, "cell_id", ids), layers.slice(0, 0))
     with pytest.warns(SweepWarning, match="a row with a cell_id that is none"):
         assert len(sweep.load(study.path)) == 1
+
+
+SHORT = """
+import resource, sys
+from pathlib import Path
+from sweep.execution import recompute
+from sweep.store.parts import commits, integrity
+from sweep.store.study import Study
+
+study = Study(sys.argv[1])
+names = commits.names(study.place)
+if sys.argv[2] == "short":
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 22), resource.RLIM_INFINITY))
+try:
+    print("damaged", integrity.damaged(study.place, names))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says how much a process has")
+def test_a_healthy_part_for_which_a_process_has_no_memory_is_named_and_not_damaged(study):
+    write(study, "a", CELLS[:6], histogram=True)
+    cells, layers = study.read("cells"), study.read("layers")
+    study.write(part("a"), cells, pa.concat_tables([layers] * 2000))  # 30 MB once unpacked
+    for memory, said in (
+        ("plenty", "damaged {}\n"),
+        ("short", f"UnreadableError cannot read {study.path}/cells/"),
+    ):
+        command = [sys.executable, "-c", SHORT, str(study.path), memory]
+        done = processes.start(command, study.path.parent).ended()
+        assert done.stdout.startswith(said), (done.stdout, done.stderr)
+    assert "nothing was moved" in done.stdout
+
+
+def test_a_small_file_that_wants_memory_beyond_all_that_there_is_is_damaged(study, monkeypatch):
+    write(study, "a", CELLS[:1])
+    file = PartFile(study.place, "cells", part("a"))
+
+    def wants_all(*arguments, **options):
+        raise pa.ArrowMemoryError("malloc of size 1152921504606846976 failed")
+
+    monkeypatch.setattr(file, "_file", SimpleNamespace(read=wants_all))
+    with pytest.raises(part_file.BadBytesError, match="malloc of size"):
+        file.read(["std"])
+    monkeypatch.setattr(part_file, "_LEAST_ROOM", 1 << 60)
+    monkeypatch.setattr(part_file, "_MOST_ROOM", 1 << 60)
+    with pytest.raises(part_file.UnreadableError, match="memory that this process has left"):
+        file.read(["std"])

@@ -84,6 +84,8 @@ def noting(place: Place, name: str, broken: dict[str, str]) -> Iterator[None]:
         yield
     except BadBytesError as error:
         broken[name] = one_line(error)
+    except MemoryError as error:
+        raise part_file.out_of_memory(place, f"cells/{name}") from error
     except FileNotFoundError:
         if name in names(place):  # else it was tidied away meanwhile
             broken[name] = "its layers are gone"

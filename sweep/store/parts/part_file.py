@@ -5,6 +5,7 @@ were read and are wrong are damage: what cannot be read is another matter, and n
 """
 
 import hashlib
+import mmap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,7 +24,9 @@ from sweep.store.places import Place
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, before, schema_of
 
 _VERSION, _SEAL = b"schema", b"seal"
-_SMALL = 1 << 24  # bytes of a file that fits any memory, so that it is wrong if it does not
+_SMALL = 1 << 24  # bytes of a larger file, of which nobody knows what memory it needs
+# What a smaller one needs at most: so many times its bytes, as where all rows are alike; within these bounds.
+_UNPACKED, _LEAST_ROOM, _MOST_ROOM = 1 << 11, 1 << 28, 1 << 32
 # What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
 _STUMBLES = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError, OverflowError)
 
@@ -68,7 +71,7 @@ class PartFile:
         except OSError as error:
             raise unreadable(place, self._path, error) from error
         try:
-            self._at_hand = isinstance(source, pa.BufferReader)  # all bytes have been read
+            self._at_hand = source.size() if isinstance(source, pa.BufferReader) else 0  # all have been read
             self._file = pq.ParquetFile(source, page_checksum_verification=True)
             self.footer = self._checked()
         except FileNotFoundError:
@@ -131,16 +134,14 @@ class PartFile:
         """Why Arrow stumbled: over bytes, which are read again to know, or over the disk or the network."""
         if isinstance(error, StoreError | BadBytesError):
             return error
-        if self._at_hand:
-            return BadBytesError(one_line(error))
         try:
-            size = len(self._place.read(self._path))
+            size = self._at_hand or len(self._place.read(self._path))
         except FileNotFoundError as gone:
             return gone
         except OSError as failed:
             return unreadable(self._place, self._path, failed)
-        if isinstance(error, MemoryError) and size > _SMALL:
-            return UnreadableError(f"{self._place.root}/{self._path} does not fit this machine's memory")
+        if (isinstance(error, MemoryError) and size > _SMALL) or not _has_room(size):
+            return out_of_memory(self._place, self._path)
         return BadBytesError(one_line(error))
 
 
@@ -163,6 +164,26 @@ def unreadable(place: Place, path: str, error: OSError) -> UnreadableError:
     return UnreadableError(f"cannot read {place.root}/{path}: {why}; nothing was moved")
 
 
+def out_of_memory(place: Place, path: str) -> UnreadableError:
+    """The error for a file that this process has no memory for."""
+    return UnreadableError(
+        f"cannot read {place.root}/{path}: it does not fit the memory that this process has left; "
+        "nothing was moved"
+    )
+
+
+def _has_room(size: int) -> bool:
+    """Whether this process has more memory left than a file of so many bytes can need.
+
+    Arrow says in many words that it has none ("ZSTD_DCtx create failed").
+    """
+    try:
+        mmap.mmap(-1, min(max(_UNPACKED * size, _LEAST_ROOM), _MOST_ROOM)).close()  # no page of it is touched
+    except (OSError, MemoryError):
+        return False
+    return True
+
+
 def validate(table: pa.Table) -> None:
     """Raise BadBytesError where a text is not UTF-8, or an offset is out of bounds."""
     try:
@@ -173,6 +194,8 @@ def validate(table: pa.Table) -> None:
             bins = pc.list_value_length(table["histogram"])
             if not pc.all(pc.equal(bins, HISTOGRAM_BINS), min_count=0).as_py():  # null where there is none
                 raise BadBytesError(f"it has histograms of other than {HISTOGRAM_BINS} bins")
+    except pa.ArrowMemoryError:
+        raise
     except pa.ArrowException as error:
         raise BadBytesError(one_line(error)) from error
 
