@@ -76,7 +76,7 @@ class StoredIndex:
 
     def _read(self, names: Iterable[str]) -> dict[Status, pa.Array]:
         rows = self.study.scan.ranks(names)
-        self.newest_run = max([self.newest_run, *distinct(rows, "run_id")])
+        self.newest_run = max([self.newest_run, *distinct(rows, "run_id")], key=commits.rank)
         ok = pc.equal(rows["status"], "ok")
         return {
             status: rows["cell_id"].filter(mask).combine_chunks()

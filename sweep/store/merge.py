@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from sweep.store import ages, digests
 from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
-from sweep.store.parts.commits import level
+from sweep.store.parts.commits import level, rank
 from sweep.store.parts.scan import RANK, Scan, distinct
 from sweep.store.tables import SCHEMAS
 
@@ -57,7 +57,7 @@ def read(
 def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
     """Row numbers that count, one per cell, and whether that is all of them.
 
-    cells: with the columns of RANK and `part`. A result wins over a failure; then the later run; then the
+    cells: with the columns of RANK and `part`. A result wins over a failure; then the later run (`commits.rank`); then the
     part that was rewritten more often, whose rows are copies; then the name of the part.
     """
     if pc.count_distinct(cells["cell_id"]).as_py() == cells.num_rows:
@@ -66,7 +66,7 @@ def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
     ranks = list(
         zip(
             (status == "ok" for status in cells["status"].to_pylist()),
-            cells["run_id"].to_pylist(),
+            map(rank, cells["run_id"].to_pylist()),
             map(level, cells["part"].to_pylist()),
             cells["part"].to_pylist(),
             strict=True,

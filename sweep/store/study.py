@@ -8,9 +8,8 @@ import errno
 import json
 import os
 import time
-import uuid
 from collections.abc import Callable, Collection, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -27,7 +26,6 @@ from sweep.store.tables import SCHEMA_VERSION, SCHEMAS
 _T = TypeVar("_T")
 
 _MARKER = "study.json"
-_STAMP = "%Y%m%dT%H%M%S"
 _MOST_OF_A_MARKER = 1 << 16  # bytes
 _FOLDERS = (*SCHEMAS, files.FOLDER)
 _HALVES = (("cells", "layers"), ("layers", "cells"))
@@ -44,7 +42,7 @@ class Study:
         self.place = places.place(path)
         self.path = self.place.at("")
         self.scan = Scan(self.place)
-        self.writer = _name(datetime.now(UTC))
+        self.writer = commits.writer_at(datetime.now(UTC))
         self._rewrites = 0
 
     @property
@@ -178,9 +176,11 @@ class Study:
 
     def outrank(self, run_id: str) -> None:
         """See to it that what this writer writes wins over the results of the run `run_id`."""
-        if self.writer <= run_id:  # this machine's clock is behind the other's
-            then = datetime.strptime(run_id.partition("-")[0], _STAMP).replace(tzinfo=UTC)
-            self.writer = _name(then + timedelta(seconds=1))
+        then = commits.after(run_id)
+        if then and self.writer <= run_id:  # this machine's clock is behind the other's
+            self.writer = commits.writer_at(then)
+        if commits.rank(self.writer) <= commits.rank(run_id):
+            raise StoreError(f"{self.path} has results of {run_id}, the end of time: none can replace them")
 
     def write(self, name: str, cells: pa.Table, layers: pa.Table) -> None:
         """Add one part; it is stored when this returns."""
@@ -238,8 +238,3 @@ class Study:
             for name in names:
                 for folder in ("layers", "cells"):  # layers without their commit are anybody's to remove
                     self.place.move(f"{folder}/{name}", f"quarantine/{folder}/{name}")
-
-
-def _name(moment: datetime) -> str:
-    """The name of what a writer writes: sortable by time, and like no other."""
-    return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"

@@ -2,11 +2,13 @@
 
 import pandas as pd
 import pyarrow as pa
+import pytest
 
 import sweep
+from sweep.base.errors import StoreError
 from sweep.experiment import cell as cell_module
 from sweep.store import ages, tables, upkeep
-from sweep.store.index import Status
+from sweep.store.index import Status, StoredIndex
 from tests.studies import CELLS, fail, part, result_of, status_of, write
 
 
@@ -49,6 +51,33 @@ def test_an_overwriting_run_wins_as_a_whole_and_a_failure_never_hides_a_result(s
     assert cells.loc[CELLS[1].id, "status"] == "ok"
     study.outrank("20991231T235959-ffffffff")
     assert study.writer > "20991231T235959-ffffffff"
+
+
+@pytest.mark.parametrize(
+    "forged", ["zzz", "99991231T235959-aaaaaaaa", "20269999T999999-aaaaaaaa", "٢0260101T000000-aaaaaaaa", ""]
+)
+def test_what_no_run_can_be_called_outranks_no_run(study, forged):
+    write(study, "a", CELLS[:1], run=forged)
+    study.outrank(StoredIndex(study).newest_run)
+    write(study, f"{study.writer}-000000", CELLS[:1], run=study.writer)
+    assert sweep.load(study.path)["run_id"].tolist() == [study.writer]
+    upkeep.tidy(study)
+    assert pd.read_parquet(study.path / "cells")["run_id"].tolist() == [study.writer]
+
+
+def test_after_the_last_second_that_a_run_can_have_nothing_is_replaced(study):
+    with pytest.raises(StoreError, match="99991231T235958-aaaaaaaa, the end of time"):
+        study.outrank("99991231T235958-aaaaaaaa")
+
+
+@pytest.mark.parametrize("forged", ["zzz", "99991231T235959-aaaaaaaa"])
+def test_a_forged_run_is_overwritten_as_any_other(study, sweep_command, forged):
+    write(study, "a", CELLS[:1], run=forged)
+    again = [f"study={study.name}", f"root={study.path.parent}", "overwrite=true"]
+    one = ["init=xavier", "act=tanh", "depth=2", "width=8", "batch=20", "seed=0", "report=false"]
+    done = sweep_command(*again, *one)
+    assert (done.returncode, done.stderr.count("Traceback")) == (0, 0), done.stderr
+    assert sweep.load(study.path)["run_id"].tolist() != [forged]
 
 
 def test_a_newer_kernels_result_hides_the_older_one_unless_all_are_asked_for(study, monkeypatch):

@@ -6,7 +6,10 @@ A part is two files of one name, never changed once they are there: `layers/NAME
 
 import contextlib
 import re
+import uuid
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 import pyarrow as pa
 
@@ -23,8 +26,10 @@ _MOST_NAMED = 4
 LAYERS_BYTES, DIGEST, STATE = b"layers_bytes", b"digest", b"revisions"  # what a commit says, by key
 # WRITER-000012.parquet, a Dask worker's WRITER-000003-d000012.parquet, copies of their rows, …12.2.parquet:
 # whatever else lies in a study's folders is not ours.
-_OURS = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}(-d?\d+)+(\.\d+)?\.parquet")
-_HIDDEN = re.compile(rf"\.{_OURS.pattern}\.[0-9a-z]+")
+_STAMP = "%Y%m%dT%H%M%S"
+_WRITER = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
+_OURS = re.compile(rf"{_WRITER.pattern}(-d?\d+)+(\.\d+)?\.parquet", re.ASCII)
+_HIDDEN = re.compile(rf"\.{_OURS.pattern}\.[0-9a-z]+", re.ASCII)
 
 
 def write(place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str | None = None) -> None:
@@ -100,6 +105,26 @@ def level(part: str) -> int:
 def name_of_copy(writer: str, number: int, sources: Iterable[str]) -> str:
     """The name of a part that holds copies of rows of `sources`, and ranks before all of them."""
     return f"{writer}-{number:06d}.{1 + max(map(level, sources), default=0)}.parquet"
+
+
+def writer_at(moment: datetime) -> str:
+    """A name for who writes from a moment on: sortable by time, and like no other."""
+    return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"
+
+
+@lru_cache(maxsize=4096)
+def after(run: str) -> datetime | None:
+    """The second after a run began, as its name says; None of a name that no run has."""
+    try:
+        began = datetime.strptime(run.partition("-")[0], _STAMP).replace(tzinfo=UTC)
+        return began + timedelta(seconds=1) if _WRITER.fullmatch(run) else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def rank(run: str) -> tuple[bool, str]:
+    """What runs are sorted by, the latest last; whatever has no run's name comes before all that have one."""
+    return after(run) is not None, run
 
 
 def writer_of(part: str) -> str:
