@@ -57,8 +57,9 @@ def read(
 def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
     """Row numbers that count, one per cell, and whether that is all of them.
 
-    cells: with the columns of RANK and `part`. A result wins over a failure; then the later run (`commits.rank`); then the
-    part that was rewritten more often, whose rows are copies; then the name of the part.
+    cells: with the columns of RANK and `part`. A result wins over a failure; then the later run
+    (`commits.rank`); then the part that was rewritten more often, whose rows are copies; then the name of
+    the part.
     """
     if pc.count_distinct(cells["cell_id"]).as_py() == cells.num_rows:
         return pa.array(np.arange(cells.num_rows)), True

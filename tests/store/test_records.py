@@ -38,6 +38,7 @@ IMPOSSIBLE = [
     ("status", "fine"), ("verdict", "splendid"), ("verdict", None), ("verdict_layer", -2),
     ("verdict_layer", 10**6), ("init_params", "[1]"), ("init_params", "{" * 100_000), ("init_params", None),
     ("act_params", '{"alpha": 1}'), ("act_params", "null"), ("init", ""),
+    ("kernel_version", "9" * 5000), ("kernel_version", ""), ("kernel_version", "1\n"),
     ("widths", [8, 0, 8]), ("widths", [8]), ("widths", [8, 8, 9]),
 ]  # fmt: skip
 

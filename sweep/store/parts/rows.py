@@ -12,6 +12,7 @@ from sweep.experiment.verdict import WORDS
 KEYS = ("cell_id", "status", "run_id", "kernel_version", *SPEC, "seed", "verdict", "verdict_layer")
 _SCALARS = [name for name in SPEC if name != "widths"]
 _STATUS = ("ok", "failed")
+_VERSION = r"\A[\x21-\x7e]{1,32}\z"  # numbers, so far: short, and in a line
 _ID = rf"\A[0-9a-f]{{{2 * ID_BYTES}}}\z"
 
 
@@ -32,6 +33,8 @@ def _reasons(cells: pa.Table) -> Iterator[str]:
             yield f"a row with a {name} that there is not"
     if not pc.all(pc.match_substring_regex(cells["cell_id"], _ID)).as_py():
         yield "a row with a cell_id that is none"
+    if not pc.all(pc.match_substring_regex(cells["kernel_version"], _VERSION)).as_py():
+        yield "a row with a kernel_version that no program has"
     if not _at_least(cells["seed"], 0):
         yield "a row with a seed below 0"
     outside = pc.or_(pc.less(cells["verdict_layer"], 0), pc.greater(cells["verdict_layer"], cells["depth"]))
