@@ -93,6 +93,23 @@ def test_a_url_of_an_unknown_kind_is_refused():
         places.place("oci://bucket/prefix")
 
 
+@pytest.mark.parametrize("url", ["dir://x", "reference://x", "generic://x", "async_wrapper://x", "jlab://x"])
+@pytest.mark.parametrize("module", ["sweep", "sweep.status"])
+def test_a_kind_of_url_that_cannot_be_opened_is_a_line(sweep_command, tmp_path, url, module):
+    pytest.importorskip("fsspec", reason="the extra s3 is not installed")
+    done = sweep_command(f"root={url}" if module == "sweep" else url, module=module)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert f"root={url.partition('://')[0]}://…: cannot be opened" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_store_that_fails_in_its_own_words_is_a_line_that_names_the_file(sweep_command):
+    pytest.importorskip("fsspec", reason="the extra s3 is not installed")
+    done = sweep_command("root=blockcache::memory://q", "depth=2", "width=8", "batch=5", "report=false")
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
+    assert "blocksize': blockcache::memory://q/single/study.json" in done.stderr
+
+
 @pytest.mark.parametrize(
     "root",
     [

@@ -6,7 +6,6 @@ import io
 import time
 from collections.abc import Callable, Collection
 from typing import IO, Any, TypeVar
-from urllib.parse import urlsplit
 
 from sweep.base.errors import RequestError
 
@@ -35,7 +34,7 @@ class Remote:
 
     def __init__(self, url: str) -> None:
         self.root = url.rstrip("/")
-        scheme = urlsplit(url).scheme
+        scheme = url.partition("://")[0]
         try:
             from fsspec.core import url_to_fs  # noqa: PLC0415  an extra
 
@@ -45,15 +44,19 @@ class Remote:
             package = _PACKAGES.get(scheme)
             way_out = f"pip install {package or f'fsspec, and for {scheme}: {error}'}"
             raise RequestError(f"root={scheme}://…: needs more packages: {way_out}") from error
-        except ValueError as error:
-            raise RequestError(f"root={scheme}://…: {error}; give a folder, or s3://bucket/prefix") from error
+        except Exception as error:  # whatever a scheme's own library makes of an address that is none of its
+            why = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            way_out = "give a folder, or s3://bucket/prefix"
+            raise RequestError(f"root={scheme}://…: cannot be opened ({why}); {way_out}") from error
         self._base = base.rstrip("/")
 
     def at(self, path: str) -> str:
         return f"{self.root}/{path}" if path else self.root
 
     def files(self, folder: str) -> dict[str, int]:
-        return {_last(item): int(item["size"]) for item in self._listed(folder) if item["type"] == "file"}
+        return {
+            _last(item): int(item["size"] or 0) for item in self._listed(folder) if item["type"] == "file"
+        }
 
     def folders(self, folder: str) -> list[str]:
         return [_last(item) for item in self._listed(folder) if item["type"] == "directory"]
@@ -67,7 +70,7 @@ class Remote:
     def _listed(self, folder: str) -> list[dict[str, Any]]:
         try:
             found: list[dict[str, Any]] = _tried(
-                lambda: self._filesystem.ls(self._full(folder), detail=True, refresh=True)
+                lambda: self._filesystem.ls(self._full(folder), detail=True, refresh=True), self.at(folder)
             )
         except FileNotFoundError:
             return []
@@ -75,7 +78,7 @@ class Remote:
 
     def read(self, path: str, most: int | None = None) -> bytes:
         end = None if most is None else most + 1
-        content: bytes = _tried(lambda: self._filesystem.cat_file(self._full(path), end=end))
+        content: bytes = _tried(lambda: self._filesystem.cat_file(self._full(path), end=end), self.at(path))
         if most is not None and len(content) > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
         return content
@@ -87,7 +90,7 @@ class Remote:
         return pa.BufferReader(self.read(path))
 
     def write(self, path: str, content: Any) -> None:
-        _tried(lambda: self._filesystem.pipe_file(self._full(path), bytes(content)))
+        _tried(lambda: self._filesystem.pipe_file(self._full(path), bytes(content)), self.at(path))
 
     def append(self, path: str) -> IO[str]:
         return _Resent(lambda text: self.write(path, text))
@@ -100,7 +103,7 @@ class Remote:
 
     def remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            _tried(lambda: self._filesystem.rm_file(self._full(path)))
+            _tried(lambda: self._filesystem.rm_file(self._full(path)), self.at(path))
 
     def move(self, path: str, to: str) -> None:
         try:
@@ -110,7 +113,8 @@ class Remote:
         self.remove(path)
 
     def modified(self, path: str) -> float:
-        return float(_tried(lambda: self._filesystem.modified(self._full(path))).timestamp())
+        modified = _tried(lambda: self._filesystem.modified(self._full(path)), self.at(path))
+        return float(modified.timestamp())
 
     def _full(self, path: str) -> str:
         return f"{self._base}/{path}" if path else self._base
@@ -142,7 +146,7 @@ def _last(item: dict[str, Any]) -> str:
     return str(item["name"]).rstrip("/").rpartition("/")[2]
 
 
-def _tried(attempt: Callable[[], _T]) -> _T:
+def _tried(attempt: Callable[[], _T], where: str) -> _T:
     """What an attempt at an object store returns, or its exceptions as what they would be on a disk.
 
     What may pass is tried again, a few times; without the request's secrets.
@@ -157,6 +161,6 @@ def _tried(attempt: Callable[[], _T]) -> _T:
                 if isinstance(error, OSError):
                     raise
                 reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                raise OSError(errno.EIO, reason) from error
+                raise OSError(errno.EIO, reason, where) from error
             time.sleep(pause)
     raise AssertionError
