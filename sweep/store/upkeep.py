@@ -136,10 +136,9 @@ def _remove_superseded(study: Study) -> bool:
 
 
 def _remove_leftovers(study: Study, dead: Dead) -> None:
-    if not commits.names(study.place):  # all layers look uncommitted where the commits are elsewhere
-        return
     for folder in ("layers", "cells"):
-        there = commits.names(study.place, folder)
+        # Where there is no commit, all layers look uncommitted: the commits may be away.
+        there = commits.names(study.place, folder) if commits.names(study.place) else set()
         committed = commits.names(study.place) if folder == "layers" else there
         hidden = filter(commits.is_unfinished, study.place.files(folder))
         abandoned = [

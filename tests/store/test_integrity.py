@@ -170,7 +170,7 @@ def test_a_healthy_part_for_which_a_process_has_no_memory_is_named_and_not_damag
     study.write(part("a"), cells, pa.concat_tables([layers] * 2000))  # 30 MB once unpacked
     for memory, said in (
         ("plenty", "damaged {}\n"),
-        ("short", f"UnreadableError cannot read {study.path}/cells/"),
+        ("short", f"UnreadableError cannot read {study.path}/"),
     ):
         command = [sys.executable, "-c", SHORT, str(study.path), memory]
         done = processes.start(command, study.path.parent).ended()

@@ -6,7 +6,7 @@ from sweep.store import upkeep
 from sweep.store.records import runs
 from sweep.store.study import Study
 from tests.processes import ROOT
-from tests.studies import CELLS, write
+from tests.studies import CELLS, part, write
 
 
 def test_a_run_is_known_to_live_until_it_ends_however_it_ends(study):
@@ -39,6 +39,7 @@ def test_of_a_run_elsewhere_or_without_a_lock_nothing_is_known(study):
 
 
 def test_what_a_dead_run_left_half_done_is_removed_at_once_and_a_living_ones_is_not(study):
+    write(study, "a", CELLS[1:2])
     other = Study(study.path)
     run = runs.RunRecord(other, {})
     write(study, f"{other.writer}-000000", CELLS[:1])
@@ -47,10 +48,10 @@ def test_what_a_dead_run_left_half_done_is_removed_at_once_and_a_living_ones_is_
     ).unlink()  # its layers are there, not yet its cells
     (study.path / "layers" / f".{other.writer}-000001.parquet.7a").write_text("half")
     upkeep.tidy(study, runs.has_ended(study))
-    assert len(list((study.path / "layers").iterdir())) == 2
+    assert len(list((study.path / "layers").iterdir())) == 3
     run.close(1)
     upkeep.tidy(study, runs.has_ended(study))
-    assert list((study.path / "layers").iterdir()) == []
+    assert [path.name for path in (study.path / "layers").iterdir()] == [part("a")]
 
 
 def test_what_was_set_aside_is_left_to_compute_although_its_run_ended_well(sweep_command, tmp_path):
