@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.execution.plan.tasks import Limits, carried_of, stacks_of
 from sweep.experiment.batches import Block, Cells
@@ -17,6 +18,7 @@ from sweep.experiment.cell import Spec
 # Parts of at most this part of a share's cost go round: the shares then differ by less, and what
 # shares draws is seldom torn apart.
 _PARTS_PER_SHARE = 4
+_MOST_SHARES = 100_000  # each of which is found, for one of them to be known
 # Which cells belong together is asked, not how much memory they need: that is for who computes them.
 _ANY_MEMORY = 10**18
 # Not the plan's, which may be tuned: whoever computes a share, now or later, means the same cells.
@@ -33,9 +35,12 @@ class Shard:
     @classmethod
     def of(cls, value: object) -> "Shard":
         """The share that 'k/n' names; RequestError where it names none."""
-        found = re.fullmatch(r"\s*(\d+)\s*/\s*(\d+)\s*", value) if isinstance(value, str) else None
+        found = re.fullmatch(r"\s*(\d{1,18})\s*/\s*(\d{1,18})\s*", value) if isinstance(value, str) else None
         if not found or not 1 <= int(found[1]) <= int(found[2]):
-            raise RequestError(f"shard={value}: shard must be k/n with 1 ≤ k ≤ n, as in shard=3/32")
+            rule = "shard must be k/n with 1 ≤ k ≤ n, as in shard=3/32"
+            raise RequestError(f"shard={checks.shown(value)}: {rule}")
+        if int(found[2]) > _MOST_SHARES:
+            raise RequestError(f"shard={value}: shard=k/n must have n ≤ {_MOST_SHARES:,}; take larger shares")
         return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:

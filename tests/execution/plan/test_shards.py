@@ -109,8 +109,15 @@ def test_what_names_no_share_is_refused(value):
         Shard.of(value)
 
 
+@pytest.mark.parametrize("count", ["30000000", "100001", "9" * 5000])
+def test_shares_beyond_all_bounds_are_refused_before_any_is_found(count):
+    with pytest.raises(RequestError, match=r"n ≤ 100,000|1 ≤ k ≤ n"):
+        Shard.of(f"1/{count}")
+    assert Shard.of("100000/100000").count == 100_000
+
+
 def test_a_wrong_share_is_one_line_and_status_2(sweep_command, tmp_path):
-    for given_ in ("shard=0/4", "shard=5/4", "shard=a/b"):
+    for given_ in ("shard=0/4", "shard=5/4", "shard=a/b", "shard=1/30000000"):
         done = sweep_command(*SMALL, given_)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
         assert given_ in done.stderr
