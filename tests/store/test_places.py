@@ -1,4 +1,7 @@
 import contextlib
+import errno
+import io
+import os
 import re
 import sys
 import uuid
@@ -11,6 +14,9 @@ from sweep.base.errors import RequestError, StoreError
 from sweep.execution.options import Options
 from sweep.report import draw
 from sweep.store import places, upkeep
+from sweep.store.compaction import compact_study
+from sweep.store.places import local
+from sweep.store.records import runs
 from sweep.store.study import Study
 from tests.studies import CELLS, write
 
@@ -42,6 +48,49 @@ def test_a_file_is_there_as_a_whole_until_it_is_removed(folder):
     for path in ("c/d.txt", "a/b.txt"):
         with pytest.raises(FileNotFoundError):
             place.read(path)
+
+
+@pytest.mark.parametrize("fails", ["flush", "fsync", "replace"])
+def test_a_disk_that_is_full_leaves_no_hidden_file(tmp_path, monkeypatch, fails):
+    place = places.place(tmp_path)
+    place.write("report/std.png", b"before")
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    if fails == "flush":  # as a disk is full once what a program wrote has to go there
+        monkeypatch.setattr(Path, "open", lambda path, mode: io.BufferedWriter(Full(str(path), mode)))
+    elif fails == "fsync":
+        monkeypatch.setattr(os, "fsync", full)
+    else:
+        monkeypatch.setattr(Path, "replace", full)
+        monkeypatch.setattr(Path, "rename", full)
+    with pytest.raises(OSError, match="No space left"):
+        place.write("report/std.png", b"after")
+    assert [path.name for path in (tmp_path / "report").iterdir()] == ["std.png"]
+    assert place.read("report/std.png") == b"before"
+    if fails != "fsync":  # of which a lock has no need
+        with pytest.raises(OSError, match="No space left"):
+            place.hold("runs/alive", b"here")
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith(".")]
+
+
+class Full(io.FileIO):
+    """A file on a full disk."""
+
+    def write(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_path_that_is_not_utf_8_is_read_and_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "_SMALL", 0)
+    study = Study(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    study.create()
+    write(study, "a-0", CELLS[:2])
+    assert len(sweep.load(study.path, "layers")["cell_id"].unique()) == 2
+    compact_study(str(study.path))
+    (run,) = runs.names(study)
+    assert runs.command(study, run) == rf"python -m sweep.compact {tmp_path}/\udcff\udcfe"
 
 
 def test_a_text_that_grows_can_be_read_meanwhile_and_is_whole_once_closed(folder):

@@ -1,5 +1,6 @@
 """A folder of this machine, or one that it shares. No path is followed through a link."""
 
+import contextlib
 import errno
 import os
 import stat
@@ -81,7 +82,7 @@ class Local:
         with self.open_file(path) as file:
             if os.fstat(file.fileno()).st_size <= _SMALL:
                 return pa.BufferReader(file.read())
-        return pa.OSFile(str(self._file(path).absolute()))
+        return pa.OSFile(os.fsencode(self._file(path).absolute()))
 
     def open_file(self, path: str) -> IO[bytes]:
         """A regular file, no link, and nothing that one waits for."""
@@ -115,7 +116,7 @@ class Local:
     def append(self, path: str) -> IO[str]:
         file = self._file(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        return file.open("a", encoding="utf-8")
+        return file.open("a", encoding="utf-8", errors="backslashreplace")
 
     def hold(self, path: str, content: bytes) -> IO[bytes] | None:
         final = self._file(path)
@@ -131,9 +132,15 @@ class Local:
             file.close()
             hidden.unlink()
             return None
-        file.write(content)
-        file.flush()
-        hidden.rename(final)
+        try:
+            file.write(content)
+            file.flush()
+            hidden.rename(final)
+        except BaseException:
+            hidden.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # what it could not write, it tries again
+                file.close()
+            raise
         return file
 
     def held(self, path: str, content: bytes) -> bool | None:

@@ -131,7 +131,7 @@ class _Resent(io.StringIO):
     def flush(self) -> None:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + _RESENT_SECONDS
-            self._put(self.getvalue().encode())
+            self._put(self.getvalue().encode(errors="backslashreplace"))
 
     def close(self) -> None:
         if not self.closed:

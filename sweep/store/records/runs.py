@@ -32,7 +32,7 @@ class RunRecord:
         self.name = study.writer
         self._lock = study.place.hold(files.path(self.name, files.ALIVE), _here())
         for name, text in asked.items():
-            self._put(name, text.encode())
+            self._put(name, text.encode(errors="backslashreplace"))  # a path need not be UTF-8
         self.log = _logger(study, self.name)
         self._summary: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
 
