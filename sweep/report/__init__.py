@@ -20,7 +20,7 @@ def draw(
 
     study: its folder or URL. values: the statistics of the heatmaps. only: some of KINDS. axes: which
     axis is the heatmaps' 'rows', 'cols', 'x' and 'y'; those left open get the other axes that vary.
-    to: the folder for the files; the study's own `report` by default.
+    to: the folder for the files, by path or as file://…; the study's own `report` by default.
     Raises StoreError where there is no study, or none with results, and RequestError for an unknown
     statistic, kind or axis.
     """

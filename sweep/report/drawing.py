@@ -14,7 +14,7 @@ from sweep.report.frames import layout
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import MEASURES, Measure, measure
 from sweep.store import places, results
-from sweep.store.places.local import Local
+from sweep.store.places import Place
 from sweep.store.study import Study
 
 _PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway
@@ -58,19 +58,22 @@ def write(
             drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
             for kind in only:
                 figures |= drawings[kind]() if kind in drawings else {}
-        place = study.report if to is None else _elsewhere(Path(to), study)
-        files = style.write(figures, place, alone=plain and cell_id is None and to is None)
+        place = _elsewhere(to, study) if to else study.report
+        files = style.write(figures, place, alone=plain and cell_id is None and not to)
     if "page" in only and cell_id is None:
         files.append(page.write(study, place, cells, layers, thresholds))
     return [place.at(file) for file in files]
 
 
-def _elsewhere(to: Path, study: Study) -> Local:
-    """The folder that was asked for, if it is none of the study's own."""
-    own, asked = study.place.folder, to.resolve()
+def _elsewhere(to: str | Path, study: Study) -> Place:
+    """The folder that was asked for, if it is one of this machine and none of the study's own."""
+    place, own = places.place(to), study.place.folder
+    if place.folder is None:
+        raise RequestError(f"to={to}: figures go to a folder of this machine, as in --to figures")
+    asked = place.folder.resolve()
     if own and asked.is_relative_to(own.resolve()) and asked != Path(study.report.root).resolve():
         raise RequestError(f"to={to}: figures do not go among a study's tables; choose another folder")
-    return Local(to)
+    return place
 
 
 def _drawings(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import sweep
+from sweep.base.errors import RequestError
 from sweep.report import draw
 from sweep.report.figures import curves, gradients, histograms, style, theory
 from sweep.report.frames.labels import add_labels
@@ -228,3 +229,19 @@ def test_a_signal_that_has_vanished_is_0_for_every_seed_in_tables_curves_and_pag
     assert [curve[-1] for curve in page["curves"]["std"]["mid"]] == page["stats"]["std"]["value"]
     with style.applied():
         assert curves.figures(cells, layers)
+
+
+def test_a_study_is_drawn_by_its_url_and_elsewhere_by_another(sweep_command, tmp_path):
+    stored(tmp_path / "study", [cell(width=8, batch=20)])
+    url = f"file://{tmp_path}"
+    done = sweep_command(f"{url}/study", "--only", "heatmap", module="sweep.report")
+    assert (done.returncode, done.stdout.split()[0]) == (0, str(tmp_path / "study" / "report" / "std.png"))
+    done = sweep_command("study", "--only", "heatmap", "--to", f"{url}/figures", module="sweep.report")
+    assert (done.returncode, done.stdout.split()[0]) == (0, str(tmp_path / "figures" / "std.png"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "study"]
+    for to, said in (
+        (f"{url}/study/cells", "among a study's tables"),
+        ("memory://x", "a folder of this mach"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            draw(tmp_path / "study", only=["heatmap"], to=to)

@@ -57,8 +57,8 @@ def test_what_a_dead_run_left_half_done_is_removed_at_once_and_a_living_ones_is_
 def test_what_was_set_aside_is_left_to_compute_although_its_run_ended_well(sweep_command, tmp_path):
     assert sweep_command("-m", "grid=smoke", "batch=20", "report=false").returncode == 0
     made = tmp_path / "outputs" / "smoke"
-    for part in (made / "cells").iterdir():
-        part.write_bytes(part.read_bytes()[:1000])
+    for file in (made / "cells").iterdir():
+        file.write_bytes(file.read_bytes()[:1000])
     assert sweep_command(str(made), module="sweep.verify").returncode == 1
     said = sweep_command(str(made), module="sweep.status").stdout
     assert "32 cells left" in said

@@ -113,7 +113,7 @@ def check_kept(url: str) -> None:
 def check_folder(path: str | Path) -> None:
     """Raise RequestError as `check` does, and where a path is none of a folder of this machine."""
     check(str(path))
-    if not str(path) or "://" in str(path):
+    if not str(path) or is_url(str(path)):
         raise RequestError(f"--to {path}: figures go to a folder of this machine, as in --to figures")
 
 
