@@ -43,7 +43,7 @@ def _left(study: Study, old: Older) -> tuple[Cells, float]:
 
     What is there at an older revision counts as stored.
     """
-    planned = [part for name in runs.names(study) for part in runs.read_plan(study, name)]
+    planned = runs.read_plans(study)
     cells = Cells.joined(block for block, _ in planned)
     left = cells.where(StoredIndex(study).of(cells) == Status.MISSING)
     left = left.where(~old.among(left))

@@ -1,6 +1,7 @@
 """Rows and records that no run writes: named in a line, left out, and nothing else is lost."""
 
 import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -164,6 +165,30 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     reading._told.clear()
     with pytest.warns(SweepWarning, match=f"{files.PLAN} .larger than any plan"):
         assert runs.read_plan(Study(study), name) == []
+
+
+def test_plans_that_add_up_to_more_than_is_looked_at_are_named_and_not_counted(
+    study, monkeypatch, sweep_command
+):
+    def plan(name, first, count):
+        (study.path / "runs" / name).mkdir()
+        content = gzip.decompress(plans.pack([(Block((CELLS[0].spec,), (0,)), 1.0)]))
+        row = json.loads(content) | {"seeds": [[first, count]]}
+        (study.path / "runs" / name / files.PLAN).write_bytes(gzip.compress(json.dumps(row).encode()))
+
+    for number in range(4):
+        plan(f"2026010{number}T000000-aaaaaaaa", 40 * number, 40)
+    monkeypatch.setattr(plans, "MOST_CELLS", 100)
+    with pytest.warns(SweepWarning, match="more cells than are looked at, of all runs 100") as said:
+        found = runs.read_plans(study)
+    assert [block.seeds[0] for block, _ in found] == [0, 40]
+    names = [str(one.message).partition("runs/")[2][:8] for one in said]
+    assert names == ["20260102", "20260103"]
+    for number in range(4, 6):
+        plan(f"2026010{number}T000000-aaaaaaaa", 0, 9_999_900)
+    done = sweep_command(str(study.path), module="sweep.status")
+    assert (done.returncode, done.stderr.count("\n")) == (0, 2), done.stderr
+    assert done.stderr.count("more cells than are looked at, of all runs 10,000,000") == 2
 
 
 def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):

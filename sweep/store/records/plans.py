@@ -19,7 +19,7 @@ from sweep.experiment.cell import SPEC, Spec
 from sweep.experiment.registries import REGISTRIES
 from sweep.kernel import KERNEL_VERSION
 
-_MOST_CELLS = 10_000_000  # of a file
+MOST_CELLS = 10_000_000  # of all runs of a study
 _MOST_SECONDS = 1e9  # of a cell
 _MOST_BYTES, _MOST_OF_A_LINE = 1 << 31, 1 << 24  # once unpacked
 
@@ -38,12 +38,13 @@ def pack(blocks: Iterable[Costed]) -> bytes:
     return packed.getvalue()
 
 
-def read(content: bytes) -> Iterator[Costed]:
+def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
     """The cells of a file that this kernel can compute.
 
-    Raises ValueError where it is no such file, RequestError where a row cannot be.
+    Raises ValueError where it is no such file, or has more than `most` cells, RequestError where a row
+    cannot be.
     """
-    left = _MOST_CELLS
+    left = most
     try:
         for line in _lines(content):
             row = json.loads(line)
@@ -54,7 +55,7 @@ def read(content: bytes) -> Iterator[Costed]:
             ]
             left -= sum(count for _, count in runs)
             if left < 0:
-                raise ValueError("more cells than are looked at")
+                raise ValueError(f"more cells than are looked at, of all runs {MOST_CELLS:,}")
             for first, count in runs:
                 checks.whole("seed", first + count - 1, 0)
             every = (seed for first, count in runs for seed in range(first, first + count))

@@ -10,7 +10,6 @@ from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
 from sweep.base import machine
-from sweep.experiment.batches import Block
 from sweep.store.records import files, plans, reading
 from sweep.store.study import Study
 
@@ -89,15 +88,29 @@ def command(study: Study, name: str) -> str:
     return (reading.text(study.place, files.path(name, files.COMMAND)) or "").strip()
 
 
-def read_plan(study: Study, name: str) -> list[tuple[Block, float]]:
-    """The cells that a run was to compute with this kernel, with the seconds of each."""
+def read_plans(study: Study) -> list[plans.Costed]:
+    """The cells that the runs were to compute with this kernel, with the seconds of each.
+
+    A plan that goes beyond MOST_CELLS of all runs together is named and left out.
+    """
+    found: list[plans.Costed] = []
+    left = plans.MOST_CELLS
+    for name in names(study):
+        some = read_plan(study, name, left)
+        left -= sum(len(block) for block, _ in some)
+        found += some
+    return found
+
+
+def read_plan(study: Study, name: str, most: int = plans.MOST_CELLS) -> list[plans.Costed]:
+    """The same of one run; none of a plan that has more than `most` cells."""
     path = files.path(name, files.PLAN)
     content = reading.content(study.place, path, _MOST_OF_A_PLAN)
     earlier = files.path(name, files.EARLIER_PLAN)
     if content is None and reading.content(study.place, earlier, _MOST_OF_A_PLAN) is not None:
         reading.leave_out(study.place, earlier, "an earlier program's plan of a run")
     try:
-        return [] if content is None else list(plans.read(content))
+        return [] if content is None else list(plans.read(content, most))
     except ValueError as error:
         reading.leave_out(study.place, path, " ".join(str(error).split()))
         return []
