@@ -35,6 +35,10 @@ def nan(rng, fan_in, fan_out):
 def faint(rng, fan_in, fan_out):
     return np.full((fan_in, fan_out), 1e-300)
 
+def banded(rng, fan_in, fan_out):
+    i, j = np.ogrid[:fan_in, :fan_out]
+    return np.exp(-((i - j) ** 2.0))
+
 def sparse(rng, fan_in, fan_out, least=-1.1e-38):
     weights = np.zeros((fan_in, fan_out))
     weights[:, 0] = least
@@ -95,9 +99,9 @@ def test_a_function_draws_what_it_returns_from_its_own_stream():
         ("text", "not real numbers"),
         (
             "faint",
-            "returned 60000 weights of 60000 below 1.18e-38, which float32 does not hold to all digits",
+            "returned a neuron whose weights are all below 1.18e-38, of which float32 drops digits",
         ),
-        ("sparse", "returned 300 weights of 60000 below 1.18e-38"),
+        ("sparse", "returned a neuron whose weights are all below 1.18e-38"),
         ("raising", "mine.raising raised KeyError: 'alpha'"),
     ],
 )
@@ -108,6 +112,7 @@ def test_a_wrong_return_says_what_is_wrong(function, message):
 
 
 def test_the_least_weights_that_float32_holds_are_taken_as_they_are():
+    assert initializers.get("custom", function="mine.banded")(np.random.default_rng(0), 50, 50).max() == 1
     scheme = initializers.get("custom", function="mine.sparse", kwargs={"least": 1.18e-38})
     drawn = scheme.base.draw(np.random.default_rng(0), 300, 200)
     np.testing.assert_allclose(drawn[:, 0], 1.18e-38, rtol=1e-7)

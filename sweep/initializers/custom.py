@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.base.user_code import UserFunction, user_function
 from sweep.initializers.scheme import Distribution, Scheme, Weights, drawn_with
 
-_LEAST = float(np.finfo(np.float32).tiny)  # below it float32 drops digits
+_LEAST = float(np.finfo(np.float32).tiny)  # what is below loses digits, but none of a sum with what is above
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,14 @@ class _Draw:
             raise UserCodeError(
                 f"{name} returned {bad} weights of {weights.size} that are not finite in float32"
             )
-        if small := int(((np.abs(returned) < _LEAST) & (returned != 0)).sum()):
+        if any(_lost(np.abs(returned).max(axis=axis, initial=0)) for axis in (0, 1)):
             raise UserCodeError(
-                f"{name} returned {small} weights of {weights.size} below {_LEAST:.3g}, which float32 does "
-                "not hold to all digits: return larger ones, or 0"
+                f"{name} returned a neuron whose weights are all below {_LEAST:.3g}, of which float32 drops "
+                "digits: return larger ones, or 0"
             )
         return weights
+
+
+def _lost(largest: Array) -> bool:
+    """Whether some neuron, of whose weights these are the largest, is not right in float32."""
+    return bool(((largest > 0) & (largest < _LEAST)).any())
