@@ -34,10 +34,27 @@ def ages(rows: pa.Table) -> NDArray[np.int64]:
             continue
         unknown = places
         for age, state in enumerate(older, 1):
-            then = spec.digests(seeds[unknown].tolist(), state, kernel_version)
-            same = (ids[unknown] == np.frombuffer(then, np.int64).reshape(-1, 2)).all(axis=1)
+            same = _are(ids[unknown], spec.digests(seeds[unknown].tolist(), state, kernel_version))
             found[unknown[same]] = age
             unknown = unknown[~same]
+    return found
+
+
+def identified(rows: pa.Table) -> NDArray[np.bool_]:
+    """Whether the id of each row is that of its values, as its kernel had it, at any revision: (rows,).
+
+    rows: the columns of NEEDED. Of another program's scheme or activation nobody knows, which is no reason
+    for doubt.
+    """
+    found = np.ones(rows.num_rows, bool)
+    seeds, ids = rows["seed"].to_numpy(), _ids(rows["cell_id"])
+    for places, spec, kernel_version in by_spec(rows):
+        try:
+            states = [spec.revisions, *revisions.before(spec.revisions)]
+        except SweepError:
+            continue
+        each = (spec.digests(seeds[places].tolist(), state, kernel_version) for state in states)
+        found[places] = np.any([_are(ids[places], known) for known in each], axis=0)
     return found
 
 
@@ -135,6 +152,12 @@ def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
 
 def _version(kernel_version: str) -> tuple[int, str]:
     return (int(kernel_version), "") if kernel_version.isdecimal() else (0, kernel_version)
+
+
+def _are(ids: NDArray[np.int64], known: bytes) -> NDArray[np.bool_]:
+    """Which of these ids, as two numbers each, are those known, one after another."""
+    same: NDArray[np.bool_] = (ids == np.frombuffer(known, np.int64).reshape(-1, 2)).all(axis=1)
+    return same
 
 
 def _ids(column: pa.ChunkedArray) -> NDArray[np.int64]:

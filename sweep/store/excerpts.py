@@ -15,6 +15,7 @@ from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
 from sweep.experiment.registries import REGISTRIES
 from sweep.kernel import KERNEL_VERSION
+from sweep.store import ages
 from sweep.store.digests import among
 from sweep.store.index import Older
 from sweep.store.study import Study
@@ -46,12 +47,17 @@ class Sample:
     """Some rows of `cells`.
 
     foreign: how many rows were left out, for they name functions that were not allowed. functions: the names
-    of all users' functions that rows name, left out or not.
+    of all users' functions that rows name, left out or not. failed: how many rows are of failed cells.
+    of_other_kernels: how many are results of another kernel; forged: the ids of those whose id is not that
+    of their values.
     """
 
     rows: list[Row]
     foreign: int
     functions: set[str]
+    failed: int
+    of_other_kernels: int
+    forged: list[str]
 
 
 def sample(study: Study, old: Older, allowed: set[str], count: int, seed: int) -> Sample:
@@ -59,16 +65,18 @@ def sample(study: Study, old: Older, allowed: set[str], count: int, seed: int) -
 
     allowed: the names of those users' own functions that a row may name.
     """
-    cells = study.read("cells", versions="all")
-    cells = cells.filter(
-        pc.and_(pc.equal(cells["status"], "ok"), pc.equal(cells["kernel_version"], KERNEL_VERSION))
-    )
+    stored = study.read("cells", versions="all")
+    ok, present = pc.equal(stored["status"], "ok"), pc.equal(stored["kernel_version"], KERNEL_VERSION)
+    cells = stored.filter(pc.and_(ok, present))
+    others = stored.select(ages.NEEDED).filter(pc.and_(ok, pc.invert(present)))
     cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old.ids)))
     foreign, functions = _foreign(cells, allowed)
     cells = cells.filter(pc.invert(foreign))
     rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
     chosen: list[Row] = cells.take(pa.array(rows, pa.int64())).to_pylist()
-    return Sample(chosen, pc.sum(foreign).as_py() or 0, functions)
+    forged = others["cell_id"].filter(pa.array(~ages.identified(others))).to_pylist()
+    failed = stored.num_rows - pc.sum(ok).as_py() if stored.num_rows else 0
+    return Sample(chosen, pc.sum(foreign).as_py() or 0, functions, failed, others.num_rows, forged)
 
 
 def layers_of(study: Study, ids: Collection[str]) -> list[Row]:

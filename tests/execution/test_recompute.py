@@ -8,19 +8,32 @@ from sweep import verify
 from sweep.execution.nudged import nudged
 from sweep.execution.plan import tasks
 from sweep.execution.workers.compute import run_task
+from sweep.experiment import cell as cell_module
 from sweep.experiment.batches import Cells
 from sweep.store import tables
 from sweep.store.parts import commits
 from sweep.store.study import Study
 from tests.make import cell, packed
-from tests.studies import part
+from tests.studies import fail, part
 
 CHAOTIC = {"init": {"name": "big_normal"}, "depth": 30, "width": 64, "batch": 30}
 
 
-def write(study, cells):
+def write(study, cells, histogram=False):
     for task in packed(cells, 1):
-        study.write(part(str(task.number)), *tables.tables(run_task(task, histogram=False), "run"))
+        study.write(part(str(task.number)), *tables.tables(run_task(task, histogram), "run"))
+
+
+def forged(study, table, column, value):
+    """The study with this in every row of a table; a function has the row and says what."""
+    both = {name: study.read(name, versions="all") for name in ("cells", "layers")}
+    rows = both[table].to_pylist()
+    said = [value(row) if callable(value) else value for row in rows]
+    place = both[table].schema.get_field_index(column)
+    both[table] = both[table].set_column(place, column, pa.array(said, both[table].schema.field(column).type))
+    for name in commits.names(study.place):
+        commits.remove(study.place, name)
+    study.write(part("forg"), both["cells"], both["layers"])
 
 
 def altered(study, column, layer, change):
@@ -125,3 +138,117 @@ def test_a_nudged_cell_differs_by_roundings_where_nothing_is_chaotic_and_altoget
     assert apart(wild)[-1] > 1e-3
     assert (cosines(nudged([wild], 1)) != cosines(nudged([wild], 0))).any()
     assert [one.id for one in nudged([calm], 0)] == [calm.id]
+
+
+HISTOGRAMS = [cell(width=16, batch=30, depth=3, act={"name": name}) for name in ("tanh", "relu")]
+
+
+def moved(row):
+    """The counts of a layer, a few of them in another bin."""
+    counts = sorted(row["histogram"])
+    counts[0], counts[-1] = counts[0] + 10, counts[-1] - 10
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value", "said"),
+    [
+        ("cells", "sigma_w", 3.0, "its row says sigma_w 3.0"),
+        ("cells", "sigma_w", None, "its row says sigma_w None"),
+        ("cells", "first_nonfinite_layer", 2, "its row says first_nonfinite_layer 2, its layers None"),
+        ("cells", "flat_share", 0.9, "its row says flat_share 0.9"),
+        ("cells", "flat_share", None, "its row says flat_share None"),
+        ("cells", "histogram_low", -7.0, "its row says histogram_low -7.0"),
+        ("cells", "histogram_high", np.nan, "its row says histogram_high nan"),
+        ("cells", "error", "ValueError: no", "its row says error ValueError: no"),
+        ("cells", "error_type", "ValueError", "its row says error_type ValueError"),
+        ("cells", "traceback", "Traceback", "its row says traceback Traceback"),
+        ("cells", "seconds", -1.0, "its row says that it took -1.0 s"),
+        ("cells", "seconds", np.nan, "its row says that it took nan s"),
+        ("cells", "seconds", None, "its row says that it took None s"),
+        ("layers", "init", "kaiming", "layer 0 says init kaiming"),
+        ("layers", "act", "gelu", "layer 0 says act gelu"),
+        ("layers", "depth", 7, "layer 0 says depth 7"),
+        ("layers", "width", 7, "layer 0 says width 7"),
+        ("layers", "seed", None, "layer 0 says seed None"),
+        ("layers", "histogram_low", -7.0, "the histogram of layer 0 is said to go from -7.0 to"),
+        ("layers", "histogram_high", None, "the histogram of layer 0 is said to go from"),
+        ("layers", "histogram", [16] * 30, "the histogram of layer 0 is not what comes out"),
+        ("layers", "histogram", [15] * 30, "the histogram of layer 0 does not hold its 480 entries"),
+        ("layers", "histogram", [-10, 490, *[0] * 28], "does not hold its 480 entries"),
+        ("layers", "histogram", [None] * 30, "does not hold its 480 entries"),
+        ("layers", "histogram", lambda row: row["histogram"] if row["layer"] else None, "layer 0 has no"),
+        ("layers", "histogram", moved, "the histogram of layer 0 is not what comes out"),
+    ],
+)  # fmt: skip
+def test_whatever_else_a_row_says_is_held_against_what_comes_out(
+    study, monkeypatch, capsys, table, column, value, said
+):
+    write(study, HISTOGRAMS, histogram=True)
+    assert verified(study, monkeypatch, capsys)[0] == 0
+    forged(study, table, column, value)
+    status, out = verified(study, monkeypatch, capsys)
+    assert (status, said in out) == (1, True), out
+    assert "0 of 2 cells come out again" in out
+
+
+def test_a_histogram_may_be_kept_or_not_and_an_older_row_may_not_say_what_later_ones_do(
+    study, monkeypatch, capsys
+):
+    write(study, HISTOGRAMS[:1], histogram=True)
+    for column in ("flat_share", "histogram_low", "histogram_high"):
+        forged(study, "cells", column, None)
+    assert verified(study, monkeypatch, capsys)[0] == 0
+    forged(study, "layers", "histogram", None)
+    assert "the histogram of layer 0 is said to go from" in verified(study, monkeypatch, capsys)[1]
+    for column in ("histogram_low", "histogram_high"):
+        forged(study, "layers", column, None)
+    assert verified(study, monkeypatch, capsys)[0] == 0
+
+
+def test_histograms_of_other_groupings_come_out_again_where_inputs_or_neurons_are_alike(
+    study, monkeypatch, capsys
+):
+    """Rounding moves whole rows and columns of such layers from bin to bin."""
+    grids = [
+        {"init": {"name": init}, "act": {"name": act}, "bias_std": bias}
+        for init in ("constant", "zeros", "small_normal", "big_normal")
+        for act in ("tanh", "relu", "sin")
+        for bias in (0.0, 0.3)
+    ]
+    write(study, [cell(**one, width=16, batch=30, depth=8, seed=s) for one in grids for s in (0, 1)], True)
+    for count in (48, 5, 1):
+        status, out = verified(study, monkeypatch, capsys, count)
+        assert status == 0, out
+
+
+@pytest.mark.parametrize(("version", "forge", "said"), [
+    ("0", False, "2 rows are of another kernel_version than 1: not compared\n"),
+    ("0", True, "2 of them are not what the id stands for: "),
+])  # fmt: skip
+def test_rows_of_another_kernel_are_counted_and_their_ids_are_what_they_stand_for(
+    study, monkeypatch, capsys, version, forge, said
+):
+    with monkeypatch.context() as patch:
+        for module in (tables, cell_module):
+            patch.setattr(module, "KERNEL_VERSION", version)
+        write(study, [cell(width=8, batch=20, seed=seed) for seed in (0, 1)])
+    if forge:
+        forged(study, "cells", "seed", 7)
+    status, out = verified(study, monkeypatch, capsys)
+    assert (status, said in out) == (1, True), out
+    assert ("stands for" in out) == forge
+
+
+def test_a_row_that_says_that_it_is_of_another_kernel_is_no_way_out(study, monkeypatch, capsys):
+    write(study, HISTOGRAMS)
+    forged(study, "cells", "kernel_version", "0")
+    status, out = verified(study, monkeypatch, capsys)
+    assert (status, "2 of them are not what the id stands for" in out) == (1, True), out
+
+
+def test_failed_rows_are_said_and_alone_are_no_reason_for_doubt(study, monkeypatch, capsys):
+    write(study, HISTOGRAMS[:1])
+    fail(study, "fail", HISTOGRAMS[1], "ValueError: no")
+    status, out = verified(study, monkeypatch, capsys)
+    assert (status, "1 row says that its cell failed: not compared\n" in out) == (0, True), out

@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 import sweep
@@ -14,6 +15,7 @@ from sweep.base.errors import SweepWarning
 from sweep.store import tables, upkeep
 from sweep.store.parts import commits, integrity
 from sweep.store.study import Study
+from tests.processes import ROOT
 from tests.studies import CELLS, older, part, result_of, write
 
 MINE = """
@@ -118,6 +120,33 @@ def test_verify_computes_a_users_function_where_it_is_named_and_as_it_was(own, s
     assert "4 of the cells could not be computed again" in said
     forged(own)
     assert "2 of 2 cells come out again" in verified("mine.act", "mine.init")[1]
+
+
+def test_what_theory_says_of_a_users_activation_is_held_against_the_theory(own, sweep_command, tmp_path):
+    def verified():
+        asked = ("--function", "mine.act", "--function", "mine.init")
+        return sweep_command(
+            "outputs/own",
+            *asked,
+            module="sweep.verify",
+            PYTHONPATH=os.pathsep.join(map(str, (tmp_path, ROOT))),
+        )
+
+    names = commits.names(own.place)
+    tables = [own.read("cells"), own.read("layers")]
+    for name in names:
+        older(own, name)  # which does not say what is flat of it
+    assert verified().returncode == 0
+    for number, table in enumerate(tables):
+        place = table.column_names.index("theory_flat")
+        tables[number] = table.set_column(place, "theory_flat", pc.add(table["theory_flat"], 0.01))
+    for name in names:
+        commits.remove(own.place, name)
+    own.write(part("f"), *tables)
+    done = verified()
+    assert (done.returncode, done.stdout.count("theory_flat of layer 1 is not the theory's")) == (1, 4), (
+        done.stdout
+    )
 
 
 def test_a_row_that_does_not_say_what_is_flat_keeps_its_verdict_and_a_line_says_so(own, sweep_command):
