@@ -152,11 +152,12 @@ def test_a_kind_of_url_that_cannot_be_opened_is_a_line(sweep_command, tmp_path, 
     assert not list(tmp_path.iterdir())
 
 
-def test_a_store_that_fails_in_its_own_words_is_a_line_that_names_the_file(sweep_command):
+def test_a_store_that_fails_in_its_own_words_is_a_line_that_names_the_study():
     pytest.importorskip("fsspec", reason="the extra s3 is not installed")
-    done = sweep_command("root=blockcache::memory://q", "depth=2", "width=8", "batch=5", "report=false")
-    assert (done.returncode, "Traceback" in done.stderr) == (2, False), done.stderr
-    assert "blocksize': blockcache::memory://q/single/study.json" in done.stderr
+    study = Study("blockcache::memory://q/single")
+    study.create()
+    with pytest.raises(StoreError, match=r"^cannot read blockcache::memory://q/single: .* 'blocksize';"):
+        study.check_readable()
 
 
 @pytest.mark.parametrize(
