@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sweep import activations, initializers, kernel
-from sweep.execution.recompute import _like
+from sweep.execution.comparison import _like
 from sweep.kernel import careful
 from sweep.kernel.statistics import table
 from sweep.kernel.statistics.table import BACKWARD, FORWARD, PREDICTED, STATISTICS
