@@ -5,13 +5,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.errors import SweepError
 from sweep.experiment.cell import Spec
-from sweep.initializers import Scheme
+from sweep.kernel import Chain
+from sweep.kernel.layers.dense import DENSE
+from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.statistics.table import PREDICTED
 from sweep.theory.maps import layers_of, prediction
+
+_MAPS = {DENSE.name: prediction}  # by kind of layer
 
 
 def predicted(spec: Spec) -> dict[str, Array]:
@@ -19,22 +22,19 @@ def predicted(spec: Spec) -> dict[str, Array]:
 
     It applies to random weights of zero mean and known variance, whatever their distribution.
     """
-    return _of_spec(
-        spec.scheme, spec.activation, spec.widths or spec.width, spec.depth, spec.bias_std, spec.batch
-    )
+    return _of_chain(spec.family, spec.widths or spec.width, spec.depth, spec.batch)
 
 
 @lru_cache(maxsize=4096)
-def _of_spec(
-    scheme: Scheme, act: Activation, width: int | tuple[int, ...], depth: int, bias_std: float, batch: int
-) -> dict[str, Array]:
+def _of_chain(chain: Chain, width: int | tuple[int, ...], depth: int, batch: int) -> dict[str, Array]:
     widths = (width,) * (depth + 1) if isinstance(width, int) else width
     fans = list(pairwise(widths))
-    if not scheme.known_std or any(scheme.weight_mean(*fan) for fan in fans):
+    scheme, predict = chain.scheme, _MAPS.get(kind_of(chain).name)
+    if predict is None or not scheme.known_std or any(scheme.weight_mean(*fan) for fan in fans):
         return nothing(depth)
     layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
     try:
-        found = prediction(act, layers, bias_std, batch).statistics
+        found = predict(chain.act, layers, chain.bias_std, batch).statistics
     except (SweepError, FloatingPointError, OverflowError):  # a user's function that is not defined there
         return nothing(depth)
     return {name: found[name] for name in PREDICTED}

@@ -1,9 +1,4 @@
-"""One network after another in long double: what float64 cannot hold, without any of the kernel's laws.
-
-Every array is the thing itself, no exponents apart; products too large for long double's slow loop
-go through float64 by powers of two for every row and column. Where long double is a float64, what
-lies beyond that is inf or 0.
-"""
+"""One network after another in long double: what float64 cannot hold, without any of the kernel's laws."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from sweep.activations import FLAT_SLOPE, extended, histogram_range
+from sweep.activations import FLAT_SLOPE, histogram_range
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
-from sweep.base.errors import PrecisionError
-from sweep.initializers import Scheme
 from sweep.kernel import streams
 from sweep.kernel.chain import Chain, ChainStatistics, blank
-from sweep.kernel.layers.affine import UNSURE
+from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.signal import Signal, histogram
+from sweep.kernel.layers.wide import WideLayer, WideSignal
 from sweep.kernel.stack import Observer
 from sweep.kernel.statistics.correlation import (
     CORRELATED_NEURONS,
@@ -34,8 +28,6 @@ from sweep.kernel.statistics.moments import moments_of
 from sweep.kernel.statistics.table import STATISTICS, by_function
 
 Show = Callable[[str, int, int, Array], None]
-
-_MOST_PRODUCTS = 10_000_000  # of long doubles, at about a nanosecond each
 
 
 def measured(
@@ -74,73 +66,36 @@ class _Network:
     ) -> None:
         self.chain, self.widths, self.seed, self.batch, self.dtype = chain, widths, seed, batch, dtype
         self.show = show
-        self.signal = streams.inputs([seed], batch, widths[0])[0].astype(WIDE)
-        self.tape: list[
-            tuple[Array, Array, Array]
-        ] = []  # (h below, act'(z), W), where gradients are asked for
-        self.still = np.zeros(widths[0], bool)  # neurons that are surely the same for every sample
+        inputs = streams.inputs([seed], batch, widths[0])[0].astype(WIDE)
+        self.signals = [WideSignal(inputs, np.zeros(widths[0], bool))]
+        self.layers: list[WideLayer] = []
 
     def cross(self, statistics: ChainStatistics, place: int) -> None:
         """Forward and back, into the row `place` of the statistics."""
         self._record(statistics, place, 0, {})
+        kept = max(self.chain.backward, default=0)  # layers that gradients are sent back through
         for number in range(1, self.chain.depth + 1):
-            below, weights, bias = self.signal, *self._drawn(number)
-            z = _product(below, weights) + bias
-            h = extended.applied(self.chain.act, z)
-            if not np.isfinite(h).all():  # nor is any deeper layer, and no gradient is defined here
+            fans = self.widths[number - 1], self.widths[number]
+            layer = kind_of(self.chain).wide(self.chain, number, fans, self.seed)
+            signal = layer.forward(self.signals[-1])
+            if not np.isfinite(signal.h).all():  # nor is any deeper layer, and no gradient is defined here
                 for name, values in statistics.forward.items():
                     values[place, number:] = STATISTICS[name].lost
                 break
-            slope = extended.slope(self.chain.act, z, h)
-            self.signal = h
-            self.still = ~((~self.still)[:, None] & (weights != 0)).any(axis=0)
-            self.still |= (slope == 0).all(axis=0) & (h == h[0]).all(axis=0)
-            if number <= max(self.chain.backward, default=0):
-                self.tape.append((below, slope, weights))
-            self._record(statistics, place, number, {"pre_rms": _moments(z)[2], **_flat(slope)})
+            if number <= kept:
+                self.layers.append(layer)
+            elif number > kept + 1:
+                self.signals.pop()
+            self.signals.append(signal)
+            self._record(statistics, place, number, {"pre_rms": _moments(signal.z)[2], **_flat(signal.slope)})
             if self.show:
-                self.show("h", self.chain.depth, number, h)
+                self.show("h", self.chain.depth, number, signal.h)
         for depth in self.chain.backward:
             self._send_back(statistics.backward[depth], place, depth)
 
-    def _drawn(self, number: int) -> tuple[Array, Array]:
-        """W and b of a layer: (fan_in, fan_out) and (fan_out,)."""
-        scheme = self.chain.scheme
-        fans = self.widths[number - 1], self.widths[number]
-        bias = np.zeros(fans[1], WIDE)
-        if self.chain.bias_std:
-            bias += WIDE(self.chain.bias_std) * streams.biases([self.seed], scheme.base, number, *fans)[0]
-        weights = np.full(fans, scheme.weight_mean(*fans), WIDE)
-        if scheme.base is not None:
-            unit = streams.weights([self.seed], scheme.base, number, *fans)[0].astype(WIDE)
-            std = scheme.weight_std(*fans)
-            if type(scheme).fit is not Scheme.fit:
-                std = self._fitted(scheme, std, unit, bias, number)
-            weights += WIDE(std) * unit
-        return weights, bias
-
-    def _fitted(self, scheme: Scheme, std: float, unit: Array, bias: Array, number: int) -> float:
-        """The std of a scheme that looks at z; PrecisionError where z varies, but less than can be told."""
-        through = _product(self.signal, unit)
-        varying = bias if len(bias) > 1 else WIDE(0)  # one neuron's is a constant of z
-
-        def spread(std: float) -> Any:
-            z = WIDE(std) * through + varying
-            return (z - z[0, 0]).std()  # of equal numbers 0, not their rounding
-
-        products = np.sqrt(np.square(_product(np.abs(self.signal), np.abs(unit))).mean())
-        if spread(std) <= UNSURE * np.finfo(WIDE).eps * WIDE(std) * products:
-            if not self.still.all():
-                raise PrecisionError(
-                    f"layer {number}: its inputs differ by less than any precision here can tell, so that no "
-                    "scale of its weights gives it unit variance; choose a smaller bias_std or another init"
-                )
-            through = np.broadcast_to(through[:1], through.shape)
-        return scheme.fit(std, lambda std: float(spread(std)))
-
     def _record(self, statistics: ChainStatistics, place: int, number: int, more: dict[str, float]) -> None:
         """What is measured of the signal of a layer; more: what is of its z."""
-        h = self.signal
+        h = self.signals[-1].h
         mean, std, rms = _moments(h)
         samples = in_float64(h[:COSINE_SAMPLES], axis=1)
         found = {
@@ -160,27 +115,15 @@ class _Network:
         """The gradients from `depth` down, NaN from where a slope is not known."""
         delta = streams.upstream_gradient([self.seed], self.batch, self.widths[depth])[0].astype(WIDE)
         _, columns["delta_std"][place, depth], columns["delta_rms"][place, depth] = _moments(delta)
-        if depth > len(self.tape):
+        if depth > len(self.layers):
             return
         for number in range(depth, 0, -1):
-            below, slope, weights = self.tape[number - 1]
-            delta = delta * slope
-            gradient = _product(below.T, delta)
-            delta = _product(delta, weights.T)
+            below, above = self.signals[number - 1 : number + 1]
+            gradient, delta = self.layers[number - 1].backward(below, above, delta)
             for name, row, values in (("grad", number, gradient), ("delta", number - 1, delta)):
                 _, columns[f"{name}_std"][place, row], columns[f"{name}_rms"][place, row] = _moments(values)
             if self.show:
                 self.show("dW", depth, number, gradient)
-
-
-def _product(a: Array, b: Array) -> Array:
-    """a b in long double: (n, k) (k, m) -> (n, m)."""
-    if a.size * b.shape[1] <= _MOST_PRODUCTS:
-        return a @ b
-    rows, columns = (np.frexp(np.abs(m).max(axis=axis, keepdims=True))[1] for m, axis in ((a, 1), (b, 0)))
-    narrow = np.ldexp(a, -rows).astype(np.float64) @ np.ldexp(b, -columns).astype(np.float64)
-    product: Array = np.ldexp(narrow.astype(WIDE), rows + columns)
-    return product
 
 
 def _moments(values: Array) -> tuple[float, float, float]:

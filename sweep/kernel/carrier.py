@@ -8,7 +8,7 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.kernel import homogeneity
 from sweep.kernel.chain import Chain, ChainStatistics
-from sweep.kernel.layers.dense import Dense, Sizes
+from sweep.kernel.layers.layer import Layer, Sizes
 from sweep.kernel.layers.signal import Measured, Signal
 from sweep.kernel.statistics.table import STATISTICS
 
@@ -79,7 +79,7 @@ class Carrier:
     members: list[Member]
     signal: Signal
     doubts: Doubts
-    layers: list[Dense] = field(default_factory=list)
+    layers: list[Layer] = field(default_factory=list)
 
     @property
     def depth(self) -> int:

@@ -6,6 +6,8 @@ from itertools import pairwise
 
 from sweep.kernel.chain import Chain
 from sweep.kernel.homogeneity import carried
+from sweep.kernel.layers.kinds import kind_of
+from sweep.kernel.layers.layer import Kind
 
 # Rough costs of one core of a server of today; they balance tasks, they promise nothing.
 _FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
@@ -27,23 +29,24 @@ class Cost:
 def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: int, dtype: str) -> Cost:
     """What `propagate` takes for these; widths: of the deepest chain."""
     signal = batch * max(widths)
-    flops = entries = layers = kept = held = 0
+    flops = entries = layers = kept = held = weights = 0
     for group in carried(chains, widths):
         members = [chains[index] for index in group.indices]
         depth = max(chain.depth for chain in members)
         back = sorted({start for chain in members for start in chain.backward})
-        products, crossed = _sums(widths, depth)
+        kind = kind_of(members[0])
+        products, crossed = _sums(kind, widths, depth)
+        weights = max(weights, products)
         flops += 2 * batch * products
         entries += batch * crossed
         layers += depth + max(back, default=0)
         for start in back:
-            products, crossed = _sums(widths, start)
+            products, crossed = _sums(kind, widths, start)
             flops += 4 * batch * products  # dL/dW and dL/dh
             entries += batch * crossed
         held += 2 * signal  # every carrier's signal, and the next
         kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one's layers and gradients
     depth = len(widths) - 1
-    weights, _ = _sums(widths, depth)
     seconds = (
         seeds * flops / _FLOPS_PER_SECOND[dtype]
         + seeds * entries * _SECONDS_PER_ENTRY
@@ -56,7 +59,7 @@ def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: i
     return Cost(seconds, size, seeds * flops)
 
 
-def _sums(widths: Sequence[int], depth: int) -> tuple[int, int]:
-    """Sum over the layers of fan_in · fan_out, and of fan_out."""
-    fans = list(pairwise(widths[: depth + 1]))
-    return sum(a * b for a, b in fans), sum(b for _, b in fans)
+def _sums(kind: Kind, widths: Sequence[int], depth: int) -> tuple[int, int]:
+    """How many weights the layers have, and how many arguments of act."""
+    sizes = [kind.size(*fans) for fans in pairwise(widths[: depth + 1])]
+    return sum(weights for weights, _ in sizes), sum(arguments for _, arguments in sizes)

@@ -17,6 +17,7 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.initializers import Distribution, Scheme
 from sweep.kernel.chain import Chain
+from sweep.kernel.layers.kinds import kind_of
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,9 @@ def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
 def _unit_of(chain: Chain, widths: Sequence[int]) -> UnitGain | None:
     """The scheme of the one chain that this one is read off; None where no law holds."""
     scheme, act = chain.scheme, chain.act
-    if not act.homogeneous or chain.bias_std or scheme.base is None or type(scheme).fit is not Scheme.fit:
+    if not (kind_of(chain).homogeneous and act.homogeneous) or chain.bias_std:
+        return None
+    if scheme.base is None or type(scheme).fit is not Scheme.fit:
         return None
     fans = set(pairwise(widths))
     if any(scheme.weight_mean(*f) != 0 or not 0 < scheme.weight_std(*f) < math.inf for f in fans):

@@ -3,8 +3,8 @@
     h_0 = x;   z_l = h_{l-1} W_l + b_l;   h_l = act(z_l);   L = sum(G * h_depth)
 
 A stack of networks crosses its layers in arrays of its own dtype, which say themselves what they
-cannot hold (`sweep.kernel.ranges`). That is computed again in float64, and what float64 cannot hold either
-in long double, network by network.
+cannot hold (`sweep.kernel.layers.ranges`). That is computed again in float64, and what float64 cannot
+hold either in long double, network by network.
 """
 
 from collections.abc import Sequence

@@ -16,8 +16,8 @@ from sweep.base.arrays import Array
 from sweep.kernel import homogeneity
 from sweep.kernel.carrier import Carrier, carriers_of
 from sweep.kernel.chain import Chain, blank
-from sweep.kernel.layers.dense import Dense
 from sweep.kernel.layers.draws import Draws
+from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.signal import Delta, histogram, measure_inputs
 from sweep.kernel.statistics.moments import moments_of
 
@@ -54,7 +54,7 @@ class Stack:
 
     def measure(self) -> None:
         """All chains forward and back."""
-        if any(carrier.backward for carrier in self.carriers):  # one's layers are kept at a time, and every Z
+        if any(carrier.backward for carrier in self.carriers):  # the layers of one are kept, and every Z
             for carrier in self.carriers:
                 for number in range(1, carrier.depth + 1):
                     if not carrier.doubts.everywhere:
@@ -62,16 +62,15 @@ class Stack:
                 if carrier.backward and carrier.layers:
                     self._backward(carrier)
             return
-        for number in range(
-            1, max(carrier.depth for carrier in self.carriers) + 1
-        ):  # one Z, everybody's layer
+        deepest = max(carrier.depth for carrier in self.carriers)
+        for number in range(1, deepest + 1):  # Z_number is drawn once for all
             for carrier in self.carriers:
                 if number <= carrier.depth and not carrier.doubts.everywhere:
                     self._forward(carrier, number)
             self.draws.forget(number)
 
     def _forward(self, carrier: Carrier, number: int) -> None:
-        layer = Dense(carrier.chain, number, self.draws)
+        layer = kind_of(carrier.chain).layer(carrier.chain, number, self.draws)
         below, keep = carrier.signal, bool(carrier.backward) and number <= carrier.backward[0]
         crossed = layer.forward(below, self.draws.spare(number), keep, self.as_dtype)
         carrier.signal = crossed.signal

@@ -9,8 +9,8 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.initializers import Scheme
+from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Signal
-from sweep.kernel.ranges import RANGES
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,30 @@
 """A dense layer: z = h W + b, h = act(z), forward and back, and what is measured of both.
 
 One layer of one carrier, crossed by several seeds at once: arrays are (seeds, batch, width). A signal is
-carried as mantissa · 2^exponent (`sweep.kernel.ranges`), so products never meet a subnormal number and
+carried as mantissa · 2^exponent (`sweep.kernel.layers.ranges`), so products never meet a subnormal number and
 statistics neither under- nor overflow before float64 itself does.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sweep.activations import Activation, extended
+from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
-from sweep.kernel import ranges
+from sweep.base.errors import PrecisionError
+from sweep.initializers import Scheme
+from sweep.kernel import streams
 from sweep.kernel.chain import Chain
-from sweep.kernel.layers.affine import Affine, Product
+from sweep.kernel.layers import ranges
+from sweep.kernel.layers.affine import UNSURE, Affine, Product
 from sweep.kernel.layers.draws import Draws
+from sweep.kernel.layers.layer import Crossed, Kind, Returned
+from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Delta, Measured, Signal, settled
-from sweep.kernel.ranges import RANGES
+from sweep.kernel.layers.wide import WideSignal, wide_product
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
 from sweep.kernel.statistics.flatness import Flat
 from sweep.kernel.statistics.moments import Moments, moments_of, row_squares
@@ -27,37 +32,6 @@ from sweep.kernel.statistics.table import STATISTICS, by_function
 
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
-
-
-@dataclass(frozen=True)
-class Crossed:
-    """What came of a layer: the signal, and what is measured of it by name, (seeds,) each.
-
-    doubt: for which seeds neither is vouched for; without_slope: whose act'(z) nobody knows. (seeds,) bool.
-    """
-
-    signal: Signal
-    measured: Measured
-    doubt: Array
-    without_slope: Array
-
-
-Sizes = tuple[Array, Array, Array]  # std and rms of mantissas, and their exponents: (gradients, seeds) each
-
-
-@dataclass(frozen=True)
-class Returned:
-    """What came of gradients that were sent back through a layer.
-
-    delta: dL/dh of the layer below. weights: the mantissas of dL/dW, (gradients, seeds, fan_in, fan_out).
-    of_delta, of_weights: the sizes of both. doubt: which are not vouched for, (gradients, seeds) bool.
-    """
-
-    delta: Delta
-    of_delta: Sizes
-    of_weights: Sizes
-    weights: Array
-    doubt: Array
 
 
 class Dense:
@@ -214,11 +188,11 @@ def _again(
     z = product.columns(network, coarse, scale)
     if offset is not None:
         z = z + (offset if offset.shape[1] == 1 else offset[:, : len(coarse)][:, coarse])
-    ends = np.ldexp(np.stack([z.min(axis=0), z.max(axis=0)]).astype(extended.WIDE), exponent)
+    ends = np.ldexp(np.stack([z.min(axis=0), z.max(axis=0)]).astype(WIDE), exponent)
     if not values[:, coarse].any() and not extended.applied(act, ends).any():
         return None  # so far out that long double has lost them too
-    neurons = values.astype(extended.WIDE)
-    neurons[:, coarse] = extended.applied(act, np.ldexp(z.astype(extended.WIDE), exponent))
+    neurons = values.astype(WIDE)
+    neurons[:, coarse] = extended.applied(act, np.ldexp(z.astype(WIDE), exponent))
     return neurons
 
 
@@ -237,3 +211,74 @@ def _evenly(rows: slice, most: int) -> Iterator[slice]:
     parts = -(-count // max(1, most))
     for i in range(parts):
         yield slice(rows.start + i * count // parts, rows.start + (i + 1) * count // parts)
+
+
+class WideDense:
+    """The same layer of one network, in long double."""
+
+    def __init__(self, chain: Chain, number: int, fans: tuple[int, int], seed: int) -> None:
+        self._chain, self._number, self._fans, self._seed = chain, number, fans, seed
+        self._weights = np.empty(0, WIDE)
+
+    def forward(self, below: WideSignal) -> WideSignal:
+        """Cross the layer; PrecisionError where a scheme has to fit what long double cannot tell apart."""
+        act, bias = self._chain.act, self._bias()
+        weights = self._weights = self._drawn(below, bias)
+        z = wide_product(below.h, weights) + bias
+        h = extended.applied(act, z)
+        slope = extended.slope(act, z, h)
+        still = ~((~below.still)[:, None] & (weights != 0)).any(axis=0)
+        still |= (slope == 0).all(axis=0) & (h == h[0]).all(axis=0)
+        return WideSignal(h, still, z, slope)
+
+    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> tuple[Array, Array]:
+        """dL/dW and dL/dh of the layer below, from dL/dh of this one."""
+        delta = delta * above.slope
+        return wide_product(below.h.T, delta), wide_product(delta, self._weights.T)
+
+    def _bias(self) -> Array:
+        """b: (fan_out,)."""
+        std, base = self._chain.bias_std, self._chain.scheme.base
+        if not std:
+            return np.zeros(self._fans[1], WIDE)
+        unit: Array = streams.biases([self._seed], base, self._number, *self._fans)[0]
+        return WIDE(std) * unit
+
+    def _drawn(self, below: WideSignal, bias: Array) -> Array:
+        """W: (fan_in, fan_out)."""
+        scheme, fans = self._chain.scheme, self._fans
+        weights = np.full(fans, scheme.weight_mean(*fans), WIDE)
+        if scheme.base is not None:
+            unit = streams.weights([self._seed], scheme.base, self._number, *fans)[0].astype(WIDE)
+            std = scheme.weight_std(*fans)
+            if type(scheme).fit is not Scheme.fit:
+                std = self._fitted(below, std, unit, bias)
+            weights += WIDE(std) * unit
+        return weights
+
+    def _fitted(self, below: WideSignal, std: float, unit: Array, bias: Array) -> float:
+        """The std of a scheme that looks at z; PrecisionError where z varies, but less than can be told."""
+        through = wide_product(below.h, unit)
+        varying = bias if len(bias) > 1 else WIDE(0)  # one neuron's is a constant of z
+
+        def spread(std: float) -> Any:
+            z = WIDE(std) * through + varying
+            return (z - z[0, 0]).std()  # of equal numbers 0, not their rounding
+
+        products = np.sqrt(np.square(wide_product(np.abs(below.h), np.abs(unit))).mean())
+        if spread(std) <= UNSURE * np.finfo(WIDE).eps * WIDE(std) * products:
+            if not below.still.all():
+                raise PrecisionError(
+                    f"layer {self._number}: its inputs differ by less than any precision here can tell, so "
+                    "that no scale of its weights gives it unit variance; choose a smaller bias_std or "
+                    "another init"
+                )
+            through = np.broadcast_to(through[:1], through.shape)
+        return self._chain.scheme.fit(std, lambda std: float(spread(std)))
+
+
+def _size(fan_in: int, fan_out: int) -> tuple[int, int]:
+    return fan_in * fan_out, fan_out
+
+
+DENSE = Kind("dense", Dense, WideDense, homogeneous=True, size=_size)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sweep.base.arrays import Array
-from sweep.kernel import ranges
+from sweep.kernel.layers import ranges
 from sweep.kernel.statistics.correlation import neuron_corr, sample_cosine
 from sweep.kernel.statistics.moments import Moments, row_squares
 from sweep.kernel.statistics.table import by_function

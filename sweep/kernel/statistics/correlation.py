@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from sweep.base.arrays import Array
-from sweep.kernel.ranges import RANGES
+from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.statistics.moments import CANCELS, column_sums_of
 
 # (network, which of its first neurons: (neurons,) bool) -> those neurons, (batch, neurons), each right in

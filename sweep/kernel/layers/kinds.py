@@ -1,0 +1,10 @@
+"""Which kind of layer a chain is made of."""
+
+from sweep.kernel.chain import Chain
+from sweep.kernel.layers.dense import DENSE
+from sweep.kernel.layers.layer import Kind
+
+
+def kind_of(chain: Chain) -> Kind:
+    """The kind of the layers of this chain."""
+    return DENSE

@@ -1,0 +1,72 @@
+"""What a kind of layer is: how it is crossed, and what it costs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from sweep.base.arrays import Array
+from sweep.kernel.chain import Chain
+from sweep.kernel.layers.draws import Draws
+from sweep.kernel.layers.signal import Delta, Measured, Signal
+from sweep.kernel.layers.wide import WideLayer
+
+Sizes = tuple[Array, Array, Array]  # std and rms of mantissas, and their exponents: (gradients, seeds) each
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """The signal above a layer, and what is measured of it by name, (seeds,) each.
+
+    doubt: for which seeds neither is vouched for; without_slope: whose act'(z) nobody knows. (seeds,) bool.
+    """
+
+    signal: Signal
+    measured: Measured
+    doubt: Array
+    without_slope: Array
+
+
+@dataclass(frozen=True)
+class Returned:
+    """Gradients below a layer.
+
+    delta: dL/dh of the layer below. weights: the mantissas of dL/dW, (gradients, seeds, fan_in, fan_out).
+    of_delta, of_weights: the sizes of both. doubt: which are not vouched for, (gradients, seeds) bool.
+    """
+
+    delta: Delta
+    of_delta: Sizes
+    of_weights: Sizes
+    weights: Array
+    doubt: Array
+
+
+class Layer(Protocol):
+    """A layer of one carrier, crossed by several seeds at once; it keeps what the way back needs."""
+
+    def forward(self, below: Signal, h: Array, keep: bool, dtype: np.dtype[Any]) -> Crossed:
+        """Cross the layer; writes the new mantissa into `h`.
+
+        keep: whether gradients will be sent back. dtype: the network's, h's or less.
+        """
+
+    def backward(self, delta: Delta) -> Returned:
+        """dL/dW and dL/dh of the layer below, from dL/dh of this one, whose mantissas are used up."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of layer. Theory predicts it where `sweep.experiment.prediction` has a map of its name.
+
+    layer: of a chain, by number from 1. wide: of one seed, with its fan_in and fan_out, in long double.
+    homogeneous: whether a scale of its weights is one of h, where act is positively homogeneous.
+    size: (fan_in, fan_out) to how many weights and how many arguments of act it has.
+    """
+
+    name: str
+    layer: Callable[[Chain, int, Draws], Layer]
+    wide: Callable[[Chain, int, tuple[int, int], int], WideLayer]
+    homogeneous: bool
+    size: Callable[[int, int], tuple[int, int]]
