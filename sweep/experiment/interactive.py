@@ -1,6 +1,7 @@
 """One network in Python, without files: the layer table as a frame."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sweep import activations, initializers, kernel
@@ -56,7 +57,7 @@ def propagate(
     back = (cell.depth,) if backward else ()
     scheme = initializers.resolved(init, checks.mapping("init_params", init_params))
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
-    chain = kernel.Chain(scheme, activation, cell.bias_std, cell.depth, back)
+    chain = replace(cell.family, scheme=scheme, act=activation, depth=cell.depth, backward=back)
     with threadpool_limits(1):  # as every worker computes, so that the numbers are the stored ones
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)
     measured = stack[0].of_seed(0)
