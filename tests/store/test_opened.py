@@ -285,7 +285,8 @@ def test_a_part_of_a_newer_schema_is_named_and_left_alone(study, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr("sweep.store.parts.part_file.SCHEMA_VERSION", tables.SCHEMA_VERSION + 1)
         write(study, "b", CELLS[1:2])
-    with pytest.raises(sweep.StoreError, match=f"{part('b')} has schema {tables.SCHEMA_VERSION + 1}, newer than this"):
+    newer = f"{part('b')} has schema {tables.SCHEMA_VERSION + 1}, newer than this"
+    with pytest.raises(sweep.StoreError, match=newer):
         sweep.load(study.path)
     with pytest.raises(sweep.StoreError, match="upgrade sweep"):
         integrity.damaged(study.place, commits.names(study.place))
