@@ -20,10 +20,10 @@ from sweep.report.figures import heatmap as _heatmap
 from sweep.report.figures import histograms as _histograms
 from sweep.report.figures import style
 from sweep.report.figures import theory as _theory
-from sweep.report.figures.colours import scale_of, verdict_scale
+from sweep.report.figures.colours import scale_of
 from sweep.report.frames import layout
 from sweep.report.frames.labels import SETTINGS
-from sweep.report.frames.measures import MEASURES, THEORY, WORD, Measure, measure
+from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
 from sweep.report.frames.seeds import by_layer
 
 if TYPE_CHECKING:
@@ -55,9 +55,8 @@ def heatmap(
     others = [text for text in dict.fromkeys(frame["rest"]) if text]
     if len(others) > 1:
         raise _too_much(others)
-    scale = verdict_scale() if one.scale == WORD else scale_of(one, frame["value"])
     ax = _axes(ax)
-    _heatmap.draw(ax, frame, _heatmap.Picture(one, own, scale, ""))
+    _heatmap.draw(ax, frame, _heatmap.Picture(one, own, scale_of(one, frame["value"]), ""))
     ax.set(xlabel=own.x, ylabel=own.y, title=one.title)
     return style.verbatim(ax)
 

@@ -19,9 +19,7 @@ def panel_of(cells, value="std", axes=None, **chosen):
     frame = layout.assign_roles(cells, arrangement, [one]).rename(columns=lambda name: name.partition(":")[0])
     for role, wanted in chosen.items():
         frame = frame[frame[role] == wanted]
-    word = value == "verdict"
-    scale = colours.verdict_scale() if word else colours.scale_of(one, frame["value"])
-    return frame, heatmap.Picture(one, arrangement, scale, "")
+    return frame, heatmap.Picture(one, arrangement, colours.scale_of(one, frame["value"]), "")
 
 
 def shown(ax):

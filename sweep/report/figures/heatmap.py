@@ -15,7 +15,7 @@ from matplotlib.text import Text
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import SHARE
 from sweep.report.figures import style
-from sweep.report.figures.colours import Scale, scale_of, verdict_scale
+from sweep.report.figures.colours import Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
 from sweep.report.frames.labels import common
 from sweep.report.frames.layout import Layout
@@ -27,7 +27,6 @@ _ROWS_PER_PAGE = 6
 _COLUMNS_PER_PAGE = 6
 _OVERVIEW_ROWS = 24  # of a panel whose rows are inits
 _MOST_VALUES = 40  # along an axis of a panel: more are thinned, and the caption says so
-_EVEN_LUMINANCE = 0.179  # black and white have the same contrast to it
 _MOST_TEXTS = (12, 24)  # across and down: a panel with more shows colours alone
 _UNDEFINED = "·"
 
@@ -55,8 +54,7 @@ def figures(
     seeds = f"{_averaged(measure)} {counted(frame['seeds'])}"
     fixed = [f"{n} {cells[n].iloc[0]}" for n in ("depth", "width") if cells[n].nunique() == 1]
     caption = ", ".join([seeds, common(cells), *fixed]) + thinned
-    scale = verdict_scale() if measure.scale == WORD else scale_of(measure, frame["value"])
-    picture = Picture(measure, arrangement, scale, caption)
+    picture = Picture(measure, arrangement, scale_of(measure, frame["value"]), caption)
     shares = _pages(frame, arrangement)
     pages = [_page(page, picture) for page in shares[:most_pages]]
     left_out = sum(page.groupby(["row", "rest", "col"]).ngroups for page in shares[most_pages:])
@@ -210,10 +208,9 @@ def _write_legibly(ax: Axes, texts: Sequence[Text]) -> None:
     """Each of the last heatmap's numbers in whichever of black and white stands out more from its square."""
     mesh = ax.collections[-1]
     shown = ~np.ma.getmaskarray(np.ma.asarray(mesh.get_array())).ravel()
-    for text, face in zip(texts, np.asarray(mesh.get_facecolor())[shown], strict=True):
-        linear = np.where(face[:3] <= 0.04045, face[:3] / 12.92, ((face[:3] + 0.055) / 1.055) ** 2.4)
-        luminance = float(linear @ (0.2126, 0.7152, 0.0722))  # WCAG 2
-        text.set_color("black" if luminance > _EVEN_LUMINANCE else "white")
+    faces = np.asarray(mesh.get_facecolor())[shown, :3]
+    for text, dark in zip(texts, takes_dark_ink(faces), strict=True):
+        text.set_color("black" if dark else "white")
 
 
 def _ticks(ax: Axes, which: str, texts: Sequence[str], most: int) -> None:

@@ -1,7 +1,6 @@
 // From the study's data to Vega-Lite specifications: what is shown, in which colour, as which text.
 "use strict";
 
-const EMPTY = "#c9d1d8";
 const AXES = Object.keys(STUDY.axes);
 const COUNT = STUDY.verdict.length;
 
@@ -61,53 +60,12 @@ function place(point, axes = AXES) {
       : `${axis} ${STUDY.axes[axis][STUDY.codes[axis][point]]}`).join(", ").replace(", ", " × ");
 }
 
-function mix(stops, share) {
-  const at = Math.max(0, Math.min(1, share)) * (stops.length - 1);
-  const i = Math.min(stops.length - 2, Math.floor(at));
-  const channel = (k) => {
-    const [a, b] = [stops[i], stops[i + 1]].map((colour) => parseInt(colour.slice(1 + 2 * k, 3 + 2 * k), 16));
-    return Math.round(a + (b - a) * (at - i)).toString(16).padStart(2, "0");
-  };
-  return `#${channel(0)}${channel(1)}${channel(2)}`;
-}
-
-function inkOn(colour) {
-  const [r, g, b] = [1, 3, 5].map((k) => {
-    const c = parseInt(colour.slice(k, k + 2), 16) / 255;
-    return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
-  });
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.22 ? "#14202b" : "#ffffff";
-}
-
-// How a statistic becomes a share of its ramp: 1 is the middle of a ratio, 0 that of a signed value.
-function rampOf(measure, points) {
-  const values = points.map((p) => part(measure.name, "value", p)).filter(Number.isFinite).sort((a, b) => a - b);
-  const quantile = (list, q) => list[Math.min(list.length - 1, Math.floor(q * list.length))];
-  const decade = (k) => k >= -2 && k <= 2 ? String(10 ** k) : `1e${k}`;
-  if (measure.scale === "ratio") {
-    return { stops: STUDY.colours.diverging, share: (v) => (Math.log10(v) + 2) / 4, ticks: [-2, -1, 0, 1, 2].map(decade) };
-  }
-  if (measure.scale === "size") {
-    const logs = values.filter((v) => v > 0).map(Math.log10);
-    const high = logs.length ? Math.ceil(quantile(logs, 0.95)) : 1;
-    const low = Math.min(high - 1, Math.max(high - 8, logs.length ? Math.floor(quantile(logs, 0.05)) : 0));
-    return { stops: STUDY.colours.sequential, share: (v) => (Math.log10(v) - low) / (high - low), ticks: [low, high].map(decade) };
-  }
-  if (measure.scale === "signed") {
-    const sizes = values.map(Math.abs).sort((a, b) => a - b);
-    const reach = Math.min(10, Math.max(0.1, sizes.length ? quantile(sizes, 0.8) : 0.1));
-    return { stops: STUDY.colours.diverging, share: (v) => (v / reach + 1) / 2, ticks: [-reach, 0, reach].map((v) => number(v, 2)) };
-  }
-  const top = measure.scale === "share" ? 1 : Math.max(1, values.length ? values[values.length - 1] : 1);
-  return { stops: STUDY.colours.sequential, share: (v) => v / top, ticks: [0, top / 2, top].map((v) => number(v, 2)) };
-}
-
-function fillOf(measure, ramp, point) {
+function fillOf(measure, point) {
   if (measure.scale === "word") return word(point).colour;
-  const value = part(measure.name, "value", point);
-  if (Number.isNaN(value)) return EMPTY;
-  const share = ramp.share(value);
-  return mix(ramp.stops, Number.isNaN(share) ? 0 : share);
+  const value = part(measure.name, "value", point), ramp = STUDY.ramps[measure.ramp];
+  if (Number.isNaN(value)) return STUDY.empty;
+  const share = ((measure.logarithmic ? Math.log10(value) : value) - measure.low) / (measure.high - measure.low);
+  return ramp[Math.max(0, Math.min(ramp.length - 1, Math.floor(share * ramp.length) || 0))];
 }
 
 // The points that are shown: those at the values that the other axes are held at.
@@ -131,27 +89,26 @@ function clip(text, most) {
 }
 
 function mapSpec(state, points, available) {
-  const measure = measureOf(state.stat), ramp = measure.scale === "word" ? null : rampOf(measure, points);
+  const measure = measureOf(state.stat);
   const values = (axis) => STUDY.axes[axis].filter((_, code) => points.some((p) => STUDY.codes[axis][p] === code));
   const across = values(state.x), down = values(state.y);
   const panelAxes = [state.rows, state.cols].filter(Boolean);
   const code = (p) => panelAxes.reduce((sum, axis) => sum * STUDY.axes[axis].length + STUDY.codes[axis][p], 0);
   const labels = Math.min(190, 14 + 6.4 * Math.max(...down.map((text) => Math.min(26, text.length)))) + 18;
   let columns = state.cols ? values(state.cols).length : 1;
-  const panels = new Set(points.map(code)).size;
   const room = () => Math.floor((available - columns * (labels + 14)) / (columns * across.length));
   while (columns > 1 && room() < 34) columns = Math.floor((columns + 1) / 2);
   const step = Math.max(across.length > 24 ? 12 : 26, Math.min(84, room()));
   const font = step >= 46 ? 11 : step >= 34 ? 9.5 : 0;
   const height = font ? 36 : Math.max(14, Math.min(26, step));
   const data = points.map((p) => {
-    const fill = fillOf(measure, ramp, p);
+    const fill = fillOf(measure, p);
     const seeds = STUDY.seeds[p];
     const text = measure.scale === "word" ? word(p).letter : seeds ? plain(measure, p) : "×";
     return {
       point: p, code: code(p), panel: panelAxes.map((axis) => titled(axis, p)).join(" × ") || " ",
       across: STUDY.axes[state.x][STUDY.codes[state.x][p]], down: STUDY.axes[state.y][STUDY.codes[state.y][p]],
-      fill, ink: inkOn(fill), text: measure.scale !== "word" && seeds && word(p).mark ? [text, word(p).mark] : [text],
+      fill, ink: STUDY.inks[fill], text: measure.scale !== "word" && seeds && word(p).mark ? [text, word(p).mark] : [text],
       network: place(p), value: valueText(measure, p), theory: theoryText(measure.name, p), verdict: word(p).word,
       seeds: seedsText(p), label: `${place(p)}: ${measure.name} ${valueText(measure, p)}, verdict ${word(p).word}`,
     };
@@ -189,7 +146,7 @@ function mapSpec(state, points, available) {
       },
       config: { view: { stroke: null }, font: "system-ui, DejaVu Sans, sans-serif", background: "transparent" },
     },
-    ramp, measure, panels,
+    measure,
   };
 }
 

@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.colors import to_hex, to_rgb
 
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
-from sweep.report.figures.colours import DIVERGING, SEQUENTIAL
+from sweep.report.figures.colours import DIVERGING, SEQUENTIAL, Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
 from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, add_labels
 from sweep.report.frames.measures import MEASURES, THEORY, Measure
@@ -22,6 +23,7 @@ _FIRST = ("rms", "delta_rms", "std")  # of the curves: what says most, should no
 _CURVES = (*_FIRST, *(name for name, one in STATISTICS.items() if one.curve and name not in _FIRST))
 _MOST_NUMBERS = 240_000  # of all curves together: about 1.6 MB of text
 _FEWEST_LAYERS = 8  # a curve with fewer points says nothing
+_EMPTY, _INK = "#c9d1d8", "#14202b"  # a square without a value; what is written on light squares
 _MOST_PANELS, _MOST_COLUMNS = 48, 6  # drawn at once before the page holds an axis at its greatest instead
 
 
@@ -52,6 +54,9 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
     axes = {_TITLES.get(column, column): _axis(rows[column]) for column in columns}
     prefix, axes["init"] = _without_name(*axes["init"])
     measures = [measure for measure in MEASURES.values() if _is_defined(rows, measure)]
+    ramps = {
+        ramp.name: [to_hex(colour) for colour in ramp(range(ramp.N))] for ramp in (DIVERGING, SEQUENTIAL)
+    }
     return {
         "axes": {name: values for name, (values, _) in axes.items()},
         "codes": {name: codes for name, (_, codes) in axes.items()},
@@ -60,7 +65,11 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
         "failed": rows["failed"].tolist(),
         "verdict": [ORDER.index(word) for word in rows["verdict"]],
         "agree": _numbers(rows["agree"]),
-        "measures": [{"name": m.name, "title": m.title, "scale": m.scale} for m in measures],
+        "measures": [
+            {"name": m.name, "title": m.title, "scale": m.scale}
+            | _colours(scale_of(m, rows[f"value:{m.name}"]))
+            for m in measures
+        ],
         "stats": {
             measure.name: {
                 part: _numbers(rows[f"{part}:{measure.name}"])
@@ -74,10 +83,26 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
             {"word": word.name, "letter": word.letter, "colour": word.colour, "mark": word.mark}
             for word in WORDS.values()
         ],
-        "colours": {"diverging": DIVERGING, "sequential": SEQUENTIAL},
+        "ramps": ramps,
+        "empty": _EMPTY,
+        "inks": _inks([_EMPTY, *(word.colour for word in WORDS.values()), *chain(*ramps.values())]),
         "curves": _curves(rows, cells, layers, apart),
         "layout": _layout({name: len(values) for name, (values, _) in axes.items()}, bool(prefix)),
     }
+
+
+def _colours(scale: Scale) -> dict[str, Any]:
+    """A scale as the page draws it; ticks: each as a share of the ramp, and its text."""
+    low, high = scale.ends
+    ticks = [((tick - low) / (high - low), text) for tick, text in zip(scale.ticks, scale.texts, strict=True)]
+    ramp = scale.colours.name
+    return {"logarithmic": scale.logarithmic, "low": low, "high": high, "ramp": ramp, "ticks": ticks}
+
+
+def _inks(colours: Sequence[str]) -> dict[str, str]:
+    """The colour of the text on each colour."""
+    dark = takes_dark_ink(np.array([to_rgb(colour) for colour in colours]), to_rgb(_INK))
+    return {colour: _INK if is_dark else "#ffffff" for colour, is_dark in zip(colours, dark, strict=True)}
 
 
 def _axis(values: "pd.Series[Any]") -> tuple[list[str], list[int]]:

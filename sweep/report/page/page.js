@@ -57,13 +57,13 @@ function setRole(role, axis) {
 async function drawMap() {
   const mine = ++drawing, points = shown(state), target = $("map");
   $("map-note").textContent = points.length ? "" : "No network at these values: hold the other axes at others.";
-  const { spec, ramp, measure } = mapSpec(state, points.length ? points : [0], target.clientWidth || 600);
+  const { spec, measure } = mapSpec(state, points.length ? points : [0], target.clientWidth || 600);
   const made = await vegaEmbed(target, spec, EMBED);
   if (mine !== drawing) return;
   target.setAttribute("aria-label", `Heatmap of ${measure.title}`);
   made.view.addEventListener("click", (_, item) => item && item.datum && item.datum.point !== undefined && choose(item.datum.point));
   prepareSquares(target);
-  drawLegend(ramp, measure, points);
+  drawLegend(measure, points);
   target.dataset.drawn = `${state.stat} ${state.x} ${state.y} ${state.rows} ${state.cols}`;
 }
 
@@ -128,13 +128,14 @@ $("map").addEventListener("keydown", (event) => {
   best.focus();
 });
 
-function drawLegend(ramp, measure, points) {
-  const legend = $("legend");
+function drawLegend(measure, points) {
+  const legend = $("legend"), ramp = STUDY.ramps[measure.ramp];
   legend.replaceChildren();
   if (ramp) {
     const box = element("div", "", { class: "ramp" }), bar = element("div", "", { class: "bar" }), ticks = element("div", "", { class: "ticks" });
-    bar.style.background = `linear-gradient(to right, ${ramp.stops.join(", ")})`;
-    ticks.append(...ramp.ticks.map((text) => element("span", text)));
+    bar.style.background = `linear-gradient(to right, ${ramp.join(", ")})`;
+    ticks.append(...measure.ticks.map(([share, text]) =>
+      element("span", text, { style: `left: ${100 * share}%; transform: translateX(${-100 * share}%)` })));
     box.append(bar, ticks);
     legend.append(box);
   }
@@ -143,8 +144,7 @@ function drawLegend(ramp, measure, points) {
     const sign = ramp ? own.mark : own.letter;
     if (!sign) continue;
     const entry = element("span", ""), chip = element("span", sign, { class: "chip" });
-    if (!ramp) { chip.style.background = own.colour; chip.classList.toggle("pale", inkOn(own.colour) === "#ffffff"); }
-    else { chip.style.background = "#ffffff"; }
+    if (!ramp) Object.assign(chip.style, { background: own.colour, color: STUDY.inks[own.colour] });
     entry.append(chip, own.word);
     legend.append(entry);
   }

@@ -6,9 +6,11 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 from sweep.experiment.thresholds import DEFAULT
 from sweep.report import page
+from sweep.report.figures.colours import scale_of
 from sweep.report.frames import fates
 from sweep.report.frames.measures import MEASURES
 from sweep.report.page import data
@@ -177,6 +179,23 @@ def test_the_statistic_and_the_axes_can_be_changed(opened_page, study):
     opened_page.select_option("#stat", "verdict")
     drawn(opened_page, "verdict", x="act", cols="width", rows="")
     assert "healthy" in opened_page.inner_text("#legend")
+
+
+@pytest.mark.parametrize("value", ["std", "grad_rms", "mean", "flat"])  # a scale of every kind
+def test_every_square_has_the_colour_that_a_figure_gives_its_value(value, opened_page, study):
+    drawn(opened_page)
+    opened_page.select_option("#stat", value)
+    drawn(opened_page, value)
+    painted = opened_page.eval_on_selector_all(
+        "#map .square", "all => all.map(one => [Number(one.dataset.point), one.getAttribute('fill')])"
+    )
+    values = data.networks(study[1])[f"value:{value}"]
+    scale = scale_of(MEASURES[value], values)
+    expected = scale.colours(scale.norm(scale.positions(values.to_frame())[values.name]))
+    assert len(painted) == len(expected) == 32
+    for point, fill in painted:
+        # The page rounds values to six digits: one step of the ramp either way.
+        np.testing.assert_allclose(to_rgb(fill), expected[point][:3], atol=0.02)
 
 
 def test_hovering_tells_value_spread_theory_and_verdict(opened_page):
