@@ -17,7 +17,7 @@ from sweep.experiment.thresholds import Thresholds
 from sweep.report.figures import style
 from sweep.report.frames.fates import MOST_NAMED, answers, counts
 from sweep.report.page import facts
-from sweep.report.page.advised import advised
+from sweep.report.page.advice import advised
 from sweep.report.page.data import as_script, networks, payload
 from sweep.store.places import Place
 from sweep.store.study import Study
