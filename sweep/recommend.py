@@ -24,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from sweep.report.advice.trial import recommend  # noqa: PLC0415
 
     name, parameters = _activation(given.act, given.param)
-    found = recommend(name, given.depth, given.width, given.study, act_params=parameters, progress=_progress)
-    print_ranking(found)
+    print_ranking(
+        recommend(name, given.depth, given.width, given.study, act_params=parameters, progress=_progress)
+    )
     return 0
 
 
@@ -46,7 +47,7 @@ def _activation(act: str, texts: Sequence[str]) -> tuple[str, dict[str, object]]
 
 
 def _progress(networks: int) -> Callable[[int], None]:
-    """A bar where there is a terminal; nothing is left of it."""
+    """A bar where there is a terminal, gone when it is full."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 

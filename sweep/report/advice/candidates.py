@@ -4,7 +4,6 @@ import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from sweep import activations, theory
 from sweep.activations import Activation
@@ -101,16 +100,16 @@ def candidates(
     if not 1 / _LARGEST_GAIN < gain < _LARGEST_GAIN:
         raise RequestError(f"no weights keep {activation.formula}: that takes sigma_w = {gain:g}")
     first = _PRESCRIBED.get(activation.name, "")
-    wanted = [
+    proposals = [
         (sigma_w, tuple(sorted(names, key=lambda name: name != first)), "")
         for sigma_w, names in _NAMED.items()
     ]
-    wanted.append((gain, ("lsuv",), _DERIVED))
-    edge = _edge(activation)
-    wanted += [(edge, (), "the edge of chaos: chi1 = 1")] if edge else []
-    wanted += [(sigma_w, names, "") for sigma_w, names in (others or {}).items()]
+    proposals.append((gain, ("lsuv",), _DERIVED))
+    if edge := _edge(activation):
+        proposals.append((edge, (), "the edge of chaos: chi1 = 1"))
+    proposals += [(sigma_w, names, "") for sigma_w, names in (others or {}).items()]
     merged: list[Candidate] = []
-    for sigma_w, names, why in wanted:
+    for sigma_w, names, why in proposals:
         with contextlib.suppress(RequestError):  # its signal leaves what the activation has moments for
             merged = _merge(merged, _candidate(activation, sigma_w, names, why, depth, width))
     return [_with_general_names(candidate) for candidate in merged]
@@ -132,7 +131,7 @@ def rank(candidates: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
 def _candidate(
     act: Activation, sigma_w: float, schemes: tuple[str, ...], why: str, depth: int, width: int
 ) -> Candidate:
-    if why == _DERIVED:  # at the fixed point that it is derived for, be it that the signal leaves it
+    if why == _DERIVED:  # at the fixed point it is derived for, even one that repels
         means = gaussian(act).at(1.0)
         v, chi1, slope = 1.0, (sigma_w * means.slope_rms) ** 2, means.elasticity
     else:
@@ -159,7 +158,7 @@ def _edge(act: Activation) -> float | None:
 
 
 def _merge(known: list[Candidate], new: Candidate) -> list[Candidate]:
-    """`known` with one more: to those of its sigma_w, the names that are known first."""
+    """`known` with one more; it joins one of its sigma_w, whose names come first."""
     for index, old in enumerate(known):
         if is_equal(old.sigma_w, new.sigma_w):
             names = tuple(dict.fromkeys((*old.schemes, *new.schemes)))
@@ -171,18 +170,11 @@ def _merge(known: list[Candidate], new: Candidate) -> list[Candidate]:
 def _with_general_names(candidate: Candidate) -> Candidate:
     """Textbook names, then the general scheme where there is none, then orthogonal, then lsuv."""
     named = [name for name in candidate.schemes if name != "lsuv"]
-    scale, gain = f"{candidate.sigma_w**2:.6g}", f"{candidate.sigma_w:.6g}"
-    named = named or [f"variance_scaling scale={scale}"]
-    lsuv = [name for name in candidate.schemes if name == "lsuv"]
-    return replace(candidate, schemes=(*named, f"orthogonal gain={gain}", *lsuv))
+    named = named or [f"variance_scaling scale={candidate.sigma_w**2:.6g}"]
+    lsuv = ["lsuv"] if "lsuv" in candidate.schemes else []
+    return replace(candidate, schemes=(*named, f"orthogonal gain={candidate.sigma_w:.6g}", *lsuv))
 
 
 def is_equal(sigma_w: float, other: float) -> bool:
     """Whether two sigma_w are one but for rounding."""
     return abs(sigma_w / other - 1) < _EQUAL
-
-
-def scheme_of(name: str) -> tuple[str, dict[str, Any]]:
-    """('variance_scaling', {'scale': 2.35}) of 'variance_scaling scale=2.35'."""
-    option, *given = name.split()
-    return option, {key: float(value) for key, value in (text.split("=") for text in given)}

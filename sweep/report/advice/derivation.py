@@ -71,9 +71,9 @@ def _edge_of_chaos(act: Activation) -> str:
 def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds = DEFAULT) -> int | None:
     """The greatest depth, up to DEEPEST, at which theory finds the network healthy.
 
-    Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside. It ends
-    too where that spread is not predicted: at depth / width beyond what `finite_width` reaches. None
-    where none of it is.
+    Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside. It also
+    ends where that spread is not predicted: at depth / width beyond what `finite_width` reaches. None
+    where it is predicted at no depth.
     """
     activation = activations.resolved(act, {})
     depth = 32

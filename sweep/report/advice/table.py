@@ -106,9 +106,9 @@ def paste(sigma_w: float) -> dict[str, str]:
     }
 
 
-def print_ranking(found: Recommendation) -> None:
+def print_ranking(advice: Recommendation) -> None:
     """The derivation, the ranking as a table that fits the terminal, and the lines to paste, on stdout."""
-    for line in found.derivation:
+    for line in advice.derivation:
         print(line)
     print()
     table = Table(box=None, padding=(0, 1, 0, 0))
@@ -118,11 +118,11 @@ def print_ranking(found: Recommendation) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     equals = []
-    for rank, candidate in found.ranking:
+    for rank, candidate in advice.ranking:
         names = [name for name in candidate.schemes if name in candidate.measured]
         names = names or list(candidate.schemes[:1])
         others = [name for name in candidate.schemes if name not in names]
-        equals += [f"{' = '.join((names[0], *others))}"] if others else []
+        equals += [" = ".join((names[0], *others))] if others else []
         for index, name in enumerate(names):
             measured, predicted = candidate.measured.get(name), candidate.predicted_of(name)
             table.add_row(
@@ -138,13 +138,13 @@ def print_ranking(found: Recommendation) -> None:
     caption = (
         "rank: by abs(log chi1) where v settles, then by what survives. forward: rms of the last layer;\n"
         "backward: delta, the std of dL/dh at the input; each beside theory. good to: the depth to which\n"
-        f"theory, with the spread of this width as far as it is predicted, finds it healthy. {found.source}"
+        f"theory, with the spread of this width as far as it is predicted, finds it healthy. {advice.source}"
         + (f"\nthe same sigma_w: {'; '.join(equals)}" if equals else "")
     )
     spare = ("v", "good to", "theory", "theory ", "chi1", "settles", "delta", "rms")
-    show(table, f"{found.act}, depth {found.depth}, width {found.width}", caption, spare)
+    show(table, f"{advice.act}, depth {advice.depth}, width {advice.width}", caption, spare)
     print()
-    for framework, line in found.paste.items():
+    for framework, line in advice.paste.items():
         print(f"{framework:6} {line}")
 
 

@@ -16,7 +16,7 @@ from sweep.activations import Activation
 from sweep.base import checks, memory
 from sweep.base.errors import RequestError
 from sweep.experiment.verdict import flat_share_of, verdict
-from sweep.report.advice.candidates import Candidate, Survival, candidates, is_equal, rank, scheme_of
+from sweep.report.advice.candidates import Candidate, Survival, candidates, is_equal, rank
 from sweep.report.advice.derivation import derivation
 from sweep.report.advice.table import Recommendation
 
@@ -27,7 +27,6 @@ SEEDS, BATCH = 3, 100
 _SETTING = ["batch", "dtype", "kernel_version"]  # networks that differ in these are not averaged
 _STACKED = 1e9  # bytes up to which all schemes of one distribution cross the layers together
 Advance = Callable[[int], None]
-_Seed = tuple[float, float, str]  # rms at the last layer over the input's, delta_std at layer 0, the verdict
 
 
 def recommend(
@@ -43,8 +42,8 @@ def recommend(
 
     First by abs(log chi1) where the signal settles, then by what survives forward and backward:
     measured by a quick sweep, or in a stored study. act: a name, an activation, or a function z -> h;
-    act_params: its parameters. progress: told how many networks there are, returns what is told of
-    each that is done. Raises RequestError where a value breaks its rule, the activation has no
+    act_params: its parameters. progress: takes the number of networks, and returns a function that
+    takes how many more are done. Raises RequestError where a value breaks its rule, the activation has no
     Gaussian moments, or the study holds nothing of it at this depth and width.
     """
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
@@ -59,8 +58,8 @@ def recommend(
         stored, setting = _stored(study, activation, depth, width)
         others = {sigma_w: tuple(by_scheme) for sigma_w, by_scheme in stored.items()}
         measured = [
-            replace(one, measured=_measured_of(stored, one.sigma_w))
-            for one in candidates(activation, depth, width, others)
+            replace(candidate, measured=_measured_of(stored, candidate.sigma_w))
+            for candidate in candidates(activation, depth, width, others)
         ]
         source = f"measured: median over the seeds of {study}, {setting}"
     lines, ranking = tuple(derivation(activation)), tuple(rank(measured))
@@ -91,14 +90,14 @@ def _measure(
     for name in names:
         stacks[_scheme(name).base, None if together else name].append(name)
     advance = progress(SEEDS * len(names)) if progress else lambda count: None
-    seeds: dict[str, list[_Seed]] = defaultdict(list)
+    seeds: dict[str, list[Survival]] = defaultdict(list)
     for stack, seed in product(stacks.values(), range(SEEDS)):
         for name, measured in zip(stack, _propagate(stack, act, depth, width, seed), strict=True):
             seeds[name].append(measured)
         advance(len(stack))
     return [
-        replace(one, measured={name: _median(seeds[name]) for name in sorted(_tried(one))})
-        for one in candidates
+        replace(candidate, measured={name: _median(seeds[name]) for name in sorted(_tried(candidate))})
+        for candidate in candidates
     ]
 
 
@@ -108,7 +107,7 @@ def _tried(candidate: Candidate) -> list[str]:
     return [first, *(name for name in others if name == "lsuv" or name.startswith("orthogonal"))]
 
 
-def _propagate(names: Sequence[str], act: Activation, depth: int, width: int, seed: int) -> "list[_Seed]":
+def _propagate(names: Sequence[str], act: Activation, depth: int, width: int, seed: int) -> list[Survival]:
     """What one seed leaves of the signal under each of these schemes."""
     chains = [kernel.Chain(_scheme(name), act, 0.0, depth, (depth,)) for name in names]
     with threadpool_limits(1):  # as every worker computes
@@ -118,18 +117,23 @@ def _propagate(names: Sequence[str], act: Activation, depth: int, width: int, se
         of_seed = chain.of_seed(0)
         layers = of_seed.forward | of_seed.backward[depth]
         rms, delta = layers["rms"], layers["delta_std"]
-        measured.append((float(rms[-1] / rms[0]), float(delta[0]), verdict(layers, share)[0]))
+        measured.append(Survival(float(rms[-1] / rms[0]), float(delta[0]), verdict(layers, share)[0]))
     return measured
 
 
 def _scheme(name: str) -> initializers.Scheme:
-    option, parameters = scheme_of(name)
-    return initializers.get(option, **parameters)
+    """That of a candidate's name, as in 'variance_scaling scale=2.35'."""
+    option, *given = name.split()
+    parameters = (text.split("=") for text in given)
+    return initializers.get(option, **{key: float(value) for key, value in parameters})
 
 
-def _median(seeds: "Sequence[_Seed]") -> Survival:
-    forward, backward, words = zip(*seeds, strict=True)
-    return Survival(median(forward), median(backward), mode(words))
+def _median(seeds: Sequence[Survival]) -> Survival:
+    return Survival(
+        median(seed.forward for seed in seeds),
+        median(seed.backward for seed in seeds),
+        mode(seed.verdict for seed in seeds),
+    )
 
 
 def _stored(
@@ -140,28 +144,26 @@ def _stored(
     from sweep.store import results  # noqa: PLC0415
 
     cells = results.load(path, thresholds=results.thresholds(path))
-    own = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]
-    own = own[own["widths"].isna() & own["sigma_w"].notna() & own["delta_std_first"].notna()]
-    asked = activations.parameters_of(act.name, act)
-    own = own[own["act_params"].map(lambda text: json.loads(text) == asked).astype(bool)]
-    here = own[(own["depth"] == depth) & (own["width"] == width)]
-    if here.empty:
-        there = sorted({(int(d), int(w)) for d, w in zip(own["depth"], own["width"], strict=True)})
-        listed = ", ".join(f"depth {d} width {w}" for d, w in there[:8]) or "nothing of it with gradients"
+    cells = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]
+    cells = cells[cells["widths"].isna() & cells["sigma_w"].notna() & cells["delta_std_first"].notna()]
+    parameters = activations.parameters_of(act.name, act)
+    cells = cells[cells["act_params"].map(lambda text: json.loads(text) == parameters).astype(bool)]
+    networks = cells[(cells["depth"] == depth) & (cells["width"] == width)]
+    if networks.empty:
+        sizes = sorted({(int(d), int(w)) for d, w in zip(cells["depth"], cells["width"], strict=True)})
+        listed = ", ".join(f"depth {d} width {w}" for d, w in sizes[:8]) or "nothing of it with gradients"
         raise RequestError(
             f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
         )
-    here, setting = _of_one_setting(here)
+    networks, setting = _of_one_setting(networks)
     layers = results.load(path, "layers", columns=["cell_id", "layer", "rms"])
-    here = here.merge(layers[layers["layer"] == 0], on="cell_id", suffixes=("", "_of_input"))
+    networks = networks.merge(layers[layers["layer"] == 0], on="cell_id", suffixes=("", "_of_input"))
     survivals: dict[float, dict[str, Survival]] = defaultdict(dict)
-    for (init, params), rows in here.groupby(["init", "init_params"], sort=False):
-        seeds = list(
-            zip(rows["rms"] / rows["rms_of_input"], rows["delta_std_first"], rows["verdict"], strict=True)
-        )
+    for (init, params), rows in networks.groupby(["init", "init_params"], sort=False):
+        columns = rows["rms"] / rows["rms_of_input"], rows["delta_std_first"], rows["verdict"]
         sigma_w = float(rows["sigma_w"].iloc[0])
         equal = next((other for other in survivals if is_equal(other, sigma_w)), sigma_w)
-        survivals[equal][description(str(init), str(params))] = _median(seeds)
+        survivals[equal][description(str(init), str(params))] = _median(list(map(Survival, *columns)))
     return dict(survivals), setting
 
 
