@@ -11,14 +11,20 @@ from sweep.base.errors import RequestError, StoreError
 from sweep.report import KINDS, page
 from sweep.report.figures import curves, gradients, heatmap, histograms, phase, style, theory
 from sweep.report.frames import layout
-from sweep.report.frames.layout import Layout
-from sweep.report.frames.measures import MEASURES, Measure, measure
+from sweep.report.frames.measures import MEASURES, measure
 from sweep.store import places, results
 from sweep.store.places import Place
 from sweep.store.study import Study
 
-_PAGES = 3  # of heatmaps that nobody asked for by name: the page shows all cells anyway
-_ALL_PAGES = 100
+_PAGES, _ALL_PAGES = 3, 100  # of heatmaps: a whole report has fewer, for its page shows all cells anyway
+# What is drawn of the layers, for which a cell must have been computed.
+_OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure]]] = {
+    "layers": curves.figures,
+    "gradients": gradients.figures,
+    "histograms": histograms.figures,
+    "theory": theory.figures,
+    "phase": phase.figures,
+}
 
 
 def write(
@@ -46,18 +52,20 @@ def write(
     layers = results.load(path, "layers")
     if cell_id or len(layers) > int((ok["depth"] + 1).sum()):  # another writer has added to it
         layers = layers[layers["cell_id"].isin(ok["cell_id"])]
-    whole = set(only) == set(KINDS)
-    plain = whole and not any(axes.values()) and list(values) == ["std"]
+    plain = set(only) == set(KINDS) and not any(axes.values()) and list(values) == ["std"]
     with style.applied():
         figures: dict[str, Figure] = {}
         if len(cells) == len(ok) == 1 and plain:
-            one = ok.iloc[0]
-            name = f"cell-{one['init']}-{one['act']}-{one['cell_id'][:8]}"
-            figures[name] = histograms.picture(one, layers)
+            cell = ok.iloc[0]
+            name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
+            figures[name] = histograms.picture(cell, layers)
         else:
-            drawings = _drawings(cells, ok, layers, arrangement, measures, _PAGES if plain else _ALL_PAGES)
+            maps = {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
             for kind in only:
-                figures |= drawings[kind]() if kind in drawings else {}
+                for shown in maps.get(kind, ()):
+                    figures |= heatmap.figures(cells, shown, arrangement, _PAGES if plain else _ALL_PAGES)
+                if kind in _OF_LAYERS and len(ok):
+                    figures |= _OF_LAYERS[kind](ok, layers)
         place = _elsewhere(to, study) if to else study.report
         files = style.write(figures, place, alone=plain and cell_id is None and not to)
     if "page" in only and cell_id is None:
@@ -66,41 +74,11 @@ def write(
 
 
 def _elsewhere(to: str | Path, study: Study) -> Place:
-    """The folder that was asked for, if it is one of this machine and none of the study's own."""
-    place, own = places.place(to), study.place.folder
+    """The folder `to`, if it is one of this machine and none of the study's own."""
+    place, folder = places.place(to), study.place.folder
     if place.folder is None:
         raise RequestError(f"to={to}: figures go to a folder of this machine, as in --to figures")
-    asked = place.folder.resolve()
-    if own and asked.is_relative_to(own.resolve()) and asked != Path(study.report.root).resolve():
+    target = place.folder.resolve()
+    if folder and target.is_relative_to(folder.resolve()) and target != Path(study.report.root).resolve():
         raise RequestError(f"to={to}: figures do not go among a study's tables; choose another folder")
     return place
-
-
-def _drawings(
-    cells: pd.DataFrame,
-    ok: pd.DataFrame,
-    layers: pd.DataFrame,
-    arrangement: Layout,
-    measures: Sequence[Measure],
-    pages: int,
-) -> dict[str, Callable[[], dict[str, Figure]]]:
-    """What draws each kind; all but the maps need a cell that was computed."""
-
-    def heatmaps() -> dict[str, Figure]:
-        figures: dict[str, Figure] = {}
-        for one in measures:
-            figures |= heatmap.figures(cells, one, arrangement, pages)
-        return figures
-
-    def of_layers(figures: Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure]]) -> dict[str, Figure]:
-        return {} if ok.empty else figures(ok, layers)
-
-    return {
-        "heatmap": heatmaps,
-        "verdict": lambda: heatmap.figures(cells, MEASURES["verdict"], arrangement, pages),
-        "layers": lambda: of_layers(curves.figures),
-        "gradients": lambda: of_layers(gradients.figures),
-        "histograms": lambda: of_layers(histograms.figures),
-        "theory": lambda: of_layers(theory.figures),
-        "phase": lambda: of_layers(phase.figures),
-    }
