@@ -1,4 +1,4 @@
-"""Measured against predicted: how many cells lie where theory, with the spread of their width, has them."""
+"""Measured against predicted: how many cells have the rms that theory predicts for their width."""
 
 import math
 from collections import defaultdict
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 SPREADS = 2.0  # standard deviations within which 95 % of normal deviations lie
 # Below this a spread is that of the measurement: float32 sums of entries rounded to 6e-8.
 _LEAST_SPREAD = 1e-5
-# Independent weights, so many of which make z Gaussian: at width 16 uniform ones leave 5 % of a std.
+# Independent weights, of which this many make z Gaussian: at width 16 uniform ones leave 5 % of a std.
 _NEARLY_GAUSSIAN, _MANY = ("uniform", "truncated_normal"), 16
 _SPEC = ("init", "init_params", "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
 
@@ -58,13 +58,13 @@ class Agreement:
 def agreement(cells: "pd.DataFrame", most: int | None = None) -> Agreement:
     """How far a frame of cells, as `sweep.load` gives it, is what theory predicts.
 
-    most: look at so many specs at most, evenly spread over the frame.
+    most: the greatest number of specs to look at, evenly spread over the frame.
     """
     if most is not None and len(cells):
         spec = _specs(cells)
         cells = cells[np.isin(spec, np.linspace(0, spec.max(), most).round())]
     distance = deviations(cells).dropna().abs()
-    silent = int(_comparable(cells).sum()) - len(distance)
+    silent = int((~np.isnan(_logs(cells))).sum()) - len(distance)
     return Agreement(len(distance), int((distance <= SPREADS).sum()), silent)
 
 
@@ -84,14 +84,14 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
     first = cells.iloc[np.unique(spec, return_index=True)[1]]
     columns = [first[name].iloc[known] for name in _SPEC]
-    chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)  # a deep one has the shallower
-    for number, spec_of in zip(known, zip(*columns, strict=True), strict=True):
+    # The deepest network of a kind has the layers of the others.
+    chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
+    for number, *spec_of in zip(known, *columns, strict=True):
         init, init_params, act, act_params, depth, width, widths, bias_std, batch = spec_of
-        if act in activations.names():
-            tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
-            profile = tapered or (int(width),) * (int(depth) + 1)
-            key = (init, init_params, act, act_params, float(bias_std), int(batch), tapered or width)
-            chains[key].append((number, profile))
+        tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
+        profile = tapered or (int(width),) * (int(depth) + 1)
+        key = (init, init_params, act, act_params, float(bias_std), int(batch), tapered or width)
+        chains[key].append((number, profile))
     for (*network, _), members in chains.items():
         shift, std = _deviation(*network, max((profile for _, profile in members), key=len))
         for number, profile in members:
@@ -101,19 +101,16 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
 
 
 def _logs(cells: "pd.DataFrame") -> NDArray[Any]:
-    """By row: log rms² less the mean field's; NaN where either is 0, not finite or not known."""
+    """By row: log rms² less the mean field's; NaN where either is 0, not finite or not known.
+
+    NaN for users' own functions too, which workers alone may call.
+    """
     rms, theory = cells["rms"].to_numpy(float), cells["theory_rms"].to_numpy(float)
+    listed = cells["act"].isin(activations.names()).to_numpy()
     with np.errstate(all="ignore"):
         logs: NDArray[Any] = 2 * (np.log(rms) - np.log(theory))
-    logs[~np.isfinite(logs)] = math.nan
+    logs[~(np.isfinite(logs) & listed)] = math.nan
     return logs
-
-
-def _comparable(cells: "pd.DataFrame") -> NDArray[Any]:
-    """By row: whether there is a mean field to compare with, whatever is known of the spread."""
-    listed = cells["act"].isin(activations.names()).to_numpy()
-    known: NDArray[Any] = ~np.isnan(_logs(cells)) & listed
-    return known
 
 
 def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
@@ -138,7 +135,8 @@ def _deviation(
     scheme = initializers.stored(init, init_params) if init in initializers.names() else None
     family = "" if scheme is None or scheme.base is None else scheme.base.name
     if scheme is None or (family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY)):
-        return np.full(len(widths), math.nan), np.full(len(widths), math.nan)
+        unknown = np.full(len(widths), math.nan)
+        return unknown, unknown
     activation = activations.stored(act, act_params)
     if activation.homogeneous and not bias_std:  # whatever their scale
         return _deviation_homogeneous(activation, widths, batch)
