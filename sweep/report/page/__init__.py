@@ -17,7 +17,7 @@ from sweep.experiment.thresholds import Thresholds
 from sweep.report.figures import style
 from sweep.report.frames.fates import MOST_NAMED, answers, counts
 from sweep.report.page import facts
-from sweep.report.page.advice import advised
+from sweep.report.page.advice import advice_by_act
 from sweep.report.page.data import as_script, networks, payload
 from sweep.store.places import Place
 from sweep.store.study import Study
@@ -34,8 +34,8 @@ def write(
     thresholds: those of the verdicts in `cells`. Raises StoreError where nothing can be written there.
     """
     with style.writing("the page", place):
-        names = [name for name in place.entries("") if name.endswith(".svg") and not name.startswith(".")]
-        figures = sorted(name.removesuffix(".svg") for name in names)
+        names = sorted(place.entries(""))
+        figures = [n.removesuffix(".svg") for n in names if n.endswith(".svg") and not n.startswith(".")]
         place.write(_NAME, html(study, cells, layers, thresholds, figures).encode())
     return _NAME
 
@@ -62,23 +62,23 @@ def html(
         scope=facts.scope(cells),
         answers=answers(rows),
         most_named=MOST_NAMED,
-        advice=advised(cells),
+        advice=advice_by_act(cells),
         failures=facts.failures(cells),
         failed=f"{failed:,}",
         total=f"{len(cells):,}",
         rules=facts.rules(thresholds),
         facts=facts.provenance_of(study, cells),
         figures=list(figures),
-        style=_own("page.css"),
+        style=_asset("page.css"),
         library=Markup(_library()),
         data=Markup(as_script(payload(rows, cells, layers))),
-        charts=_own("charts.js"),
-        script=_own("page.js"),
+        charts=_asset("charts.js"),
+        script=_asset("page.js"),
     )
 
 
-def _own(name: str) -> Markup:
-    """A file of ours, which is to stand in the page as it is."""
+def _asset(name: str) -> Markup:
+    """A file of this package, which goes into the page as it is."""
     return Markup((_HERE / name).read_text(encoding="utf-8"))
 
 

@@ -21,7 +21,7 @@ class Advice:
     paste: str
 
 
-def advised(cells: pd.DataFrame) -> dict[str, Advice]:
+def advice_by_act(cells: pd.DataFrame) -> dict[str, Advice]:
     """The best-ranked weights by act_label; none where an activation has no theory, or is a user's own."""
     frame = add_labels(cells)
     depth, width = int(frame["depth"].max()), int(frame["width"].max())
@@ -33,11 +33,9 @@ def advised(cells: pd.DataFrame) -> dict[str, Advice]:
             (_, best), *_ = rank(candidates(act, depth, width))
         except SweepError:
             continue
-        schemes, chi1 = " or ".join(best.schemes[:2]), number(best.chi1, 4)
-        numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {chi1} per layer"
-        advice[str(label)] = Advice(
-            f"{schemes}: {numbers}{_trust(best.depth, width)}.", paste(best.sigma_w)["torch"]
-        )
+        numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {number(best.chi1)} per layer"
+        text = f"{' or '.join(best.schemes[:2])}: {numbers}{_trust(best.depth, width)}."
+        advice[str(label)] = Advice(text, paste(best.sigma_w)["torch"])
     return advice
 
 

@@ -8,10 +8,12 @@ import pandas as pd
 from sweep.base.provenance import provenance
 from sweep.experiment.thresholds import Thresholds
 from sweep.experiment.verdict import WORDS, meanings
+from sweep.report.frames import text
 from sweep.report.frames.labels import description
 from sweep.store.records import runs
 from sweep.store.study import Study
 
+_PROGRAM = ("program", "version", "commit")  # of the provenance; the rest are libraries
 _MOST_COMMANDS = 6
 _MOST_FAILURES = 20
 
@@ -27,35 +29,33 @@ def rules(thresholds: Thresholds) -> list[dict[str, str]]:
 def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     """The errors of the failed cells, the most frequent first, each with a cell that met it."""
     failed = cells[cells["status"] != "ok"]
-    counts = Counter(failed["error"].fillna("no message"))
-    found = []
+    errors = failed["error"].fillna("no message")
+    counts = Counter(errors)
+    rows = []
     for error, count in counts.most_common(_MOST_FAILURES):
-        one = failed[failed["error"].fillna("no message") == error].iloc[0]
-        init, act = (description(one[group], one[f"{group}_params"]) for group in ("init", "act"))
-        example = f"{init} × {act}, depth {one['depth']}, width {one['width']}, seed {one['seed']}"
-        found.append({"count": f"{count:,}", "error": error, "example": example})
-    return found
+        cell = failed[errors == error].iloc[0]
+        init, act = (description(cell[group], cell[f"{group}_params"]) for group in ("init", "act"))
+        example = f"{init} × {act}, depth {cell['depth']}, width {cell['width']}, seed {cell['seed']}"
+        rows.append({"count": f"{count:,}", "error": error, "example": example})
+    return rows
 
 
 def provenance_of(study: Study, cells: pd.DataFrame) -> list[tuple[str, str]]:
     """Command, program, commit, libraries, machine and time, as far as the study's runs tell."""
-    facts = [("command", command) for command in _commands(study)]
-    own = provenance()
-    facts.append(
-        ("program", f"sweep {own['version']}" + (f", commit {own['commit']}" if "commit" in own else ""))
-    )
-    libraries = [
-        f"{name} {text}" for name, text in own.items() if name not in ("program", "version", "commit")
+    versions = provenance()
+    commit = f", commit {versions['commit']}" if "commit" in versions else ""
+    libraries = [f"{name} {versions[name]}" for name in versions if name not in _PROGRAM]
+    runs_of_cells = sorted(run for run in cells["run_id"].dropna().unique() if len(run) >= 15)
+    times = list(dict.fromkeys(map(_time, runs_of_cells[:1] + runs_of_cells[-1:])))
+    return [
+        *(("command", command) for command in _commands(study)),
+        ("program", f"sweep {versions['version']}{commit}"),
+        ("libraries", ", ".join(libraries)),
+        ("kernel version", ", ".join(sorted(map(str, cells["kernel_version"].unique())))),
+        ("machine", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"),
+        *([("computed", " to ".join(times))] if times else []),
+        ("computing time", f"{cells['seconds'].sum():,.1f} s of one core for {text.cells(len(cells))}"),
     ]
-    facts.append(("libraries", ", ".join(libraries)))
-    facts.append(("kernel version", ", ".join(sorted(map(str, cells["kernel_version"].unique())))))
-    facts.append(("machine", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"))
-    times = sorted(run for run in cells["run_id"].dropna().unique() if len(run) >= 15)
-    if times:
-        first, last = _time(times[0]), _time(times[-1])
-        facts.append(("computed", first if first == last else f"{first} to {last}"))
-    facts.append(("computing time", f"{cells['seconds'].sum():,.1f} s of one core for {len(cells):,} cells"))
-    return facts
 
 
 def _commands(study: Study) -> list[str]:
@@ -77,6 +77,5 @@ def scope(cells: pd.DataFrame) -> str:
     } | {name: cells[name].nunique() for name in ("depth", "width", "seed")}
     sizes = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items()]
     batches = ", ".join(str(batch) for batch in sorted(cells["batch"].unique()))
-    total = f"{len(cells):,} cell{'s' if len(cells) > 1 else ''}"
     averaged = "Every network is averaged over its seeds, and over nothing else."
-    return f"{total}: {' × '.join(sizes)}; batch {batches}. {averaged}"
+    return f"{text.cells(len(cells))}: {' × '.join(sizes)}; batch {batches}. {averaged}"
