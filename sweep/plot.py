@@ -1,4 +1,4 @@
-"""One plot at a time, on axes of yours: every function takes `ax=` and returns the Axes.
+"""One plot at a time, on your own axes: every function takes `ax=` and returns the Axes.
 
     cells, layers = sweep.load(study), sweep.load(study, table="layers")
     sweep.plot.heatmap(cells[cells["init"].eq("xavier") & cells["act"].eq("tanh")], "rms")
@@ -8,10 +8,8 @@ Seeds are averaged over, nothing else: a frame in which more varies than a plot 
 """
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 import pandas as pd
-from matplotlib import pyplot
 
 from sweep.base.errors import RequestError
 from sweep.report.figures import curves as _curves
@@ -21,13 +19,11 @@ from sweep.report.figures import histograms as _histograms
 from sweep.report.figures import style
 from sweep.report.figures import theory as _theory
 from sweep.report.figures.colours import scale_of
+from sweep.report.figures.style import Axes
 from sweep.report.frames import layout
 from sweep.report.frames.labels import SETTINGS
 from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
 from sweep.report.frames.seeds import by_layer
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 # What tells cells apart, without which nothing could be averaged over the seeds alone.
 _CELL = ("init", "act", "depth", "width", "seed", "status", "verdict", "init_params", "act_params", *SETTINGS)
@@ -39,31 +35,29 @@ def heatmap(
     value: str = "std",
     x: str | None = None,
     y: str | None = None,
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """A statistic of the last layer over two axes, width across and depth down unless named otherwise.
 
     value: a statistic of `cells`, or 'verdict'. x, y: init, act, depth, width, or any other axis.
     Raises RequestError where a third axis varies, and for an unknown statistic or axis.
     """
-    _has("cells", cells, _CELL)
-    one = measure(value, cells.columns)
-    _has("cells", cells, [one.name])
+    _check("cells", cells, _CELL)
+    statistic = measure(value, cells.columns)
+    _check("cells", cells, [statistic.name])
     given = layout.choose(cells, x=x, y=y)
-    own = layout.Layout(None, None, given.x, given.y)
-    frame = layout.assign_roles(cells, own, [one]).rename(columns=lambda name: name.partition(":")[0])
+    roles = layout.Layout(None, None, given.x, given.y)
+    frame = layout.assign_roles(cells, roles, statistic)
     others = [text for text in dict.fromkeys(frame["rest"]) if text]
     if len(others) > 1:
         raise _too_much(others)
-    ax = _axes(ax)
-    _heatmap.draw(ax, frame, _heatmap.Picture(one, own, scale_of(one, frame["value"]), ""))
-    ax.set(xlabel=own.x, ylabel=own.y, title=one.title)
+    ax = style.given_or_current(ax)
+    _heatmap.draw(ax, frame, _heatmap.Picture(statistic, roles, scale_of(statistic, frame["value"]), ""))
+    ax.set(xlabel=roles.x, ylabel=roles.y, title=statistic.title)
     return style.verbatim(ax)
 
 
-def verdicts(
-    cells: pd.DataFrame, x: str | None = None, y: str | None = None, ax: "Axes | None" = None
-) -> "Axes":
+def verdicts(cells: pd.DataFrame, x: str | None = None, y: str | None = None, ax: Axes | None = None) -> Axes:
     """The verdicts over two axes, a letter each."""
     return heatmap(cells, "verdict", x, y, ax)
 
@@ -73,8 +67,8 @@ def curves(
     value: str = "std",
     cells: pd.DataFrame | None = None,
     label: str = "",
-    ax: "Axes | None" = None,
-) -> "Axes":
+    ax: Axes | None = None,
+) -> Axes:
     """A statistic layer by layer, with the seeds' spread as a band and theory as a thin line.
 
     layers: one network's, as from `sweep.propagate`; or the table of a study, with its `cells`: a
@@ -82,99 +76,99 @@ def curves(
     """
     if not isinstance(label, str):
         raise RequestError(f"label={label}: label must be a text")
-    one = measure(value)
-    if not one.by_layer:
+    statistic = measure(value)
+    if not statistic.by_layer:
         raise RequestError(f"value={value}: it is no statistic of a layer; see the columns of table='layers'")
-    _has("layers", layers, ("layer", one.name))
+    _check("layers", layers, ("layer", statistic.name))
     if cells is not None:
-        _pair(cells, layers)
-    ax = _axes(ax)
+        _check_pair(cells, layers)
+    ax = style.given_or_current(ax)
     if cells is None:
-        found = _alone(layers, one, label or value)
+        rows = _alone(layers, statistic, label or value)
     else:
-        found = by_layer(cells[cells["status"] == "ok"], layers, [one])
-        if found["act_label"].nunique() > 1:
-            found["line"] = found["init_label"] + " × " + found["act_label"] + " " + found["setting"]
-            found["line"] = found["line"].str.strip()
-    lines = list(dict.fromkeys(found["line"]))
+        rows = by_layer(cells[cells["status"] == "ok"], layers, [statistic])
+        if rows["act_label"].nunique() > 1:
+            rows["line"] = rows["init_label"] + " × " + rows["act_label"] + " " + rows["setting"]
+            rows["line"] = rows["line"].str.strip()
+    lines = list(dict.fromkeys(rows["line"]))
     if len(lines) > len(style.LINES):
         raise RequestError(
             f"{len(lines)} lines are too many to tell apart: choose at most {len(style.LINES)}"
         )
     first = len(ax.get_legend_handles_labels()[0])
-    _curves.draw(ax, found, one, lines, first)
-    if one.geometric:
+    _curves.draw(ax, rows, statistic, lines, first)
+    if statistic.geometric:
         _logarithmic(ax)
     ax.set(xlabel="layer", ylabel=value)
     ax.legend(frameon=False, fontsize=8)
     return style.verbatim(ax)
 
 
-def _alone(layers: pd.DataFrame, one: Measure, label: str) -> pd.DataFrame:
+def _alone(layers: pd.DataFrame, statistic: Measure, label: str) -> pd.DataFrame:
     if layers["layer"].duplicated().any():
         raise RequestError("layers: several networks are in this frame; give cells= to tell them apart")
-    found = layers.sort_values("layer").assign(line=label)
-    parts = dict.fromkeys(("value", "low", "high"), found[one.name])
-    if (prediction := f"{THEORY}{one.name}") in found:
-        parts["theory"] = found[prediction]
-    return found.assign(**{f"{part}:{one.name}": values for part, values in parts.items()})
+    rows = layers.sort_values("layer").assign(line=label)
+    parts = dict.fromkeys(("value", "low", "high"), rows[statistic.name])
+    if (prediction := f"{THEORY}{statistic.name}") in rows:
+        parts["theory"] = rows[prediction]
+    return rows.assign(**{f"{part}:{statistic.name}": values for part, values in parts.items()})
 
 
-def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
+def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The signal forward and the gradient backward of one init × act, at its greatest depth and width."""
-    _has("layers", layers, ("layer", "rms", "delta_rms"))
-    _pair(cells, layers)
-    found = by_layer(cells[cells["status"] == "ok"], layers, [MEASURES["rms"], MEASURES["delta_rms"]])
-    networks = list(dict.fromkeys(found["line"] + " × " + found["act_label"]))
+    _check("layers", layers, ("layer", "rms", "delta_rms"))
+    _check_pair(cells, layers)
+    rows = by_layer(cells[cells["status"] == "ok"], layers, [MEASURES["rms"], MEASURES["delta_rms"]])
+    networks = list(dict.fromkeys(rows["line"] + " × " + rows["act_label"]))
     if len(networks) > 1:
         raise _too_much(networks)
-    ax = _axes(ax)
-    _gradients.draw(ax, found)
+    ax = style.given_or_current(ax)
+    _gradients.draw(ax, rows)
     _logarithmic(ax)
     ax.set(xlabel="layer", ylabel="rms", title=networks[0])
     ax.legend(frameon=False, fontsize=8)
     return style.verbatim(ax)
 
 
-def histograms(layers: pd.DataFrame, ax: "Axes | None" = None) -> "Axes":
+def histograms(layers: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The histograms of h of one cell, the first layer at the top; layers: its rows of table='layers'."""
-    _has("layers", layers, ("layer", "std"))
+    _check("layers", layers, ("layer", "std"))
     if layers["layer"].duplicated().any():
         raise RequestError("layers: several cells are in this frame; choose one, by its cell_id")
     if "histogram" not in layers or not layers["histogram"].notna().any():
         raise RequestError("layers: no histogram is stored here; run the cell with histogram=true")
-    ax = _axes(ax)
+    ax = style.given_or_current(ax)
     _histograms.ridge(ax, layers.sort_values("layer"))
     return style.verbatim(ax)
 
 
-def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: "Axes | None" = None) -> "Axes":
+def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: Axes | None = None) -> Axes:
     """Measured against predicted of the last layer, a sign per act, and the identity line."""
-    _has("layers", layers, ("layer",))
-    _pair(cells, layers)
+    _check("layers", layers, ("layer",))
+    _check_pair(cells, layers)
     options = [name for name in MEASURES if f"theory_{name}" in layers]
     if not isinstance(value, str) or value not in options:
         raise RequestError(f"value={value}: theory predicts {', '.join(options)}")
-    found = _theory.points(cells, layers, value, None)
-    if found.empty:
+    rows = _theory.points(cells, layers, value, None)
+    if rows.empty:
         raise RequestError(f"value={value}: theory predicts nothing for these cells")
-    ax = _axes(ax)
-    acts = list(dict.fromkeys(found["act_label"]))
-    _theory.draw(ax, found, acts[: len(style.LINES)])
+    ax = style.given_or_current(ax)
+    acts = list(dict.fromkeys(rows["act_label"]))
+    _theory.draw(ax, rows, acts[: len(style.LINES)])
     ax.set_title(value)
     ax.legend(frameon=False, fontsize=8)
     return style.verbatim(ax)
 
 
-def _pair(cells: pd.DataFrame, layers: pd.DataFrame) -> None:
-    _has("cells", cells, (*_CELL, "cell_id"))
-    _has("layers", layers, ("depth", "cell_id"))
+def _check_pair(cells: pd.DataFrame, layers: pd.DataFrame) -> None:
+    _check("cells", cells, (*_CELL, "cell_id"))
+    _check("layers", layers, ("depth", "cell_id"))
     if not cells["cell_id"].isin(layers["cell_id"]).any():
         raise RequestError("cells, layers: no cell is in both frames; a cell that failed has no layers")
 
 
-def _has(table: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    """That a frame is of the table that it is given as, and not empty."""
+def _check(table: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Refuse what is no frame of this table, or an empty one."""
     if not isinstance(frame, pd.DataFrame):
         raise RequestError(f"{table}: give rows of {_SOURCES[table]}, a DataFrame")
     missing = [name for name in dict.fromkeys(columns) if name not in frame]
@@ -185,18 +179,7 @@ def _has(table: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
         raise RequestError(f"{table}: this frame has no rows: what it was filtered by matches nothing")
 
 
-def _axes(ax: object) -> "Axes":
-    """The axes to draw on: the present ones where none are given."""
-    from matplotlib.axes import Axes  # noqa: PLC0415
-
-    if ax is None:
-        return pyplot.gca()
-    if not isinstance(ax, Axes):
-        raise RequestError("ax: give one Axes of matplotlib, as plt.subplots()[1] is")
-    return ax
-
-
-def _logarithmic(ax: "Axes") -> None:
+def _logarithmic(ax: Axes) -> None:
     """A logarithmic y-axis of two decades or more: noise fills the axis otherwise, and looks like a trend."""
     style.logarithmic(ax)
     low, high = ax.get_ylim()

@@ -16,7 +16,7 @@ def panel_of(cells, value="std", axes=None, **chosen):
     """The panel at the chosen row and col, and what its figure shares."""
     arrangement = layout.choose(cells, **(axes or {}))
     one = measure(value)
-    frame = layout.assign_roles(cells, arrangement, [one]).rename(columns=lambda name: name.partition(":")[0])
+    frame = layout.assign_roles(cells, arrangement, one)
     for role, wanted in chosen.items():
         frame = frame[frame[role] == wanted]
     return frame, heatmap.Picture(one, arrangement, colours.scale_of(one, frame["value"]), "")

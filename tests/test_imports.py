@@ -51,6 +51,13 @@ def test_only_the_store_knows_arrow_and_the_names_of_a_records_files(path):
         assert strings.isdisjoint({*names, files.LOG, files.EARLIER_PLAN})
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_only_the_report_knows_matplotlib_and_seaborn(path):
+    if path.relative_to(PACKAGE).parts[0] != "report":
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"^\s*(import|from) (matplotlib|seaborn)", text, re.MULTILINE)
+
+
 def test_what_lies_in_the_package_is_a_stage_or_a_door():
     there = {
         path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()

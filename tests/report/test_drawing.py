@@ -226,7 +226,7 @@ def test_a_signal_that_has_vanished_is_0_for_every_seed_in_tables_curves_and_pag
     for column in [f"{part}:{name}" for part in ("value", "low", "high", "theory") for name in names]:
         np.testing.assert_array_equal(curves_end[column], table[column].astype(float))
     page = payload(networks(cells), cells, layers)
-    assert [curve[-1] for curve in page["curves"]["std"]["mid"]] == page["stats"]["std"]["value"]
+    assert [curve[-1] for curve in page["curves"]["std"]["value"]] == page["stats"]["std"]["value"]
     with style.applied():
         assert curves.figures(cells, layers)
 

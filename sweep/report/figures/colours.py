@@ -14,7 +14,7 @@ from sweep.kernel.statistics.table import RATIO, SHARE, SIGNED, SIZE
 from sweep.report.figures.style import decade
 from sweep.report.frames.measures import WORD, Measure
 
-DECADES = 2  # a ratio's reach on either side of 1
+DECADES = 2.0  # a ratio's reach on either side of 1
 _MOST_DECADES = 8  # of a size, up to its greatest value
 # Paper in the middle; ink-blue where a value is small, ochre where it is large. The low end is far
 # darker than the high end, so that they differ in greyscale too.
@@ -55,8 +55,8 @@ class Scale:
 def scale_of(measure: Measure, values: "pd.Series[Any]") -> Scale:
     """The scale for one statistic, or for the verdicts. values: all that is shown of it."""
     if measure.scale == WORD:
-        colours = ListedColormap([word.colour for word in WORDS.values()])
-        return Scale(False, Normalize(-0.5, len(WORDS) - 0.5), colours, [], [], "neither")
+        words = ListedColormap([word.colour for word in WORDS.values()], name="verdicts")
+        return Scale(False, Normalize(-0.5, len(WORDS) - 0.5), words, [], [], "neither")
     finite = values[np.isfinite(values.astype(float))].astype(float)
     if measure.scale == RATIO:
         low, high, step = -DECADES, DECADES, 1.0
@@ -74,7 +74,8 @@ def scale_of(measure: Measure, values: "pd.Series[Any]") -> Scale:
         high = 1.0 if measure.scale == SHARE else max(1.0, float(finite.max()) if len(finite) else 1.0)
         low, step = 0.0, high / 2
     ticks = np.arange(low, high + step / 2, step).tolist()
-    texts = [decade(10.0**tick) if measure.geometric else f"{tick:.2g}" for tick in ticks]
+    digits = ".2g" if measure.scale == SIGNED else "g"
+    texts = [decade(10.0**tick) if measure.geometric else f"{tick:{digits}}" for tick in ticks]
     colours = DIVERGING if measure.scale in (RATIO, SIGNED) else SEQUENTIAL
     extend = "both" if measure.geometric or measure.scale == SIGNED else "neither"
     return Scale(measure.geometric, Normalize(low, high), colours, ticks, texts, extend)

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweep.kernel.statistics.table import SIGNED
 from sweep.report.figures import style
-from sweep.report.frames.labels import acts, common
+from sweep.report.frames.labels import acts, common, greatest
 from sweep.report.frames.measures import Measure, measure
 from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted, spread
@@ -29,13 +29,13 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
 
     names: statistics of a layer, one row of panels each.
     """
-    wanted = [measure(name) for name in names]
-    curves = by_layer(cells, layers, wanted)
-    columns = spread_names(acts(curves), _MOST_COLUMNS)
+    statistics = [measure(name) for name in names]
+    curves = by_layer(cells, layers, statistics)
+    columns = spread_names(acts(curves["act_label"]), _MOST_COLUMNS)
     lines = spread_names(curves["line"], _MOST_LINES)
     figure = Figure(figsize=(3.1 * len(columns) + 1.6, 2.0 * len(names) + 0.6), layout="constrained")
     axes = figure.subplots(len(names), len(columns), squeeze=False, sharex=True, sharey="row")
-    for r, statistic in enumerate(wanted):
+    for r, statistic in enumerate(statistics):
         for c, act in enumerate(columns):
             panel = curves[curves["act_label"] == act]
             draw(axes[r, c], panel, statistic, lines)
@@ -45,26 +45,17 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
         set_limits(axes[r, 0], curves, statistic)
     for ax in axes[-1]:
         ax.set_xlabel("layer")
-    handles, names_shown = _legend(axes)
-    predicted = any(is_predicted(curves, name) for name in names)
-    figure.legend(
-        handles,
-        [style.clipped(name) for name in names_shown],
-        loc="outside right upper",
-        frameon=False,
-        fontsize=8,
-        handlelength=3,
-    )
+    style.legend(figure, axes.flat)
     style.headline(figure, "Layer by layer")
-    note = f"{_range('depth', curves)}, {_range('width', curves)}, {common(cells)}"
     lines_note = f"line: mean over {counted(curves['seeds'])} (of what is positive the geometric one), "
+    predicted = any(is_predicted(curves, name) for name in names)
     lines_note += "band: all seeds" + ("; thin black: theory" if predicted else "")
     for left_out, what in (
         (curves["line"].nunique() - len(lines), "init"),
         (curves["act_label"].nunique() - len(columns), "act"),
     ):
         lines_note += f"; {left_out} more {what}{'s' if left_out > 1 else ''} left out" if left_out else ""
-    style.caption(figure, lines_note, note)
+    style.caption(figure, lines_note, f"{greatest(curves)}, {common(cells)}")
     return {"layers": figure}
 
 
@@ -129,16 +120,3 @@ def _tame_limits(curves: pd.DataFrame, bounds: pd.DataFrame) -> tuple[float, flo
     inside = bounds[tame].to_numpy() if tame.any() else np.array([-1.0, 1.0])
     low, high = min(inside.min(), -0.1), max(inside.max(), 0.1)
     return 1.1 * low, 1.1 * high
-
-
-def _range(name: str, curves: pd.DataFrame) -> str:
-    least, most = curves[name].min(), curves[name].max()
-    return f"{name} {most}" if least == most else f"each at its greatest {name}, {least} to {most}"
-
-
-def _legend(axes: "np.ndarray[tuple[int, int], np.dtype[np.object_]]") -> tuple[list[Any], list[str]]:
-    handles: dict[str, Any] = {}
-    for ax in axes.ravel():
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    return list(handles.values()), list(handles)

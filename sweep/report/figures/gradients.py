@@ -1,5 +1,8 @@
 """Gradient flow: the signal forward and the gradient backward on one logarithmic axis."""
 
+from collections.abc import Sequence
+from itertools import product
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -7,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweep.report.figures import style
 from sweep.report.figures.curves import draw_curve, is_predicted
-from sweep.report.frames.labels import acts, common
+from sweep.report.frames.labels import acts, common, greatest
 from sweep.report.frames.measures import measure
 from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted
@@ -24,31 +27,16 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 2) -> d
     curves = by_layer(cells, layers, [measure(FORWARD), measure(BACKWARD)])
     if not curves[f"value:{BACKWARD}"].notna().any():
         return {}
-    rows, columns = list(dict.fromkeys(curves["line"])), acts(curves)
-    pages = [
-        (rows[r : r + _ROWS_PER_PAGE], columns[c : c + _COLUMNS_PER_PAGE])
-        for r in range(0, len(rows), _ROWS_PER_PAGE)
-        for c in range(0, len(columns), _COLUMNS_PER_PAGE)
-    ]
+    rows, columns = list(dict.fromkeys(curves["line"])), acts(curves["act_label"])
+    pages = list(product(style.slices(rows, _ROWS_PER_PAGE), style.slices(columns, _COLUMNS_PER_PAGE)))
     left_out = sum(len(r) * len(c) for r, c in pages[most_pages:])
     note = f"{counted(curves['seeds'])} (line: geometric mean, band: all), {common(cells)}"
-    note += f", {_greatest(curves)}"
+    note += f", {greatest(curves)}"
     note += f"; {left_out} more panels left out" if left_out else ""
-    drawn = [_page(curves, *page, note) for page in pages[:most_pages]]
-    if len(drawn) == 1:
-        return {"gradients": drawn[0]}
-    return {f"gradients-{number}": page for number, page in enumerate(drawn, start=1)}
+    return style.numbered("gradients", [_page(curves, *page, note) for page in pages[:most_pages]])
 
 
-def _greatest(curves: pd.DataFrame) -> str:
-    sizes = [(name, curves[name].unique()) for name in ("depth", "width")]
-    return ", ".join(
-        f"{name} {values[0]}" if len(values) == 1 else f"each at its greatest {name}"
-        for name, values in sizes
-    )
-
-
-def _page(curves: pd.DataFrame, rows: list[str], columns: list[str], note: str) -> Figure:
+def _page(curves: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], note: str) -> Figure:
     here = curves[curves["line"].isin(rows) & curves["act_label"].isin(columns)]
     figure = Figure(figsize=(2.5 * len(columns) + 2.9, 1.55 * len(rows) + 1.3), layout="constrained")
     axes = figure.subplots(len(rows), len(columns), squeeze=False, sharey=True)
@@ -67,8 +55,7 @@ def _page(curves: pd.DataFrame, rows: list[str], columns: list[str], note: str) 
     positive = values.where(values > 0)
     low, high = positive.min().min(), positive.max().max()
     axes[0, 0].set_ylim(max(_REACH[0], min(0.1, low / 2)), min(_REACH[1], max(10.0, 2 * high)))
-    handles, names = axes[0, 0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside right upper", frameon=False, fontsize=8, handlelength=3)
+    style.legend(figure, axes.flat)
     style.headline(figure, "Does a gradient get through?")
     predicted = any(is_predicted(here, name) for name in (FORWARD, BACKWARD))
     reading = "both lines level: the network can learn; a steep line: the signal dies or explodes on that way"

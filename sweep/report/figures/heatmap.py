@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import SHARE
@@ -28,7 +28,6 @@ _COLUMNS_PER_PAGE = 6
 _OVERVIEW_ROWS = 24  # of a panel whose rows are inits
 _MOST_VALUES = 40  # along an axis of a panel: more are thinned, and the caption says so
 _MOST_TEXTS = (12, 24)  # across and down: a panel with more shows colours alone
-_UNDEFINED = "·"
 
 
 @dataclass(frozen=True)
@@ -48,21 +47,18 @@ def figures(
 
     most_pages: panels beyond are left out, and the last page says how many.
     """
-    frame = layout.assign_roles(cells, arrangement, [measure])
-    frame = frame.rename(columns=lambda name: name.partition(":")[0])
-    frame, thinned = _thinned(frame)
+    frame, thinned = _thinned(layout.assign_roles(cells, arrangement, measure))
     seeds = f"{_averaged(measure)} {counted(frame['seeds'])}"
     fixed = [f"{n} {cells[n].iloc[0]}" for n in ("depth", "width") if cells[n].nunique() == 1]
     caption = ", ".join([seeds, common(cells), *fixed]) + thinned
     picture = Picture(measure, arrangement, scale_of(measure, frame["value"]), caption)
-    shares = _pages(frame, arrangement)
-    pages = [_page(page, picture) for page in shares[:most_pages]]
-    left_out = sum(page.groupby(["row", "rest", "col"]).ngroups for page in shares[most_pages:])
+    pages = _pages(frame, arrangement)
+    left_out = sum(page.groupby(["row", "rest", "col"]).ngroups for page in pages[most_pages:])
+    *others, last = pages[:most_pages]
     if left_out:
-        note = f"{left_out} more panels are left out here: choose the axes with --rows, --cols, --x and --y"
-        pages[-1] = _page(shares[most_pages - 1], replace(picture, caption=f"{caption}; {note}"))
-    name = measure.name
-    return {name: pages[0]} if len(pages) == 1 else {f"{name}-{n}": page for n, page in enumerate(pages, 1)}
+        caption += f"; {left_out} more panels are left out: choose the axes with --rows, --cols, --x and --y"
+    drawn = [*(_page(page, picture) for page in others), _page(last, replace(picture, caption=caption))]
+    return style.numbered(measure.name, drawn)
 
 
 def _averaged(measure: Measure) -> str:
@@ -72,7 +68,7 @@ def _averaged(measure: Measure) -> str:
 
 
 def _thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """At most so many numbers along an axis, evenly spread, and the note that says so."""
+    """At most _MOST_VALUES numbers along an axis, evenly spread, and the note that says so."""
     note = ""
     for role in ("x", "y"):
         values = sorted(v for v in frame[role].unique() if not isinstance(v, str))
@@ -84,37 +80,33 @@ def _thinned(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
 
 def _pages(frame: pd.DataFrame, arrangement: Layout) -> list[pd.DataFrame]:
     """The rows of `frame` that share a page."""
-    rows = list(dict.fromkeys(zip(frame["rest"], frame["row"], strict=True)))
-    order = {value: index for index, value in enumerate(layout.distinct(frame["row"], arrangement.rows))}
-    rows.sort(key=lambda row: order[row[1]])
     columns = layout.distinct(frame["col"], arrangement.cols)
     down = layout.distinct(frame["y"], arrangement.y)
+    most = _OVERVIEW_ROWS if arrangement.y in ("init", "act") else len(down)
+    row_of = list(zip(frame["row"], frame["rest"], strict=True))
     pages = []
-    for r in range(0, len(rows), _ROWS_PER_PAGE):
-        here = frame[
-            [row in rows[r : r + _ROWS_PER_PAGE] for row in zip(frame["rest"], frame["row"], strict=True)]
-        ]
-        for c in range(0, len(columns), _COLUMNS_PER_PAGE):
-            there = here[here["col"].isin(columns[c : c + _COLUMNS_PER_PAGE])]
-            if arrangement.y not in ("init", "act"):
-                pages.append(there)
-                continue
-            for d in range(0, len(down), _OVERVIEW_ROWS):
-                pages.append(there[there["y"].isin(down[d : d + _OVERVIEW_ROWS])])
+    for rows in style.slices(_rows(frame, arrangement), _ROWS_PER_PAGE):
+        here = frame[[row in rows for row in row_of]]
+        for names, values in product(style.slices(columns, _COLUMNS_PER_PAGE), style.slices(down, most)):
+            pages.append(here[here["col"].isin(names) & here["y"].isin(values)])
     return [page for page in pages if not page.empty]
 
 
+def _rows(frame: pd.DataFrame, arrangement: Layout) -> list[tuple[Any, str]]:
+    """The rows of panels, from the top: what `row` and `rest` are in each."""
+    order = layout.distinct(frame["row"], arrangement.rows)
+    distinct = dict.fromkeys(zip(frame["row"], frame["rest"], strict=True))
+    return sorted(distinct, key=lambda row: order.index(row[0]))
+
+
 def _page(frame: pd.DataFrame, picture: Picture) -> Figure:
-    own = picture.layout
-    rows = list(dict.fromkeys(zip(frame["row"], frame["rest"], strict=True)))
-    order = {value: index for index, value in enumerate(layout.distinct(frame["row"], own.rows))}
-    rows.sort(key=lambda row: order[row[0]])
-    columns = layout.distinct(frame["col"], own.cols)
+    roles = picture.layout
+    rows, columns = _rows(frame, roles), layout.distinct(frame["col"], roles.cols)
     by_row = frame.groupby(["row", "rest"])["y"].nunique()
     tall = [_extent(int(by_row[row]), 0.46, 0.1, _MOST_TEXTS[1]) + 0.5 for row in rows]
     by_column = frame.groupby("col")["x"].nunique()
     wide = [_extent(int(by_column[column]), 0.62, 0.14, _MOST_TEXTS[0]) + 0.5 for column in columns]
-    margin = 0.9 + 0.075 * _longest(frame["y"], own.y)
+    margin = 0.9 + 0.075 * _longest(frame["y"], roles.y)
     figure = Figure(figsize=(max(sum(wide) + margin, 4.2), sum(tall) + 1.3), layout="constrained")
     axes = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=tall, width_ratios=wide)
     for r, (row, rest) in enumerate(rows):
@@ -126,11 +118,11 @@ def _page(frame: pd.DataFrame, picture: Picture) -> Figure:
                 ax.set_axis_off()
                 continue
             draw(ax, panel, picture)
-            names = [layout.title(own.rows, row), layout.title(own.cols, column)]
+            names = [layout.title(roles.rows, row), layout.title(roles.cols, column)]
             title = style.clipped(" × ".join(filter(None, names)), max(16, int(11 * wide[c])))
             ax.set_title("\n".join(filter(None, [title, rest])), fontsize=9)
-            ax.set_ylabel(own.y if c == 0 and own.y not in ("init", "act") else "")
-            ax.set_xlabel(own.x if r == len(rows) - 1 and own.x not in ("init", "act") else "")
+            ax.set_ylabel(roles.y if c == 0 and roles.y not in ("init", "act") else "")
+            ax.set_xlabel(roles.x if r == len(rows) - 1 and roles.x not in ("init", "act") else "")
     return _finish(figure, axes, frame, picture)
 
 
@@ -143,12 +135,12 @@ def _longest(values: "pd.Series[Any]", axis: str) -> int:
 
 
 def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """What a heatmap shows of a panel: places on the colour scale (NaN where there is none), and texts.
+    """What a heatmap shows of a panel: positions on the colour scale (NaN: none), and texts.
 
     panel: rows of `assign_roles`, each x and y once.
     """
-    measure, own = picture.measure, picture.layout
-    down, across = layout.distinct(panel["y"], own.y), layout.distinct(panel["x"], own.x)
+    measure, roles = picture.measure, picture.layout
+    down, across = layout.distinct(panel["y"], roles.y), layout.distinct(panel["x"], roles.x)
 
     def spread_out(name: str) -> pd.DataFrame:
         wide = panel.pivot(index="y", columns="x", values=name)
@@ -173,20 +165,16 @@ def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataF
 
 def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
     """One panel on given axes."""
-    colours, texts = grids(panel, picture)
-    across, down = len(colours.columns), len(colours.index)
+    positions, texts = grids(panel, picture)
+    scale, (down, across) = picture.scale, positions.shape
     written = across <= _MOST_TEXTS[0] and down <= _MOST_TEXTS[1]
-    before = len(ax.texts)  # the axes may be somebody's, with something drawn on them
     sns.heatmap(
-        colours,
+        positions,
         ax=ax,
-        cmap=picture.scale.colours,
-        norm=picture.scale.norm,
-        vmin=picture.scale.ends[0],  # the norm's own: seaborn looks for them in panels that may hold none
-        vmax=picture.scale.ends[1],
-        annot=texts if written else None,
-        fmt="",
-        annot_kws={"size": 7, "linespacing": 0.9, "parse_math": False},
+        cmap=scale.colours,
+        norm=scale.norm,
+        vmin=scale.ends[0],  # the norm's own: seaborn looks for them in panels that may hold none
+        vmax=scale.ends[1],
         cbar=False,
         linewidths=0.8 if written else 0,
         linecolor="white",
@@ -194,32 +182,25 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
         yticklabels=False,
     )
     if written:
-        _write_legibly(ax, ax.texts[before:])
-        for y, x in np.argwhere(colours.isna().to_numpy()):  # seaborn leaves these without their text
-            ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), ha="center", va="center", fontsize=9)
-    _ticks(ax, "x", [style.clipped(short(v), 12) for v in colours.columns], 12)
-    _ticks(ax, "y", [style.clipped(short(v)) for v in colours.index], 24)
+        dark = takes_dark_ink(scale.colours(scale.norm(positions.to_numpy()))[..., :3])
+        for (y, x), position in np.ndenumerate(positions.to_numpy()):
+            ink = "black" if dark[y, x] else "white"
+            look: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False}
+            look |= {"size": 9} if np.isnan(position) else {"size": 7, "linespacing": 0.9, "color": ink}
+            ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), **look)
+    _ticks(ax, "x", [style.clipped(short(v), 12) for v in positions.columns], 12)
+    _ticks(ax, "y", [style.clipped(short(v)) for v in positions.index], 24)
     ax.set_facecolor("#eceff1")
     ax.tick_params(length=0)
     ax.set(xlabel="", ylabel="")
 
 
-def _write_legibly(ax: Axes, texts: Sequence[Text]) -> None:
-    """Each of the last heatmap's numbers in whichever of black and white stands out more from its square."""
-    mesh = ax.collections[-1]
-    shown = ~np.ma.getmaskarray(np.ma.asarray(mesh.get_array())).ravel()
-    faces = np.asarray(mesh.get_facecolor())[shown, :3]
-    for text, dark in zip(texts, takes_dark_ink(faces), strict=True):
-        text.set_color("black" if dark else "white")
-
-
 def _ticks(ax: Axes, which: str, texts: Sequence[str], most: int) -> None:
-    places = spread(range(len(texts)), most)
-    set_ticks, set_labels = getattr(ax, f"set_{which}ticks"), getattr(ax, f"set_{which}ticklabels")
-    set_ticks([place + 0.5 for place in places])
-    long = which == "x" and max(len(text) for text in texts) > 6
-    set_labels(
-        [texts[place] for place in places],
+    shown = spread(range(len(texts)), most)
+    long = which == "x" and max(map(len, texts)) > 6
+    (ax.set_xticks if which == "x" else ax.set_yticks)(
+        [index + 0.5 for index in shown],
+        [texts[index] for index in shown],
         rotation=35 if long else 0,
         ha="right" if long or which == "y" else "center",
     )
@@ -246,13 +227,10 @@ def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) ->
         )
         bar.set_ticks(scale.ticks, labels=scale.texts)
         bar.outline.set_visible(False)
-        there = set(frame["mark"])
-        used = [
-            f"{word.mark} {word.told or word.fate}"
-            for word in WORDS.values()
-            if word.mark and word.fate in there
-        ]
-        used += [f"{_UNDEFINED} not defined"] if (frame["value"].isna() & (frame["seeds"] > 0)).any() else []
-        lines.append("   ".join(used)) if used else None
+        marked = [word for word in WORDS.values() if word.mark and (frame["mark"] == word.fate).any()]
+        used = [f"{word.mark} {word.told or word.fate}" for word in marked]
+        if (frame["value"].isna() & (frame["seeds"] > 0)).any():
+            used.append("· not defined")
+        lines += ["   ".join(used)] if used else []
     style.caption(figure, *lines, picture.caption)
     return figure

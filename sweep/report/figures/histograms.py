@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from sweep.base.arrays import Array
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.report.figures import style
 from sweep.report.frames.labels import PANEL, add_labels, common, description
@@ -16,8 +17,8 @@ from sweep.report.frames.measures import THEORY
 from sweep.report.frames.seeds import largest
 from sweep.report.frames.text import number, spread
 
-_MOST_LAYERS = 10  # side by side; a deeper network is a ridge, of up to
-_MOST_RIDGES = 25
+_MOST_LAYERS = 10  # side by side; a deeper network is drawn as a ridge
+_MOST_RIDGES = 25  # one above the other
 _RIDGE_HEIGHT = 2.2  # of a histogram, in steps from one layer to the next
 _COLUMNS = 4
 _MOST_ROWS = 16
@@ -88,32 +89,31 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     frame = frame[frame["seed"] == frame.groupby(list(PANEL))["seed"].transform("min")]
     panels = []
     for _, cell in frame.iterrows():
-        own = layers[layers["cell_id"] == cell["cell_id"]].sort_values("layer")
-        if _stored(own):
-            panels.append((f"{cell['init_label']} × {cell['act_label']} {cell['setting']}".strip(), own))
+        of_cell = layers[layers["cell_id"] == cell["cell_id"]].sort_values("layer")
+        if _stored(of_cell):
+            panels.append((f"{cell['init_label']} × {cell['act_label']} {cell['setting']}".strip(), of_cell))
     if not panels or len(panels) > _MOST_ROWS:
         return {}
-    deep = max(own["layer"].max() for _, own in panels) > _MOST_LAYERS
+    deep = max(panel["layer"].max() for _, panel in panels) > _MOST_LAYERS
     figure = _ridges(panels) if deep else _strips(panels)
     style.headline(figure, "What the activations look like, layer by layer")
     shared = [name for name in ("depth", "width", "seed") if frame[name].nunique() == 1]
     sizes = [f"{name} {frame[name].iloc[0]}" for name in shared]
-    where = "right of each" if deep else "below each"
-    style.caption(
-        figure, ", ".join([*sizes, common(frame)]), f"{_bins([own for _, own in panels])}; {where}: std"
-    )
+    bins = _bins([panel for _, panel in panels])
+    where = "right of" if deep else "below"
+    style.caption(figure, ", ".join([*sizes, common(frame)]), f"{bins}; {where} each: std")
     return {"histograms": figure}
 
 
 def _strips(panels: list[tuple[str, pd.DataFrame]]) -> Figure:
-    columns = max(len(_stored(own)) for _, own in panels)
+    columns = max(len(_stored(panel)) for _, panel in panels)
     figure = Figure(figsize=(0.85 * columns + 1.8, 0.55 * len(panels) + 1.1), layout="constrained")
     axes = figure.subplots(len(panels), squeeze=False)[:, 0]
-    for row, (label, own) in enumerate(panels):
-        strip(axes[row], own, titled=row == 0)
+    for ax, (label, panel) in zip(axes, panels, strict=True):
+        strip(ax, panel, titled=ax is axes[0])
         init, _, act = label.partition(" × ")
         name = f"{style.clipped(init, 24)}\n× {style.clipped(act, 22)}"
-        axes[row].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
+        ax.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=8)
     return figure
 
 
@@ -122,8 +122,8 @@ def _ridges(panels: list[tuple[str, pd.DataFrame]]) -> Figure:
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(max(2.5 * columns, 4.2), 3.4 * rows + 1.0), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax, (label, own) in zip(axes, panels, strict=False):
-        ridge(ax, own)
+    for ax, (label, panel) in zip(axes, panels, strict=False):
+        ridge(ax, panel)
         ax.set_title(style.clipped(label), fontsize=9)
     for ax in axes[len(panels) :]:
         ax.set_axis_off()
@@ -132,11 +132,10 @@ def _ridges(panels: list[tuple[str, pd.DataFrame]]) -> Figure:
 
 def _bins(panels: Sequence[pd.DataFrame]) -> str:
     """What the histograms' axes are, for a caption."""
-    ranges = dict.fromkeys(_range(own) for own in panels)
+    ranges = dict.fromkeys(map(_range, panels))
     where = ", ".join(f"[{low:g}, {high:g}]" for low, high in ranges)
-    return (
-        f"{HISTOGRAM_BINS} bins on {where}; the end bins hold what lies outside; a bar far above all is cut"
-    )
+    cut = "the end bins hold what lies outside; a bar far above all is cut"
+    return f"{HISTOGRAM_BINS} bins on {where}; {cut}"
 
 
 def _range(layers: pd.DataFrame) -> tuple[float, float]:
@@ -151,11 +150,12 @@ def _stored(layers: pd.DataFrame) -> list[int]:
     return sorted(int(layer) for layer in stored)
 
 
-def _heights(counts: "np.ndarray[Any, np.dtype[np.float64]]") -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _heights(histogram: Sequence[int]) -> Array:
     """Heights up to 1; a bar that would dwarf all others, as the zeros of a relu do, is cut there."""
+    counts = np.asarray(histogram, dtype=float)
     second, first = np.sort(counts)[-2:]
     top = 1.5 * second if first > 3 * second > 0.06 * counts.sum() else first
-    heights: np.ndarray[Any, np.dtype[np.float64]] = np.minimum(counts / max(top, 1), 1)
+    heights: Array = np.minimum(counts / max(top, 1), 1)
     return heights
 
 
@@ -165,34 +165,29 @@ def ridge(ax: Axes, layers: pd.DataFrame) -> None:
     shown = spread(_stored(layers), _MOST_RIDGES)
     edges = np.linspace(*_range(layers), HISTOGRAM_BINS + 1)
     named = spread(shown, 9)
-    for place, layer in enumerate(shown):
-        counts = np.asarray(indexed["histogram"][layer], dtype=float)
-        heights = _RIDGE_HEIGHT * _heights(counts)
-        patch = ax.stairs(heights - place, edges, baseline=-place, fill=True, zorder=2 + 0.01 * place)
+    for step, layer in enumerate(shown):
+        heights = _RIDGE_HEIGHT * _heights(indexed["histogram"][layer])
+        patch = ax.stairs(heights - step, edges, baseline=-step, fill=True, zorder=2 + 0.01 * step)
         patch.set(facecolor="#d3e4ee", edgecolor=style.LINES[0], linewidth=0.7)
         if layer in named:
             std = number(indexed["std"][layer], 2)
-            ax.text(
-                edges[-1] + 0.03 * (edges[-1] - edges[0]), -place, std, fontsize=7, va="center", ha="left"
-            )
-    places = [shown.index(layer) for layer in named]
-    ax.set_yticks([-place for place in places], [str(layer) for layer in named])
-    ax.set(
-        xlim=(edges[0], edges[-1]), ylim=(-len(shown) + 0.5, _RIDGE_HEIGHT + 0.1), ylabel="layer", xlabel="h"
-    )
+            right = edges[-1] + 0.03 * (edges[-1] - edges[0])
+            ax.text(right, -step, std, fontsize=7, va="center", ha="left")
+    ax.set_yticks([-shown.index(layer) for layer in named], [str(layer) for layer in named])
+    ax.set(xlim=(edges[0], edges[-1]), ylim=(-len(shown) + 0.5, _RIDGE_HEIGHT + 0.1))
+    ax.set(xlabel="h", ylabel="layer")
     ax.set_xticks(sorted({edges[0], 0.0, edges[-1]}))
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0)
 
 
 def strip(ax: Axes, layers: pd.DataFrame, titled: bool = True) -> None:
-    """The histograms of one network side by side: a slot of width 1 for each layer, of which at most ten."""
+    """The histograms of one network side by side: a slot of width 1 for each of at most ten layers."""
     shown = spread(_stored(layers), _MOST_LAYERS)
     indexed = layers.set_index("layer")
     edges = np.linspace(0, _SLOT, HISTOGRAM_BINS + 1)
     for slot, layer in enumerate(shown):
-        counts = np.asarray(indexed["histogram"][layer], dtype=float)
-        ax.stairs(_heights(counts), slot + edges, fill=True, color=style.LINES[0])
+        ax.stairs(_heights(indexed["histogram"][layer]), slot + edges, fill=True, color=style.LINES[0])
         ax.plot([slot, slot + _SLOT], [0, 0], color=style.FAINT, lw=0.8)
         middle = slot + _SLOT / 2
         ax.text(middle, -0.08, number(indexed["std"][layer], 3), ha="center", va="top", fontsize=7)

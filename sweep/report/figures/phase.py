@@ -33,10 +33,8 @@ _COLOURS = LinearSegmentedColormap.from_list(
 
 def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     """A figure per init and act whose cells span sigma_w × bias_std; none where there is no such plane."""
-    found = [_figure(plane, act, points(plane, layers, act)) for plane, act in planes(cells)]
-    if len(found) == 1:
-        return {"phase": found[0]}
-    return {f"phase-{place}": figure for place, figure in enumerate(found, start=1)}
+    pages = [_figure(plane, act, points(plane, layers, act)) for plane, act in planes(cells)]
+    return style.numbered("phase", pages)
 
 
 def planes(cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Activation]]:
@@ -105,8 +103,8 @@ def _arrival(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", settled: fl
     first = abs(values[0] - settled)
     if not first >= _SEEN:
         return math.nan
-    there = np.flatnonzero(np.abs(values - settled) <= _ARRIVED * first)
-    return float(there[0]) if len(there) else math.inf
+    arrived = np.flatnonzero(np.abs(values - settled) <= _ARRIVED * first)
+    return float(arrived[0]) if len(arrived) else math.inf
 
 
 def _figure(plane: pd.DataFrame, act: Activation, rows: pd.DataFrame) -> Figure:
@@ -143,16 +141,16 @@ def _draw_plane(figure: Figure, ax: Axes, act: Activation, rows: pd.DataFrame) -
 
 
 def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
-    for place, sigma_b in enumerate(spread(sorted(rows["sigma_b"].unique()), _MOST_LINES)):
-        one = rows[(rows["sigma_b"] == sigma_b)].sort_values("sigma_w")
-        seen = one.dropna(subset="depth_c")
-        colour = style.LINES[place]
+    shown = spread(sorted(rows["sigma_b"].unique()), _MOST_LINES)
+    for sigma_b, colour in zip(shown, style.LINES, strict=False):
+        line = rows[rows["sigma_b"] == sigma_b].sort_values("sigma_w")
+        seen = line.dropna(subset="depth_c")
         # Without bias the inputs' cosine of 0 stays where it is: nothing to see but the prediction.
         labels = (
             (f"sigma_b {sigma_b:g} (theory alone)", None) if seen.empty else (None, f"sigma_b {sigma_b:g}")
         )
-        theory_c = one["theory_c"].clip(upper=10 * depth)
-        ax.plot(one["sigma_w"], theory_c, color=colour, lw=1, ls="--", label=labels[0])
+        theory_c = line["theory_c"].clip(upper=10 * depth)
+        ax.plot(line["sigma_w"], theory_c, color=colour, lw=1, ls="--", label=labels[0])
         measured = seen["depth_c"].clip(upper=depth)
         ax.plot(seen["sigma_w"], measured, "o-", ms=3.5, color=colour, lw=1.4, label=labels[1])
     ax.axhline(depth, color=style.FAINT, lw=0.6)
@@ -171,9 +169,9 @@ def _draw_against(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
     ):
         seen = rows.dropna(subset=f"depth_{name}")
         x, y = seen[f"theory_{name}"].clip(*ends), seen[f"depth_{name}"]
-        there = np.isfinite(y)
-        ax.scatter(x[there], y[there], s=14, marker=marker, color=colour, alpha=0.7, label=label, lw=0)
-        ax.scatter(x[~there], np.full((~there).sum(), float(depth)), s=22, marker="^", color=colour, lw=0)
+        arrived = np.isfinite(y)
+        ax.scatter(x[arrived], y[arrived], s=14, marker=marker, color=colour, alpha=0.7, label=label, lw=0)
+        ax.scatter(x[~arrived], np.full((~arrived).sum(), float(depth)), s=22, marker="^", color=colour, lw=0)
     ax.set(xlim=ends, ylim=ends, xlabel="predicted: xi ln 10", ylabel="measured layers")
     style.logarithmic(ax, "x")
     style.logarithmic(ax, "y")

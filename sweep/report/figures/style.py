@@ -3,23 +3,24 @@
 import re
 import textwrap
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any
+from typing import Any, TypeVar
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.axes import Axes as Axes  # noqa: PLC0414  `sweep.plot` has it from here
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from sweep.base.errors import StoreError
+from sweep.base.errors import RequestError, StoreError
 from sweep.base.provenance import provenance
 from sweep.report.frames.measures import MEASURES
 from sweep.store.places import Place
 
+_T = TypeVar("_T")
 INK = "#22303c"
 FAINT = "#8a97a3"
 # Told apart by hue for most, by lightness for all; line styles and direct labels do the rest.
@@ -59,6 +60,26 @@ _OURS = re.compile(
 )
 
 
+def numbered(name: str, pages: Sequence[Figure]) -> dict[str, Figure]:
+    """The pages of a figure by file name: 'std', or 'std-1', 'std-2' … where there are several."""
+    return {name: pages[0]} if len(pages) == 1 else {f"{name}-{n}": page for n, page in enumerate(pages, 1)}
+
+
+def slices(values: Sequence[_T], most: int) -> list[Sequence[_T]]:
+    """The values in order, at most `most` in each slice."""
+    return [values[start : start + most] for start in range(0, len(values), most)]
+
+
+def legend(figure: Figure, axes: Iterable[Axes], handlelength: float = 3.0) -> None:
+    """Beside the panels, an entry for each label in any of them."""
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    look: dict[str, Any] = {"loc": "outside right upper", "frameon": False, "fontsize": 8}
+    figure.legend(handles.values(), map(clipped, handles), handlelength=handlelength, **look)
+
+
 def headline(figure: Figure, text: str) -> None:
     """The figure's title: what it is about, at the top left."""
     figure.suptitle(_wrapped(figure, text, 9.5), x=0.01, ha="left", fontsize=12, weight="bold")
@@ -96,6 +117,17 @@ def logarithmic(ax: Axes, which: str = "y") -> None:
     axis.set_major_locator(LogLocator(base=10, numticks=7))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: decade(value)))
+
+
+def given_or_current(ax: object) -> Axes:
+    """The axes to draw on: the current ones where None is given. Raises RequestError for anything else."""
+    if ax is None:
+        from matplotlib import pyplot  # noqa: PLC0415  a report needs none
+
+        return pyplot.gca()
+    if not isinstance(ax, Axes):
+        raise RequestError("ax: give one Axes of matplotlib, as plt.subplots()[1] is")
+    return ax
 
 
 def verbatim(ax: Axes) -> Axes:

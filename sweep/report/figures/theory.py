@@ -31,28 +31,25 @@ _REACH = 1e-12, 1e12  # beyond, both have long vanished or exploded
 
 def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     """One panel per statistic that has a prediction; nothing where there is none."""
-    found = {title: points(cells, layers, name, at) for name, at, title in _SHOWN}
-    found = {title: rows for title, rows in found.items() if not rows.empty}
-    if not found:
+    panels = {title: points(cells, layers, name, at) for name, at, title in _SHOWN}
+    panels = {title: panel for title, panel in panels.items() if not panel.empty}
+    if not panels:
         return {}
-    columns = min(3, len(found))
-    rows = -(-len(found) // columns)
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
     figure = Figure(figsize=(2.9 * columns + 1.5, 2.8 * rows + 0.9), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    every = pd.concat(found.values())
-    shown = spread_names(acts(every), len(_MARKERS))
-    for ax, (title, own) in zip(axes, found.items(), strict=False):
-        draw(ax, own, shown)
+    drawn = pd.concat(panels.values())
+    shown = spread_names(acts(drawn["act_label"]), len(_MARKERS))
+    for ax, (title, panel) in zip(axes, panels.items(), strict=False):
+        draw(ax, panel, shown)
         ax.set_title(title, fontsize=9)
-    for ax in axes[len(found) :]:
+    for ax in axes[len(panels) :]:
         ax.set_axis_off()
-    handles, names = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, [style.clipped(n) for n in names], loc="outside right upper", frameon=False, fontsize=8
-    )
+    style.legend(figure, axes, handlelength=2.0)
     style.headline(figure, "Measured against predicted")
-    note = f"a point per init, act, depth and width: mean over {counted(every['seeds'])}; line: identity"
-    left_out = every["act_label"].nunique() - len(shown)
+    note = f"a point per init, act, depth and width: mean over {counted(drawn['seeds'])}; line: identity"
+    left_out = drawn["act_label"].nunique() - len(shown)
     note += f"; {left_out} more acts left out" if left_out else ""
     style.caption(figure, note, str(agreement(cells, _MOST_JUDGED)), common(cells))
     return {"theory": figure}
@@ -64,38 +61,26 @@ def points(cells: pd.DataFrame, layers: pd.DataFrame, name: str, at: int | None)
     at: the layer, None for the last. What is not finite, or far beyond vanished or exploded, is left out.
     """
     statistic, column = MEASURES[name], f"{THEORY}{name}"
-    frame = add_labels(cells[cells["status"] == "ok"])
     if column not in layers:
         return pd.DataFrame()
-    place = layers["layer"] == (layers["depth"] if at is None else at)
-    here = layers.loc[place, ["cell_id", name, column]]
-    frame = frame.drop(columns=[name, column], errors="ignore").merge(here, on="cell_id")
-    rows = average_over_seeds(frame, [statistic]).rename(
-        columns={f"theory:{name}": "x", f"value:{name}": "y"}
-    )
+    frame = add_labels(cells[cells["status"] == "ok"]).drop(columns=[name, column], errors="ignore")
+    at_layer = layers["layer"] == (layers["depth"] if at is None else at)
+    frame = frame.merge(layers.loc[at_layer, ["cell_id", name, column]], on="cell_id")
+    rows = average_over_seeds(frame, [statistic])
+    rows = rows.rename(columns={f"theory:{name}": "x", f"value:{name}": "y"})
     both = rows[["x", "y"]].astype(float)
     low, high = _REACH if statistic.geometric else (-np.inf, np.inf)
-    fine = both[(both > low) & (both < high)].notna().all(axis=1)
-    return rows[fine].assign(geometric=statistic.geometric)
+    inside = ((both > low) & (both < high)).all(axis=1)
+    return rows[inside].assign(geometric=statistic.geometric)
 
 
-def draw(ax: Axes, own: pd.DataFrame, shown: Sequence[str]) -> None:
-    """The rows of `points` and the identity line, a sign per act."""
-    for i, act in enumerate(shown):
-        there = own[own["act_label"] == act]
-        ax.plot(
-            there["x"],
-            there["y"],
-            ls="",
-            marker=_MARKERS[i % len(_MARKERS)],
-            ms=4,
-            mfc="none",
-            mew=1.0,
-            color=style.LINES[i % len(style.LINES)],
-            label=act,
-        )
-    values = own[["x", "y"]].to_numpy(float)
-    if own["geometric"].iloc[0]:
+def draw(ax: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:
+    """The rows of `points` and the identity line, a sign for each of up to eight acts."""
+    for act, marker, colour in zip(shown, _MARKERS, style.LINES, strict=False):
+        of_act = rows[rows["act_label"] == act]
+        ax.plot(of_act["x"], of_act["y"], marker, ms=4, mfc="none", mew=1.0, color=colour, label=act)
+    values = rows[["x", "y"]].to_numpy(float)
+    if rows["geometric"].iloc[0]:
         style.logarithmic(ax, "x")
         style.logarithmic(ax, "y")
         low = min(values.min() / 2, 10.0 ** np.floor(np.log10(values.min())))

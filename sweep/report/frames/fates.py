@@ -47,7 +47,7 @@ class Answer:
 
 def answers(rows: "pd.DataFrame") -> list[Answer]:
     """An answer per act. rows: of `average_over_seeds`, with the layer of the verdict."""
-    schemes: dict[str, dict[str, list[_Row]]] = {act: {} for act in acts(rows)}
+    schemes: dict[str, dict[str, list[_Row]]] = {act: {} for act in acts(rows["act_label"])}
     names = (rows["init_label"] + " " + _settings(rows)).str.strip()
     columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer"))
     for name, act, *row in zip(names, *columns, strict=True):
@@ -55,8 +55,8 @@ def answers(rows: "pd.DataFrame") -> list[Answer]:
     by_act = []
     for act, rows_of in schemes.items():
         fates = [_fate(name, group) for name, group in rows_of.items()]
-        limited = sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0))
         survivors = [fate for fate in fates if fate.word is None]
+        limited = sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0))
         by_act.append(Answer(act, survivors, limited, [f for f in fates if f.word and not f.depth]))
     return by_act
 

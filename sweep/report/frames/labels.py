@@ -6,7 +6,7 @@ frame: bias_std, batch, dtype, tapered widths.
 
 import json
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -87,9 +87,9 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
 
 def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:
     """Where each kind comes in the order of schemes, acts and settings."""
-    keys = [_registry_order(kinds[group], registry.names()) for group, registry in REGISTRIES.items()]
-    keys += [_numeric_order(kinds[f"{group}_params"]) for group in REGISTRIES]
-    keys += [_order(kinds[name].tolist()) for name in SETTINGS]
+    keys = [list(map(_rank_in(group), kinds[group])) for group in REGISTRIES]
+    keys += [_order(map(_parameters_key, kinds[f"{group}_params"])) for group in REGISTRIES]
+    keys += [_order(map(_setting_key, kinds[name])) for name in SETTINGS]
     _, ranks = np.unique(np.array(keys, np.int64), axis=1, return_inverse=True)
     return ranks.reshape(-1)
 
@@ -98,39 +98,36 @@ def _listed(widths: Iterable[int]) -> str:
     return f"[{','.join(map(str, widths))}]"
 
 
-def _order(values: Sequence[Any]) -> list[int]:
+def _order(keys: Iterable[Any]) -> list[int]:
+    """The rank of each among the distinct keys."""
+    keys = list(keys)
+    ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
+    return [ranks[key] for key in keys]
+
+
+def _setting_key(value: Any) -> tuple[int, Any]:
     """Numbers by size, texts by length and letters, nothing first."""
-
-    def key(value: Any) -> tuple[int, Any]:
-        if value is None or (isinstance(value, float) and math.isnan(value)):
-            return 0, 0
-        return (2, (len(value), value)) if isinstance(value, str) else (1, value)
-
-    ranks = {k: rank for rank, k in enumerate(sorted({key(value) for value in values}))}
-    return [ranks[key(value)] for value in values]
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return 0, 0
+    return (2, (len(value), value)) if isinstance(value, str) else (1, value)
 
 
-def _registry_order(names: Iterable[str], listed: Iterable[str]) -> list[int]:
-    known = {name: rank for rank, name in enumerate(listed)}
-    return [known.get(name, len(known)) for name in names]
-
-
-def acts(frame: "pd.DataFrame") -> list[str]:
-    """The distinct `act_label`s of a frame, in the registry's order."""
-    labels = list(dict.fromkeys(frame["act_label"]))
-    ranks = _registry_order((label.split()[0] for label in labels), REGISTRIES["act"].names())
-    return [label for _, label in sorted(zip(ranks, labels, strict=True), key=lambda pair: pair[0])]
-
-
-def _numeric_order(parameters: "pd.Series[str]") -> list[int]:
+def _parameters_key(text: str) -> tuple[tuple[bool, Any], ...]:
     """std=0.01 before std=0.1 before std=10, whatever their texts."""
+    values = json.loads(text).values()
+    return tuple((False, v) if isinstance(v, (int, float)) else (True, json.dumps(v)) for v in values)
 
-    def key(text: str) -> list[tuple[bool, Any]]:
-        values = json.loads(text).values()
-        return [(False, v) if isinstance(v, (int, float)) else (True, json.dumps(v)) for v in values]
 
-    ranks = {text: rank for rank, text in enumerate(sorted(parameters.unique(), key=key))}
-    return [ranks[text] for text in parameters]
+def _rank_in(group: str) -> Callable[[str], int]:
+    """Of a scheme's or an act's name its rank in the registry; what is not listed comes last."""
+    known = {name: rank for rank, name in enumerate(REGISTRIES[group].names())}
+    return lambda name: known.get(name, len(known))
+
+
+def acts(act_labels: Iterable[str]) -> list[str]:
+    """The distinct labels of activations, in the registry's order."""
+    rank = _rank_in("act")
+    return sorted(dict.fromkeys(act_labels), key=lambda label: rank(label.split()[0]))
 
 
 def parameters(cells: "pd.DataFrame") -> list[str]:
@@ -151,13 +148,14 @@ def parameters(cells: "pd.DataFrame") -> list[str]:
 def _flat(text: str) -> dict[str, Any]:
     """The parameters in a column's text, a user's keywords among them: 'kwargs.source' beside 'source'."""
     values: dict[str, Any] = json.loads(text)
-    own = values.pop("kwargs", {})
-    if not isinstance(own, dict):
+    keywords = values.pop("kwargs", {})
+    if not isinstance(keywords, dict):
         return values
     taken = {*_OWN, "kwargs"}
     # 'kwargs.source' may be a keyword too, of a function that takes any: it is 'kwargs.kwargs.source'.
     return values | {
-        f"kwargs.{key}" if key in taken or key.startswith("kwargs.") else key: own[key] for key in own
+        f"kwargs.{key}" if key in taken or key.startswith("kwargs.") else key: keywords[key]
+        for key in keywords
     }
 
 
@@ -229,6 +227,15 @@ def description(name: str, parameters: str) -> str:
     shown = {key: value for key, value in values.items() if key not in _OWN or value is not None}
     shown.pop("source", None)
     return " ".join([shown.pop("function", name), *(f"{key}={short(value)}" for key, value in shown.items())])
+
+
+def greatest(curves: "pd.DataFrame") -> str:
+    """The sizes of these curves' networks, for a caption: 'depth 8, each at its greatest width, 16 to 64'."""
+    ends = [(name, curves[name].min(), curves[name].max()) for name in ("depth", "width")]
+    return ", ".join(
+        f"{name} {most}" if least == most else f"each at its greatest {name}, {least} to {most}"
+        for name, least, most in ends
+    )
 
 
 def common(cells: "pd.DataFrame") -> str:

@@ -1,7 +1,7 @@
 """Which axis goes where: any axis of a study can be a figure's rows, columns, x or y."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from sweep.base.errors import RequestError, unknown
 from sweep.report.frames import labels
 from sweep.report.frames.labels import NONE, SETTINGS, add_labels
 from sweep.report.frames.measures import Measure
-from sweep.report.frames.seeds import average_over_seeds
+from sweep.report.frames.seeds import over_seeds
 from sweep.report.frames.text import short
 
 _LABELS = {"init": "init_label", "act": "act_label"}
@@ -34,11 +34,6 @@ class Layout:
         return tuple(axis for axis in (self.rows, self.cols, self.x, self.y) if axis)
 
 
-def axes(cells: pd.DataFrame) -> list[str]:
-    """What can be an axis of a figure of these cells."""
-    return [*_MAIN, *SETTINGS, *labels.parameters(cells)]
-
-
 def choose(
     cells: pd.DataFrame,
     rows: str | None = None,
@@ -50,7 +45,8 @@ def choose(
 
     Raises RequestError for an axis that does not exist or is named twice.
     """
-    options = axes(cells)
+    parameters = labels.parameters(cells)
+    options = [*_MAIN, *SETTINGS, *parameters]
     given = {role: axis for role, axis in zip(ROLES, (rows, cols, x, y), strict=True) if axis is not None}
     for axis in given.values():
         if not isinstance(axis, str) or axis not in options:
@@ -60,11 +56,11 @@ def choose(
         raise RequestError(f"axis '{twice[0]}' is named twice: rows, cols, x and y are four different axes")
     sizes = _sizes(cells)
     if not given:
-        # Of one scheme the parameter that varies is a number to put on an axis.
+        # A single scheme's parameter that varies is a number to put on an axis.
         alone = cells["init"].nunique() == 1
-        scales = [axis for axis in labels.parameters(cells) if alone and axis.startswith("init.")]
+        scales = [axis for axis in parameters if alone and axis.startswith("init.")]
         return suit(sizes, scales[0] if scales else None)
-    # A role left open: what varies and fits it best, be it of one value for x and y.
+    # A role left open gets the axis that varies and fits it best; x and y get one even if none varies.
     preferred = {
         "x": ("width", "depth", "act", "init"),
         "y": ("depth", "width", "init", "act"),
@@ -117,12 +113,12 @@ def _sizes(cells: pd.DataFrame) -> dict[str, int]:
     return {axis: int(frame[_LABELS.get(axis, axis)].nunique()) for axis in (*_MAIN, *SETTINGS)}
 
 
-def assign_roles(cells: pd.DataFrame, layout: Layout, wanted: Sequence[Measure]) -> pd.DataFrame:
-    """The rows of `average_over_seeds` with columns `row`, `col`, `x`, `y` (values, '' where the role is
-    not used) and `rest`, which names whatever else varies; the values in their natural order.
+def assign_roles(cells: pd.DataFrame, layout: Layout, measure: Measure) -> pd.DataFrame:
+    """The rows of `over_seeds` with columns `row`, `col`, `x`, `y` (values, '' where the role is not used)
+    and `rest`, which names whatever else varies; the values in their natural order.
     """
     apart = [axis for axis in layout.axes if axis not in _MAIN]
-    frame = average_over_seeds(add_labels(cells, apart), wanted, apart)
+    frame = over_seeds(cells, measure.name, apart)
     axis_of = {"row": layout.rows, "col": layout.cols, "x": layout.x, "y": layout.y}
     for role, axis in axis_of.items():
         values = [""] * len(frame) if axis is None else frame[_LABELS.get(axis, axis)]
@@ -138,11 +134,11 @@ def assign_roles(cells: pd.DataFrame, layout: Layout, wanted: Sequence[Measure])
 
 def distinct(values: "pd.Series[Any]", axis: str | None) -> list[Any]:
     """The distinct values of a role: numbers ascending, names as they come."""
-    found = list(dict.fromkeys(values))
     if axis == "act":
-        return labels.acts(values.to_frame("act_label"))
-    numbers = [v for v in found if isinstance(v, (int, float))]
-    return sorted(numbers) + [v for v in found if v not in numbers]
+        return labels.acts(values)
+    names = list(dict.fromkeys(values))
+    numbers = [value for value in names if isinstance(value, (int, float))]
+    return sorted(numbers) + [name for name in names if name not in numbers]
 
 
 def title(axis: str | None, value: Any) -> str:

@@ -38,7 +38,7 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
 
 
 def average_over_seeds(
-    frame: "pd.DataFrame", wanted: Sequence[Measure], apart: Collection[str] = ()
+    frame: "pd.DataFrame", statistics: Sequence[Measure], apart: Collection[str] = ()
 ) -> "pd.DataFrame":
     """The rows of a labelled frame over the seeds, for several values at once.
 
@@ -56,7 +56,7 @@ def average_over_seeds(
     rows["verdict"] = winner["verdict"].reindex(rows.index).fillna("failed")
     rows["agree"] = winner["votes"] / rows["seeds"]
     rows["mark"] = rows["verdict"].map(lambda word: WORDS[word].fate)
-    for measure in wanted:
+    for measure in statistics:
         if measure.scale == measures.WORD:
             rows[f"value:{measure.name}"] = rows["verdict"]
         else:
@@ -68,7 +68,7 @@ def average_over_seeds(
 def by_layer(
     cells: "pd.DataFrame",
     layers: "pd.DataFrame",
-    wanted: Sequence[Measure],
+    statistics: Sequence[Measure],
     *,
     whole: bool = False,
     apart: Sequence[str] = (),
@@ -81,13 +81,13 @@ def by_layer(
     """
     frame = add_labels(cells, apart)
     frame = frame if whole else largest(frame)
-    names = [measure.name for measure in wanted]
+    names = [measure.name for measure in statistics]
     theory = [column for name in names if (column := f"{measures.THEORY}{name}") in layers]
     of_cells = frame[["cell_id", "seed", "depth", "width", *PANEL, *apart]]
     frame = of_cells.merge(layers[["cell_id", "layer", *names, *theory]], on="cell_id")
     frame, rows = _grouped(frame, [*PANEL, *apart, "depth", "width", "layer"])
     rows["seeds"] = frame.groupby("group")["seed"].nunique()
-    for measure in wanted:
+    for measure in statistics:
         for column, values in _over_groups(frame, measure).items():
             rows[column] = values
     rows["line"] = (rows["init_label"] + " " + rows["setting"]).str.strip()
@@ -161,19 +161,18 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     frame = over_seeds(cells)
     frame = frame[frame["width"] == frame.groupby(list(PANEL))["width"].transform("max")]
     depths = spread(sorted(frame["depth"].unique()), most_depths)
+    same_width = frame["width"].nunique() == 1
     keys = ["init_label", "act_label"]
     keys += ["setting"] if frame["setting"].any() else []
-    same_width = frame["width"].nunique() == 1
     keys += [] if same_width else ["width"]
-    row = frame.groupby(keys, sort=False).ngroup()
-    count = int(row.max()) + 1
-    shown = frame[row.isin(spread(range(count), _MOST_ROWS))]
+    panel_of = frame.groupby(keys, sort=False).ngroup()
+    count = int(panel_of.max()) + 1
+    shown = frame[panel_of.isin(spread(range(count), _MOST_ROWS))]
     rows = []
     for key, panel in shown.groupby(keys, sort=False):
         at = {row["depth"]: _cell_text(row, spreads) for _, row in panel.iterrows()}
-        texts = tuple(at.get(depth, "") for depth in depths)
         assert isinstance(key, tuple)
-        rows.append((tuple(str(name) for name in key), texts))
+        rows.append((tuple(map(str, key)), tuple(at.get(depth, "") for depth in depths)))
     widths = cells["width"].nunique()
     where = f"width {frame['width'].iloc[0]}" if same_width else "each row's greatest width"
     where += f" (of {widths} widths)" if same_width and widths > 1 else ""

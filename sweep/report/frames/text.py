@@ -34,8 +34,6 @@ def spread(values: Sequence[int], most: int) -> list[int]:
 
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-
-
 _LEAST_DECADES = 1.0  # over which a profile rises from the lowest block to the highest
 
 
@@ -84,9 +82,8 @@ def duration(seconds: float) -> str:
 
 def si(number: float) -> str:
     """A number in thousands, millions …: '1.2 M'."""
-    prefixes = ["", "k", "M", "G", "T", "P"]
-    while number >= 1000 and len(prefixes) > 1:
-        number /= 1000
-        prefixes.pop(0)
-    prefix = prefixes[0]
+    power = 0
+    while number >= 1000 and power < 5:
+        number, power = number / 1000, power + 1
+    prefix = ("", "k", "M", "G", "T", "P")[power]
     return f"{number:.0f} {prefix}" if number >= 10 or not prefix else f"{number:.1f} {prefix}"

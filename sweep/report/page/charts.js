@@ -3,6 +3,7 @@
 
 const AXES = Object.keys(STUDY.axes);
 const COUNT = STUDY.verdict.length;
+const ROLES = ["x", "y", "rows", "cols"];
 
 function measureOf(name) { return STUDY.measures.find((measure) => measure.name === name); }
 function geometric(measure) { return measure.scale === "ratio" || measure.scale === "size"; }
@@ -40,8 +41,8 @@ function plain(measure, point) {
 
 function valueText(measure, point) {
   if (measure.scale !== "word") return plain(measure, point) + spreadText(measure, point);
-  const own = word(point), agree = STUDY.agree[point];
-  return own.word + (agree < 1 ? ` (${Math.round(agree * STUDY.seeds[point])} of ${STUDY.seeds[point]} seeds)` : "");
+  const agree = STUDY.agree[point];
+  return word(point).word + (agree < 1 ? ` (${Math.round(agree * STUDY.seeds[point])} of ${STUDY.seeds[point]} seeds)` : "");
 }
 
 function theoryText(name, point) {
@@ -54,10 +55,16 @@ function seedsText(point) {
   return `${STUDY.seeds[point]}${failed ? `, ${failed} failed` : ""}`;
 }
 
-function place(point, axes = AXES) {
-  return axes.filter((axis) => STUDY.axes[axis].length > 1 || axis === "init" || axis === "act")
-    .map((axis) => axis === "init" || axis === "act" ? (axis === "init" ? STUDY.prefix : "") + STUDY.axes[axis][STUDY.codes[axis][point]]
-      : `${axis} ${STUDY.axes[axis][STUDY.codes[axis][point]]}`).join(", ").replace(", ", " × ");
+function textOf(axis, point) { return STUDY.axes[axis][STUDY.codes[axis][point]]; }
+
+function titled(axis, point) {
+  const text = textOf(axis, point);
+  return axis === "init" ? STUDY.prefix + text : axis === "act" ? text : `${axis} ${text}`;
+}
+
+function networkName(point) {
+  return AXES.filter((axis) => STUDY.axes[axis].length > 1 || axis === "init" || axis === "act")
+    .map((axis) => titled(axis, point)).join(", ").replace(", ", " × ");
 }
 
 function fillOf(measure, point) {
@@ -68,24 +75,20 @@ function fillOf(measure, point) {
   return ramp[Math.max(0, Math.min(ramp.length - 1, Math.floor(share * ramp.length) || 0))];
 }
 
+// The axes across, down, and of the panels; "" where there is none.
+function usedAxes(state) { return ROLES.map((role) => state[role]); }
+
+function heldAxes(state) {
+  return AXES.filter((axis) => !usedAxes(state).includes(axis) && STUDY.axes[axis].length > 1);
+}
+
 // The points that are shown: those at the values that the other axes are held at.
 function shown(state) {
-  const used = [state.x, state.y, state.rows, state.cols];
-  const held = AXES.filter((axis) => !used.includes(axis) && STUDY.axes[axis].length > 1);
-  const points = [];
+  const held = heldAxes(state), points = [];
   for (let p = 0; p < COUNT; p++) {
     if (held.every((axis) => STUDY.codes[axis][p] === state.held[axis])) points.push(p);
   }
   return points;
-}
-
-function titled(axis, point) {
-  const text = STUDY.axes[axis][STUDY.codes[axis][point]];
-  return axis === "init" ? STUDY.prefix + text : axis === "act" ? text : `${axis} ${text}`;
-}
-
-function clip(text, most) {
-  return text.length <= most ? text : `${text.slice(0, most / 2)}…${text.slice(text.length - most / 2 + 1)}`;
 }
 
 function mapSpec(state, points, available) {
@@ -107,10 +110,10 @@ function mapSpec(state, points, available) {
     const text = measure.scale === "word" ? word(p).letter : seeds ? plain(measure, p) : "×";
     return {
       point: p, code: code(p), panel: panelAxes.map((axis) => titled(axis, p)).join(" × ") || " ",
-      across: STUDY.axes[state.x][STUDY.codes[state.x][p]], down: STUDY.axes[state.y][STUDY.codes[state.y][p]],
+      across: textOf(state.x, p), down: textOf(state.y, p),
       fill, ink: STUDY.inks[fill], text: measure.scale !== "word" && seeds && word(p).mark ? [text, word(p).mark] : [text],
-      network: place(p), value: valueText(measure, p), theory: theoryText(measure.name, p), verdict: word(p).word,
-      seeds: seedsText(p), label: `${place(p)}: ${measure.name} ${valueText(measure, p)}, verdict ${word(p).word}`,
+      network: networkName(p), value: valueText(measure, p), theory: theoryText(measure.name, p), verdict: word(p).word,
+      seeds: seedsText(p), label: `${networkName(p)}: ${measure.name} ${valueText(measure, p)}, verdict ${word(p).word}`,
     };
   });
   const order = [...new Map(data.map((d) => [d.code, d.panel])).entries()].sort((a, b) => a[0] - b[0]).map((e) => e[1]);
@@ -157,7 +160,7 @@ function curveRows(point, name, series) {
   if (!curves) return [];
   return layers.map((layer, i) => {
     const at = (key) => (curves[key] ? curves[key][point][i] : NaN);
-    return { layer, series, value: at("mid"), low: at("low"), high: at("high"), theory: at("theory") };
+    return { layer, series, value: at("value"), low: at("low"), high: at("high"), theory: at("theory") };
   });
 }
 

@@ -13,38 +13,28 @@ from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.figures.colours import DIVERGING, SEQUENTIAL, Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
-from sweep.report.frames.labels import NONE, PANEL, SETTINGS, acts, add_labels
-from sweep.report.frames.measures import MEASURES, THEORY, Measure
+from sweep.report.frames.labels import NONE, PANEL, SETTINGS, add_labels
+from sweep.report.frames.measures import MEASURES, THEORY
 from sweep.report.frames.seeds import average_over_seeds, by_layer
 from sweep.report.frames.text import short
 
 _TITLES = {"init_label": "init", "act_label": "act"}
-_FIRST = ("rms", "delta_rms", "std")  # of the curves: what says most, should not all find room
+_FIRST = ("rms", "delta_rms", "std")  # the curves that are kept where not all find room
 _CURVES = (*_FIRST, *(name for name, one in STATISTICS.items() if one.curve and name not in _FIRST))
 _MOST_NUMBERS = 240_000  # of all curves together: about 1.6 MB of text
 _FEWEST_LAYERS = 8  # a curve with fewer points says nothing
 _EMPTY, _INK = "#c9d1d8", "#14202b"  # a square without a value; what is written on light squares
-_MOST_PANELS, _MOST_COLUMNS = 48, 6  # drawn at once before the page holds an axis at its greatest instead
+_MOST_PANELS, _MOST_COLUMNS = 48, 6  # beyond, an axis is held at its greatest value
 
 
 def networks(cells: pd.DataFrame) -> pd.DataFrame:
     """The rows of `average_over_seeds` for every statistic; the seed is all that is averaged over."""
     frame = add_labels(cells)
-    apart = varying_settings(frame)
+    apart = [name for name in SETTINGS if frame[name].nunique(dropna=False) > 1]
     rows = average_over_seeds(add_labels(cells, apart), list(MEASURES.values()), apart)
     return rows.sort_values(["depth", "width"], kind="stable").sort_values(
-        ["init_label", "act_label"], key=lambda names: names.map(_order(names)), kind="stable"
+        ["init_label", "act_label"], key=lambda names: names.map(_codes(names)), kind="stable"
     )
-
-
-def _order(names: "pd.Series[str]") -> dict[str, int]:
-    distinct = acts(names.to_frame("act_label")) if names.name == "act_label" else list(dict.fromkeys(names))
-    return {name: index for index, name in enumerate(distinct)}
-
-
-def varying_settings(frame: pd.DataFrame) -> list[str]:
-    """What varies beside init, act, depth, width and seed."""
-    return [name for name in SETTINGS if frame[name].nunique(dropna=False) > 1]
 
 
 def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Any]:
@@ -53,7 +43,10 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
     columns = ["init_label", "act_label", *apart, "depth", "width"]
     axes = {_TITLES.get(column, column): _axis(rows[column]) for column in columns}
     prefix, axes["init"] = _without_name(*axes["init"])
-    measures = [measure for measure in MEASURES.values() if _is_defined(rows, measure)]
+    measures = [measure for measure in MEASURES.values() if rows[f"value:{measure.name}"].notna().any()]
+    sizes = {name: len(values) for name, (values, _) in axes.items()}
+    # The axis `init` of a single scheme is its parameter.
+    roles = layout.suit(sizes, "init" if prefix else None, _MOST_PANELS, _MOST_COLUMNS)
     ramps = {
         ramp.name: [to_hex(colour) for colour in ramp(range(ramp.N))] for ramp in (DIVERGING, SEQUENTIAL)
     }
@@ -87,7 +80,7 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
         "empty": _EMPTY,
         "inks": _inks([_EMPTY, *(word.colour for word in WORDS.values()), *chain(*ramps.values())]),
         "curves": _curves(rows, cells, layers, apart),
-        "layout": _layout({name: len(values) for name, (values, _) in axes.items()}, bool(prefix)),
+        "layout": {role: axis or "" for role, axis in vars(roles).items()},
     }
 
 
@@ -108,13 +101,14 @@ def _inks(colours: Sequence[str]) -> dict[str, str]:
 def _axis(values: "pd.Series[Any]") -> tuple[list[str], list[int]]:
     """The distinct values in order as text, and the index of every row's own."""
     filled = values.astype(object).fillna(NONE)
-    distinct = list(dict.fromkeys(filled))
-    if all(isinstance(value, (int, float)) for value in distinct):
-        distinct.sort()
-    elif values.name == "act_label":
-        distinct = acts(filled.to_frame("act_label"))
-    codes = {value: code for code, value in enumerate(distinct)}
-    return [short(value) for value in distinct], [codes[value] for value in filled]
+    codes = _codes(filled)
+    return list(map(short, codes)), [codes[value] for value in filled]
+
+
+def _codes(values: "pd.Series[Any]") -> dict[Any, int]:
+    """The distinct values in order, numbered; values: a column that is an axis."""
+    distinct = layout.distinct(values, _TITLES.get(str(values.name)))
+    return {value: code for code, value in enumerate(distinct)}
 
 
 def _without_name(texts: list[str], codes: list[int]) -> tuple[str, tuple[list[str], list[int]]]:
@@ -125,33 +119,22 @@ def _without_name(texts: list[str], codes: list[int]) -> tuple[str, tuple[list[s
     return f"{pairs[0][0]} ", ([pair[1] for pair in pairs], codes)
 
 
-def _layout(sizes: Mapping[str, int], is_scale: bool) -> dict[str, str]:
-    """The axis in each role, '' where there is none; is_scale: the axis `init` is a scheme's parameter."""
-    suited = layout.suit(sizes, "init" if is_scale else None, _MOST_PANELS, _MOST_COLUMNS)
-    return {"rows": suited.rows or "", "cols": suited.cols or "", "x": suited.x, "y": suited.y}
-
-
-def _is_defined(rows: pd.DataFrame, measure: Measure) -> bool:
-    return measure.name == "verdict" or bool(rows[f"value:{measure.name}"].notna().any())
-
-
 def _curves(
     rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame, apart: Sequence[str]
 ) -> dict[str, Any]:
     """Every network's layers and the curves of every statistic, thinned to what a page can hold."""
-    names = [name for name in _CURVES if len(layers) and layers[name].notna().any()]
+    names = [name for name in _CURVES if layers[name].notna().any()]
     spread = bool((rows["seeds"] > 1).any())
-    parts = 1 + 2 * spread
     depths = int((rows["depth"] + 1).sum())
 
-    def size(wanted: Sequence[str]) -> int:
-        return depths * sum(parts + (f"{THEORY}{name}" in layers) for name in wanted)
+    def size(names: Sequence[str]) -> int:
+        return depths * sum(1 + 2 * spread + (f"{THEORY}{name}" in layers) for name in names)
 
-    while len(names) > 3 and size(names) > 2 * _MOST_NUMBERS:
-        names = names[:-1]
-    keep = max(_FEWEST_LAYERS, int(_MOST_NUMBERS / max(1, size(names)) * (rows["depth"].max() + 1)))
-    if layers.empty or not names:
+    while len(names) > len(_FIRST) and size(names) > 2 * _MOST_NUMBERS:
+        names.pop()
+    if not names:
         return {"names": [], "layers": [], "thinned": False}
+    keep = max(_FEWEST_LAYERS, int(_MOST_NUMBERS / size(names) * (rows["depth"].max() + 1)))
     points = by_layer(cells, layers, [MEASURES[name] for name in names], whole=True, apart=apart)
     keys = [*PANEL[:2], *apart, "depth", "width"]
     numbers = {key: number for number, key in enumerate(_keys(rows, keys))}
@@ -160,17 +143,17 @@ def _curves(
     points = points[[pair in shown for pair in zip(points["network"], points["layer"], strict=True)]]
     points = points.sort_values(["network", "layer"])
     split = np.searchsorted(points["network"], np.arange(len(rows) + 1))
-    curves: dict[str, Any] = {"names": names, "thinned": bool(keep <= rows["depth"].max())}
-    curves["layers"] = _split(points["layer"], split)
-    keys_of = {"mid": "value", "theory": "theory"} | ({"low": "low", "high": "high"} if spread else {})
-    for name in names:
-        columns = {key: f"{part}:{name}" for key, part in keys_of.items()}
-        curves[name] = {
-            key: _split(points[column], split)
-            for key, column in columns.items()
-            if column in points and points[column].notna().any()
+    parts = ("value", "theory", *(("low", "high") if spread else ()))
+    curves = {
+        name: {
+            part: _split(points[column], split)
+            for part in parts
+            if (column := f"{part}:{name}") in points and points[column].notna().any()
         }
-    return curves
+        for name in names
+    }
+    thinned = bool(keep <= rows["depth"].max())
+    return {"names": names, "thinned": thinned, "layers": _split(points["layer"], split), **curves}
 
 
 def _keys(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, ...]]:

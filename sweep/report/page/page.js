@@ -23,6 +23,7 @@ function element(tag, text, attributes = {}) {
   return made;
 }
 
+const NO_AXIS = { x: [], y: [], rows: [["", "none"]], cols: [["", "none"]] }; // across and down there is always one
 const EMBED = { renderer: "svg", actions: false, tooltip: { disableDefaultStyle: true } };
 let drawing = 0;
 
@@ -30,12 +31,8 @@ let drawing = 0;
 
 function fillControls() {
   options($("stat"), STUDY.measures.map((m) => [m.name, m.title === m.name ? m.name : `${m.name}: ${m.title}`]), state.stat);
-  for (const role of ["x", "y"]) options($(role), AXES.map((axis) => [axis, axis]), state[role]);
-  for (const role of ["rows", "cols"]) {
-    options($(role), [["", "none"], ...AXES.map((axis) => [axis, axis])], state[role]);
-  }
-  const used = [state.x, state.y, state.rows, state.cols];
-  $("held").replaceChildren(...AXES.filter((axis) => !used.includes(axis) && STUDY.axes[axis].length > 1).map((axis) => {
+  for (const role of ROLES) options($(role), [...NO_AXIS[role], ...AXES.map((axis) => [axis, axis])], state[role]);
+  $("held").replaceChildren(...heldAxes(state).map((axis) => {
     const label = element("label", `${axis} held at`), select = document.createElement("select");
     select.id = `held-${axis}`;
     options(select, STUDY.axes[axis].map((text, code) => [String(code), text]), state.held[axis]);
@@ -47,8 +44,8 @@ function fillControls() {
 
 // An axis has one place: taking it from another role gives that role the axis given up.
 function setRole(role, axis) {
-  const other = ["x", "y", "rows", "cols"].find((name) => name !== role && axis && state[name] === axis);
-  if (other) state[other] = state[role] || (other === "x" || other === "y" ? AXES.find((a) => a !== axis && ![state.x, state.y, state.rows, state.cols].includes(a)) : "");
+  const other = ROLES.find((name) => name !== role && axis && state[name] === axis);
+  if (other) state[other] = state[role] || (NO_AXIS[other].length ? "" : AXES.find((a) => a !== axis && !usedAxes(state).includes(a)));
   state[role] = axis;
   fillControls();
   drawMap();
@@ -64,7 +61,7 @@ async function drawMap() {
   made.view.addEventListener("click", (_, item) => item && item.datum && item.datum.point !== undefined && choose(item.datum.point));
   prepareSquares(target);
   drawLegend(measure, points);
-  target.dataset.drawn = `${state.stat} ${state.x} ${state.y} ${state.rows} ${state.cols}`;
+  target.dataset.drawn = [state.stat, ...usedAxes(state)].join(" ");
 }
 
 function squares() { return [...$("map").querySelectorAll(".square")]; }
@@ -91,10 +88,10 @@ function prepareSquares(target) {
 
 function mark() {
   for (const path of squares()) {
-    const own = Number(path.dataset.point) === state.chosen;
-    path.classList.toggle("chosen", own);
-    path.setAttribute("aria-pressed", String(own));
-    if (own) {
+    const chosen = Number(path.dataset.point) === state.chosen;
+    path.classList.toggle("chosen", chosen);
+    path.setAttribute("aria-pressed", String(chosen));
+    if (chosen) {
       for (const other of squares()) other.setAttribute("tabindex", "-1");
       path.setAttribute("tabindex", "0");
     }
@@ -139,13 +136,12 @@ function drawLegend(measure, points) {
     box.append(bar, ticks);
     legend.append(box);
   }
-  const found = STUDY.words.filter((own) => points.some((p) => word(p) === own));
-  for (const own of found) {
-    const sign = ramp ? own.mark : own.letter;
+  for (const verdict of STUDY.words.filter((one) => points.some((p) => word(p) === one))) {
+    const sign = ramp ? verdict.mark : verdict.letter;
     if (!sign) continue;
     const entry = element("span", ""), chip = element("span", sign, { class: "chip" });
-    if (!ramp) Object.assign(chip.style, { background: own.colour, color: STUDY.inks[own.colour] });
-    entry.append(chip, own.word);
+    if (!ramp) Object.assign(chip.style, { background: verdict.colour, color: STUDY.inks[verdict.colour] });
+    entry.append(chip, verdict.word);
     legend.append(entry);
   }
   if (ramp && points.some((p) => STUDY.seeds[p] && Number.isNaN(part(measure.name, "value", p)))) legend.append(element("span", "· not defined"));
@@ -156,7 +152,7 @@ function drawLegend(measure, points) {
 async function choose(point) {
   state.chosen = point;
   mark();
-  $("detail-title").textContent = place(point);
+  $("detail-title").textContent = networkName(point);
   const measure = measureOf(state.stat);
   const lines = [`${measure.name} ${valueText(measure, point)}`];
   if (measure.scale !== "word") lines.push(`theory ${theoryText(measure.name, point)}`);
@@ -179,7 +175,7 @@ async function drawCurves() {
     : "Band: all seeds. Grey: theory. Forward: rms of h; backward, dashed: rms of dL/dh." + (STUDY.curves.thinned ? " Some layers are left out; the Parquet files have them all." : "");
   if (!has) { $("curve-chart").replaceChildren(); $("flow-chart").replaceChildren(); return; }
   const measure = measureOf(state.curve) || { name: state.curve, scale: "signed" };
-  const name = place(point);
+  const name = networkName(point);
   await drawLines("curve-chart", curveSpec(curveRows(point, state.curve, "measured"), geometric(measure), state.curve, width, `${state.curve} by layer of ${name}`));
   const both = [...curveRows(point, "rms", "forward"), ...curveRows(point, "delta_rms", "backward")];
   await drawLines("flow-chart", curveSpec(both, true, "rms", width, `forward and backward rms by layer of ${name}`));
@@ -197,7 +193,7 @@ const STATS = ["std", "rms", "mean", "flat", "sample_cosine", "delta_std_first",
 const SHOWN_AXES = AXES.filter((axis) => STUDY.axes[axis].length > 1 || ["init", "act", "depth", "width"].includes(axis));
 const COLUMNS = [
   ...SHOWN_AXES.map((axis) => ({ name: axis, numeric: axis === "depth" || axis === "width",
-    key: (p) => STUDY.codes[axis][p], text: (p) => STUDY.axes[axis][STUDY.codes[axis][p]] })),
+    key: (p) => STUDY.codes[axis][p], text: (p) => textOf(axis, p) })),
   { name: "verdict", key: (p) => word(p).word, text: (p) => word(p).word },
   { name: "seeds", numeric: true, key: (p) => STUDY.seeds[p], text: seedsText },
   ...STATS.map((name) => ({ name, numeric: true, key: (p) => part(name, "value", p),
@@ -205,14 +201,14 @@ const COLUMNS = [
   ...(STUDY.stats.std && STUDY.stats.std.theory ? [{ name: "theory_std", numeric: true, key: (p) => part("std", "theory", p), text: (p) => number(part("std", "theory", p)) }] : []),
 ];
 const HAY = Array.from({ length: COUNT }, (_, p) =>
-  [...AXES.flatMap((axis) => { const text = STUDY.axes[axis][STUDY.codes[axis][p]]; return [text, `${axis}=${text}`]; }), word(p).word].join(" ").toLowerCase());
+  [...AXES.flatMap((axis) => { const text = textOf(axis, p); return [text, `${axis}=${text}`]; }), word(p).word].join(" ").toLowerCase());
 
 function tableRows() {
-  const wanted = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean), verdict = $("verdict-filter").value;
+  const terms = $("filter").value.toLowerCase().split(/\s+/).filter(Boolean), verdict = $("verdict-filter").value;
   const fits = (hay, text) => text.includes("=") ? ` ${hay} `.includes(` ${text} `) : hay.includes(text);
   const rows = [];
   for (let p = 0; p < COUNT; p++) {
-    if (wanted.every((text) => fits(HAY[p], text)) && (!verdict || word(p).word === verdict)) rows.push(p);
+    if (terms.every((text) => fits(HAY[p], text)) && (!verdict || word(p).word === verdict)) rows.push(p);
   }
   const column = COLUMNS.find((c) => c.name === state.sort);
   if (column) {
@@ -235,7 +231,7 @@ function drawTable() {
     row.append(...COLUMNS.map((column, i) => {
       const cell = element("td", "", column.numeric ? { class: "number" } : {});
       if (i === 0) {
-        const button = element("button", column.text(p), { type: "button", class: "link", "aria-label": `Show ${place(p)}` });
+        const button = element("button", column.text(p), { type: "button", class: "link", "aria-label": `Show ${networkName(p)}` });
         button.addEventListener("click", () => { choose(p); $("detail").scrollIntoView({ block: "nearest" }); });
         cell.append(button);
       } else cell.textContent = column.text(p);
@@ -243,15 +239,15 @@ function drawTable() {
     }));
     return row;
   }));
-  const some = rows.length > here.length ? `${from + 1}–${from + here.length} of ` : "";
+  const range = rows.length > here.length ? `${from + 1}–${from + here.length} of ` : "";
   const of = rows.length < COUNT ? ` of ${COUNT}` : "";
-  $("count").textContent = `${some}${rows.length}${of} network${COUNT === 1 ? "" : "s"}`;
+  $("count").textContent = `${range}${rows.length}${of} network${COUNT === 1 ? "" : "s"}`;
   $("previous").disabled = state.page === 0;
   $("next").disabled = state.page >= pages - 1;
   for (const head of $("table").tHead.rows[0].cells) {
-    const own = head.dataset.name === state.sort;
-    head.setAttribute("aria-sort", own ? (state.descending ? "descending" : "ascending") : "none");
-    head.firstChild.textContent = head.dataset.name + (own ? (state.descending ? " ▾" : " ▴") : "");
+    const [direction, arrow] = head.dataset.name !== state.sort ? ["none", ""] : state.descending ? ["descending", " ▾"] : ["ascending", " ▴"];
+    head.setAttribute("aria-sort", direction);
+    head.firstChild.textContent = head.dataset.name + arrow;
   }
 }
 
@@ -277,11 +273,11 @@ function first() {
   return points.reduce((best, p) => (better(p, best) ? p : best), points[0] ?? 0);
 }
 
-options($("verdict-filter"), [["", "all"], ...STUDY.words.filter((own) => STUDY.verdict.includes(STUDY.words.indexOf(own))).map((own) => [own.word, own.word])], "");
+options($("verdict-filter"), [["", "all"], ...STUDY.words.filter((_, code) => STUDY.verdict.includes(code)).map(({ word }) => [word, word])], "");
 if (!STUDY.curves.names.includes(state.curve)) state.curve = STUDY.curves.names[0] || "std";
 options($("curve"), STUDY.curves.names.map((name) => [name, name]), state.curve);
 $("stat").addEventListener("change", () => { state.stat = $("stat").value; drawMap(); if (state.chosen !== null) choose(state.chosen); });
-for (const role of ["x", "y", "rows", "cols"]) $(role).addEventListener("change", () => setRole(role, $(role).value));
+for (const role of ROLES) $(role).addEventListener("change", () => setRole(role, $(role).value));
 $("curve").addEventListener("change", () => { state.curve = $("curve").value; drawCurves(); });
 for (const id of ["filter", "verdict-filter"]) $(id).addEventListener("input", () => { state.page = 0; drawTable(); });
 $("previous").addEventListener("click", () => { state.page--; drawTable(); });

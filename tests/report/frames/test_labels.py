@@ -41,7 +41,7 @@ def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
         assert len(over_seeds(cells, apart=[axis])) == len(cells)
         assert axis in over_seeds(cells, apart=[axis])
         layout = choose(cells, x=axis, y="init")
-        rows = assign_roles(cells, layout, [MEASURES["std"]])
+        rows = assign_roles(cells, layout, MEASURES["std"])
         assert len(rows) == len(cells), "none is averaged with another"
         assert not rows[["x", "y"]].duplicated().any()
 

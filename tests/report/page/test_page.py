@@ -95,7 +95,7 @@ def test_every_network_has_its_mean_over_the_seeds_and_theory(study):
     assert content["stats"]["std"]["theory"][i] == pytest.approx(own["theory_std"].iloc[0], rel=1e-3)
     assert content["seeds"][i] == 3
     layer = layers[layers["cell_id"].isin(own["cell_id"]) & (layers["layer"] == 4)]
-    curve = content["curves"]["std"]["mid"][i][content["curves"]["layers"][i].index(4)]
+    curve = content["curves"]["std"]["value"][i][content["curves"]["layers"][i].index(4)]
     assert curve == pytest.approx(np.exp(np.log(layer["std"]).mean()), rel=1e-3)
 
 
