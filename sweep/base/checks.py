@@ -13,10 +13,11 @@ from sweep.base.secrets import hidden
 _MOST_SHOWN = 200
 _NUMBER = r"[+-]?\d+(\.\d*)?(e[+-]?\d+)?"
 _LARGEST = 2**63 - 1  # what a column of the table holds
+_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 def whole(name: str, value: object, minimum: int) -> int:
-    """`value` as an int from `minimum` to 2^63 - 1; 10.0, True and '10' are no whole numbers here."""
+    """`value` as an int from `minimum` to 2^63 - 1; 10.0, True and '10' are not whole numbers here."""
     if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < minimum:
         raise RequestError(f"{name}={_as_number(value)}: {name} must be a whole number, at least {minimum}")
     if int(value) > _LARGEST:
@@ -25,12 +26,7 @@ def whole(name: str, value: object, minimum: int) -> int:
 
 
 def real(
-    name: str,
-    value: object,
-    minimum: float = -math.inf,
-    *,
-    strictly: bool = False,
-    below: float = math.inf,
+    name: str, value: object, minimum: float = -math.inf, *, strictly: bool = False, below: float = math.inf
 ) -> float:
     """`value` as a finite float, at least `minimum` (above it if `strictly`) and below `below`."""
     rule = "a finite number"
@@ -38,13 +34,11 @@ def real(
         rule += f" {'above' if strictly else 'of at least'} {minimum:g}"
     if below < math.inf:
         rule += f" and below {below:g}"
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise RequestError(f"{name}={_as_number(value)}: {name} must be {rule}")
     try:
-        number = float(value)
+        number = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
     except OverflowError:  # a whole number beyond any float
         number = math.inf
-    if not math.isfinite(number) or number < minimum or (strictly and number == minimum) or number >= below:
+    if not minimum <= number < below or math.isinf(number) or (strictly and number == minimum):
         raise RequestError(f"{name}={_as_number(value)}: {name} must be {rule}")
     return number + 0.0  # -0.0 and 0.0 are one value, hence one cell
 
@@ -52,17 +46,17 @@ def real(
 def json_object(name: str, text: object) -> dict[str, Any]:
     """The object that a JSON text holds, all of its numbers finite."""
     try:
-        found = json.loads(text if isinstance(text, str) else "", parse_constant=_not_finite)
-        text_of(json.dumps(found, ensure_ascii=False))
+        parsed = json.loads(text if isinstance(text, str) else "", parse_constant=_not_finite)
+        text_of(json.dumps(parsed, ensure_ascii=False))
     except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict):
+        parsed = None
+    if not isinstance(parsed, dict):
         raise RequestError(f"{name} must be a JSON object with a value for every name")
-    return found
+    return parsed
 
 
 def storable(name: str, value: object) -> None:
-    """That JSON can hold a value; RequestError for a number in it that is not finite, or half a letter."""
+    """Check that JSON can hold `value`; RequestError for a number that is not finite, or a lone surrogate."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             storable(name, key)
@@ -76,15 +70,14 @@ def storable(name: str, value: object) -> None:
         try:
             text_of(value)
         except ValueError:
-            raise RequestError(
-                f"{name}={shown(ascii(value))}: half a letter is no text; name it otherwise"
-            ) from None
+            message = f"{name}={shown(ascii(value))}: half a character is not text; choose another name"
+            raise RequestError(message) from None
 
 
 def text_of(value: object) -> str:
-    """A text that can be written down; ValueError for what is none, as half of a letter is none."""
+    """`value` as a text that UTF-8 can hold; ValueError for anything else, a lone surrogate included."""
     if not isinstance(value, str):
-        raise ValueError("it is no text")
+        raise ValueError("it is not text")
     value.encode()
     return value
 
@@ -93,15 +86,12 @@ def _not_finite(constant: str) -> float:
     raise ValueError(constant)
 
 
-_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-
-
 def memory(name: str, value: object) -> int:
-    """Bytes of a number with a unit, as in '4GB'."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]B)", str(value))
-    if not found or float(found[1]) == 0:
+    """`value`, a number and a unit as in '4GB', in bytes."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([kMGT]B)", str(value))
+    if not match or float(match[1]) == 0:
         raise RequestError(f"{name}={shown(value)}: give a number above 0 and a unit, as in {name}=4GB")
-    return int(float(found[1]) * _UNITS[found[2]])
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def flag(name: str, value: object) -> bool:
@@ -119,10 +109,10 @@ def optional_text(name: str, value: object) -> str | None:
 
 
 def no_secret(text: str) -> None:
-    """Raise RequestError, which does not repeat them, where a URL in a text holds a secret."""
-    shown = hidden(text)
-    if shown != text:
-        url = re.search(r"[^\s'\"=]*\\*:\\*/[^\s'\",]*…[^\s'\",]*", shown)
+    """Raise RequestError, without repeating the secret, where a URL in a text holds one."""
+    redacted = hidden(text)
+    if redacted != text:
+        url = re.search(r"[^\s'\"=]*\\*:\\*/[^\s'\",]*…[^\s'\",]*", redacted)
         raise RequestError(
             f"{url[0] if url else '…'}: no user or password in a URL, nor anything after a '?', for it is "
             "written down with the results: give them as your other tools get them (environment, credentials "
@@ -138,7 +128,7 @@ def option(name: str, value: object, options: Collection[str]) -> str:
 
 
 def widths(value: object) -> tuple[int, ...] | None:
-    """The width of the input and of every layer; None where there are none."""
+    """The width of the input and of every layer; None for None."""
     if value is None:
         return None
     if not isinstance(value, (list, tuple)) or len(value) < 2:
@@ -153,7 +143,7 @@ def widths(value: object) -> tuple[int, ...] | None:
 
 
 def mapping(name: str, value: object) -> dict[str, Any]:
-    """`value` as a dict of names; None stands for none."""
+    """`value` as a dict with names for keys; None is an empty one."""
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
@@ -162,14 +152,14 @@ def mapping(name: str, value: object) -> dict[str, Any]:
 
 
 def named(group: str, value: object) -> None:
-    """That an option of a config group is a mapping with a name, as every conf file is."""
+    """Check that an option of a config group is a mapping with a name, as every conf file is."""
     name = value.get("name") if isinstance(value, Mapping) else None
     if not isinstance(name, str) or not name:
         raise RequestError(f"the conf file chosen by {group}=… has no name: it must have a line 'name: …'")
 
 
 def shown(value: object) -> str:
-    """A value as it was given, in a line of no great length."""
+    """A value as it was given, on one line and cut after 200 characters."""
     if value is None or isinstance(value, bool):
         return "null" if value is None else str(value).lower()
     try:
@@ -180,14 +170,14 @@ def shown(value: object) -> str:
 
 
 def _as_number(value: object) -> str:
-    """What was given for a number."""
+    """A value given for a number, with a hint where it is the text of one."""
     if isinstance(value, str) and re.fullmatch(_NUMBER, value):
         return f"'{value}' (a text, as ${{oc.env:…}} is; \"${{oc.decode:${{oc.env:…}}}}\" is a number)"
     return shown(value)
 
 
 def parameters(kind: str, name: str, given: Collection[str], allowed: Collection[str]) -> None:
-    """That the init or act `name` takes every parameter it is given."""
+    """Check that the init or act `name` takes every parameter in `given`."""
     for key in given:
         if key not in allowed:
             takes = f"its parameters: {', '.join(allowed)}" if allowed else "it takes none"
