@@ -1,4 +1,4 @@
-"""What every command of this program does alike: one line for a wrong request, and an exit status."""
+"""What all commands share: one line for a wrong request, an exit status, a table on the terminal."""
 
 import argparse
 import io
@@ -16,12 +16,12 @@ from sweep.base.secrets import hidden
 if TYPE_CHECKING:
     from rich.table import Table
 
-_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # control, format, and what ends a line
+_UNSEEN = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}  # controls, formats, surrogates, private use, line ends
 _PIPED_WIDTH = 120  # a file or a pipe has no width of its own
 
 
 class Parser(argparse.ArgumentParser):
-    """Says in one line what is wrong with a command's flags, and takes no secret."""
+    """A parser whose errors are one line, and which refuses a secret."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         given = without_secrets(sys.argv[1:] if args is None else args)
@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def without_secrets(arguments: Sequence[str]) -> Sequence[str]:
-    """The arguments as they are; RequestError where one holds a URL's secret, which a line might repeat."""
+    """The arguments unchanged; RequestError where one holds a URL's secret, which a message might repeat."""
     for argument in arguments:
         checks.no_secret(argument)
     return arguments
@@ -45,11 +45,10 @@ def show(
     spare: Sequence[str] = (),
     narrower: Iterable[tuple["Table", str]] = (),
 ) -> None:
-    """A table on stdout, between a title and a caption of whole lines; a number is never cut.
+    """Print a table between a title and a caption; no number is ever cut.
 
-    narrower: tables and their titles to show instead where the terminal is too narrow, the first that
-    fits. spare: the columns that a narrow terminal goes without, the first of them first; a line says
-    which. What is still too wide folds its names.
+    narrower: tables and titles to show instead on a narrow terminal: the first that fits. spare: columns
+    that a narrow terminal goes without, in this order; a line says which. Names fold if it is still too wide.
     """
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
@@ -58,14 +57,12 @@ def show(
         def render_str(self, text: str, **how: Any) -> Text:
             return super().render_str(visible(text), **how)
 
-        def on_broken_pipe(
-            self,
-        ) -> None:  # whoever read the output has seen enough; what else is to do goes on
+        def on_broken_pipe(self) -> None:  # the reader has seen enough; the command goes on
             self.quiet = True
-            _unheard()
+            _silence_stdout()
 
     console = _Console()
-    whole = not console.is_terminal and "COLUMNS" not in os.environ  # nobody's screen: no line is broken
+    whole = not console.is_terminal and "COLUMNS" not in os.environ  # no screen: no line is broken
     if whole:
         console.width = _PIPED_WIDTH
     unlimited = console.options.update_width(10 * _PIPED_WIDTH)
@@ -77,11 +74,8 @@ def show(
                 column.min_width = max(Text.from_markup(str(text)).cell_len for text in texts)
         return console.measure(table, options=unlimited).minimum <= console.width
 
-    others = iter(narrower)  # made one by one, where they are needed
-    while not fits():
-        other = next(others, None)
-        if other is None:
-            break
+    others = iter(narrower)  # a table is made only when it is needed
+    while not fits() and (other := next(others, None)):
         table, title = other
     left_out = []
     for header in spare:
@@ -92,21 +86,21 @@ def show(
         for column in table.columns:
             if column.justify != "right":
                 column.no_wrap, column.min_width, column.overflow = False, None, "fold"
+    notes = caption.splitlines()
+    if left_out:
+        notes.insert(0, f"left out, as this terminal is narrow: {', '.join(dict.fromkeys(left_out))}")
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=whole)
     console.print(table)
-    if left_out:
-        said = f"left out, for this terminal is narrow: {', '.join(dict.fromkeys(left_out))}"
-        console.print(said, style="dim", highlight=False, markup=False, soft_wrap=whole)
-    for line in caption.splitlines():
+    for line in notes:
         console.print(line, style="dim", highlight=False, markup=False, soft_wrap=whole)
 
 
 def visible(text: str) -> str:
-    """A text with its control characters shown as such, and no secret: a study may hold escape sequences."""
+    """A text with its control characters escaped and its secrets hidden, since a study may hold either."""
     return "".join(repr(sign)[1:-1] if category(sign) in _UNSEEN else sign for sign in hidden(text))
 
 
-def _unheard() -> None:
+def _silence_stdout() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -114,30 +108,28 @@ def guarded(command: Callable[[], int]) -> int:
     """The command's exit status; a wrong request ends in one line and status 2."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a mark that an encoding lacks is no reason to fail
-    # Arrow's own allocator keeps what a large table took; the system's gives it back, and is as quick here.
+            stream.reconfigure(errors="replace")  # a character that an encoding lacks is no reason to fail
+    # Arrow's own allocator keeps what a large table took; the system's returns it, and is as quick here.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         with interrupts.raised(), warnings.catch_warnings():
             warnings.showwarning = _warned
             warnings.simplefilter("always", SweepWarning)
             return command()
-    except BrokenPipeError:  # whoever read the output has seen enough
-        _unheard()
+    except BrokenPipeError:  # the reader has seen enough
+        _silence_stdout()
         return 141
     except (SweepError, MemoryError, OSError) as error:
         print(f"sweep: {visible(_line(error))}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print("sweep: interrupted", file=sys.stderr)
-        return 130
-    except interrupts.Terminated:
-        print("sweep: terminated", file=sys.stderr)
-        return 143
+    except (KeyboardInterrupt, interrupts.Terminated) as stopped:
+        word, status = interrupts.ending(stopped)
+        print(f"sweep: {word}", file=sys.stderr)
+        return status
 
 
 def _warned(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
-    """What a reader of a study should know, as a line; other warnings as Python shows them."""
+    """Print a SweepWarning as one line, any other warning as Python does."""
     if issubclass(category, SweepWarning):
         print(f"sweep: {visible(str(message))}", file=sys.stderr)
     else:

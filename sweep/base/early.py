@@ -1,6 +1,6 @@
-"""A Ctrl-C while a command still imports what it needs: one line, and the status of one that was interrupted.
+"""A Ctrl-C while a command still imports what it needs: one line and the exit status 130.
 
-This imports next to nothing, for what Python has not come to it cannot catch.
+This imports next to nothing: a Ctrl-C before it is in place cannot be caught.
 """
 
 import os
@@ -9,7 +9,7 @@ import sys
 
 
 def from_the_start() -> None:
-    """From now on a Ctrl-C ends the process in a line: nothing has begun that is not to be cut in two."""
+    """Let a Ctrl-C end the process with one line: nothing has begun yet that must not be cut short."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         try:
             signal.signal(signal.SIGINT, end)
@@ -18,7 +18,7 @@ def from_the_start() -> None:
 
 
 def end(number: int, frame: object) -> None:
-    """Handle the signal."""
+    """End the process: a signal handler."""
     try:  # noqa: SIM105  contextlib costs a millisecond
         sys.stdout.flush()
     except Exception:  # it may be flushing just now

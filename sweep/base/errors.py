@@ -8,7 +8,7 @@ from sweep.base.secrets import hidden
 
 
 class SweepError(Exception):
-    """Base of every error this program raises on purpose; the message is one line, and without secrets."""
+    """Base of every error raised on purpose; the message is one line without secrets."""
 
     def __str__(self) -> str:
         return hidden(super().__str__()).replace("\r", "\\r").replace("\n", "\\n")
@@ -19,11 +19,11 @@ class RequestError(SweepError, ValueError):
 
 
 class UserCodeError(SweepError):
-    """A user's own function raised, or returned what it must not: its cells fail, no others."""
+    """A user's own function raised, or returned what it must not: only its cells fail."""
 
 
 class PrecisionError(SweepError):
-    """A number that no precision here tells from rounding: its cell fails, no others."""
+    """A number that no precision here can tell from rounding: only its cell fails."""
 
 
 class StoreError(SweepError):
@@ -31,7 +31,7 @@ class StoreError(SweepError):
 
 
 class ClusterError(SweepError):
-    """The machines that compute were lost midway: what is stored is kept (exit status 1)."""
+    """The machines that compute were lost midway: what is stored stays (exit status 1)."""
 
 
 class SweepWarning(UserWarning):
@@ -55,7 +55,7 @@ def unknown(kind: str, value: object, options: Iterable[str]) -> RequestError:
 
 
 def _folded(names: list[str], folder: str) -> Iterable[str]:
-    """The names, those of every folder but `folder` as one: 'torch/… (15)'."""
+    """The sorted names, with those of every folder but `folder` folded into one: 'torch/… (15)'."""
     for other, group in groupby(names, key=lambda name: name.rpartition("/")[0]):
         members = list(group)
         yield from members if other in ("", folder) else [f"{other}/… ({len(members)})"]

@@ -9,41 +9,38 @@ from typing import Any
 
 from sweep.base import early
 
-_DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
-_EXCEPTIONS: dict[int, type[BaseException]] = {}
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP, from a scheduler, an administrator, a closed terminal; like Ctrl-C not an error."""
+
+
+_HANDLERS = (signal.default_int_handler, signal.SIG_DFL, early.end)  # that may be replaced
+_EXCEPTIONS: dict[int, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+if hasattr(signal, "SIGHUP"):  # POSIX
+    _EXCEPTIONS[signal.SIGHUP] = Terminated
 _held = 0
-_begun = True  # something that is not to be cut in two, since the process is a command of ours
+_begun = True  # False while nothing has begun that must not be cut short
 _told = False  # by a first Ctrl-C
 _waiting: list[int] = []
 
 
-class Terminated(BaseException):
-    """SIGTERM or SIGHUP: a scheduler, an administrator, a terminal closed. As KeyboardInterrupt no error."""
-
-
-_EXCEPTIONS |= {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-if hasattr(signal, "SIGHUP"):  # POSIX
-    _EXCEPTIONS[signal.SIGHUP] = Terminated
-
-
 @contextmanager
 def raised() -> Iterator[None]:
-    """While the block runs, SIGINT raises KeyboardInterrupt, others Terminated, once `held` ends.
+    """While the block runs, SIGINT raises KeyboardInterrupt and the others Terminated, once `held` ends.
 
-    A signal that somebody ignores, or handles already, is left to them; so is everything in a
-    thread that is not the main one.
+    A signal that is ignored, or handled by somebody else, stays so; so does any outside the main thread.
     """
     global _told, _begun  # noqa: PLW0603  signals belong to the process
     before: dict[int, Any] = {}
     for number in _EXCEPTIONS:
-        found = signal.getsignal(number)
-        if found in _DEFAULTS or found is early.end:
+        handler = signal.getsignal(number)
+        if handler in _HANDLERS:
             try:
                 signal.signal(number, _on_signal)
             except ValueError:  # not the main thread
                 break
-            before[number] = found
-            _begun = _begun and found is not early.end
+            before[number] = handler
+            _begun = _begun and handler is not early.end
     _told = _told and not before
     try:
         yield
@@ -53,13 +50,13 @@ def raised() -> Iterator[None]:
 
 
 def ending(stopped: BaseException) -> tuple[str, int]:
-    """What has happened to a command that one of them ends, in a word, and its exit status."""
+    """What happened to a command that `stopped` ends, in a word, and its exit status."""
     return ("interrupted", 130) if isinstance(stopped, KeyboardInterrupt) else ("terminated", 143)
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """An interrupt waits until the block ends."""
+    """Make an interrupt wait until the block ends."""
     global _held, _begun  # noqa: PLW0603  signals belong to the process
     _held += 1
     _begun = True
@@ -75,10 +72,10 @@ def held() -> Iterator[None]:
 
 @contextmanager
 def unseen_by_children() -> Iterator[None]:
-    """Processes started in the block never see an interrupt, and one that comes waits until it ends.
+    """Start processes in the block that never see an interrupt; one that comes waits until the block ends.
 
-    Workers are stopped by the driver, which alone knows what is stored; a worker that is told by
-    the terminal or the scheduler too dies with a traceback, wherever it just is.
+    The driver stops its workers, for it alone knows what is stored; a worker that the terminal or the
+    scheduler interrupts as well dies with a traceback.
     """
     with held():
         if not hasattr(signal, "pthread_sigmask"):  # not POSIX
@@ -94,9 +91,9 @@ def unseen_by_children() -> Iterator[None]:
 def _on_signal(number: int, frame: FrameType | None) -> None:
     global _told  # noqa: PLW0603
     if number == signal.SIGINT:
-        if not _begun:  # an import, or Hydra, that is cut in two raises anything
+        if not _begun:  # an import, or Hydra, that is cut short may raise anything
             early.end(number, frame)
-        if _told:  # who asks twice does not want to wait; what is half-written is nobody's part
+        if _told:  # asked twice: no more waiting; what is half-written counts for nothing
             os.write(2, b"sweep: interrupted twice: ended at once\n")
             os._exit(130)
         _told = True
@@ -107,7 +104,7 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """Leave this process soon after `parent` has ended, however that ended; for a worker."""
+    """End this process, a worker, soon after `parent` has ended, in whatever way."""
     import threading  # noqa: PLC0415
     import time  # noqa: PLC0415
 

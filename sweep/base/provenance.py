@@ -1,5 +1,6 @@
 """What a stored number came from: program, commit and the libraries that matter."""
 
+import contextlib
 import platform
 import subprocess
 from functools import lru_cache
@@ -12,23 +13,17 @@ _LIBRARIES = ("numpy", "scipy", "joblib", "pyarrow", "hydra-core")
 @lru_cache(maxsize=1)
 def provenance() -> dict[str, str]:
     """Names and versions; 'commit' only where the program runs from a checkout."""
-    found = {"program": "sweep", "version": _version("sweep"), "python": platform.python_version()}
-    found |= {library: _version(library) for library in _LIBRARIES if _version(library)}
+    facts = {"program": "sweep", "version": _version("sweep"), "python": platform.python_version()}
+    facts |= {library: known for library in _LIBRARIES if (known := _version(library))}
     checkout = Path(__file__).parents[2]
     if (checkout / ".git").exists():
-        try:
-            asked = subprocess.run(
-                ["git", "rev-parse", "HEAD"],
-                cwd=checkout,
-                capture_output=True,
-                text=True,
-                check=True,
-                timeout=10,
-            )
-            found["commit"] = asked.stdout.strip()
-        except (OSError, subprocess.SubprocessError):
-            pass  # no git here, or no commit yet: the versions stand alone
-    return found
+        command = ["git", "-C", str(checkout), "rev-parse", "HEAD"]
+        # Without git, or before the first commit, the versions stand alone.
+        with contextlib.suppress(OSError, subprocess.SubprocessError):
+            facts["commit"] = subprocess.check_output(
+                command, stderr=subprocess.PIPE, text=True, timeout=10
+            ).strip()
+    return facts
 
 
 def _version(distribution: str) -> str:

@@ -32,8 +32,8 @@ Kind = TypeVar("Kind", bound=Option)
 class Registry(Generic[Kind]):
     """All schemes, or all activations.
 
-    group: their config group, as in 'init'. noun: one of them, as in 'scheme'. kind: the class of all.
-    entries: name -> an option without parameters, or what makes one of those that its signature names.
+    group: their config group, as in 'init'. noun: what one is called, as in 'scheme'. kind: their class.
+    entries: name -> an option without parameters, or a callable that makes one of the parameters it takes.
     own: makes one of a user's function.
     """
 
@@ -44,37 +44,34 @@ class Registry(Generic[Kind]):
     own: Callable[..., Kind]
 
     def names(self) -> tuple[str, ...]:
-        """Those that `get` knows, but for a user's own."""
+        """The names that `get` knows, except a user's own."""
         return tuple(self.entries)
 
     def get(self, /, name: str, **parameters: Any) -> Kind:
-        """The option of that name, with its parameters validated.
-
-        Raises RequestError for an unknown name, an unknown parameter or a bad value.
-        """
+        """The option `name`; RequestError for an unknown name, an unknown parameter or a bad value."""
         return self.made(name, parameters)
 
     def made(self, name: str, parameters: Mapping[str, Any]) -> Kind:
-        """The same, of a mapping, whatever its keys."""
+        """The same, from a mapping, whatever its keys."""
         entry = self._entry(name)
         checks.parameters(self.group, name, parameters, self.parameter_names(name))
         return entry if isinstance(entry, self.kind) else entry(**parameters)
 
     def resolved(self, option: str | Kind | Callable[..., Any], parameters: Mapping[str, Any]) -> Kind:
-        """The option of a name, of a user's function with these keyword arguments, or as it is."""
+        """The option of a name, or of a user's function with these keyword arguments; an option as it is."""
         if isinstance(option, str):
             return self.made(option, parameters)
         return option if isinstance(option, self.kind) else self.own(option, kwargs=parameters)
 
     @lru_cache(maxsize=8192)  # noqa: B019  a registry lives as long as the program
     def from_json(self, name: str, parameters: str) -> Kind:
-        """The option that a cell names, parameters as JSON."""
+        """The option that a cell names, its parameters as JSON."""
         return self.made(name, json.loads(parameters))
 
     def stored(self, name: str, parameters: str) -> Kind:
-        """The option of a study's row, parameters as JSON; never a user's own, for a study runs no code.
+        """The option of a study's row, its parameters as JSON; RequestError where there is none.
 
-        Raises RequestError for a user's own, and for what is no option here.
+        A user's own is refused: reading a study runs no code.
         """
         if name == CUSTOM:
             raise RequestError(f"a user's own {self.noun}, which only a command or a call may name")
@@ -87,7 +84,7 @@ class Registry(Generic[Kind]):
         return () if isinstance(entry, self.kind) else tuple(inspect.signature(entry).parameters)
 
     def parameters_of(self, name: str, option: Kind) -> dict[str, Any]:
-        """The values of those parameters in `option`, defaults included; plain enough for JSON."""
+        """Their values in `option`, defaults included; plain enough for JSON."""
         values = dict(option.parameters)
         return {key: values[key] for key in self.parameter_names(name)}
 

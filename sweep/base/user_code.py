@@ -19,10 +19,10 @@ Keywords = tuple[tuple[str, Any], ...]
 
 @dataclass(frozen=True)
 class UserFunction:
-    """A callable with its keyword arguments given; compared by name, arguments and source.
+    """A callable with its keyword arguments; compared by name, arguments and source.
 
-    source: a hash of the function's source, so that an edited function is another one. What the
-    function itself calls is not part of it.
+    source: a hash of the function's source, so that an edited function is another one; what it calls in
+    turn is not part of it.
     """
 
     name: str
@@ -30,14 +30,15 @@ class UserFunction:
     source: str
     function: Callable[..., Any]
 
+    @property
+    def _identity(self) -> tuple[str, str, str]:
+        return self.name, repr(self.keywords), self.source  # by repr, for 1 is not 1.0
+
     def __hash__(self) -> int:
-        return hash((self.name, repr(self.keywords), self.source))
+        return hash(self._identity)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, UserFunction):
-            return NotImplemented
-        own, others = (self.name, repr(self.keywords)), (other.name, repr(other.keywords))  # 1 is not 1.0
-        return (*own, self.source) == (*others, other.source)
+        return isinstance(other, UserFunction) and self._identity == other._identity
 
     def __call__(self, *arguments: Any) -> Any:
         """What the function returns; UserCodeError, naming it, where it raises."""
@@ -56,44 +57,42 @@ def user_function(
 ) -> UserFunction:
     """The function of a dotted name, or a callable as it is.
 
-    key: what the function was given for, as in 'init.function'. arguments: how many it is called
-    with beside the keywords. source: what its source hashed to when the cell was planned.
-    Raises RequestError where there is no such function, or it cannot be called so.
+    key: the setting that names it, as in 'init.function'. arguments: how many it is called with, besides
+    the keywords. source: the hash of its source when the cell was planned. Raises RequestError where there
+    is no such function, or where it cannot be called like that.
     """
-    found = function if callable(function) else _imported(key, function)
-    name = function if isinstance(function, str) else _dotted(found)
-    _check_signature(key, name, found, arguments, keywords)
-    digest = _digest(found)
+    called = function if callable(function) else _imported(key, function)
+    name = function if isinstance(function, str) else _dotted(called)
+    _check_signature(key, name, called, arguments, keywords)
+    digest = _digest(called)
     if source is not None and source != digest:
         raise UserCodeError(f"{name} is not what it was when this cell was planned: its source differs")
-    return UserFunction(name, tuple(sorted(keywords.items())), digest, found)
+    return UserFunction(name, tuple(sorted(keywords.items())), digest, called)
 
 
 def _imported(key: str, path: object) -> Callable[..., Any]:
     module_name, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
     if not module_name or not name:
         given = "null" if path is None else path
-        raise RequestError(
-            f"{key}={given}: name a function with its module, as in {key}=my_module.my_function"
-        )
+        rule = f"name a function with its module, as in {key}=my_module.my_function"
+        raise RequestError(f"{key}={given}: {rule}")
     if os.getcwd() not in sys.path:  # noqa: PTH109  the console script does not look there by itself
         sys.path.append(os.getcwd())  # noqa: PTH109
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise RequestError(f"{key}={path}: cannot import {module_name} ({_one_line(error)})") from error
-    found = getattr(module, name, None)
-    if found is None:
+    function: Callable[..., Any] | None = getattr(module, name, None)
+    if function is None:
         hint = suggestion(name, [n for n, value in vars(module).items() if callable(value)])
         raise RequestError(f"{key}={path}: {module_name} has no '{name}'{hint and f'; {hint}'}".rstrip())
-    if not callable(found):
-        raise RequestError(f"{key}={path}: {name} is a {type(found).__name__}, not a function")
-    function: Callable[..., Any] = found
+    if not callable(function):
+        raise RequestError(f"{key}={path}: {name} is a {type(function).__name__}, not a function")
     return function
 
 
 def _dotted(function: Callable[..., Any]) -> str:
-    """What a command line calls it, where it is named by the module that defines it."""
+    """The name that a command line would give it, from the module that defines it."""
     if not hasattr(function, "__qualname__"):
         return repr(function)
     module = getattr(function, "__module__", None)
@@ -109,7 +108,7 @@ def _check_signature(
 ) -> None:
     try:
         signature = inspect.signature(function)
-    except ValueError:  # a compiled function may not say: it will when it is called
+    except ValueError:  # a compiled function may not tell; its call will
         return
     try:
         signature.bind(*range(arguments), **keywords)
@@ -118,7 +117,7 @@ def _check_signature(
 
 
 def _digest(function: Callable[..., Any]) -> str:
-    inner = inspect.unwrap(getattr(function, "func", function))  # what functools.partial and wraps hide
+    inner = inspect.unwrap(getattr(function, "func", function))  # beneath functools.partial and wraps
     try:
         text = inspect.getsource(inner if inspect.isroutine(inner) else type(inner))
     except (OSError, TypeError):  # typed at a prompt, or compiled: its code, or else its name
