@@ -1,24 +1,21 @@
 """Weight initialization schemes: W = mean + std · Z, with Z from a distribution of unit variance.
 
-Schemes of one distribution differ by mean and std alone, so the kernel draws Z once for all of
-them. `python -m sweep.initializers` lists them. Adding one is a line in `schemes` and a file in
-conf/init/; command line, report and tests pick it up from here.
+Schemes of one distribution differ only in mean and std, so the kernel draws Z once for all of them.
+`python -m sweep.initializers` lists them. A new one is a line in `schemes` and a file in conf/init/.
 """
 
 from sweep.base.registry import CUSTOM, Registry
 from sweep.initializers import schemes
 from sweep.initializers.custom import Custom
-from sweep.initializers.distributions import NORMAL, ORTHOGONAL, UNIFORM
+from sweep.initializers.distributions import NORMAL
 from sweep.initializers.frameworks import jax, keras, torch
 from sweep.initializers.scheme import Distribution, Entries, Scheme
 
 __all__ = [
     "CUSTOM",
     "NORMAL",
-    "ORTHOGONAL",
     "REGISTRY",
     "SCHEMES",
-    "UNIFORM",
     "Distribution",
     "Scheme",
     "get",

@@ -1,4 +1,4 @@
-"""A user's own scheme: `f(rng, fan_in, fan_out, **kwargs)` returning the weights, (fan_in, fan_out)."""
+"""A user's own scheme: `f(rng, fan_in, fan_out, **kwargs)` returns the weights, (fan_in, fan_out)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,22 +10,23 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.base.user_code import UserFunction, user_function
-from sweep.initializers.scheme import Distribution, Scheme, Weights, drawn_with
+from sweep.initializers.scheme import Distribution, Scheme, Weights
 
-_LEAST = float(np.finfo(np.float32).tiny)  # what is below loses digits, but none of a sum with what is above
+_LEAST = float(np.finfo(np.float32).tiny)  # below, weights lose digits; a sum with larger ones loses none
 
 
 @dataclass(frozen=True)
 class Custom(Scheme):
     """W = function(rng, fan_in, fan_out, **kwargs), checked for shape, dtype and float32's range.
 
-    function: a dotted name, or in Python the callable itself. source: a hash of its source, part
-    of a cell's identity; found by itself.
+    function: a dotted name, or in Python the callable itself. source: a hash of its source, part of a
+    cell's identity; computed unless given.
     """
 
     function: str | Callable[..., Any] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
+    known_std = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.kwargs, Mapping):
@@ -42,20 +43,13 @@ class Custom(Scheme):
 
     @property
     def base(self) -> Distribution:
-        # Keyed by all that tells two functions apart: nobody else's draws are like these.
-        return Distribution(
-            f"custom {self.called.name} {self.source} {self.called.keywords}",
-            _Draw(self.called),
-            mixes=False,  # for all that is known
-        )
+        # The name keys the draws by all that tells two functions apart; whether Z mixes is not known.
+        name = f"custom {self.called.name} {self.source} {self.called.keywords}"
+        return Distribution(name, _Draw(self.called), mixes=False)
 
     @property
     def formula(self) -> str:
         return f"{self.called.name}(rng, fan_in, fan_out)"
-
-    @property
-    def known_std(self) -> bool:
-        return False
 
     def weight_std(self, fan_in: int, fan_out: int) -> float:
         return 1.0
@@ -63,12 +57,11 @@ class Custom(Scheme):
 
 @dataclass(frozen=True)
 class _Draw:
-    """What a user's function returns, as the kernel takes it; UserCodeError where it cannot."""
+    """What a user's function returns, as float32; UserCodeError where that is not a layer's weights."""
 
     function: UserFunction
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
-        fan_in, fan_out = drawn_with(rng, fan_in, fan_out)
         returned = np.asarray(self.function(rng, fan_in, fan_out))
         name = self.function.name
         if returned.shape != (fan_in, fan_out):
@@ -80,10 +73,8 @@ class _Draw:
             raise UserCodeError(f"{name} returned dtype {returned.dtype}, not real numbers")
         weights = returned.astype(np.float32)
         if not np.isfinite(weights).all():
-            bad = int((~np.isfinite(weights)).sum())
-            raise UserCodeError(
-                f"{name} returned {bad} weights of {weights.size} that are not finite in float32"
-            )
+            bad = f"{(~np.isfinite(weights)).sum()} weights of {weights.size}"
+            raise UserCodeError(f"{name} returned {bad} that are not finite in float32")
         if any(_lost(np.abs(returned).max(axis=axis, initial=0)) for axis in (0, 1)):
             raise UserCodeError(
                 f"{name} returned a neuron whose weights are all below {_LEAST:.3g}, of which float32 drops "
@@ -93,5 +84,5 @@ class _Draw:
 
 
 def _lost(largest: Array) -> bool:
-    """Whether some neuron, of whose weights these are the largest, is not right in float32."""
+    """Whether float32 loses digits of all weights of some neuron; `largest`: of each the largest weight."""
     return bool(((largest > 0) & (largest < _LEAST)).any())

@@ -4,16 +4,13 @@ import math
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sweep.base.arrays import Array
 from sweep.initializers.normal import standard_normal
 from sweep.initializers.scheme import Distribution, Weights
 
-# Redrawing what falls outside is cheaper than the inverse CDF while most draws fall inside.
-_REDRAW = 0.5
-# Cuts this close, in standard deviations, are a few numbers apart once they have gone through Φ.
-_NARROW = 1e-6
+_REDRAW = 0.5  # a share inside the cuts above which redrawing is cheaper than the inverse CDF
+_NARROW = 1e-6  # a distance of the cuts, in standard deviations, of which Φ leaves only a few numbers
 _FLAT = 1e-12  # a slope of the density between them that makes no difference
 
 
@@ -46,7 +43,7 @@ def _sparse_normal(rng: np.random.Generator, fan_in: int, fan_out: int, sparsity
     if zeros == fan_out:
         return np.zeros_like(z)
     kept = np.broadcast_to(np.arange(fan_out) >= zeros, z.shape)
-    z *= rng.permuted(kept, axis=1)  # every row its own places
+    z *= rng.permuted(kept, axis=1)  # other places in every row
     z *= np.float32(1 / math.sqrt(1 - zeros / fan_out))
     return z
 
@@ -69,8 +66,8 @@ def _truncated_normal(
 
 
 def _narrow(rng: np.random.Generator, fan_in: int, fan_out: int, low: float, high: float) -> Weights:
-    """Between cuts so close that the density in between is exp(-low s), s the distance from the lower one."""
-    if low + high > 0:  # as `_inverse_cdf`
+    """Between cuts so close that the density there is exp(-low s), s the distance from the lower one."""
+    if low + high > 0:  # as in `_inverse_cdf`
         return -_narrow(rng, fan_in, fan_out, -high, -low)
     k = low * (high - low)
     u = rng.random((fan_in, fan_out))
@@ -85,9 +82,7 @@ def _moments_of_exponential(k: float) -> tuple[float, float]:
     return _moments(s, -k * s - max(0.0, -k))
 
 
-def _redrawn(
-    rng: np.random.Generator, shape: tuple[int, int], low: float, high: float
-) -> NDArray[np.floating]:
+def _redrawn(rng: np.random.Generator, shape: tuple[int, int], low: float, high: float) -> Array:
     low, high = max(low, -99.0), min(high, 99.0)  # no draw is farther out, and float32 holds these
     t = standard_normal(rng, *shape)
     flat = t.reshape(-1)
@@ -99,9 +94,7 @@ def _redrawn(
     return t
 
 
-def _inverse_cdf(
-    rng: np.random.Generator, shape: tuple[int, int], low: float, high: float
-) -> NDArray[np.floating]:
+def _inverse_cdf(rng: np.random.Generator, shape: tuple[int, int], low: float, high: float) -> Array:
     from scipy.special import log_ndtr, ndtri_exp  # noqa: PLC0415  the other schemes need no SciPy
 
     if low + high > 0:  # the CDF resolves the lower tail to any depth, the upper one to 1e-16 only
@@ -110,9 +103,9 @@ def _inverse_cdf(
     u = rng.random(shape)
     u *= 1 - ratio
     u += ratio  # Φ(t) / Φ(high), uniform
-    with np.errstate(divide="ignore"):  # log 0 = -inf, which the bound below takes care of
+    with np.errstate(divide="ignore"):  # log 0 = -inf, which is clipped
         t = ndtri_exp(np.log(u) + log_ndtr(high))
-    clipped: NDArray[np.floating] = np.clip(t, low, high)
+    clipped: Array = np.clip(t, low, high)
     return clipped
 
 
@@ -120,8 +113,7 @@ def _inverse_cdf(
 def truncated_moments(low: float, high: float) -> tuple[float, float]:
     """Mean and std of N(0, 1) given low < z < high.
 
-    By quadrature: the closed form subtracts nearly equal numbers where the bounds are close
-    together or far out.
+    By quadrature: where the bounds are close together or far out, the closed form cancels.
     """
     peak = min(max(0.0, low), high)
     reach = math.sqrt(peak * peak + 80)  # exp(-(reach² - peak²)/2) = 4e-18: nothing beyond it counts
@@ -132,7 +124,7 @@ def truncated_moments(low: float, high: float) -> tuple[float, float]:
 
 
 def _moments(x: Array, log_density: Array, symmetric: bool = False) -> tuple[float, float]:
-    """Mean, exactly 0 where symmetric, and std of x, which lies at Legendre's nodes."""
+    """Mean (exactly 0 if `symmetric`) and std of x, given at Legendre's nodes."""
     weights = _legendre()[1] * np.exp(log_density)
     weights /= weights.sum()
     mean = 0.0 if symmetric else float(weights @ x)
@@ -148,8 +140,7 @@ def _legendre() -> tuple[Array, Array]:
 NORMAL = Distribution("normal", standard_normal)
 UNIFORM = Distribution("uniform", _unit_uniform)
 ORTHOGONAL = Distribution("orthogonal", _haar_orthogonal)
-# Not random: ones on the diagonal, also where fan_in and fan_out differ. Its entries have no
-# variance to speak of; std only multiplies it.
+# Ones on the diagonal, whether or not fan_in and fan_out agree: no variance, std only multiplies it.
 EYE = Distribution("eye", _eye, random=False, mixes=False)
 
 

@@ -1,11 +1,11 @@
-"""Layer-sequential unit variance: a scheme that looks at the data."""
+"""Layer-sequential unit variance: a scheme that depends on the data."""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from sweep.initializers.distributions import ORTHOGONAL
-from sweep.initializers.scheme import Distribution, Positive, Scheme
+from sweep.initializers.scheme import Positive, Scheme
 
 _MOST_STEPS = 10
 
@@ -14,26 +14,20 @@ _MOST_STEPS = 10
 class Lsuv(Scheme):
     """W = s · Q, Q orthonormal, s such that abs(Var z - 1) < tolerance over the batch, layer by layer.
 
-    Source: Mishkin and Matas 2016, arXiv:1511.06422, algorithm 1: orthonormal weights are divided
-    by the standard deviation of the layer's output until it is 1, at most 10 times.
+    Mishkin and Matas 2016, arXiv:1511.06422, algorithm 1: orthonormal weights are divided by the
+    standard deviation of the layer's output until it is 1, at most 10 times.
     """
 
     tolerance: Positive = 0.1
-
-    @property
-    def base(self) -> Distribution:
-        return ORTHOGONAL
+    base = ORTHOGONAL
+    known_std = False
 
     @property
     def formula(self) -> str:
         return f"s · Q, QᵀQ = 1 or QQᵀ = 1, s: abs(Var z - 1) < {self.tolerance:g}"
 
-    @property
-    def known_std(self) -> bool:
-        return False
-
     def weight_std(self, fan_in: int, fan_out: int) -> float:
-        """Before it has seen any data."""
+        """What multiplies Z before any data are seen."""
         return 1 / math.sqrt(max(fan_in, fan_out))
 
     def fit(self, std: float, spread: Callable[[float], float]) -> float:

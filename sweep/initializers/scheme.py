@@ -35,9 +35,8 @@ class Distribution:
 
     sampler: (rng, fan_in, fan_out, *parameters) -> Z, (fan_in, fan_out) float32.
     parameters: shape parameters; with the name they key the random stream.
-    random: False where Z is the same matrix every time; mean and variance then mean nothing.
-    mixes: every neuron sees all of the layer below; False where a neuron may see a few or one, or it is not
-        known.
+    random: False where Z is always the same matrix; its mean and variance then mean nothing.
+    mixes: whether every neuron is known to see all of the layer below.
     """
 
     name: str
@@ -59,16 +58,16 @@ class Distribution:
 
     @property
     def key(self) -> int:
-        """The part of a stream's key that stands for this distribution; the same in every process."""
+        """This distribution's part of a stream's key; the same in every process."""
         return zlib.crc32(repr((self.name, self.parameters)).encode())
 
 
 class Scheme:
     """How the weights of one layer are drawn: immutable, compared by value.
 
-    A subclass is a frozen dataclass whose fields are the scheme's parameters; a field annotated
-    with a rule is checked and made canonical. Raises RequestError where a value breaks its rule.
-    revision: raised where its draws are corrected: part of the identity of the cells that have it.
+    A subclass is a frozen dataclass whose fields are the scheme's parameters; a field annotated with a rule
+    is checked and made canonical. Raises RequestError where a value breaks its rule.
+    revision: raised with every correction of its draws; part of the identity of its cells.
     """
 
     revision: int = 1
@@ -99,7 +98,7 @@ class Scheme:
 
     @property
     def known_std(self) -> bool:
-        """Whether `weight_std` is sqrt(Var W), known before any data or draw is seen."""
+        """Whether `weight_std` is sqrt(Var W), known before any draw and any data."""
         return self.random
 
     def weight_mean(self, fan_in: int, fan_out: int) -> float:
@@ -111,15 +110,17 @@ class Scheme:
         raise NotImplementedError
 
     def fit(self, std: float, spread: Callable[[float], float]) -> float:
-        """What multiplies Z once the layer's data is known: `std`, unless a scheme looks at them.
+        """What multiplies Z once the layer's data are known: `std`, unless the scheme depends on them.
 
-        spread: the standard deviation of z over batch and neurons, as a function of what multiplies Z.
+        spread: what multiplies Z -> the standard deviation of z over batch and neurons.
         """
         return std
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
-        """Draw the weights of one layer: (fan_in, fan_out) float32; RequestError where a fan is no number."""
-        fan_in, fan_out = drawn_with(rng, fan_in, fan_out)
+        """Draw the weights of one layer: (fan_in, fan_out) float32; RequestError for a bad rng or fan."""
+        if not isinstance(rng, np.random.Generator):
+            raise RequestError(f"rng={rng!r}: rng must be a generator, as numpy.random.default_rng(0) is")
+        fan_in, fan_out = checks.whole("fan_in", fan_in, 1), checks.whole("fan_out", fan_out, 1)
         mean = np.float32(self.weight_mean(fan_in, fan_out))
         if self.base is None:
             return np.full((fan_in, fan_out), mean)
@@ -128,21 +129,13 @@ class Scheme:
 
 @dataclass(frozen=True)
 class Fixed(Scheme):
-    """mean + std · Z, whatever the fan; distribution None: W = mean. bounds: what no weight lies beyond."""
+    """mean + std · Z, whatever the fans; base None: W = mean. bounds: no weight lies beyond them."""
 
-    distribution: Distribution | None
-    mean: float
-    std: float
-    text: str
+    base: Distribution | None = None
+    mean: float = 0.0
+    std: float = 0.0
+    formula: str = ""
     bounds: tuple[float, float] = (-math.inf, math.inf)
-
-    @property
-    def base(self) -> Distribution | None:
-        return self.distribution
-
-    @property
-    def formula(self) -> str:
-        return self.text
 
     def weight_mean(self, fan_in: int, fan_out: int) -> float:
         return self.mean
@@ -154,24 +147,20 @@ class Fixed(Scheme):
         weights = super().__call__(rng, fan_in, fan_out)
         if self.bounds == (-math.inf, math.inf):
             return weights
-        low, high = self.bounds  # of float32's numbers those within
-        inner = np.float32(low), np.float32(high)
-        least = inner[0] if inner[0] >= low else np.nextafter(inner[0], np.float32(np.inf))
-        most = inner[1] if inner[1] <= high else np.nextafter(inner[1], np.float32(-np.inf))
+        low, high = self.bounds
+        least, most = np.float32(low), np.float32(high)  # moved inward where float32 rounds outward
+        least = least if least >= low else np.nextafter(least, np.float32(np.inf))
+        most = most if most <= high else np.nextafter(most, np.float32(-np.inf))
         return np.clip(weights, least, most) if least <= most else weights
 
 
 @dataclass(frozen=True)
 class Derived(Scheme):
-    """Another scheme, `core`, said in parameters of its own."""
+    """Another scheme, `core`, under parameters of its own."""
 
     core: Scheme
-    own: tuple[tuple[str, Any], ...]
+    parameters: tuple[tuple[str, Any], ...] = ()
     revision: int = 1
-
-    @property
-    def parameters(self) -> tuple[tuple[str, Any], ...]:
-        return self.own
 
     @property
     def base(self) -> Distribution | None:
@@ -192,41 +181,33 @@ class Derived(Scheme):
 
 
 class Row:
-    """A scheme with parameters, said with another: called with any of them, it makes the scheme.
+    """A scheme with parameters, expressed by another: called with any of them, it makes the scheme.
 
-    text: what it draws, and where. function: the values of all parameters, in order -> the scheme that
-    they amount to. parameters: name -> (type and rule, default). revision: as of a scheme. Raises
-    RequestError, when called, where a value breaks its rule.
+    text: what it draws, and which function of which framework that is. function: the values of all
+    parameters, in order -> the scheme that they amount to. parameters: name -> (type and rule, default).
+    revision: that of the scheme. A call raises RequestError where a value breaks its rule.
     """
 
     def __init__(
         self, text: str, function: Callable[..., Scheme], /, revision: int = 1, **parameters: tuple[Any, Any]
     ) -> None:
         self.__doc__ = text
-        self.__signature__ = Signature(
-            [
-                Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-                for name, (kind, default) in parameters.items()
-            ]
-        )
+        described = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (kind, default) in parameters.items()
+        ]
+        self.__signature__ = Signature(described)
         self._function, self._revision = function, revision
 
     def __call__(self, **given: Any) -> Derived:
-        """The scheme of these parameters, and of the defaults of the others."""
+        """The scheme of these parameters and the defaults of all others."""
         bound = self.__signature__.bind(**given)
         bound.apply_defaults()
-        own = {}
+        values = {}
         for name, value in bound.arguments.items():
             rule: Rule = self.__signature__.parameters[name].annotation.__metadata__[0]
-            own[name] = rule(f"init.{name}", value)
-        return Derived(self._function(*own.values()), tuple(own.items()), self._revision)
-
-
-def drawn_with(rng: object, fan_in: object, fan_out: object) -> tuple[int, int]:
-    """The fans of weights that are to be drawn; RequestError where they, or the generator, are none."""
-    if not isinstance(rng, np.random.Generator):
-        raise RequestError(f"rng={rng!r}: rng must be a generator, as numpy.random.default_rng(0) is")
-    return checks.whole("fan_in", fan_in, 1), checks.whole("fan_out", fan_out, 1)
+            values[name] = rule(f"init.{name}", value)
+        return Derived(self._function(*values.values()), tuple(values.items()), self._revision)
 
 
 Entries = dict[str, Scheme | Callable[..., Scheme]]  # a class or a Row: a scheme with parameters
@@ -234,5 +215,4 @@ Entries = dict[str, Scheme | Callable[..., Scheme]]  # a class or a Row: a schem
 
 def _rules(scheme: type[Any]) -> dict[str, Rule]:
     hints = get_type_hints(scheme, include_extras=True)
-    own = {f.name: getattr(hints[f.name], "__metadata__", ()) for f in fields(scheme)}
-    return {name: metadata[0] for name, metadata in own.items() if metadata}
+    return {f.name: rules[0] for f in fields(scheme) if (rules := getattr(hints[f.name], "__metadata__", ()))}

@@ -1,7 +1,7 @@
 """The schemes by their own names; those of the frameworks are in `torch`, `keras` and `jax`.
 
-Every named scheme is a line in `SCHEMES`. A class or a Row there is a scheme with parameters
-(`init=normal init.std=0.1`); an instance is a scheme without any.
+Every named scheme is a line in `SCHEMES`: a class or a Row is a scheme with parameters
+(`init=normal init.std=0.1`), an instance one without any.
 """
 
 import math
@@ -26,11 +26,7 @@ from sweep.initializers.distributions import (
 from sweep.initializers.lsuv import Lsuv
 from sweep.initializers.scheme import Distribution, Entries, Fixed, Positive, Real, Row, Scheme, one_of
 
-DISTRIBUTIONS: Mapping[str, Distribution] = {
-    "normal": NORMAL,
-    "uniform": UNIFORM,
-    "truncated_normal": TRUNCATED,
-}
+DISTRIBUTIONS = {distribution.name: distribution for distribution in (NORMAL, UNIFORM, TRUNCATED)}
 FANS: Mapping[str, Callable[[int, int], float]] = {
     "fan_in": lambda fan_in, fan_out: fan_in,
     "fan_out": lambda fan_in, fan_out: fan_out,
@@ -75,9 +71,9 @@ def normal_cut_at(mean: float, std: float, low: float, high: float, names: str =
 
 
 def _cut(mean: float, std: float, cuts: tuple[float, float], text: str, bounds: tuple[float, float]) -> Fixed:
-    """What is cut off moves the mean, unless it is cut evenly, and reduces the variance.
+    """A normal that is cut: an uneven cut moves the mean, and any cut reduces the variance.
 
-    cuts: in standard deviations. Source: Johnson, Kotz and Balakrishnan 1994, section 10.1.
+    cuts: in standard deviations. Johnson, Kotz and Balakrishnan 1994, section 10.1.
     """
     shift, shrink = truncated_moments(*cuts)
     formula = f"N({mean:g}, {_squared(std)}) cut at {text}"
@@ -93,9 +89,9 @@ def identity(gain: float) -> Fixed:
 class VarianceScaling(Scheme):
     """Var W = scale / fan, the fan being fan_in, fan_out or one of their averages.
 
-    Source: the common core of LeCun et al. 1998, section 4.6 (scale 1, fan_in), Glorot and
-    Bengio 2010 (scale 1, fan_avg) and He et al. 2015 (scale 2, fan_in). truncated_normal is
-    cut at ±2σ and then widened by 1 / 0.87962566, so that its variance is scale / fan too.
+    The common core of LeCun et al. 1998, section 4.6 (scale 1, fan_in), Glorot and Bengio 2010 (scale 1,
+    fan_avg) and He et al. 2015 (scale 2, fan_in). truncated_normal is cut at ±2σ and widened by
+    1 / 0.87962566, so that its variance is scale / fan too.
     """
 
     scale: Positive = 1.0
@@ -121,14 +117,11 @@ class VarianceScaling(Scheme):
 class Orthogonal(Scheme):
     """W = gain · Q: rows or columns orthonormal, whichever are fewer; Var W = gain² / max(fan_in, fan_out).
 
-    Source: Saxe, McClelland and Ganguli 2014, arXiv:1312.6120.
+    Saxe, McClelland and Ganguli 2014, arXiv:1312.6120.
     """
 
     gain: Positive = 1.0
-
-    @property
-    def base(self) -> Distribution:
-        return ORTHOGONAL
+    base = ORTHOGONAL
 
     @property
     def formula(self) -> str:
@@ -142,8 +135,7 @@ class Orthogonal(Scheme):
 class Sparse(Scheme):
     """W ~ N(0, std²), but a share `sparsity` of the weights of each input unit is zero.
 
-    Var W = std² · (1 - ceil(sparsity · fan_out) / fan_out).
-    Source: Martens 2010; torch.nn.init.sparse_.
+    Var W = std² · (1 - ceil(sparsity · fan_out) / fan_out): Martens 2010, torch.nn.init.sparse_.
     """
 
     sparsity: Sparsity = 0.9

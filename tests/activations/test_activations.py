@@ -11,12 +11,11 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell
-from tests.paths import CONF, DATA
+from tests.paths import DATA
 
 ACTIVATIONS = list(activations.ACTIVATIONS)
 VARIANTS = [
@@ -226,17 +225,6 @@ def test_a_wrong_activation_is_one_clear_line(name, parameters, says):
         activations.get(name, **parameters)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_every_activation_has_a_conf_file_that_agrees_and_the_reverse():
-    files = {path.stem: path for path in (CONF / "act").glob("*.yaml")}
-    assert files.pop("custom"), "whose defaults name no function yet"
-    assert set(files) == set(ACTIVATIONS)
-    for name, path in files.items():
-        values = dict(OmegaConf.load(path))
-        assert values.pop("name") == name
-        assert values == activations.parameters_of(name, activations.get(name)), name
-        assert path.read_text().startswith(f"# python -m sweep act={name}"), path
 
 
 def test_the_list_of_activations_shows_each_with_its_moments(sweep_command):

@@ -68,6 +68,13 @@ def test_an_entry_is_complete(group, name):
     assert lacking(REGISTRIES[group], name) == []
 
 
+@pytest.mark.parametrize("group", REGISTRIES)
+def test_every_conf_file_is_of_an_option(group):
+    folder = CONF / group
+    files = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")}
+    assert files == {*REGISTRIES[group].names(), CUSTOM}
+
+
 def slope(z, h):
     return 1 - h * h
 

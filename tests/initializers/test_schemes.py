@@ -3,14 +3,12 @@ import math
 import numpy as np
 import pytest
 import scipy.stats
-from omegaconf import OmegaConf
 
 from sweep import activations, initializers, kernel
 from sweep.base.errors import RequestError
 from sweep.initializers.distributions import truncated, truncated_moments
 from sweep.initializers.normal import standard_normal, standard_normals
 from sweep.kernel import streams
-from tests.paths import CONF
 from tests.published import (
     EYES,
     FIXED,
@@ -250,18 +248,6 @@ def test_a_wrong_scheme_is_one_clear_line(name, parameters, says):
         initializers.get(name, **parameters)
     assert says in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_every_scheme_has_a_conf_file_that_agrees_and_the_reverse():
-    folder = CONF / "init"
-    files = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.rglob("*.yaml")}
-    assert files.pop("custom"), "whose defaults name no function yet"
-    assert set(files) == set(SCHEMES)
-    for name, path in files.items():
-        values = dict(OmegaConf.load(path))
-        assert values.pop("name") == name
-        assert values == initializers.parameters_of(name, initializers.get(name)), name
-        assert path.read_text().startswith(f"# python -m sweep init={name}"), path
 
 
 def test_an_unknown_member_of_a_family_is_told_its_siblings(sweep_command):

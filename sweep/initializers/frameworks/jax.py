@@ -7,35 +7,27 @@ that of our own scheme.
 
 from functools import partial
 
+from sweep.initializers import schemes
 from sweep.initializers.scheme import Entries, Positive, Real, Row
-from sweep.initializers.schemes import (
-    Family,
-    Fan,
-    Orthogonal,
-    VarianceScaling,
-    constant,
-    normal,
-    normal_cut_at,
-    uniform,
-)
+from sweep.initializers.schemes import Orthogonal, VarianceScaling
 
 SCHEMES: Entries = {
-    "jax/zeros": constant(0.0),
-    "jax/ones": constant(1.0),
-    "jax/constant": Row("W = value: jax.nn.initializers.constant.", constant, value=(Real, 0.01)),
+    "jax/zeros": schemes.constant(0.0),
+    "jax/ones": schemes.constant(1.0),
+    "jax/constant": Row("W = value: jax.nn.initializers.constant.", schemes.constant, value=(Real, 0.01)),
     "jax/normal": Row(
         "W ~ N(0, stddev²), not cut: jax.nn.initializers.normal.",
-        partial(normal, 0.0),
+        partial(schemes.normal, 0.0),
         stddev=(Positive, 0.01),
     ),
     "jax/uniform": Row(
         "W ~ U(0, scale), so the mean is not zero: jax.nn.initializers.uniform.",
-        partial(uniform, 0.0),
+        partial(schemes.uniform, 0.0),
         scale=(Positive, 0.01),
     ),
     "jax/truncated_normal": Row(
         "W ~ N(0, stddev²) cut at lower and upper times stddev: jax.nn.initializers.truncated_normal.",
-        partial(normal_cut_at, 0.0),
+        partial(schemes.normal_cut_at, 0.0),
         stddev=(Positive, 0.01),
         lower=(Real, -2.0),
         upper=(Real, 2.0),
@@ -44,8 +36,8 @@ SCHEMES: Entries = {
         "Var W = scale / fan, the truncated normal corrected: jax.nn.initializers.variance_scaling.",
         VarianceScaling,
         scale=(Positive, 1.0),
-        mode=(Fan, "fan_in"),
-        distribution=(Family, "truncated_normal"),
+        mode=(schemes.Fan, "fan_in"),
+        distribution=(schemes.Family, "truncated_normal"),
     ),
     "jax/glorot_normal": VarianceScaling(1.0, "fan_avg", "truncated_normal"),
     "jax/glorot_uniform": VarianceScaling(1.0, "fan_avg", "uniform"),

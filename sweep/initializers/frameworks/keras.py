@@ -7,16 +7,9 @@ its children are corrected for it, TruncatedNormal is not.
 from functools import partial
 from typing import Annotated
 
+from sweep.initializers import schemes
 from sweep.initializers.scheme import Entries, Positive, Real, Row, Scheme, one_of
-from sweep.initializers.schemes import (
-    Orthogonal,
-    VarianceScaling,
-    constant,
-    identity,
-    normal,
-    normal_cut_at,
-    uniform,
-)
+from sweep.initializers.schemes import Orthogonal, VarianceScaling
 
 _DISTRIBUTIONS = {
     "truncated_normal": "truncated_normal",
@@ -30,27 +23,27 @@ def _variance_scaling(scale: float, mode: str, distribution: str) -> Scheme:
 
 
 SCHEMES: Entries = {
-    "keras/zeros": constant(0.0),
-    "keras/ones": constant(1.0),
-    "keras/constant": Row("W = value: keras.initializers.Constant.", constant, value=(Real, 0.0)),
+    "keras/zeros": schemes.constant(0.0),
+    "keras/ones": schemes.constant(1.0),
+    "keras/constant": Row("W = value: keras.initializers.Constant.", schemes.constant, value=(Real, 0.0)),
     "keras/identity": Row(
-        "W = gain on the diagonal: keras.initializers.Identity.", identity, gain=(Positive, 1.0)
+        "W = gain on the diagonal: keras.initializers.Identity.", schemes.identity, gain=(Positive, 1.0)
     ),
     "keras/random_normal": Row(
         "W ~ N(mean, stddev²), not cut: keras.initializers.RandomNormal.",
-        normal,
+        schemes.normal,
         mean=(Real, 0.0),
         stddev=(Positive, 0.05),
     ),
     "keras/random_uniform": Row(
         "W ~ U(minval, maxval): keras.initializers.RandomUniform.",
-        partial(uniform, names="minval maxval"),
+        partial(schemes.uniform, names="minval maxval"),
         minval=(Real, -0.05),
         maxval=(Real, 0.05),
     ),
     "keras/truncated_normal": Row(
         "W ~ N(mean, stddev²) cut two stddev from the mean: keras.initializers.TruncatedNormal.",
-        partial(normal_cut_at, low=-2.0, high=2.0),
+        partial(schemes.normal_cut_at, low=-2.0, high=2.0),
         mean=(Real, 0.0),
         stddev=(Positive, 0.05),
     ),

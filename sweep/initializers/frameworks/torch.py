@@ -8,26 +8,12 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
+from sweep.initializers import schemes
 from sweep.initializers.scheme import Entries, Positive, Real, Row, Scheme, one_of
-from sweep.initializers.schemes import (
-    Orthogonal,
-    Sparse,
-    VarianceScaling,
-    constant,
-    identity,
-    normal,
-    truncated_normal,
-    uniform,
-)
+from sweep.initializers.schemes import Orthogonal, Sparse, VarianceScaling
 
 # gain² by torch.nn.init.calculate_gain; leaky_relu's depends on its slope.
-_GAIN_SQUARED: Mapping[str, float] = {
-    "linear": 1.0,
-    "sigmoid": 1.0,
-    "tanh": (5 / 3) ** 2,
-    "relu": 2.0,
-    "selu": (3 / 4) ** 2,
-}
+_GAIN_SQUARED = {"linear": 1.0, "sigmoid": 1.0, "tanh": (5 / 3) ** 2, "relu": 2.0, "selu": (3 / 4) ** 2}
 
 
 def _xavier(distribution: str, gain: float) -> Scheme:
@@ -47,19 +33,22 @@ _KAIMING: Mapping[str, Any] = {
 }
 
 SCHEMES: Entries = {
-    "torch/zeros": constant(0.0),
-    "torch/ones": constant(1.0),
-    "torch/constant": Row("W = val: torch.nn.init.constant_.", constant, val=(Real, 0.01)),
-    "torch/eye": identity(1.0),
+    "torch/zeros": schemes.constant(0.0),
+    "torch/ones": schemes.constant(1.0),
+    "torch/constant": Row("W = val: torch.nn.init.constant_.", schemes.constant, val=(Real, 0.01)),
+    "torch/eye": schemes.identity(1.0),
     "torch/uniform": Row(
-        "W ~ U(a, b): torch.nn.init.uniform_.", partial(uniform, names="a b"), a=(Real, 0.0), b=(Real, 1.0)
+        "W ~ U(a, b): torch.nn.init.uniform_.",
+        partial(schemes.uniform, names="a b"),
+        a=(Real, 0.0),
+        b=(Real, 1.0),
     ),
     "torch/normal": Row(
-        "W ~ N(mean, std²): torch.nn.init.normal_.", normal, mean=(Real, 0.0), std=(Positive, 1.0)
+        "W ~ N(mean, std²): torch.nn.init.normal_.", schemes.normal, mean=(Real, 0.0), std=(Positive, 1.0)
     ),
     "torch/trunc_normal": Row(
         "W ~ N(mean, std²) given a < W < b, absolute bounds, not corrected: torch.nn.init.trunc_normal_.",
-        partial(truncated_normal, names="a b"),
+        partial(schemes.truncated_normal, names="a b"),
         mean=(Real, 0.0),
         std=(Positive, 1.0),
         a=(Real, -2.0),
