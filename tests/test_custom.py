@@ -180,7 +180,7 @@ def test_an_activation_must_return_numbers_of_zs_shape():
     z = np.array([[1.0, -1.0]])
     for function, message in (
         (lambda z: z[0], "returned shape"),
-        (np.log, "NaN, for z = -1"),
+        (np.log, "NaN, for example at z = -1"),
         (lambda z: z.astype(str), "dtype"),
     ):
         with np.errstate(invalid="ignore"), pytest.raises(UserCodeError, match=message):

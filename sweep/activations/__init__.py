@@ -1,7 +1,6 @@
 """Activation functions: f, f', where f is not smooth, and whether f is homogeneous.
 
-`python -m sweep.activations` lists them. Adding one is an entry in `ACTIVATIONS` and a file in
-conf/act/; kernel, theory, report and tests pick it up from here.
+`python -m sweep.activations` lists them. A new one is an entry in `ACTIVATIONS` and a file in conf/act/.
 """
 
 import math
@@ -9,9 +8,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sweep.activations import piecewise, smooth
+from sweep.activations import extended, piecewise, smooth
 from sweep.activations.activation import FLAT_SLOPE, Activation, Given, flat_share
-from sweep.activations.custom import custom, found_of, slope_unknown
+from sweep.activations.custom import found_of, slope_unknown, user_activation
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.base import checks
 from sweep.base.registry import CUSTOM, Registry
@@ -38,8 +37,7 @@ __all__ = [
     "structure_of",
 ]
 
-
-_STEEP = 2.0**-16  # a slope below may turn into 0 what is not
+_STEEP = 2.0**-16  # a smaller slope may turn into 0 what is not
 
 
 def leaky_relu(negative_slope: float = 0.01) -> Activation:
@@ -71,7 +69,7 @@ def elu(alpha: float = 1.0) -> Activation:
     )
 
 
-# A function is an activation with parameters, which it takes; an Activation has none.
+# A function here makes an activation of the parameters it takes; an Activation has none.
 ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "identity": Activation(
         "identity", np.positive, smooth.identity_slope, homogeneous=True, piecewise_linear=True, formula="z"
@@ -105,7 +103,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "mish": Activation("mish", smooth.mish, smooth.mish_slope, formula="z tanh(log(1 + exp(z)))"),
     "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, rough_slope=smooth.ROUGH, formula="tanh(z)"),
     "sigmoid": Activation("sigmoid", smooth.sigmoid, smooth.sigmoid_slope, formula="1 / (1 + exp(-z))"),
-    "erf": Activation("erf", smooth.erf, smooth.erf_slope, formula="erf(z)"),
+    "erf": Activation("erf", extended.erf, smooth.erf_slope, formula="erf(z)"),
     "hardtanh": Activation(
         "hardtanh",
         piecewise.hardtanh,
@@ -121,23 +119,23 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "sin": Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)", period=2 * math.pi),
 }
 
-REGISTRY = Registry("act", "activation", Activation, ACTIVATIONS, custom)
+REGISTRY = Registry("act", "activation", Activation, ACTIVATIONS, user_activation)
 
 get, names, resolved, stored = REGISTRY.get, REGISTRY.names, REGISTRY.resolved, REGISTRY.stored
 parameter_names, parameters_of = REGISTRY.parameter_names, REGISTRY.parameters_of
 
 
 def kinks_of(act: Activation) -> tuple[float, ...]:
-    """Where act is not smooth: as declared, or as found of a user's own; the 500 nearest to 0 of more."""
+    """Where act is not smooth: as declared, or as found for a user's own, at most the 500 nearest to 0."""
     return act.kinks if act.kinks or _is_listed(act) else found_of(act).kinks
 
 
 def structure_of(act: Activation) -> tuple[float, ...]:
-    """Its kinks, and what lies near 0 of the points between which a user's own is a polynomial."""
+    """Its kinks and, near 0, the points between which a user's own is a polynomial."""
     kinks = kinks_of(act)
     return kinks if act.kinks or _is_listed(act) else (*kinks, *found_of(act).ends)
 
 
 def _is_listed(act: Activation) -> bool:
-    """Whether it is one of those here, whose kinks are declared."""
+    """Whether it is one of `ACTIVATIONS`, whose kinks are declared."""
     return act == ACTIVATIONS.get(act.name)

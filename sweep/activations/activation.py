@@ -14,7 +14,7 @@ from sweep.base.arrays import Array
 # abs(f') below this passes no gradient to speak of: for tanh, exactly abs(h) > 0.99.
 FLAT_SLOPE = 1 - 0.99**2
 
-WIDE = 64  # units of a layer, of which some have more slope than a tail
+WIDE = 64  # units: in a layer of so many, some have more slope than a tail
 
 
 @dataclass(frozen=True)
@@ -22,17 +22,16 @@ class Activation:
     """An elementwise activation, float32 and float64 alike; compared by value.
 
     f: z -> h.
-    derivative: (z, h) -> f'(z), given h = f(z), in whichever of the two it is cheaper.
-    kinks: the points where f is not smooth, be it a higher derivative that jumps.
+    derivative: (z, h) -> f'(z), h = f(z), from whichever is cheaper.
+    kinks: the points where f is not smooth, even if only a higher derivative jumps.
     homogeneous: f(c z) = c f(z) for every c > 0.
     piecewise_linear: f is straight between its kinks and nowhere nearly flat, so that an f or f' of 0 is 0,
         not a tail too small for the dtype.
-    rough_slope: in layers of WIDE units and more, float32's f' is no longer accurate in relation to itself
-        where it is smaller than this.
+    rough_slope: in layers of WIDE units or more, float32's f' loses its relative accuracy below this.
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.
-    revision: raised where f or f' is corrected: part of the identity of the cells that have it.
+    revision: raised with every correction of f or f'; part of the identity of its cells.
     period: f(z + period) = f(z), where there is one.
     """
 
@@ -50,7 +49,7 @@ class Activation:
     period: float | None = None
 
     def __call__(self, z: ArrayLike) -> Array:
-        """f(z), for anything NumPy makes an array of."""
+        """f(z), for anything that NumPy can make an array of."""
         z = np.asarray(z)
         return self.f(z if z.dtype.kind == "f" else z.astype(np.float64))
 
@@ -80,12 +79,11 @@ class Given:
 
 @lru_cache(maxsize=256)
 def flat_share(act: Activation) -> float:
-    """Share of z ~ N(0, 1) at which abs(f'(z)) < FLAT_SLOPE: the `flat` of a healthy layer; or NaN."""
+    """Share of z ~ N(0, 1) with abs(f'(z)) < FLAT_SLOPE: the `flat` of a healthy layer; NaN if unknown."""
     # Midpoints of 160,000 cells on [-8, 8]: no kink at 0 falls on one, error below 1e-4.
     z = (np.arange(160_000) + 0.5) / 10_000 - 8
     weight = np.exp(-z * z / 2)
     slope = act.derivative(z, act.f(z))
     if np.isnan(slope).any():
         return math.nan
-    flat = np.abs(slope) < FLAT_SLOPE
-    return float(weight[flat].sum() / weight.sum())
+    return float(weight[np.abs(slope) < FLAT_SLOPE].sum() / weight.sum())

@@ -1,4 +1,4 @@
-"""A user's own activation: `f(z, **kwargs)`, elementwise, and its derivative if there is one."""
+"""A user's own activation: `f(z, **kwargs)`, elementwise, and its derivative if one is given."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sweep.activations.slopes import Slopes
 
 
-def custom(
+def user_activation(
     function: str | Callable[..., Array] | None = None,
     derivative: str | Callable[..., Array] | None = None,
     kwargs: Mapping[str, Any] | None = None,
@@ -23,10 +23,9 @@ def custom(
 ) -> Activation:
     """The activation of a user's function; both functions take the same keyword arguments.
 
-    function, derivative: dotted names, or in Python the callables themselves. Without a
-    derivative it is found from the function, where the cell is computed. source: a hash of the
-    functions' sources, part of a cell's identity; found by itself. Raises RequestError where there
-    is no such function.
+    function, derivative: dotted names, or in Python the callables themselves; a derivative that is not given
+    is found from the function where the cell is computed. source: a hash of the functions' sources, part of
+    a cell's identity; computed unless given. Raises RequestError where there is no such function.
     """
     if kwargs is not None and not isinstance(kwargs, Mapping):
         raise RequestError(f"act.kwargs={kwargs}: act.kwargs must hold names and values")
@@ -40,7 +39,7 @@ def custom(
         "custom",
         _Elementwise(f),
         _Slope(slope) if slope else _FoundSlope(f),
-        oscillates=True,  # for all that is known
+        oscillates=True,  # as far as is known
         formula=f"{f.name}(z)",
         parameters=(
             ("function", f.name),
@@ -53,12 +52,12 @@ def custom(
 
 
 def found_of(act: Activation) -> "Slopes":
-    """What is found of an activation from its f alone: its kinks, and whether it has a slope."""
+    """What f alone tells of an activation: its kinks, and whether it has a slope."""
     return _slopes_of(act.f.function if isinstance(act.f, _Elementwise) else act.f)
 
 
 def slope_unknown(act: Activation) -> str | None:
-    """Why nothing can be said of act'(z) anywhere, in one line; None where it can."""
+    """Why act'(z) is known nowhere, in one line; None where it is known."""
     if not isinstance(act.derivative, _FoundSlope):
         return None
     reason = _slopes_of(act.derivative.function).reason
@@ -66,7 +65,7 @@ def slope_unknown(act: Activation) -> str | None:
 
 
 def _slopes_of(function: Callable[[Array], Array]) -> "Slopes":
-    from sweep.activations.slopes import slopes_of  # noqa: PLC0415  a run that has none starts sooner
+    from sweep.activations.slopes import slopes_of  # noqa: PLC0415  a run without any starts sooner
 
     return slopes_of(function)
 
@@ -79,7 +78,7 @@ class _Elementwise:
 
     def __call__(self, z: Array) -> Array:
         dtype = z.dtype
-        if dtype.itemsize > 8:  # long double, which is ours alone
+        if dtype.itemsize > 8:  # long double, which no user's function has to know
             z = z.astype(np.float64)
         returned = np.asarray(self.function(z))
         name = self.function.name
@@ -90,7 +89,7 @@ class _Elementwise:
         values = returned.astype(dtype, copy=False)
         nan = np.isnan(values) & np.isfinite(z)
         if nan.any():
-            raise UserCodeError(f"{name} returned NaN, for z = {float(z[nan][0]):g} for one")
+            raise UserCodeError(f"{name} returned NaN, for example at z = {float(z[nan][0]):g}")
         return values
 
 
@@ -104,11 +103,10 @@ class _Slope:
 
 @dataclass(frozen=True)
 class _FoundSlope:
-    """f'(z) as it is found from f alone; NaN where it cannot be had."""
+    """f'(z) as found from f alone; NaN where it cannot be."""
 
     function: UserFunction
 
     def __call__(self, z: Array, h: Array) -> Array:
-        if z.dtype.itemsize > 8:
-            return _slopes_of(self.function)(z.astype(np.float64)).astype(z.dtype)
-        return _slopes_of(self.function)(z)
+        known = z.astype(np.float64) if z.dtype.itemsize > 8 else z
+        return _slopes_of(self.function)(known).astype(z.dtype, copy=False)

@@ -1,4 +1,4 @@
-"""Where exactly a function jumps or bends, once it is known to within a narrow cell."""
+"""Where exactly a function jumps or bends, given a narrow cell that holds the point."""
 
 from collections.abc import Callable
 
@@ -14,15 +14,15 @@ _SOFT = 1e-3  # of a cell: how closely slopes are known to meet
 
 
 def cut_at(f: Callable[[Array], Array], low: Array, high: Array, noise: float) -> Array:
-    """A point in each cell (low, high) where f jumps or bends, to the last bits that f's rounding leaves.
+    """The point in each cell (low, high) where f jumps or bends, to the last bits that f's rounding leaves.
 
-    A jump is bisected; a bend is where the lines on either side of the cell meet. Of the points
-    that come into question the one that is shortest to write is meant: 0.3 and not 0.30000000000000004.
+    A jump is bisected; a bend is where the lines on either side of the cell meet. Of all points that
+    qualify, the one with the fewest digits is meant: 0.3, not 0.30000000000000004.
     """
     length = high - low
-    asides = [side * length for side in (-_ASIDE, -_CLOSE, _CLOSE, _ASIDE)]
-    ends = [low + asides[0], low + asides[1], low, high, high + asides[2], high + asides[3]]
-    before, closer, start, end, close, after = f(np.concatenate(ends)).reshape(6, -1)
+    far, near = _ASIDE * length, _CLOSE * length
+    points = [low - far, low - near, low, high, high + near, high + far]
+    before, closer, start, end, close, after = f(np.concatenate(points)).reshape(6, -1)
     with np.errstate(all="ignore"):
         below, above = (start - before) / (_ASIDE * length), (after - end) / (_ASIDE * length)
         size = noise * np.maximum(np.abs(start), np.abs(end))
@@ -56,16 +56,13 @@ def _slopes_meet(f: Callable[[Array], Array], low: Array, high: Array) -> tuple[
             return low, high
         series = np.polynomial.chebyshev.chebfit(_WINDOW, values, 6)
         t = (middle - centre) / half
-        for order, found in ((1, slopes), (2, bends)):
-            own = np.polynomial.chebyshev.chebder(series, order)
-            found.append(np.polynomial.chebyshev.chebval(t, own, tensor=False) / half**order)
+        for order, derivatives in ((1, slopes), (2, bends)):
+            derived = np.polynomial.chebyshev.chebder(series, order)
+            derivatives.append(np.polynomial.chebyshev.chebval(t, derived, tensor=False) / half**order)
     with np.errstate(all="ignore"):
         where = middle - (slopes[1] - slopes[0]) / (bends[1] - bends[0])
-    there = np.abs(where - middle) <= length / 2
-    return (
-        np.where(there, where - _SOFT * length, low),
-        np.where(there, where + _SOFT * length, high),
-    )
+    inside, slack = np.abs(where - middle) <= length / 2, _SOFT * length
+    return np.where(inside, where - slack, low), np.where(inside, where + slack, high)
 
 
 def _bisected(

@@ -1,10 +1,11 @@
-"""Activations in long double, where tails go on that float64 has lost: exp(-1e4) is a number there.
+"""Activations in long double, which holds tails that float64 loses: exp(-1e4) is a number there.
 
-On machines whose long double is a float64, what lies beyond its range is 0 as before. SciPy knows no
-long double; the error function's tail is taken apart into a factor that float64 holds, and exp(-z²).
+Where long double is float64, what lies beyond its range stays 0. SciPy knows no long double; the error
+function's tail is split into a factor that float64 holds and exp(-z²).
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def ndtr(z: Array) -> Array:
 
 
 def erf(z: Array) -> Array:
-    """The error function; 2 z / √π for a z that float64 does not hold."""
+    """The error function; 2 z / √π for a z too small for float64."""
     from scipy.special import erf as plain  # noqa: PLC0415
 
     if z.dtype.itemsize <= 8:
@@ -41,22 +42,22 @@ def erf(z: Array) -> Array:
 
 
 def applied(act: Activation, z: Array) -> Array:
-    """f(z) in long double; z: long double. A function that knows float64 alone is given that."""
-    try:
-        h = act.f(z)
-        if h.dtype == z.dtype:
-            return h
-    except TypeError:
-        pass
-    return act.f(z.astype(np.float64)).astype(z.dtype)
+    """f(z); z and the result: long double."""
+    return _widened(act.f, z)
 
 
 def slope(act: Activation, z: Array, h: Array) -> Array:
-    """f'(z) likewise, h = f(z)."""
+    """f'(z), h = f(z), likewise."""
+    return _widened(act.derivative, z, h)
+
+
+def _widened(function: Callable[..., Array], *arrays: Array) -> Array:
+    """The function's values in the arrays' dtype; one that knows only float64 is given that."""
+    dtype = arrays[0].dtype
     try:
-        slope = act.derivative(z, h)
-        if slope.dtype == z.dtype:
-            return slope
+        values = function(*arrays)
+        if values.dtype == dtype:
+            return values
     except TypeError:
         pass
-    return act.derivative(z.astype(np.float64), h.astype(np.float64)).astype(z.dtype)
+    return function(*(array.astype(np.float64) for array in arrays)).astype(dtype)

@@ -1,7 +1,7 @@
 """Activations with a kink: f, and f' from (z, h).
 
-At a kink f' is the left limit, as in torch. A part above 0 plus a part below is exact, one of the
-two being 0, and several times faster than np.where.
+At a kink f' is the left limit, as in torch. The sum of a part above 0 and a part below is exact, since one of
+them is 0, and several times faster than np.where.
 """
 
 import numpy as np
@@ -77,7 +77,7 @@ def softsign_slope(z: Array, h: Array) -> Array:
 
 
 def _either(z: Array, above: float, below: Array) -> Array:
-    """`above` where z > 0, else `below`, a temporary of the caller's."""
+    """`above` where z > 0, else `below`, which is overwritten."""
     below *= z <= 0
     below += (z > 0) * z.dtype.type(above)
     return below

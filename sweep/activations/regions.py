@@ -1,4 +1,4 @@
-"""What can be known of an activation once, instead of of every entry: where it is flat, where linear."""
+"""What is worked out once per activation, not per entry: where it is flat, where linear, its range."""
 
 import math
 from functools import lru_cache
@@ -12,22 +12,22 @@ from sweep.base.errors import UserCodeError
 _NEAR, _FAR = 2.0**-30, 2.0**30
 _SAME = 1e-7
 Regions = tuple[tuple[float, float], ...]
-# Where f' is looked at: finely as far as tails curve, then coarsely to where nothing curves any more.
+# Where f' is sampled: finely as far as tails curve, then coarsely to where nothing curves any more.
 _POINTS = np.concatenate([np.arange(64 * 128) / 128, np.geomspace(64, 1e6, 1000)])
-_SCANNED = 1024.0  # an activation that goes on waving beyond is looked at ever less often
+_SCANNED = 1024.0  # beyond, an activation that goes on oscillating is sampled ever more sparsely
 _STEP = 1 / 64
 
 
 @lru_cache(maxsize=256)
 def flat_regions(act: Activation) -> Regions | None:
-    """The intervals of z on which abs(f'(z)) < FLAT_SLOPE, ends included; None where they can't be listed."""
+    """The closed intervals of z on which abs(f'(z)) < FLAT_SLOPE; None where they cannot be listed."""
     return None if act.oscillates else _regions(act, _POINTS)
 
 
 def flat_within(act: Activation, reach: float, rough: tuple[float, ...] = ()) -> Regions:
-    """The same for any activation. One whose regions can't be listed is looked at up to abs(z) < reach.
+    """The same for any activation: one whose regions cannot be listed is sampled up to abs(z) < reach.
 
-    rough: points about which it is to be looked at, however close they lie.
+    rough: points around which it is sampled as well, however close they lie.
     """
     listed = flat_regions(act)
     if listed is not None:
@@ -44,8 +44,8 @@ def flat_within(act: Activation, reach: float, rough: tuple[float, ...] = ()) ->
 def limits(act: Activation) -> tuple[bool, float]:
     """How far f(c z) = c f(z) holds: (near 0, far out).
 
-    Near 0: whether it does for every tiny z, on either side, to float32's precision. Far out: by how
-    much f(z) misses its two rays at most, whatever z; inf where it leaves them, as a bounded f does.
+    Near 0: whether it holds for every tiny z, on either side, to float32's precision. Far out: the most by
+    which f(z) misses its two rays, over all z; inf where it leaves them, as a bounded f does.
     """
     try:
         with np.errstate(all="ignore"):
@@ -59,9 +59,9 @@ def limits(act: Activation) -> tuple[bool, float]:
 
 @lru_cache(maxsize=256)
 def histogram_range(act: Activation) -> tuple[float, float]:
-    """The range that f takes on [-4, 4], rounded outward: tanh (-1, 1), sigmoid (0, 1), relu (0, 4).
+    """The range of f on [-4, 4], rounded outward: tanh (-1, 1), sigmoid (0, 1), relu (0, 4).
 
-    Its ends are such that 0 is a bound of a bin when it is cut into 30.
+    Cut into 30 bins, it has 0 among their edges.
     """
     try:
         with np.errstate(all="ignore"):
@@ -75,7 +75,7 @@ def histogram_range(act: Activation) -> tuple[float, float]:
 
 
 def _outward(reach: float) -> float:
-    """0, 1, 2 or 4: the least that `reach` does not exceed, but for a little above 4."""
+    """The least of 0, 1, 2 and 4 that `reach` does not exceed; 4 beyond."""
     return next((end for end in (0.0, 1.0, 2.0) if reach <= end), 4.0)
 
 
@@ -88,15 +88,14 @@ def _missed(act: Activation, rays: Array) -> float:
     """The largest abs(f(z) - ray · z), as far as float64 resolves it."""
     z = np.geomspace(2.0**-20, _FAR, 2000)
     both = np.concatenate([-z, z])
-    f = np.asarray(act.f(both), np.float64)
     ray = both * np.repeat([-rays[0], rays[1]], len(z))
-    off = np.abs(f - ray)
+    off = np.abs(np.asarray(act.f(both), np.float64) - ray)
     largest = float(np.where(off > 4e-16 * np.abs(ray), off, 0.0).max())
     return largest if math.isfinite(largest) else math.inf
 
 
 def _regions(act: Activation, half: Array) -> Regions:
-    """What the points `half`, and their negatives, find: all that is wider than the gaps between them."""
+    """The regions that the points `half` and their negatives reveal: all that are wider than their gaps."""
     z = np.unique(np.concatenate([-half, half]))
     flat = _is_flat(act, z)
     changes = np.flatnonzero(flat[1:] != flat[:-1])
@@ -117,7 +116,7 @@ def _is_flat(act: Activation, z: Array) -> Array:
 
 
 def _bisected(act: Activation, left: Array, right: Array, left_is_flat: Array) -> tuple[Array, Array]:
-    """The brackets of boundaries, narrowed until float64 has nothing in between."""
+    """The brackets of boundaries, narrowed to neighbouring float64 numbers."""
     for _ in range(64):
         middle = (left + right) / 2
         stays = _is_flat(act, middle) == left_is_flat

@@ -1,12 +1,12 @@
 """f' of a function that comes without one: polynomials on panels that no kink falls into.
 
-Found when they are first asked for, once a process, where the user's code runs. Away from the panels
-that can be listed f' is a difference quotient, and where that does not settle it is NaN.
+They are found at the first call, once per process, where the user's code runs. Beyond the panels that can be
+listed f' is a difference quotient, and NaN where that does not settle.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -18,28 +18,28 @@ from sweep.base.user_code import UserFunction
 
 Function = Callable[[Array], Array]
 
-_LISTED = 2.0**-10  # where panels are too many even for abs(z) this small, there is no slope
-_MOST_KINKS = 500  # that anyone is told of
+_LISTED = 2.0**-10  # with too many panels even for abs(z) this small there is no slope
+_MOST_KINKS = 500  # that are reported
 _MOST_STEPS = 2000  # from -1 to 1: rounding to fewer bits has more
 _STAIRCASE = "it has more steps than can be listed"
 _QUANTUM = 4.0  # times what float32 resolves: steps above that are the function's own
-_ALONE = 1e-6  # of its values: what a function may differ by in other company, and be elementwise
+_ALONE = 1e-6  # of its values: how much an elementwise function may differ in an array of other numbers
 _STEP = 2.0**-7  # of the narrowest panel nearby
 _SETTLED = 1e-4
 _LEAST_STEP = 32 * ROUNDING
 _ROUNDS = 4
 _MOST_RAISED = 1000  # exceptions of a user's function that never returned anything
-_ROUGH = 64.0  # abs(z) up to which narrow panels are told of
+_ROUGH = 64.0  # abs(z) up to which narrow panels are reported
 _NEAREST = 2.0**-60
 _FURTHEST = 1e100  # beyond it kinks are where something overflows
-_NOTHING = 1e-290  # next to what underflows no jump is looked for
+_NOTHING = 1e-290  # next to underflow no jump is looked for
 
 
 class Slopes:
     """f' of one function, for arrays of any shape.
 
-    reason: why there is no slope anywhere; None where there is. kinks: where f or its slope jumps, or
-    its slope's slope. ends: of its rough parts and, next to 0, of its panels.
+    reason: why there is no slope anywhere; None where there is one. kinks: where f, f' or f'' jumps.
+    ends: of its rough parts and, next to 0, of its panels.
     """
 
     def __init__(self, function: Function) -> None:
@@ -56,15 +56,13 @@ class Slopes:
                 self._read(panels_of(self._f, noise), noise)
 
     def __call__(self, z: Array) -> Array:
-        """f'(z) in z's dtype; at a kink the left limit; NaN where it cannot be had."""
+        """f'(z) in z's dtype; at a kink the left limit; NaN where it is not known."""
         if self._table is None:
             return np.full_like(z, np.nan)
         slope = self._table(z)
-        if self._beyond < math.inf:
-            far = (np.abs(z) > self._beyond) & np.isfinite(z)
-            if far.any():
-                with np.errstate(all="ignore"):
-                    slope[far] = self._quotients(z[far].astype(np.float64))
+        if self._beyond < math.inf and (far := (np.abs(z) > self._beyond) & np.isfinite(z)).any():
+            with np.errstate(all="ignore"):
+                slope[far] = self._quotients(z[far].astype(np.float64))
         return slope
 
     def _read(self, panels: Panels, noise: float) -> None:
@@ -73,34 +71,32 @@ class Slopes:
         self.kinks = tuple(kinks[:_MOST_KINKS].tolist())
         if np.count_nonzero(np.abs(kinks) <= 1) > _MOST_STEPS and not np.median(np.abs(panels.secant)):
             self.reason = _STAIRCASE
-        inner = panels.missed & (np.maximum(-panels.left, panels.right) <= 1)
-        away = np.maximum(np.abs(panels.left), np.abs(panels.right))[inner]
-        if len(away) and away.max() > _LISTED:
+        away = panels.away
+        if (away[panels.missed & (away <= 1)] > _LISTED).any():
             self.reason = "its difference quotients do not settle, or it bends at too many places"
         if self.reason is not None:
             return
         self.ends = _rough_parts(panels)
         self._table = Table(panels.left[1:], local.origin, local.reach, local.powers)
         if panels.missed[-1] or panels.missed[0]:
-            away = np.maximum(-panels.left, panels.right)
             self._beyond = float(away[~panels.missed].max())
             nearby = ~panels.missed & (away > self._beyond / 4)
-            self._step = float((panels.right - panels.left)[nearby].min()) * _STEP
+            self._step = float(panels.width[nearby].min()) * _STEP
             self._typical = float(np.median(np.abs(panels.secant[nearby])))
             self._check_beyond()
 
     def _check_beyond(self) -> None:
-        """Give the quotients up where they do not settle, or all are 0 of a function that changes."""
+        """Give the quotients up where they do not settle, or where all are 0 though the function changes."""
         z = self._beyond * np.linspace(1.0, 4.0, 301)[1:] * (1 + 1e-3 * math.pi)
         z = np.concatenate([-z, z])
         slopes, values = self._quotients(z), self._f(z)
         known = np.isfinite(slopes)
         steps = not slopes[known].any() and np.ptp(values[np.isfinite(values)]) > 0
         if steps or known.mean() < 0.9:
-            self._beyond = math.inf  # as it is in the table: NaN
+            self._beyond = math.inf  # NaN, as in the table
 
     def _quotients(self, z: Array) -> Array:
-        """Central differences, Richardson's; the steps shrink until those of two lengths agree."""
+        """Central differences, extrapolated (Richardson); steps shrink until two lengths agree."""
         slope, step = np.full(z.shape, np.nan), self._step
         for _ in range(_ROUNDS):
             todo = np.isnan(slope) & (step >= _LEAST_STEP * np.abs(z))
@@ -117,10 +113,10 @@ class Slopes:
         return slope
 
     def _f(self, z: Array) -> Array:
-        """The function of a (n,) float64 array; NaN where it raises, or returns what it should not."""
+        """The function of a float64 array (n,); NaN where it raises or returns what it should not."""
         try:
             values = np.asarray(self._function(z.copy()))  # which it may write to
-        except Exception:  # whatever a user's code raises where it is not defined
+        except Exception:  # a user's code may raise anything where it is not defined
             self._raised += 1
             if len(z) < 2 or (self._raised > _MOST_RAISED and not self._returned):
                 return np.full(len(z), np.nan)
@@ -132,25 +128,20 @@ class Slopes:
         return values.astype(np.float64, copy=False)
 
 
+@dataclass(frozen=True)
 class _Same:
-    """A function compared by identity, and by the keywords it is given: closures of one source differ."""
+    """A function compared by identity and keywords: closures of one source differ."""
 
-    def __init__(self, function: Function) -> None:
-        self.function = function
-        self._key: tuple[int, str] = (id(function), "")
-        if isinstance(function, UserFunction):  # made anew for every cell
-            self._key = (id(function.function), repr(function.keywords))
-
-    def __hash__(self) -> int:
-        return hash(self._key)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self._key == other._key
+    identity: int
+    keywords: str
+    function: Function = field(compare=False)
 
 
 def slopes_of(function: Function) -> Slopes:
     """The slopes of a function, found once."""
-    return _slopes(_Same(function))
+    if isinstance(function, UserFunction):  # which is made anew for every cell
+        return _slopes(_Same(id(function.function), repr(function.keywords), function))
+    return _slopes(_Same(id(function), "", function))
 
 
 @lru_cache(maxsize=64)
@@ -159,20 +150,20 @@ def _slopes(same: _Same) -> Slopes:
 
 
 def _rough_parts(panels: Panels) -> tuple[float, ...]:
-    """The powers of two near 0 among the ends of panels, and where runs of narrow panels start and end."""
-    left, away = panels.left, np.maximum(-panels.left, panels.right)
+    """The powers of two near 0 among the panels' ends, and where runs of narrow panels start and end."""
+    left, away = panels.left, panels.away
     near = (np.abs(left) <= 1) & (np.abs(left) > _NEAREST) & (np.abs(np.frexp(left)[0]) == 0.5)
-    narrow = (panels.right - left < away / 16) & (away < _ROUGH)
+    narrow = (panels.width < away / 16) & (away < _ROUGH)
     runs = left[1:][narrow[1:] != narrow[:-1]]
     return tuple(np.union1d(left[near], runs[:_MOST_KINKS]).tolist())
 
 
 def _unfit(f: Function, noise: float) -> str | None:
     """Why f has no slope, as far as a few points tell."""
-    alone = f(PROBES)
-    company = f(np.concatenate([PROBES[::-1], 1.7 * PROBES[:7]]))[: len(PROBES)][::-1]
-    there = np.isfinite(alone) & np.isfinite(company)
-    if there.any() and (np.abs(alone - company)[there] > _ALONE * np.abs(alone[there]).max()).any():
+    values = f(PROBES)
+    others = f(np.concatenate([PROBES[::-1], 1.7 * PROBES[:7]]))[: len(PROBES)][::-1]
+    finite = np.isfinite(values) & np.isfinite(others)
+    if (np.abs(values - others)[finite] > _ALONE * np.abs(values[finite]).max(initial=0.0)).any():
         return "what it returns for one z depends on the others, or on chance"
     if noise > 2.0**-40 and _is_staircase(f):
         return _STAIRCASE
@@ -180,7 +171,7 @@ def _unfit(f: Function, noise: float) -> str | None:
 
 
 def _is_staircase(f: Function) -> bool:
-    """Whether f is flat between jumps that are wider than float32's own."""
+    """Whether f is flat between jumps that are larger than float32's own."""
     grid = np.arange(64)
     fine = np.diff(f((PROBES[:, None] * (1 + grid * 2.0**-32)).ravel()).reshape(-1, 64), axis=1)
     values = f((PROBES[:, None] * (1 + grid * 2.0**-23)).ravel()).reshape(-1, 64)
@@ -203,11 +194,9 @@ class _Local:
 
     @classmethod
     def of(cls, panels: Panels, noise: float) -> "_Local":
-        half = (panels.right - panels.left) / 2
+        half = panels.width / 2
         series = panels.series[:, : DEGREE + 1]
-        rounding = noise * panels.size + ROUNDING / 4 * np.maximum(-panels.left, panels.right) * np.abs(
-            panels.secant
-        )
+        rounding = noise * panels.size + ROUNDING / 4 * panels.away * np.abs(panels.secant)
         unsure = 2 * (rounding + np.abs(panels.series[:, DEGREE + 1 :]).max(axis=1))
         powers = (_POWERS @ series.T) / half
         origin, reach = panels.left + half, half.copy()
@@ -220,7 +209,7 @@ class _Local:
                     powers[:, i] = 0.0
                     powers[0, i] = _limit_at_0(panels, i)
                     continue
-                for k in range(DEGREE):  # what is nothing but rounding is 0
+                for k in range(DEGREE):  # what is only rounding is 0
                     if not abs(powers[k, i]) <= np.abs(shifted[k]).sum() * unsure[i] / half[i]:
                         break
                     powers[k, i] = 0.0
@@ -233,7 +222,7 @@ class _Local:
     def kinks(self) -> Array:
         """The ends between panels at which f, f' or f'' jumps by more than rounding; nearest to 0 first."""
         panels = self.panels
-        half = (panels.right - panels.left) / 2
+        half = panels.width / 2
         series = panels.series[:, : DEGREE + 1] @ _ENDS  # (n, 6): f, f' h, f'' h² at either end
         left, right = series[1:, :3], series[:-1, 3:]
         unit = np.minimum(half[1:], half[:-1])
@@ -250,13 +239,13 @@ class _Local:
         lost = np.isnan(panels.series[:, 0]) | panels.missed
         bent |= (lost[1:] != lost[:-1]) & ~panels.missed[1:] & ~panels.missed[:-1]
         bent &= np.abs(panels.left[1:]) < _FURTHEST
-        found: Array = panels.left[1:][bent]
-        return found[np.argsort(np.abs(found), kind="stable")]
+        kinks: Array = panels.left[1:][bent]
+        return kinks[np.argsort(np.abs(kinks), kind="stable")]
 
 
 def _limit_at_0(panels: Panels, innermost: int) -> float:
     """f'(0+) or f'(0-) of a function that is singular there, judged by its slope further out."""
-    middle = panels.left + (panels.right - panels.left) / 2
+    middle = panels.left + panels.width / 2
     side = math.copysign(1.0, middle[innermost])
     further = int(np.searchsorted(middle, side * 2.0**-500))
     slope, before = float(panels.secant[innermost]), float(panels.secant[further])
@@ -271,10 +260,10 @@ def _power_matrices() -> tuple[Array, dict[int, Array]]:
     plain = np.zeros((DEGREE, DEGREE + 1))
     shifted = {side: np.zeros((DEGREE, DEGREE + 1)) for side in (1, -1)}
     for k in range(1, DEGREE + 1):
-        own = np.polynomial.Polynomial(basis.cheb2poly(np.eye(DEGREE + 1)[k])).deriv()
-        plain[: len(own.coef), k] = own.coef
+        power = np.polynomial.Polynomial(basis.cheb2poly(np.eye(DEGREE + 1)[k])).deriv()
+        plain[: len(power.coef), k] = power.coef
         for side, matrix in shifted.items():
-            moved = own(np.polynomial.Polynomial([-side, 2.0]))
+            moved = power(np.polynomial.Polynomial([-side, 2.0]))
             matrix[: len(moved.coef), k] = moved.coef
     return plain, shifted
 

@@ -1,7 +1,7 @@
 """Smooth activations: f, and f' from (z, h).
 
-Safe and accurate far out: what is exponentiated is never positive, so nothing overflows, and a
-tail keeps its relative accuracy until it underflows to 0. float32, float64 and long double alike.
+Safe and accurate far out, in float32, float64 and long double: no exponent is ever positive, so nothing
+overflows, and a tail keeps its relative accuracy until it underflows to 0.
 """
 
 import math
@@ -12,9 +12,9 @@ from sweep.activations import extended
 from sweep.activations.activation import WIDE
 from sweep.base.arrays import Array
 
-# Gates are 0 or 1 to the last bit of long double before this; clipping there spares 0 · inf.
+# Well before this a gate is 0 or 1 to the last bit of long double; clipping here avoids 0 · inf.
 _FAR = 2e4
-ROUGH = 2.0**-13  # below this, 1 - h² of float32 is off by 5e-4 of itself and more
+ROUGH = 2.0**-13  # below this, float32's 1 - h² is off by 5e-4 of itself or more
 # Hendrycks and Gimpel 2016: Φ(z) ≈ σ(2 √(2/π) (z + 0.044715 z³)).
 _GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715
@@ -26,7 +26,7 @@ def identity_slope(z: Array, h: Array) -> Array:
 
 
 def tanh_slope(z: Array, h: Array) -> Array:
-    """1 - tanh(z)²; in wide layers of float32 as 1 - h², which is of absolute accuracy only."""
+    """1 - tanh(z)²; in wide float32 layers 1 - h², whose accuracy is only absolute."""
     if z.dtype != np.float32 or z.shape[-1:] < (WIDE,):
         return _squared_sech(z)
     slope: Array = 1 - h * h
@@ -34,7 +34,7 @@ def tanh_slope(z: Array, h: Array) -> Array:
 
 
 def _squared_sech(z: Array) -> Array:
-    """1 / cosh(z)², to its last digits however small."""
+    """1 / cosh(z)², with full relative accuracy."""
     w = np.abs(z)
     w *= -2
     np.exp(w, out=w)
@@ -111,7 +111,7 @@ def gelu(z: Array) -> Array:
 
 
 def gelu_slope(z: Array, h: Array) -> Array:
-    """Φ(z) + z φ(z); Φ = h / z costs far less than another look at the error function."""
+    """Φ(z) + z φ(z); Φ = h / z is far cheaper than the error function."""
     z = np.clip(z, -_FAR, _FAR)
     gate = np.full_like(z, 0.5)
     np.divide(np.minimum(h, _FAR), z, out=gate, where=np.abs(z) > 1e-30)  # Φ(0) = 1/2
@@ -133,11 +133,6 @@ def gelu_tanh_slope(z: Array, h: Array) -> Array:
     slope *= inner
     slope += gate
     return slope
-
-
-def erf(z: Array) -> Array:
-    """erf(z) = 2 Φ(√2 z) - 1."""
-    return extended.erf(z)
 
 
 def erf_slope(z: Array, h: Array) -> Array:
@@ -188,6 +183,6 @@ def _gelu_argument(z: Array) -> tuple[Array, Array]:
 
 
 def _gated(z: Array, gate: Array) -> Array:
-    """z · gate, and 0 at -inf; changes `gate`, a temporary of the caller's."""
+    """z · gate, and 0 at -inf; overwrites `gate`."""
     gate *= np.maximum(z, -_FAR)
     return gate

@@ -1,8 +1,8 @@
 """A piecewise polynomial of many pieces, evaluated over large arrays.
 
-The piece is looked up by the leading bits of the number, many times cheaper than by bisection; only
-where such a cell of numbers holds an end between pieces is it searched for. In float32 a parabola
-for every cell does, where it is right to the last bit or two.
+The piece is looked up by the number's leading bits, many times faster than by bisection, which is left for
+the cells of numbers that more than one piece shares. In float32 a parabola per cell will do, wherever it is
+right to the last bit or two.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from sweep.base.arrays import Array
 _KEY_BITS = {np.dtype(np.float32): 17, np.dtype(np.float64): 18}  # sign, exponent and 8 or 6 more
 _CHUNK = 1 << 14  # entries whose temporaries stay in L2
 _NEGLIGIBLE = 1e-16
-_ROUNDED = 2.0**-23  # what a parabola may miss: float32's own resolution
+_ROUNDED = 2.0**-23  # a parabola's largest error: float32's own resolution
 _FITTED, _CHECKED = np.array([0.067, 0.5, 0.933]), np.array([0.0, 0.25, 0.75, 1.0])
 
 
@@ -23,12 +23,11 @@ _FITTED, _CHECKED = np.array([0.067, 0.5, 0.933]), np.array([0.0, 0.25, 0.75, 1.
 class _Cast:
     """The pieces in one dtype.
 
-    pieces: by the leading bits; -1 where they do not decide. powers: from the highest, each (n,).
-    parabolas: in the distance from the cell's end nearer to 0, from the square, each by the leading
-    bits; NaN where they do not do. None where every piece is a constant, and in float64.
+    pieces: by leading bits; -1 where they do not decide. powers: from the highest, each (n,). parabolas: in
+    the distance from the cell's end nearer to 0, from the square, each by leading bits; NaN where one will
+    not do; None in float64, and where every piece is a constant.
     """
 
-    dtype: np.dtype[Any]
     pieces: Array
     ends: Array
     origin: Array
@@ -39,11 +38,11 @@ class _Cast:
     def keys(self, z: Array) -> Array:
         """The leading bits of every number, as an index."""
         bits = z.view(np.uint32) if z.itemsize == 4 else z.view(np.uint64)
-        found: Array = (bits >> (8 * z.itemsize - _KEY_BITS[z.dtype])).astype(np.intp)
-        return found
+        keys: Array = (bits >> (8 * z.itemsize - _KEY_BITS[z.dtype])).astype(np.intp)
+        return keys
 
     def write(self, z: Array, out: Array) -> None:
-        """The values at z, a chunk of it, to `out`."""
+        """Write the values at z, one chunk, to `out`."""
         keys = self.keys(z)
         if self.parabolas is None:
             self._by_piece(z, keys, out)
@@ -90,7 +89,7 @@ class Table:
         self._casts: dict[np.dtype[Any], _Cast] = {}
 
     def __call__(self, z: Array) -> Array:
-        """The value at every z, in its dtype; beyond the outermost pieces that at their end."""
+        """The value at every z, in its dtype; beyond the outermost pieces the value at their end."""
         cast, flat = self._cast(z.dtype), np.ascontiguousarray(z).reshape(-1)
         out = np.empty_like(flat)
         with np.errstate(all="ignore"):
@@ -104,15 +103,16 @@ class Table:
             ends, origin, reach, powers = self._exact
             info = np.finfo(dtype)
             with np.errstate(all="ignore"):
-                own = ends.astype(dtype)
-                own = np.where(own > ends, np.nextafter(own, -dtype.type(np.inf)), own)  # z <= end as before
-                first, last = np.searchsorted(own, low), np.searchsorted(own, high)
+                cast_ends = ends.astype(dtype)  # rounded down, for z <= end to stay true
+                cast_ends = np.where(
+                    cast_ends > ends, np.nextafter(cast_ends, -dtype.type(np.inf)), cast_ends
+                )
+                first, last = np.searchsorted(cast_ends, low), np.searchsorted(cast_ends, high)
                 pieces = np.where(first == last, first, -1).astype(np.intp)
                 narrow = dtype == np.float32 and len(powers) > 1
                 self._casts[dtype] = _Cast(
-                    dtype,
                     pieces,
-                    own,
+                    cast_ends,
                     np.clip(origin, info.min, info.max).astype(dtype),
                     np.clip(1 / reach, info.tiny, info.max).astype(dtype),
                     [np.ascontiguousarray(row.astype(dtype)) for row in powers[::-1]],
@@ -132,8 +132,8 @@ class Table:
         for share in _CHECKED:
             missed = np.abs(constant + share * (slope + share * square) - self(start + share * length))
             fine &= missed <= slack
-        found = [square / length**2, slope / length, constant]
-        return [np.where(fine, own, np.nan).astype(np.float32) for own in found]
+        coefficients = (square / length**2, slope / length, constant)
+        return [np.where(fine, row, np.nan).astype(np.float32) for row in coefficients]
 
 
 def _nearer_end(z: Array) -> Array:
@@ -144,7 +144,7 @@ def _nearer_end(z: Array) -> Array:
 
 
 def _cells(dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """By leading bits, the number nearest to 0 that has them, and the furthest."""
+    """By leading bits, the numbers nearest to 0 and farthest from it that have them."""
     unused = 8 * dtype.itemsize - _KEY_BITS[dtype]
     bits: Any = np.uint32 if dtype.itemsize == 4 else np.uint64
     low = np.arange(1 << _KEY_BITS[dtype], dtype=bits) << bits(unused)
