@@ -1,8 +1,8 @@
 """Two inputs at once: E over correlated pre-activations (u1, u2), the map that `sample_cosine` follows.
 
-Cholesky form: u = m + s Y with m = √(v|c|) X shared by both inputs and s = √(v(1 - |c|)) of their
-own, so that E[f(u1) f(u2)] = E_X[g(m) g(±m)], g(m) = E_Y[f(m + s Y)], ± the sign of c. The inner
-mean knows where f bends; the outer one sees g, which is f smoothed at the scale s.
+Cholesky form: u = m + s Y, where both inputs share m = √(v|c|) X and each has its own Y, s = √(v(1 - |c|)).
+So E[f(u1) f(u2)] = E_X[g(m) g(±m)], g(m) = E_Y[f(m + s Y)], ± the sign of c. The inner mean resolves where
+f bends; the outer one sees only g, which is f smoothed at the scale s.
 """
 
 import math
@@ -14,6 +14,7 @@ import numpy as np
 from sweep.activations import Activation, kinks_of
 from sweep.base.arrays import Array
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
+from sweep.theory.nodes import hermite_rows
 
 _NODES = 16
 _REACH = 8.5  # φ(8.5) = 8e-17
@@ -21,13 +22,13 @@ _PANEL = 17 / 7  # finer ones change nothing above 1e-11
 _X, _WEIGHTS = np.polynomial.legendre.leggauss(_NODES)
 _BASE = np.linspace(-_REACH, _REACH, round(2 * _REACH / _PANEL) + 1)
 _ROUNDING = 1e-14
-_MOST_KINKS, _MOST_POINTS = 150, 500  # of a function that goes on waving: a plane of them takes minutes
-_DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it ends in time
+_MOST_KINKS, _MOST_POINTS = 150, 500  # of a function that goes on oscillating: a plane of them takes minutes
+_DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it converges
 _MISSING = 1e-11
 _PHASES = 512  # of a period
-_FAR = 1e12  # a scale from which on what bends next to 0 is rounding
-_LOOKED_AT = 2.0 ** np.arange(-9, 4)
-_ANY_PHASE = 1e100  # a scale within which act waves so often that more makes no difference
+_FAR = 1e12  # a scale from which on bends next to 0 are rounding
+_SAMPLED = 2.0 ** np.arange(-9, 4)  # of the scale
+_ANY_PHASE = 1e100  # a scale with so many periods that more make no difference
 _CHUNK = 200_000  # evaluations of the activation at a time
 
 
@@ -36,7 +37,7 @@ class Pair:
     """Two pre-activations of one variance and correlation c, seen through an activation.
 
     cosine: E[f(u1) f(u2)] / E[f²], the sample_cosine. slopes: E[f'(u1) f'(u2)]. squares:
-    Cov(f²(u1), f²(u2)) / E[f²]²: how far the second moments of two inputs vary together.
+    Cov(f²(u1), f²(u2)) / E[f²]², how much the second moments of two inputs vary together.
     """
 
     cosine: float
@@ -49,9 +50,9 @@ _UNKNOWN = Pair(math.nan, math.nan, math.nan)
 
 @lru_cache(maxsize=100_000)
 def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
-    """What becomes of the pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1].
+    """The pair (u1, u2), each N(0, scale²), with correlation c in [-1, 1], after the activation.
 
-    NaN where that is not known: c is not, or act waves hundreds of times within the scale.
+    NaN where it is not known: where c is NaN, or act oscillates hundreds of times within the scale.
     """
     if math.isnan(c):
         return _UNKNOWN
@@ -64,7 +65,7 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     if waves(means_of.act, scale):
         return _of_waves(means_of, means, scale, c)
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
-    near = len(means.structure) - 2 * max(0.0, math.log2(scale))  # beside powers of two
+    near = len(means.structure) - 2 * max(0.0, math.log2(scale))  # besides powers of two
     if min(shared, own) > 0 and (near > _MOST_KINKS or len(means.structure) > _MOST_POINTS):
         return _UNKNOWN
     return _by_series(means_of, means, scale, c) or _by_quadrature(means_of, means, shared, own, c)
@@ -79,9 +80,9 @@ def _by_quadrature(means_of: Gaussian, means: Means, shared: float, own: float, 
 
 
 def _of_waves(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair:
-    """Far within which act waves many times: E[g(u1) g(u2)] by g's Fourier series, Σ g_k exp(i k ω u).
+    """At a scale of many periods: E[g(u1) g(u2)] by g's Fourier series, Σ g_k exp(i k ω u).
 
-    Of E[exp(i ω (k u1 + l u2))] = exp(-(ω scale)² (k² + l² + 2klc) / 2) only l = ±k are left.
+    Of E[exp(i ω (k u1 + l u2))] = exp(-(ω scale)² (k² + l² + 2klc) / 2) only l = ±k count.
     """
     h, slope = over_a_period(means_of.act, _PHASES)
     h = h / means.rms
@@ -98,11 +99,11 @@ def _of_waves(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair:
 def _by_series(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair | None:
     """Mehler's series E[f(u1) f(u2)] = Σ a_k² c^k, a_k = E[f(u) He_k] / √k!; None where it is too long.
 
-    By Parseval Σ a_k² = E[f²], so what is left out is known, and is at most that times c^K. None too
-    where its nodes miss E[f²] or E[f'²], which are known: f has a kink between them.
+    By Parseval Σ a_k² = E[f²], which bounds the rest of the series: that times c^K. None, too, where the
+    nodes miss the known E[f²] or E[f'²]: f has a kink between them.
     """
     x, hermite = _hermite()
-    h, slope = _seen(means_of, means, scale * x)
+    h, slope = _normalised(means_of, means, scale * x)
     columns = np.stack([h, slope, h * h], axis=1)
     whole = hermite[0] @ (columns * columns)
     known = np.array([1.0, means.slope_rms and means.slope_rms / means.slope_rms])  # 1, 0 or NaN
@@ -122,15 +123,12 @@ def _hermite() -> tuple[Array, Array]:
     nodes, weights = np.polynomial.legendre.leggauss(24)
     left = np.arange(-13.0, 13.0)[:, None]
     x = (left + (1 + nodes) / 2).ravel()
-    rows = [np.tile(weights / 2, len(left)) * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)]
-    rows.append(x * rows[0])
-    for k in range(2, _DEGREE):  # He_k = x He_(k-1) - (k - 1) He_(k-2)
-        rows.append((x * rows[-1] - math.sqrt(k - 1) * rows[-2]) / math.sqrt(k))
-    return x, np.stack(rows)
+    density = np.tile(weights / 2, len(left)) * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return x, hermite_rows(x, density, _DEGREE)
 
 
 def _or_zero(value: float) -> float:
-    """Exactly 0 where it is nothing but rounding: an odd activation keeps what is orthogonal so."""
+    """Exactly 0 where it is only rounding: an odd activation keeps orthogonal inputs orthogonal."""
     return 0.0 if abs(value) < _ROUNDING else value
 
 
@@ -139,7 +137,7 @@ def _outer_nodes(structure: Array, kinks: Array, shared: float, own: float) -> t
     if shared == 0:
         return np.zeros(1), np.ones(1)
     points = structure
-    if len(kinks) and own < 2:  # they still show: panels that shrink towards them
+    if len(kinks) and own < 2:  # they still show: the panels shrink towards them
         steps = own * 2.0 ** np.arange(0, math.ceil(math.log2(2 / max(own, 1e-12))))
         points = np.concatenate([points, np.add.outer(kinks, np.concatenate([-steps, steps])).ravel()])
     points = points / shared
@@ -147,32 +145,34 @@ def _outer_nodes(structure: Array, kinks: Array, shared: float, own: float) -> t
     edges = np.union1d(_BASE, points[np.abs(points) < _REACH])
     half = np.diff(edges) / 2
     kept = half > 1e-15
-    edges, half = edges[:-1][kept], half[kept]
-    x = edges[:, None] + half[:, None] * (1 + _X)
-    weight = half[:, None] * _WEIGHTS * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    x, weight = _nodes(edges[:-1][kept], half[kept])
     return x.ravel(), weight.ravel()
 
 
+def _nodes(left: Array, half: Array) -> tuple[Array, Array]:
+    """x and the weights of E over X ~ N(0, 1), on panels from `left`, 2 · half wide: (panels, nodes)."""
+    half = half[:, None]
+    x = left[:, None] + half * (1 + _X)
+    return x, half * _WEIGHTS * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
 def _smoothed(means_of: Gaussian, means: Means, m: Array, own: float) -> Array:
-    """(3, m): E_Y of f/rms, f'/slope_rms and f²/rms² at z = m + own · Y."""
+    """E_Y of f/rms, f'/slope_rms and f²/rms² at z = m + own · Y: (3, len(m))."""
     if own == 0:
-        h, slope = _seen(means_of, means, m)
+        h, slope = _normalised(means_of, means, m)
         return np.stack([h, slope, h * h])
     out = np.empty((3, len(m)))
-    per_row = _NODES * (len(_BASE) + len(means.structure))
-    rows = max(1, _CHUNK // per_row)
+    rows = max(1, _CHUNK // (_NODES * (len(_BASE) + len(means.structure))))
     for start in range(0, len(m), rows):
-        some = m[start : start + rows]
-        points = (means.structure[None, :] - some[:, None]) / own
-        base = np.broadcast_to(_BASE, (len(some), len(_BASE)))
+        centres = m[start : start + rows]
+        points = (means.structure[None, :] - centres[:, None]) / own
+        base = np.broadcast_to(_BASE, (len(centres), len(_BASE)))
         edges = np.sort(np.concatenate([base, points.clip(-_REACH, _REACH)], axis=1), axis=1)
         half = np.diff(edges, axis=1) / 2
         row, panel = np.nonzero(half > 1e-15)
-        half = half[row, panel][:, None]
-        y = edges[row, panel][:, None] + half * (1 + _X)
-        weight = half * _WEIGHTS * np.exp(-y * y / 2) / math.sqrt(2 * math.pi)
-        h, slope = _seen(means_of, means, some[row][:, None] + own * y)  # (panels, nodes)
-        first = np.searchsorted(row, np.arange(len(some)))
+        y, weight = _nodes(edges[row, panel], half[row, panel])
+        h, slope = _normalised(means_of, means, centres[row][:, None] + own * y)  # (panels, nodes)
+        first = np.searchsorted(row, np.arange(len(centres)))
         weighted = h * weight
         for k, (a, b) in enumerate(((h, weight), (slope, weight), (h, weighted))):
             by_panel = np.einsum("pn,pn->p", a, b)
@@ -180,7 +180,7 @@ def _smoothed(means_of: Gaussian, means: Means, m: Array, own: float) -> Array:
     return out
 
 
-def _seen(means_of: Gaussian, means: Means, z: Array) -> tuple[Array, Array]:
+def _normalised(means_of: Gaussian, means: Means, z: Array) -> tuple[Array, Array]:
     """f/rms and f'/slope_rms at z."""
     act = means_of.act
     with np.errstate(all="ignore"):
@@ -190,14 +190,14 @@ def _seen(means_of: Gaussian, means: Means, z: Array) -> tuple[Array, Array]:
 
 
 def _sides(act: Activation, scale: float) -> tuple[float, float] | None:
-    """(b, a) of b min(z, 0) + a max(z, 0), where that is what act is at this scale; None elsewhere."""
+    """(b, a) where act is b min(z, 0) + a max(z, 0) at this scale; None where it is not."""
     if act.homogeneous:
         ones = np.array([-1.0, 1.0])
         b, a = act.derivative(ones, act.f(ones)).tolist()
         return b, a
     if scale < _FAR:
         return None
-    z = scale * _LOOKED_AT
+    z = scale * _SAMPLED
     with np.errstate(all="ignore"):
         h = np.asarray(act.f(np.stack([-z, z])), dtype=np.float64)
         b, a = h[0, -1] / -z[-1], h[1, -1] / z[-1]
@@ -207,10 +207,10 @@ def _sides(act: Activation, scale: float) -> tuple[float, float] | None:
 
 
 def _homogeneous(b: float, a: float, c: float) -> Pair:
-    """b min(z, 0) + a max(z, 0), which every homogeneous activation is: arc-cosine kernels.
+    """b min(z, 0) + a max(z, 0), the form of every homogeneous activation: arc-cosine kernels.
 
-    Source: Cho and Saul 2009, the kernels of degree 0, 1 and 2. With θ the angle between the inputs,
-    E[u1⁺ⁿ u2⁺ⁿ] = J_n(θ) / 2π, and of one positive and one negative part the same at π - θ.
+    Cho and Saul 2009, degrees 0, 1 and 2. With θ the angle between the inputs, E[u1⁺ⁿ u2⁺ⁿ] = J_n(θ) / 2π,
+    and the same at π - θ for one positive and one negative part.
     """
     theta = math.acos(max(-1.0, min(1.0, c)))
     j0, j1, j2 = _arc_cosine(theta)

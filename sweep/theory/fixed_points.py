@@ -1,4 +1,4 @@
-"""Where the maps settle: fixed points, how fast they are reached, and the edge of chaos.
+"""Where the maps settle: fixed points, how fast signals reach them, and the edge of chaos.
 
 With z ~ N(0, v), (u1, u2) of variance v and correlation c, f = act:
 
@@ -22,12 +22,12 @@ _STEP = 1.25  # in scale, while looking for a fixed point
 _NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanished or diverged
 _LIMIT = 1e-15  # a scale at which every activation is its two slopes at 0
 _ROUNDING = 1e-14
-_LEVEL = 5.0  # times that: so much growth is none of it
+_LEVEL = 5.0  # multiples of the noise: a larger growth is real
 _CRITICAL = 1e-12  # chi1 this close to 1 is 1
 _MOST_STEPS, _FEW_STEPS = 2000, 300  # the second where act' is not known
-_SAFETY = 4.0  # times how fast the slope changes here: how fast it may change nearby
-_FARTHEST = 0.5  # in log v, at once
-_CLOSE, _NEAR = 1e-3, 1e-2  # in log v: what holds one fixed point at most; what is close to one
+_SAFETY = 4.0  # how much faster than here the slope may change nearby
+_FARTHEST = 0.5  # in log v: the longest step
+_CLOSE, _NEAR = 1e-3, 1e-2  # in log v: a stretch that holds at most one fixed point; a distance close to one
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class FixedPoint:
     """Where signals settle: pre-activation variance v and correlation c, with their depth scales.
 
     chi1 = sigma_w² E[act'²] at v: the factor of E[δ²] per layer. slope = dV/dv = sigma_w² E[z act act']/v:
-    below 1 in size the variance returns to v. xi_q = -1/log |dV/dv|, xi_c = -1/log(sigma_w² E[act'(u1)
-    act'(u2)]) at c: layers in which v and c come e-fold closer; inf where critical.
+    the variance returns to v where it is below 1 in size. xi_q = -1/log |dV/dv|, xi_c = -1/log(sigma_w²
+    E[act'(u1) act'(u2)]) at c: the layers in which v and c come e-fold closer; inf where critical.
     """
 
     v: float
@@ -50,21 +50,20 @@ class FixedPoint:
 def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0) -> FixedPoint:
     """Where inputs of second moment q0 settle: Poole et al. 2016 (v, c, chi1), Schoenholz et al. 2017 (xi).
 
-    v is followed in the direction in which the variance map V(v) = sigma_w² E[act²] + sigma_b² moves
-    it, to where iterating it ends; c is the stable fixed point of the correlation map there, 1 where
-    chi1 <= 1. Where v diverges: v = inf, chi1 its limit, the rest NaN; where act' is not known all but v is
-    NaN, and all where v does not settle (a user's function whose E[act²] falls with v, or whose act' is not
-    known where v moves slowly). Raises RequestError where a value breaks its rule.
+    v is where iterating the variance map V(v) = sigma_w² E[act²] + sigma_b² from there ends; c is the
+    stable fixed point of the correlation map at v, 1 where chi1 <= 1. Where v diverges, v = inf, chi1 is its
+    limit and the rest NaN; where act' is not known, all but v; where v does not settle, all (a user's
+    function whose E[act²] falls with v, or whose act' is not known where v moves slowly). Raises
+    RequestError where a value breaks its rule.
     """
-    sigma_w = checks.real("sigma_w", sigma_w, 0.0)
-    sigma_b = checks.real("sigma_b", sigma_b, 0.0)
+    sigma_w, sigma_b = checks.real("sigma_w", sigma_w, 0.0), checks.real("sigma_b", sigma_b, 0.0)
     q0 = checks.real("q0", q0, 0.0, strictly=True)
     means_of = gaussian(act)
     scale = settle(means_of, sigma_w, sigma_b, math.hypot(sigma_w * math.sqrt(q0), sigma_b))
     if math.isnan(scale):
-        return FixedPoint(math.nan, math.nan, math.nan, math.nan, math.nan, math.nan)
+        return FixedPoint(*(math.nan,) * 6)
     if scale == math.inf:
-        return FixedPoint(math.inf, math.nan, _limit_of_chi1(means_of, sigma_w), math.nan, math.nan, math.nan)
+        return FixedPoint(math.inf, math.nan, _limit_of_chi1(means_of, sigma_w), *(math.nan,) * 3)
     at = means_of.at(scale or _LIMIT)
     v, chi1 = _square(scale), _square(sigma_w * at.slope_rms)
     share = (sigma_w * at.rms / (scale or _LIMIT)) ** 2
@@ -79,10 +78,10 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
 def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
     """The edge of chaos: sigma_w at which chi1 = 1 at a stable fixed point of the variance map.
 
-    v = sigma_w² E[act²] + sigma_b² and sigma_w² E[act'²] = 1 together: v - E[act²]/E[act'²] = sigma_b² is
-    solved for v, with dV/dv < 1 there, and sigma_w = 1/√E[act'²]. At sigma_b = 0 that is where it exists
-    the limit v -> 0, as for tanh (1) and ReLU (√2).
-    Raises RequestError, and says why, where there is none. Poole et al. 2016; Hayou et al. 2019.
+    v = sigma_w² E[act²] + sigma_b² and sigma_w² E[act'²] = 1 give v - E[act²]/E[act'²] = sigma_b², which is
+    solved for v where dV/dv < 1; sigma_w = 1/√E[act'²]. At sigma_b = 0 it is the limit v -> 0 where that
+    exists, as for tanh (1) and ReLU (√2). Raises RequestError, which says why, where there is none. Poole et
+    al. 2016; Hayou et al. 2019.
     """
     sigma_b = checks.real("sigma_b", sigma_b, 0.0)
     means_of = gaussian(act)
@@ -105,12 +104,12 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
 
 
 def settle(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:
-    """The scale sqrt(v) at which the variance map, iterated from `scale`, comes to rest; 0 or inf too.
+    """The scale sqrt(v) at which the variance map, iterated from `scale`, comes to rest: 0, inf or between.
 
-    NaN where iterating it does not settle. With t = log v and g(t) = log V(v) - t, where V rises, a step
-    of the map never passes a fixed point, and as g(t + d) >= g(t) - (1 - e) d - m d² / 2, e the slope of
-    log V and m a bound on how fast it falls, neither does the d that makes this 0, which comes there
-    quadratically. Where V falls the map itself is iterated.
+    NaN where it does not. Let t = log v and g(t) = log V(v) - t. Where V rises, a step of the map never
+    passes a fixed point. Neither does the d that solves g(t) - (1 - e) d - m d² / 2 = 0, for that is no more
+    than g(t + d), e being the slope of log V and m a bound on how fast it falls; it converges quadratically.
+    Where V falls the map itself is iterated.
     """
     if scale == 0 or means_of.act.homogeneous:
         return _settle_line(means_of, sigma_w, sigma_b, scale) if scale else 0.0
@@ -138,9 +137,9 @@ def settle(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> 
 
 
 def _drift(at: "Callable[[float], _Growth]", t: float) -> float:
-    """Which way the map goes at t, where it is level but for rounding: 0 at a fixed point, and if nowhere.
+    """Which way the map goes at t, where rounding hides its growth: 0 at a fixed point or where it stays.
 
-    Away from v = 1 a map may come ever closer to v itself, and goes the way that it goes nearer in.
+    Away from v = 1 a map may approach v itself ever more closely; it goes the way that it goes nearer to 1.
     """
     if abs(at(t + math.copysign(0.5, t)).growth) > _LEVEL * _noise(t):
         return 0.0
@@ -152,7 +151,7 @@ def _drift(at: "Callable[[float], _Growth]", t: float) -> float:
 
 
 def _noise(t: float) -> float:
-    """A growth at t that may be rounding."""
+    """The largest growth at t that may be rounding."""
     return _ROUNDING * (2 + abs(t) / 20)
 
 
@@ -165,7 +164,7 @@ def _follow(at: "Callable[[float], _Growth]", t: float, here: "_Growth") -> tupl
             break
         if abs(there) <= _noise(t):
             return step, False
-        if abs(step) <= max(_CLOSE, abs(here.growth)):  # no room for a second one between the two
+        if abs(step) <= max(_CLOSE, abs(here.growth)):  # no room for a second fixed point
             root = _root(lambda s: at(2 * math.log(s)).growth, math.exp(t / 2), math.exp((t + step) / 2))
             return 2 * math.log(root) - t, True
         step /= 2
@@ -194,12 +193,12 @@ def _growth(means_of: Gaussian, sigma_w: float, sigma_b: float, t: float) -> _Gr
 
 
 def _step(here: _Growth) -> float:
-    """How far in t the map may be followed at once, and no less than the map goes itself where it rises."""
+    """How far in t the map may be followed at once; where it rises, no less than its own step."""
     size = abs(here.growth)
     if size == math.inf:
         return here.growth
-    if not here.slope >= 0:  # nor is it known where act' is not
-        near = size < _NEAR and here.slope > -1  # it circles round a fixed point that attracts
+    if not here.slope >= 0:  # or unknown, as act' is
+        near = size < _NEAR and here.slope > -1  # it circles a fixed point that attracts
         return here.growth / (1 - here.slope) if near else here.growth
     fall, bound = 1 - here.slope, _SAFETY * abs(here.bend) + size
     step = 2 * size / (fall + math.sqrt(fall * fall + 2 * bound * size))
@@ -219,7 +218,7 @@ def _settle_line(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: floa
 def _root(function: Callable[[float], float], a: float, b: float) -> float:
     from scipy.optimize import brentq  # noqa: PLC0415
 
-    if not math.isfinite(function(b)):  # nothing comes through at all
+    if not math.isfinite(function(b)):  # nothing comes through
         return b
     root = brentq(lambda t: function(math.exp(t)), math.log(a), math.log(b), xtol=1e-15, rtol=1e-15)
     return math.exp(root)
@@ -235,11 +234,12 @@ def _settle_correlation(means_of: Gaussian, scale: float, share: float) -> float
 
     if pull(0.0) <= _ROUNDING:
         return 0.0
-    for exponent in (-1, -2, -3, -4, -5, -6, -7):
-        if math.isnan(pull(1 - 10.0**exponent)):
+    for exponent in range(1, 8):
+        near = 1 - 10.0**-exponent
+        if math.isnan(pull(near)):
             return math.nan
-        if pull(1 - 10.0**exponent) < 0:
-            return float(brentq(pull, 0.0, 1 - 10.0**exponent, xtol=1e-14))
+        if pull(near) < 0:
+            return float(brentq(pull, 0.0, near, xtol=1e-14))
     return 1.0
 
 
@@ -258,7 +258,7 @@ def _limit_of_chi1(means_of: Gaussian, sigma_w: float) -> float:
 
 
 def _square(size: float) -> float:
-    """inf, and no error, where a number does not hold it."""
+    """inf, not an error, where it overflows."""
     return size * size
 
 
@@ -288,13 +288,7 @@ def _crossings(function: Callable[[float], float], farthest: float) -> Iterator[
     while scale < farthest:
         further = scale * _STEP
         after = function(further)
-        if (
-            before
-            and after
-            and (before > 0) != (after > 0)
-            and math.isfinite(before)
-            and math.isfinite(after)
-        ):
+        if before and after and (before > 0) != (after > 0) and math.isfinite(before + after):
             yield _root(function, scale, further)
         scale, before = further, after
 

@@ -1,4 +1,4 @@
-"""What one layer does to a signal of any size, and by how much that varies: tables over log v.
+"""What one layer does to a signal of any size, and how much that varies: tables over log v.
 
 z ~ N(0, v) gives f = act(z); a layer's mean of f² over n neurons is E[f²] times 1 + ξ, a mean of n
 independent X = f² / E[f²]. With D(t) = E[exp(-t X/n)]^n - exp(-t)
@@ -18,27 +18,27 @@ from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
-from sweep.theory.nodes import LOG_T, laplace_points, log_moments, normal_grid
+from sweep.theory.nodes import LOG_T, hermite_rows, laplace_points, log_moments, normal_grid
 
 _STEP = 0.5  # of log v; with slopes known, cubics between these are right to 2e-4
 _FAR = 40.0  # abs(log v) beyond which act is a power law
-_DEGREE = 48  # of Hermite series; what is left of an even and of an odd part goes to the next ones
+_DEGREE = 48  # of Hermite series; the rest of the even and of the odd part goes into two more terms
 _BASE = np.linspace(-9.0, 9.0, 37)  # edges of panels, in standard deviations
 _MOST_EDGES = 600
 _RESOLVED = 1e-6
 _PHASES, _HARMONICS = 512, 6
-_WAVES = 1.0  # a scale from which on a Hermite series is too short for what is periodic
+_WAVES = 1.0  # a scale from which on a Hermite series is too short for a periodic act
 _ANY_PHASE = 400.0  # a log v from which on any two inputs are at any two phases
 _ROUNDING = 1e-12
-_FAINT = 1e-5  # a share of layers of which less is left than a logarithm of -80
-_MANY = 8  # neurons, of whose mean E[exp(-t X)] has decayed after so many points
+_FAINT = 1e-5  # a share of layers whose log is below -80
+_MANY = 8  # neurons; of a mean of so many E[exp(-t X)] has decayed after _DECAYED points
 _DECAYED = int(np.searchsorted(LOG_T, 14.0))
 _ORTHOGONAL = 1e-6  # a cosine below which none of its powers counts, nor is a subnormal number
 
 
 @dataclass(frozen=True)
 class Step:
-    """By log v: log E[f²] and d log E[f²] / d log v; own = o = Var f² / E[f²]²; E and Var of log(1 + ξ)."""
+    """By log v: log E[f²] and d log E[f²] / d log v, o = Var f² / E[f²]², E and Var of log(1 + ξ)."""
 
     log_map: Array
     elasticity: Array
@@ -52,14 +52,14 @@ class Fluctuations:
 
     def __init__(self, means_of: Gaussian, width: int) -> None:
         self.homogeneous = means_of.act.homogeneous
-        self._profile, self._width = _profile(means_of), width
+        self._means_of, self._width = means_of, width
         self._factors: dict[int, tuple[float, float]] = {}
 
     def at(self, log_v: Array) -> Step:
         """The fields at these log v, each of log_v's shape: cubics and lines between the tables' points.
 
-        A homogeneous f has one row: E[f²] is proportional to v, and X knows no v. Raises RequestError where
-        act has no moments.
+        A homogeneous f has one row, as E[f²] is proportional to v and X does not depend on it. Raises
+        RequestError where act has no moments.
         """
         if self.homogeneous:
             row, ones = self._rows(np.zeros(1, int)), np.ones_like(log_v)
@@ -74,40 +74,39 @@ class Fluctuations:
         return Step(log_map, elasticity, own, mean, variance)
 
     def pairs(self, log_v: Array, c: Array) -> tuple[Array, Array, Array, Array]:
-        """own, (..., 1), then of two inputs of correlation c, (..., C), at each log v, (...), near enough:
+        """o, (..., 1), and C, s, k of two inputs of correlation c, (..., C), at the table's nearest v.
 
-        C = E[f_a f_b], s = Cov(f_a², f_b²) and k = Cov(f_a f_b, f_a²), where E[f²] = 1: power series in c
-        (Mehler), or Fourier series for a periodic f.
+        C = E[f_a f_b], s = Cov(f_a², f_b²) and k = Cov(f_a f_b, f_a²), where E[f²] = 1, by power series in c
+        (Mehler), or by Fourier series for a periodic f. log_v: (...).
         """
         index = np.zeros(log_v.shape, int)
         if not self.homogeneous:
             index = np.round(np.clip(log_v, -_FAR, _FAR) / _STEP).astype(int)
-        rows = [self._profile.row(i) for i in index.ravel().tolist()]
+        rows = [_row(self._means_of, i) for i in index.ravel().tolist()]
         own = np.array([row.own for row in rows]).reshape(*index.shape, 1)
         series = np.stack([row.series for row in rows]).reshape(*index.shape, _DEGREE + 2, 3)
         powers = np.empty((*c.shape, _DEGREE + 2))
         powers[..., 0] = 1.0
         powers[..., 1:] = np.where(np.abs(c) < _ORTHOGONAL, 0.0, c)[..., None]
         np.multiply.accumulate(powers, axis=-1, out=powers)
-        found = powers @ series
-        for place in np.argwhere([row.waves is not None for row in rows]):
-            at = np.unravel_index(int(place[0]), index.shape)
-            found[at] = rows[place[0]].waves(float(log_v[at]), c[at])
-        cosine, squares, cubes = np.moveaxis(found, -1, 0)
+        moments = powers @ series
+        for at, row in zip(np.ndindex(index.shape), rows, strict=True):
+            if row.waves:
+                moments[at] = row.waves(float(log_v[at]), c[at])
+        cosine, squares, cubes = np.moveaxis(moments, -1, 0)
         return own, cosine, squares - 1, cubes - cosine
 
     def _rows(self, index: Array) -> Array:
-        """(5, ...): the fields of Step at grid points."""
-        low = int(index.min())
-        found = np.flatnonzero(np.bincount((index - low).ravel())) + low
-        table = np.empty((5, int(index.max()) - low + 1))
-        for i in found.tolist():
-            row = self._profile.row(i)
+        """The fields of Step at grid points: (5, ...)."""
+        points, inverse = np.unique(index, return_inverse=True)
+        table = np.empty((5, len(points)))
+        for k, i in enumerate(points.tolist()):
+            row = _row(self._means_of, i)
             if i not in self._factors:
                 self._factors[i] = row.factor(self._width)
-            table[:, i - low] = row.log_map, row.elasticity, row.own, *self._factors[i]
-        taken: Array = table[:, index - low]
-        return taken
+            table[:, k] = row.log_map, row.elasticity, row.own, *self._factors[i]
+        rows: Array = table[:, inverse.reshape(index.shape)]
+        return rows
 
 
 @lru_cache(maxsize=512)
@@ -124,7 +123,7 @@ class _Row:
         self.log_map = 2 * math.log(means.rms) if means.rms else -math.inf
         self.elasticity = means.elasticity
         self.waves = _Waves(means_of.act, means.rms) if means_of.act.period and scale > _WAVES else None
-        h, weights, hermite = _seen(means_of, means, scale)
+        h, weights, hermite = _on_grid(means_of, means, scale)
         self._weights, self._squares = weights, h * h
         own = float(weights @ self._squares**2) - 1
         self.own = own if own > _ROUNDING else 0.0
@@ -132,9 +131,9 @@ class _Row:
         self.series = np.stack([_series(hermite, weights, f, g) for f, g in pairs], axis=1)
 
     def factor(self, width: int) -> tuple[float, float]:
-        """Mean and variance of the log of the mean of f² / E[f²] over `width` neurons, some of them alive.
+        """Mean and variance of the log of the mean of f² / E[f²] over `width` neurons, of layers not dead.
 
-        E[exp(-t X)] of a mean of independent terms is a power. Layers that are dead are left out.
+        E[exp(-t X)] of a mean of independent terms is a power.
         """
         weights = self._weights
         if self.own < _ROUNDING:
@@ -145,7 +144,7 @@ class _Row:
         transform[: len(few)] = (np.exp(-np.outer(few, self._squares)) @ weights) ** width
         dead = float(weights[self._squares == 0].sum()) ** width
         if transform[-1] - dead > _FAINT:
-            raise RequestError("some layers keep less than any other: the spread over seeds is that of a few")
+            raise RequestError("a few layers keep next to nothing, and they make the spread over seeds")
         mean, variance = log_moments(np.maximum(transform - dead, 0.0) / (1 - dead))
         return float(mean), float(variance)
 
@@ -169,39 +168,25 @@ class _Waves:
         self._together = rate * 2 * np.outer(k[kept], k[kept]).ravel()
 
     def __call__(self, log_v: float, c: Array) -> Array:
-        """(C, 3), at correlations c: (C,)."""
+        """All three at correlations c, (C,): (C, 3)."""
         v = math.exp(min(log_v, _ANY_PHASE))
-        found: Array = np.exp(-v * (self._apart - self._together * (1 - c)[:, None])) @ self._terms
-        return found
+        moments: Array = np.exp(-v * (self._apart - self._together * (1 - c)[:, None])) @ self._terms
+        return moments
 
 
-class _Profile:
-    """One activation at the grid's v, each looked at once."""
-
-    def __init__(self, means_of: Gaussian) -> None:
-        self._means_of = means_of
-        self._known: dict[int, _Row] = {}
-
-    def row(self, index: int) -> _Row:
-        found = self._known.get(index)
-        if found is None:
-            found = self._known[index] = _Row(self._means_of, math.exp(index * _STEP / 2))
-        return found
+@lru_cache(maxsize=10_000)
+def _row(means_of: Gaussian, index: int) -> _Row:
+    return _Row(means_of, math.exp(index * _STEP / 2))
 
 
-@lru_cache(maxsize=64)
-def _profile(means_of: Gaussian) -> _Profile:
-    return _Profile(means_of)
+def _on_grid(means_of: Gaussian, means: Means, scale: float) -> tuple[Array, Array, Array]:
+    """f / rms on a grid that resolves it, the weights, and the weights times Hermite's polynomials.
 
-
-def _seen(means_of: Gaussian, means: Means, scale: float) -> tuple[Array, Array, Array]:
-    """f / rms at the points of a grid on which it is resolved, their weights, and Hermite's times them.
-
-    Whether it is, E[f²] = 1 tells, and that its slope by log v is E[f² (x² - 1)] / 2 (Price 1958). Raises
-    RequestError where it is on no grid, or where the slope is not known.
+    A grid resolves f where it gives E[f²] = 1, and E[f² (x² - 1)] / 2 for the slope by log v (Price 1958).
+    Raises RequestError where no grid does, or where the slope is not known.
     """
     act = means_of.act
-    if waves(act, scale):  # every phase alike, and two inputs know nothing of each other's
+    if waves(act, scale):  # all phases are alike, and those of two inputs independent
         h, _ = over_a_period(act, _PHASES)
         weights = np.full(_PHASES, 1 / _PHASES)
         return h / (means.rms or 1.0), weights, np.stack([weights, *np.zeros((_DEGREE - 1, _PHASES))])
@@ -227,14 +212,11 @@ def _seen(means_of: Gaussian, means: Means, scale: float) -> tuple[Array, Array,
 def _grid(edges: bytes) -> tuple[Array, Array, Array]:
     """x and weights of N(0, 1), and He_k(x) / √k! times the weights: (K, x)."""
     x, weights = normal_grid(np.frombuffer(edges), 10)
-    rows = [np.ones_like(x), x]
-    for k in range(2, _DEGREE):
-        rows.append((x * rows[-1] - math.sqrt(k - 1) * rows[-2]) / math.sqrt(k))
-    return x, weights, np.stack(rows) * weights
+    return x, weights, hermite_rows(x, np.ones_like(x), _DEGREE) * weights
 
 
 def _series(hermite: Array, weights: Array, f: Array, g: Array) -> Array:
-    """The coefficients by c^k of E[f(u) g(u')], u and u' of correlation c (Mehler); right at c = ±1."""
+    """The coefficients of c^k in E[f(u) g(u')], u and u' of correlation c (Mehler); exact at c = ±1."""
     terms = (hermite @ f) * (hermite @ g)
     whole, mirrored = weights @ (f * g), weights @ (f * g[::-1])
     even, odd = (whole + mirrored) / 2 - terms[::2].sum(), (whole - mirrored) / 2 - terms[1::2].sum()

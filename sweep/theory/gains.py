@@ -1,4 +1,4 @@
-"""Moments at a variance, and the gains that follow from them, each named for what it preserves."""
+"""Moments at a variance, and the gains that follow, each named for what it preserves."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Moments:
 
 
 def gaussian_moments(act: Act, variance: float = 1.0) -> Moments:
-    """The moments of an activation at z ~ N(0, variance), to about 1e-14 relative, the mean to E[abs(act)].
+    """The moments at z ~ N(0, variance), to about 1e-14 of themselves (of E[abs(act)] for the mean).
 
     Raises RequestError for a variance that is not above 0, and where a moment does not exist.
     """
@@ -30,11 +30,11 @@ def gaussian_moments(act: Act, variance: float = 1.0) -> Moments:
 
 
 def gain(act: Act, preserves: str = "second_moment", variance: float = 1.0) -> float:
-    """The sigma_w at which a layer without bias preserves something of z ~ N(0, variance).
+    """The sigma_w at which a layer without bias preserves a property of z ~ N(0, variance).
 
-    'second_moment': E[z²] = v from layer to layer, sqrt(v / E[act²]); at v = 1 it is torch's gain
-    of an activation, as for ReLU √2. 'variance': Var act(z) times gain² is v, sqrt(v / Var[act]).
-    'backward': E[δ²], 1 / sqrt(E[act'²]), where chi1 = 1. Raises RequestError where there is none.
+    'second_moment': E[z²] = v, by sqrt(v / E[act²]); at v = 1 torch's gain of the activation, √2 for ReLU.
+    'variance': gain² Var act(z) = v, by sqrt(v / Var act). 'backward': E[δ²], by 1 / sqrt(E[act'²]), where
+    chi1 = 1. Raises RequestError where there is none.
     """
     checks.option("preserves", preserves, PRESERVED)
     variance = checks.real("variance", variance, 0.0, strictly=True)
@@ -50,5 +50,5 @@ def gain(act: Act, preserves: str = "second_moment", variance: float = 1.0) -> f
         raise RequestError(f"no gain is known to preserve the {preserves}: {means_of.without_slope()}")
     if size == 0:
         formula = means_of.act.formula
-        raise RequestError(f"no gain preserves the {preserves} of {formula}: it is 0 whatever the weights")
+        raise RequestError(f"no gain preserves the {preserves} of {formula}: it is 0 for all weights")
     return numerator / size

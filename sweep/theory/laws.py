@@ -1,11 +1,12 @@
 """Finite width: the law over seeds of log q, q_a = |h_a|²/n of input a, held as a few weighted points.
 
-log q_a = S + δ_a: S is common to all inputs of a seed, δ_a is an input's own, E[exp δ_a] = 1. The
-derivation is in docs/finite-width.md.
+log q_a = S + δ_a: S is common to all inputs of a seed, δ_a an input's own, E[exp δ_a] = 1. Derived in
+docs/finite-width.md.
 """
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -13,17 +14,17 @@ from sweep.base.arrays import Array
 from sweep.theory.nodes import gauss, log_gamma, log_mean_exp, log_mean_moments, shares, skewed
 
 PARTED, _ALONE = 7, 13  # points of S and of δ where the map drives them apart; of a single input
-_NOTHING = 2e-6  # a std that is the rounding of laws
-_NO_WEIGHT = 1e-12  # of a point that a Gauss rule has no use for
+_NOTHING = 2e-6  # a std that is the laws' rounding
+_NO_WEIGHT = 1e-12  # of a point that a Gauss rule does not need
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Law:
-    """log q_a = S + δ_a of one layer: points x of it, (outer, inner), a row for each point of S.
+    """log q_a = S + δ_a of one layer, at points x: (outer, inner), a row for each point of S.
 
-    weights: (outer,) of S over seeds; within: (outer, inner) of δ over the inputs of a seed; each sums
-    to 1. extra: variance of S beyond what its points have. mean_field: log q of an infinitely wide
-    network. known: False where nothing is predicted.
+    weights: (outer,) of S over seeds; within: (outer, inner) of δ over the inputs of a seed; each sums to 1.
+    extra: the variance of S beyond that of its points. mean_field: log q of an infinitely wide network.
+    known: False where nothing is predicted.
     """
 
     x: Array
@@ -43,14 +44,12 @@ def law_of_inputs(log_q0: float, width: int, alone: bool, c0: float) -> Law:
     width: n. alone: of a single input. c0² of the variance of log q_a goes to S, the rest to δ.
     """
     common = c0 * c0
+    x, weights = log_gamma(_ALONE if alone else PARTED, width / 2)
     if alone or common == 0:
-        x, weights = log_gamma(_ALONE if alone else PARTED, width / 2)
         return Law(log_q0 + x[None], weights[None], np.ones(1), 0.0, log_q0)
     if common == 1:  # an input and its mirror image
-        x, weights = log_gamma(PARTED, width / 2)
-        same = np.ones((PARTED, PARTED))  # what layers add to δ needs its points
+        same = np.ones((PARTED, PARTED))  # the layers will need points of δ
         return Law(log_q0 + x[:, None] * same, same / PARTED, weights, 0.0, log_q0)
-    x, weights = log_gamma(PARTED, width / 2)
     mean = weights @ x
     variance = weights @ (x - mean) ** 2
     s, of_s = skewed(np.array(common * mean), np.sqrt(common * variance))
@@ -61,14 +60,14 @@ def law_of_inputs(log_q0: float, width: int, alone: bool, c0: float) -> Law:
 def condense(
     x: Array, within: Array, weights: Array, extra: float, mean_field: float, outer: int, inner: int
 ) -> tuple[Law, Array]:
-    """A law of many points held by `outer` of S and `inner` of δ, with the first moments of either.
+    """A law of many points held by `outer` of S and `inner` of δ, with the first moments of both.
 
-    x, within: (points of S, …); weights: (points of S,). Returns with it the (outer, points of S) shares
-    of the old points of S that each new one is made of. S is log E[q | S]: δ keeps E[exp δ] = 1.
+    x, within: (points of S, …); weights: (points of S,). Also returned: the shares of the old points of S in
+    each new one, (outer, points of S). S is log E[q | S], so that E[exp δ] stays 1.
     """
     x, within = x.reshape(len(weights), -1), within.reshape(len(weights), -1)
     common = log_mean_exp(x, within)
-    if outer == len(weights):  # one and the same
+    if outer == len(weights):  # the points of S stay
         points, inside = gauss(x, within, inner)
         return Law(points, inside, weights, extra, mean_field), np.eye(outer)
     order = np.argsort(common)
@@ -86,11 +85,12 @@ def condense(
     return Law(points[:, None] + delta, inside, of_points, extra, mean_field), mix
 
 
+@lru_cache(maxsize=4096)
 def moments_of(law: Law, batch: int) -> tuple[float, float]:
     """Mean, less the mean field, and standard deviation over seeds of log rms² = S + log mean_a exp δ_a.
 
-    The mean runs over `batch` independent draws of δ. The variance over seeds is that of the mean of each
-    S, plus the mean over S of the variance that draws of δ leave. NaN where the law is not known.
+    The mean runs over `batch` independent draws of δ. The variance over seeds is that of the mean at each S,
+    plus the mean over S of the variance that draws of δ leave. NaN where the law is not known.
     """
     if not law.known:
         return math.nan, math.nan

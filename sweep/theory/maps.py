@@ -1,4 +1,4 @@
-"""The maps layer by layer: what theory predicts of every statistic that has a prediction."""
+"""The maps layer by layer: every statistic that theory predicts."""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 _SETTLED = 4e-16  # a relative change that is rounding
-_LEAST, _MOST = 1e-290, 1e290  # scales at which an activation is looked at; beyond, it is a power law
+_LEAST, _MOST = 1e-290, 1e290  # scales between which act is evaluated; beyond them it is a power law
 _LOG_LARGEST = math.log(np.finfo(np.float64).max)
 
 
@@ -35,7 +35,7 @@ class Layer:
 class Prediction:
     """Statistics by name, each (depth + 1,), NaN where there is none; layer 0 is the input.
 
-    pairs: what two inputs do at every layer from 1 on. elasticity: d log q_l / d log q_{l-1}.
+    pairs: two inputs at every layer from 1 on. elasticity: d log q_l / d log q_{l-1}.
     """
 
     statistics: dict[str, Array]
@@ -54,11 +54,11 @@ def layers_of(weight_stds: Sequence[float], widths: Sequence[int]) -> tuple[Laye
 def prediction(
     act: Act, layers: Sequence[Layer], sigma_b: float, batch: int, q0: float = 1.0, c0: float = 0.0
 ) -> Prediction:
-    """The maps, from inputs of second moment q0 and cosine c0. Raises RequestError where they end.
+    """The maps from inputs of second moment q0 and cosine c0; RequestError where act has no moments.
 
-    A signal beyond what a number holds is 0 or inf, and is followed by its logarithm: what does not
-    depend on its size, cosines and gradients, stays right.
-    Without weights and biases, z = 0, every statistic is act's own at 0; a cosine of zeros is NaN.
+    A signal beyond float64's range is 0 or inf and followed by its logarithm, so that what does not depend on
+    its size, cosines and gradients, stays right. Without weights and biases, z = 0, every statistic is that
+    of act(0); a cosine of zeros is NaN.
     """
     means_of = gaussian(act)
     depth = len(layers)
@@ -72,10 +72,10 @@ def prediction(
     for number, layer in enumerate(layers, start=1):
         signal = layer.sigma_in * rms
         scale, share = math.hypot(signal, sigma_b), 0.0
-        beyond = 0.0  # log of how far the scale lies beyond the last at which act is looked at
+        beyond = 0.0  # log of how far the scale lies beyond the last at which act is evaluated
         if not _LEAST < scale < _MOST:
             log_signal, log_b = _log(layer.sigma_in) + log_rms[number - 1], _log(sigma_b)
-            log_scale = max(log_signal, log_b)  # neither adds to the other where they differ so much
+            log_scale = max(log_signal, log_b)  # they differ so much that the smaller adds nothing
             scale = 0.0 if log_scale == -math.inf else _LEAST if scale < 1 else _MOST
             share, beyond = float(log_signal >= log_b), log_scale - math.log(scale) if scale else 0.0
         elif abs(scale - scale_before) <= _SETTLED * scale:
@@ -90,7 +90,7 @@ def prediction(
         together = _pair(means_of, scale, correlation)
         elasticity[number] = share * means.elasticity
         slopes[number] = means.slope_rms
-        # Beyond its bounds act is the power law that it is there.
+        # Beyond its bounds act goes on as the power law that it is there.
         log_rms[number] = _log(means.rms) + (means.elasticity * beyond if beyond else 0.0)
         rms, cosine = _exp(log_rms[number]) if beyond else means.rms, together.cosine
         pairs.append(together)
@@ -109,7 +109,7 @@ def _log(size: float) -> float:
 
 
 def _exp(log: float) -> float:
-    """exp, 0 or inf where a float cannot hold it."""
+    """exp; 0 or inf beyond float64's range."""
     return math.inf if log >= _LOG_LARGEST else math.exp(log)
 
 
@@ -128,9 +128,9 @@ def _set(columns: dict[str, Array], layer: int, **values: float) -> None:
 def _send_back(
     columns: dict[str, Array], layers: Sequence[Layer], slopes: Array, batch: int, log_rms: Array
 ) -> None:
-    """delta_rms from the last layer's 1 down, and grad_rms; independent of the forward signal's size.
+    """Set delta_rms, from the last layer's 1 down, and grad_rms, whatever the size of the forward signal.
 
-    From their logarithms where one of the factors is beyond what a number holds.
+    By their logarithms where a factor leaves float64's range.
     """
     delta, grad, rms = columns["delta_rms"], columns["grad_rms"], columns["rms"]
     delta[-1] = 1.0
@@ -160,29 +160,29 @@ def predict(
     widths: Sequence[int] | None = None,
     batch: int = 1000,
 ) -> "pd.DataFrame":
-    """What mean-field theory predicts of every layer: a row per layer 0 .. depth, which is 10 unless given.
+    """What mean-field theory predicts: a row per layer 0 .. depth, which is 10 unless given.
 
-    sigma_w² = fan_in · Var W at every layer; sigma_b: the biases' std. q0 = E[h_0²], c0: cosine of
-    two inputs. widths: (w_0 .. w_L) of a tapered network, which replaces depth: there gradients see
-    fan_out · Var W. batch: how many inputs dL/dW sums over. Columns: layer, rms, mean, std, pre_rms,
-    sample_cosine, flat, delta_rms, grad_rms. Raises RequestError where a value breaks its rule.
+    sigma_w² = fan_in · Var W at every layer; sigma_b: std of the biases; q0 = E[h_0²]; c0: cosine of two
+    inputs. widths: (w_0 .. w_L) of a tapered network, where gradients see fan_out · Var W, instead of depth.
+    batch: how many inputs dL/dW sums over. Columns: layer, rms, mean, std, pre_rms, sample_cosine, flat,
+    delta_rms, grad_rms. Raises RequestError where a value breaks its rule.
     """
     import pandas as pd  # noqa: PLC0415
 
     sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
-    given = checks.widths(widths)
-    if given and depth is not None:
-        raise RequestError(f"depth={depth}, widths={list(given)}: widths replaces depth: give one of them")
-    widths = given or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
+    tapered = checks.widths(widths)
+    if tapered and depth is not None:
+        raise RequestError(f"depth={depth}, widths={list(tapered)}: widths replaces depth: give one of them")
+    widths = tapered or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
     weight_stds = [sigma_w / math.sqrt(fan_in) for fan_in in widths[:-1]]
-    found = prediction(act, layers_of(weight_stds, widths), sigma_b, batch, q0, c0)
-    return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
+    predicted = prediction(act, layers_of(weight_stds, widths), sigma_b, batch, q0, c0)
+    return pd.DataFrame({"layer": range(len(widths)), **predicted.statistics})
 
 
 def check_inputs(
     sigma_w: float, sigma_b: float, q0: float, c0: float, batch: int
 ) -> tuple[float, float, float, float, int]:
-    """The arguments that every map takes, once each keeps its rule; RequestError otherwise."""
+    """The arguments that every map takes; RequestError where one breaks its rule."""
     sigma_w, sigma_b = checks.real("sigma_w", sigma_w, 0.0), checks.real("sigma_b", sigma_b, 0.0)
     q0, c0 = checks.real("q0", q0, 0.0, strictly=True), checks.real("c0", c0)
     if abs(c0) > 1:

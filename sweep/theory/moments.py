@@ -1,13 +1,13 @@
 """Gaussian means of one activation at any variance: E[act], E[act²], E[act'²] and what follows.
 
-Panels of Gauss and Legendre that no kink falls into, halved where the integrand is not resolved: a
-user's function may have kinks that nobody declared. Scales are standard deviations, not variances,
-so that 1e-200 and 1e+200 are numbers like any other.
+By Gauss and Legendre on panels that no kink falls into, halved where the integrand is not resolved, for a
+user's function may have undeclared kinks. Scales are standard deviations, not variances, so that 1e-200 and
+1e+200 are numbers like any other.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,31 +22,31 @@ Act = str | Activation | Callable[..., Array]
 _NODES = 24
 _REACHES = (13.0, 38.0)  # φ(13) = 8e-38; beyond 38 it underflows
 _PANEL = 2.0  # in units of the standard deviation
-# A panel is resolved when its highest Legendre coefficients are this small a share of the whole. The
-# rule is exact to twice their degree, so what it then misses of a smooth integrand is the square of that.
+# A panel is resolved when its highest Legendre coefficients are this small a share of the whole. The rule is
+# exact to twice their degree, so it then misses only the square of that of a smooth integrand.
 _RESOLVED = 1e-10
-_SETTLED = 1e-10  # or when halving what is not resolved changes the whole by no more than this
-_NOISY = 1e-3  # or by this at the very end: a function in float32, and its slopes
+_SETTLED = 1e-10  # or when halving the others changes the whole by no more than this share
+_NOISY = 1e-3  # or, at the very end, by this: a function in float32, and its slopes
 _MOST_HALVINGS = 48
 _MOST_PANELS = 10_000
-_FEW_PANELS = 1000  # of what has no slope, by chance or by its steps: more of them find no more
+_FEW_PANELS = 1000  # of a function without a slope, where more find no more
 _MOST_KEPT = 20_000  # scales of one activation
 _ROUNDING = 1e-15
-_LARGEST = 1020.0  # log2 of what float64 holds, of z four times and more
-_AT_ZERO = 2.0**-56  # as far from a kink at 0 as looking for it may end
+_LARGEST = 1020.0  # log2 of the largest bend: four times as much is still a float64
+_AT_ZERO = 2.0**-56  # how far from 0 the search for a kink at 0 may end
 _PHASES = 512  # of a period; the mean over them is exact for half as many harmonics
-_CLOSE, _LINEAR = 1e-3, 1e-8  # of std to rms: where their difference cancels, and where act is a line
-_BEYOND = 1e-12  # the share of the outermost panels up to which nothing lies beyond them
+_CLOSE, _LINEAR = 1e-3, 1e-8  # std / rms below which rms² - mean² cancels, and below which act is a line
+_BEYOND = 1e-12  # the outermost panels' share up to which nothing lies beyond them
 
 
 @dataclass(frozen=True)
 class Means:
     """What one activation does to z ~ N(0, scale²).
 
-    std: sqrt(Var act). rms: sqrt(E[act²]); slope_rms: sqrt(E[act'²]); elasticity: d log E[act²] /
-    d log(scale²), that is E[z act act'] / E[act²]; curvature: v² (d/dv)² E[act²] / E[act²], v = scale².
-    structure: points z between which act is smooth at this scale. Where act' is not known all but
-    mean and rms is NaN.
+    std: sqrt(Var act). rms: sqrt(E[act²]). slope_rms: sqrt(E[act'²]). elasticity: d log E[act²] / d log v =
+    E[z act act'] / E[act²], v = scale². curvature: v² (d/dv)² E[act²] / E[act²]. structure: points z
+    between which act is smooth at this scale. Where act' is not known the slope_rms, elasticity and
+    curvature are NaN.
     """
 
     mean: float
@@ -108,24 +108,19 @@ class Gaussian:
         return sum(_normal_share(a / root, b / root) for a, b in self._flat[octave])
 
     def _at_zero(self) -> tuple[list[float], list[float]]:
-        """act and act' at 0 itself, of which neither a scale nor the law of the homogeneous is a limit."""
+        """act and act' at 0 itself, which need not be the limit of small scales."""
         z = np.zeros(1)
         with np.errstate(all="ignore"):
             h = np.asarray(self.act.f(z), dtype=np.float64)
             return h.tolist(), np.asarray(self.act.derivative(z, h), dtype=np.float64).tolist()
 
 
+@dataclass(frozen=True)
 class _Same:
     """An activation compared by identity: two closures of one source are two functions."""
 
-    def __init__(self, act: Activation) -> None:
-        self.act = act
-
-    def __hash__(self) -> int:
-        return id(self.act)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.act is other.act
+    identity: int
+    act: Activation = field(compare=False)
 
 
 @lru_cache(maxsize=64)
@@ -135,16 +130,17 @@ def _gaussian(same: _Same) -> Gaussian:
 
 def gaussian(act: Act) -> Gaussian:
     """The Gaussian means of a name, an activation, or a function."""
-    return _gaussian(_Same(activations.resolved(act, {})))
+    resolved = activations.resolved(act, {})
+    return _gaussian(_Same(id(resolved), resolved))
 
 
 def waves(act: Activation, scale: float) -> bool:
-    """Whether z ~ N(0, scale²) sees every phase of act alike, to exp(-2 (2π)²) = 5e-35 or better."""
+    """Whether z ~ N(0, scale²) has every phase of act alike, to exp(-2 (2π)²) = 5e-35 or better."""
     return act.period is not None and scale > 2 * act.period
 
 
 def over_a_period(act: Activation, points: int) -> tuple[Array, Array]:
-    """act and act' at so many points of one period."""
+    """act and act' at `points` points of one period."""
     z = (np.arange(points) + 0.5) * ((act.period or 0.0) / points)
     h = act.f(z)
     return h, act.derivative(z, h)
@@ -163,13 +159,13 @@ def _means(act: Activation, scale: float) -> Means:
     for reach in _REACHES:
         result, inside = _integrated(act, scale, reach, sloped)
         if inside:
-            close = result.std < _CLOSE * result.rms  # to the mean, from which it was subtracted
-            return replace(result, std=_narrow_std(act, scale, reach, result, sloped)) if close else result
+            narrow = result.std < _CLOSE * result.rms
+            return replace(result, std=_narrow_std(act, scale, reach, result, sloped)) if narrow else result
     raise _no_moment(act, scale)
 
 
 def _narrow_std(act: Activation, scale: float, reach: float, means: Means, sloped: bool) -> float:
-    """sqrt(Var act) where act hardly varies: of act less its mean, by its slopes where that is rounding."""
+    """sqrt(Var act) where act hardly varies: of act less its mean, or by its slopes if that is rounding."""
     if means.std == 0 and not means.slope_rms:
         return 0.0
     linear = _std_by_slopes(act, scale) if sloped else 0.0
@@ -182,7 +178,7 @@ def _narrow_std(act: Activation, scale: float, reach: float, means: Means, slope
 
 
 def _std_by_slopes(act: Activation, scale: float) -> float:
-    """Of act(0) + a max(z, 0) + b min(z, 0), which act is next to 0."""
+    """sqrt(Var act) of act(0) + a max(z, 0) + b min(z, 0), which act is next to 0."""
     z = scale * np.array([-1.0, 1.0])
     with np.errstate(all="ignore"):
         b, a = np.asarray(act.derivative(z, act.f(z)), dtype=np.float64).tolist()
@@ -191,15 +187,15 @@ def _std_by_slopes(act: Activation, scale: float) -> float:
 
 
 def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tuple[Means, bool]:
-    """The means over abs(z) < reach · scale, and whether next to nothing lies beyond.
+    """The means over abs(z) < reach · scale, and whether they miss next to nothing.
 
     sloped: whether act' is known throughout; if not, what needs it is NaN.
     """
     structure = _structure(act, scale, reach)
     edges = np.union1d(np.linspace(-reach, reach, 2 * math.ceil(reach / _PANEL) + 1), structure / scale)
     left, right = edges[:-1], edges[1:]
-    looked_at = np.concatenate([edges, _nodes(left, right).ravel()])
-    unit, steep = _largest(act, scale * looked_at)  # squares of act / unit neither overflow nor vanish
+    points = np.concatenate([edges, _nodes(left, right).ravel()])
+    unit, steep = _largest(act, scale * points)  # squares of act / unit neither overflow nor vanish
     sums, sizes, outermost = np.zeros((3, 5))
     halved = [structure]
     before, most = np.full(5, math.nan), _MOST_PANELS if sloped else _FEW_PANELS
@@ -220,7 +216,7 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tu
         total = sums + integrals.sum(axis=1)
         enough = _SETTLED if len(left) < most else _NOISY
         if halving > 2 and (np.abs(total - before) <= enough * whole).all():
-            coarse[:] = False  # what is left is the function's own rounding
+            coarse[:] = False  # only the function's own rounding is left
         elif len(left) > most:
             break
         before = total
@@ -241,17 +237,16 @@ def _integrated(act: Activation, scale: float, reach: float, sloped: bool) -> tu
 
 
 def _largest(act: Activation, z: Array) -> tuple[float, float]:
-    """The largest of act and of act' there; 1 where there is none."""
+    """The largest finite abs(act) and abs(act') at z; 1 where all are 0."""
     with np.errstate(all="ignore"):
         h = act.f(z)
-        found = np.abs(np.stack([h, act.derivative(z, h)]).astype(np.float64))
-    # It may have a pole.
-    unit, steep = np.where(np.isfinite(found), found, 0.0).max(axis=1).tolist()
+        sizes = np.abs(np.stack([h, act.derivative(z, h)]).astype(np.float64))
+    unit, steep = np.where(np.isfinite(sizes), sizes, 0.0).max(axis=1).tolist()
     return unit or 1.0, steep or 1.0
 
 
 def _named(sums: Array, size: float, unit: float, steep: float, structure: Array) -> Means:
-    """size: of the mean's integral, signs apart."""
+    """Means by name, of the five integrals of `_integrand`; size: of the mean's, signs apart."""
     mean, second, slope_second, pull, bend = sums.tolist()
     rms = math.sqrt(second)
     mean = 0.0 if abs(mean) < _ROUNDING * size else mean
@@ -262,9 +257,9 @@ def _named(sums: Array, size: float, unit: float, steep: float, structure: Array
 
 
 def _integrand(act: Activation, scale: float, unit: float, steep: float, left: Array, right: Array) -> Array:
-    """(f, f², f'², z f f', f² He₄(z/scale)/4) · φ at the nodes of every panel, f = act / unit.
+    """(f, f², f'², z f f', f² He₄(z/scale)/4) · φ at the nodes of every panel: (5, panels, nodes).
 
-    f'² apart, which is (act' / steep)².
+    f = act / unit; but f'² is (act' / steep)².
     """
     x = _nodes(left, right)
     with np.errstate(all="ignore"):
@@ -281,13 +276,13 @@ def _integrand(act: Activation, scale: float, unit: float, steep: float, left: A
 
 
 def _nodes(left: Array, right: Array) -> Array:
-    """Those of Gauss and Legendre on every panel: (panels, nodes)."""
+    """The nodes of Gauss and Legendre on every panel: (panels, nodes)."""
     nodes: Array = ((left + right) / 2)[:, None] + ((right - left) / 2)[:, None] * _X
     return nodes
 
 
 def _structure(act: Activation, scale: float, reach: float) -> Array:
-    """The kinks, and panels as fine as activations bend, near 0, where the density asks for less."""
+    """The kinks and, near 0, points as close as activations bend, where the density alone needs fewer."""
     bends = 2.0 ** np.arange(1, min(max(1.0, math.log2(scale) + 2), _LARGEST))
     points = np.concatenate([-bends, bends, [0.0] if scale > 1 else [], structure_of(act)])
     return np.unique(points[np.abs(points) < reach * scale])
@@ -302,7 +297,7 @@ def _no_moment(act: Activation, scale: float) -> SweepError:
 
 
 _X, _WEIGHTS = np.polynomial.legendre.leggauss(_NODES)
-# f's Legendre coefficients of degree n - 1 and n - 2 on a panel, from its values at the nodes.
+# A function's three highest Legendre coefficients on a panel, from its values at the nodes.
 _TOP = np.stack(
     [
         _WEIGHTS * np.polynomial.legendre.Legendre.basis(k)(_X) * (2 * k + 1) / 2
@@ -313,7 +308,7 @@ _TOP = np.stack(
 
 
 def _settled(end: float) -> float:
-    """An end of a flat region, 0 where it is next to 0: on one side of it lies all of a tiny z."""
+    """An end of a flat region; 0 where it is next to 0, so that a tiny z lies on the right side of it."""
     return 0.0 if abs(end) < _AT_ZERO else end
 
 

@@ -1,7 +1,7 @@
-"""Laws of one number held as a few weighted points, which is what Gauss quadrature is.
+"""Laws of one number as a few weighted points, the nodes of Gauss quadrature.
 
-k points of a Gauss rule have the law's first 2k - 1 moments, at any spread and with any number of
-peaks: enough for means over the law of whatever is smooth in it. No random numbers.
+k of them have the law's first 2k - 1 moments, whatever its spread and its peaks: enough for the mean of any
+smooth function. No random numbers.
 """
 
 import math
@@ -13,13 +13,12 @@ from sweep.base.arrays import Array
 
 _TINY = 1e-7  # a spread below which a law is a point
 _LEAST = 1e-6  # the size below which a Lanczos vector is rounding
-# log t at the points of a trapezoid rule over t: what it integrates is analytic in log t, with
-# poles at ± iπ/2, so a step of 0.35 misses exp(-π² / 0.35) = 6e-13 of it.
+# log t at the points of a trapezoid rule over log t: the integrands are analytic with poles at ± iπ/2, so
+# a step of 0.35 misses exp(-π² / 0.35) = 6e-13 of them.
 LOG_T = np.linspace(-28.0, 80.05, 309)
 _T = np.exp(LOG_T)
 _STEP = LOG_T[1] - LOG_T[0]
 _DECAYED = np.exp(-_T)
-_NEWTON = 1
 
 
 @lru_cache(maxsize=32)
@@ -27,6 +26,14 @@ def hermite(k: int) -> tuple[Array, Array]:
     """k points and weights of N(0, 1)."""
     x, weights = np.polynomial.hermite_e.hermegauss(k)
     return x, weights / weights.sum()
+
+
+def hermite_rows(x: Array, first: Array, count: int) -> Array:
+    """first · He_k(x) / √k! for k below `count`: (count, len(x)). He_k = x He_(k-1) - (k - 1) He_(k-2)."""
+    rows = [first, x * first]
+    for k in range(2, count):
+        rows.append((x * rows[-1] - math.sqrt(k - 1) * rows[-2]) / math.sqrt(k))
+    return np.stack(rows)
 
 
 def log_gamma(k: int, shape: float) -> tuple[Array, Array]:
@@ -39,9 +46,9 @@ def log_gamma(k: int, shape: float) -> tuple[Array, Array]:
 
 
 def gauss(x: Array, weights: Array, k: int) -> tuple[Array, Array]:
-    """k points, ascending, and weights of the laws that x, weights (..., N) describe: Golub and Welsch 1969.
+    """k ascending points and weights of the laws x, weights (..., N): Golub and Welsch 1969.
 
-    A law of fewer points than k has the rest of them with weight 0.
+    Of a law of fewer than k points the others have weight 0.
     """
     weights = weights / weights.sum(axis=-1, keepdims=True)
     centre = (weights * x).sum(axis=-1, keepdims=True)
@@ -51,7 +58,7 @@ def gauss(x: Array, weights: Array, k: int) -> tuple[Array, Array]:
     vector = np.sqrt(weights)
     basis = vector[..., None, :]
     jacobi = np.zeros((*x.shape[:-1], k, k))
-    for i in range(k):  # Lanczos, orthogonal to all before
+    for i in range(k):  # Lanczos, each vector orthogonal to all before
         image = u * vector
         jacobi[..., i, i] = (image * vector).sum(axis=-1)
         if i == k - 1:
@@ -67,45 +74,42 @@ def gauss(x: Array, weights: Array, k: int) -> tuple[Array, Array]:
 
 
 def shares(old: Array, new: Array) -> Array:
-    """(new, old): of which old points each new one is made, both ascending, by their weights.
+    """The shares of old points in each new one: (new, old), rows adding up to 1; both ascending, by weights.
 
-    The n-th new point takes over the old ones between the same quantiles. Rows add up to 1.
+    A new point takes over the old ones between the same quantiles.
     """
     before, after = (np.concatenate([[0.0], np.cumsum(weights) / weights.sum()]) for weights in (old, new))
     above = np.minimum(before[1:], after[1:, None])
     taken = np.maximum(above - np.maximum(before[:-1], after[:-1, None]), 0.0)
-    whole: Array = np.maximum(taken.sum(axis=1, keepdims=True), np.finfo(float).tiny)
-    return np.asarray(taken / whole)
+    return np.asarray(taken / np.maximum(taken.sum(axis=1, keepdims=True), np.finfo(float).tiny))
 
 
 def regression(x: Array, weights: Array, values: Array, at: Array) -> Array:
-    """E[values | x] as a quadratic of x, fitted under the laws x, weights (..., N), at other points."""
+    """E[values | x] at other points, as a quadratic in x fitted under the laws x, weights (..., N)."""
     centre = (weights * x).sum(axis=-1, keepdims=True)
     spread = np.sqrt((weights * (x - centre) ** 2).sum(axis=-1, keepdims=True)) + _TINY
     u, v = (x - centre) / spread, (at - centre) / spread
-    known, asked = np.stack([u**0, u, u * u], axis=-2), np.stack([v**0, v, v * v], axis=-2)
-    weighted = known * weights[..., None, :]
-    gram = weighted @ known.swapaxes(-1, -2) + 1e-9 * np.eye(3)
+    powers, powers_at = np.stack([u**0, u, u * u], axis=-2), np.stack([v**0, v, v * v], axis=-2)
+    weighted = powers * weights[..., None, :]
+    gram = weighted @ powers.swapaxes(-1, -2) + 1e-9 * np.eye(3)
     fitted = np.linalg.solve(gram, weighted @ values[..., None])
-    result = (asked.swapaxes(-1, -2) @ fitted)[..., 0]
+    result = (powers_at.swapaxes(-1, -2) @ fitted)[..., 0]
     low, high = values.min(axis=-1, keepdims=True), values.max(axis=-1, keepdims=True)
     return np.asarray(np.clip(result, low, high))
 
 
 def skewed(mean: Array, std: Array) -> tuple[Array, Array]:
-    """(..., 3) points and weights of X with this mean and std and E[exp X] = 1: its skewness follows."""
+    """Points and weights, (..., 3), of X with this mean and std and E[exp X] = 1, which sets its skewness."""
     std = np.maximum(std, _TINY)
-    skewness = np.clip(-6 * (mean + std * std / 2) / std**3, -2.0, 2.0)  # of the cumulants' series
-    for _ in range(_NEWTON):
-        x, weights = _three_points(skewness)
-        missed = np.log((weights * np.exp(std[..., None] * x)).sum(axis=-1)) + mean
-        skewness = np.clip(skewness - 6 * missed / std**3, -3.0, 3.0)
+    skewness = np.clip(-6 * (mean + std * std / 2) / std**3, -2.0, 2.0)  # by the series of cumulants
     x, weights = _three_points(skewness)
+    missed = np.log((weights * np.exp(std[..., None] * x)).sum(axis=-1)) + mean
+    x, weights = _three_points(np.clip(skewness - 6 * missed / std**3, -3.0, 3.0))  # a step of Newton's
     return mean[..., None] + std[..., None] * x, weights
 
 
 def _three_points(skewness: Array) -> tuple[Array, Array]:
-    """Mean 0, variance 1, this skewness, and the kurtosis that a gamma variable has with it."""
+    """Points and weights of mean 0, variance 1, this skewness and the kurtosis of a gamma law with it."""
     jacobi = np.zeros((*skewness.shape, 3, 3))
     jacobi[..., 0, 1] = jacobi[..., 1, 0] = 1.0
     jacobi[..., 1, 1] = skewness
@@ -118,7 +122,7 @@ def _three_points(skewness: Array) -> tuple[Array, Array]:
 def log_moments(transform: Array) -> tuple[Array, Array]:
     """Mean and variance of log X, X > 0, from E[exp(-t X)] at the points LOG_T along the last axis.
 
-    Γ(s) E[X^-s] = ∫ t^(s-1) E[exp(-t X)] dt, less the same of X = 1, to second order in s.
+    Γ(s) E[X^-s] = ∫ t^(s-1) E[exp(-t X)] dt, less the same for X = 1, to second order in s.
     """
     excess = transform - _DECAYED
     mean = -excess.sum(axis=-1) * _STEP

@@ -8,15 +8,14 @@ first order in 1/n, with o = Var f², s = Cov(f_a², f_b²), k = Cov(f_a f_b, f_
     E c' - C   = [C (3 o + s) / 4 - k] / n
     Cov(c', log A B) = [2 k - C (o + s)] / n
 
-all 0 at c = 1, where s = k = o: inputs that look alike stay so. They are taken in y = artanh c, in
-which neither end is ever passed.
+all 0 at c = 1, where s = k = o: inputs that look alike stay so. The code works in y = artanh c, which never
+passes either end.
 
-What strays in common is weighed by the inputs' squares: a pair counts by w = |h_a|² |h_b|² / (mean
-|h|²)². Large signals lie closer together, for they met the same neurons. Under w a cosine moves on by
-the last line, less what all inputs have in common: the same covariance with log (mean |h|²)², which
-is κ 2 k - 2 C ρ o, with ρ = s/o over all pairs and κ = √ρ where all pairs have one cosine, ρ where
-they have none on average. A layer's part of w fades by the elasticity of the layers above it.
-docs/finite-width.md derives all of it.
+What strays in common is weighed by the inputs' squares: a pair counts by w = |h_a|² |h_b|² / (mean |h|²)².
+Large signals lie closer together, for they met the same neurons. Under w a cosine moves on by the last
+line, less what all inputs have in common, the same covariance with log (mean |h|²)²: κ 2 k - 2 C ρ o, with
+ρ = s/o over all pairs and κ = √ρ where all pairs have one cosine, ρ where they have none on average. A
+layer's part of w fades by the elasticity of the layers above it. Derived in docs/finite-width.md.
 """
 
 from dataclasses import dataclass
@@ -28,26 +27,16 @@ from sweep.theory.fluctuations import Fluctuations
 from sweep.theory.nodes import gauss, hermite, regression
 
 _NODES = 5
-_STILL, _MOST = 3.5, 3.8  # artanh of a cosine from which on, and to which, inputs look alike
+_STILL, _MOST = 3.5, 3.8  # artanh of the cosine from which on inputs look alike, and of the largest
 _HIGHEST = 0.9999
 
 
 @dataclass(frozen=True)
 class Cosines:
-    """Laws of y = artanh c by outer point: y, weights (outer, nodes).
+    """Laws of y = artanh c by outer point: (outer, nodes) each.
 
-    By node: moved, by how much w moves y; heavier, log of the mean of w.
+    y, weights: of the law; moved: by how much w moves y; heavier: log of the mean of w.
     """
-
-    y: Array
-    weights: Array
-    moved: Array
-    heavier: Array
-
-
-@dataclass(frozen=True)
-class Moved:
-    """Cosines after one layer, before points are merged: as `Cosines`, three points for each node."""
 
     y: Array
     weights: Array
@@ -56,9 +45,9 @@ class Moved:
 
 
 def cosines_of_inputs(c0: float, width: int, outer: int) -> Cosines:
-    """Of Gaussian inputs with cosine c0, the same at so many outer points: y ~ N(artanh c0, 1/width).
+    """Of Gaussian inputs with cosine c0, the same at every outer point: y ~ N(artanh c0, 1/width).
 
-    1/n is the variance of Fisher's z, artanh of a sample correlation.
+    1/n is the variance of Fisher's z, the artanh of a sample correlation.
     """
     x, weights = hermite(_NODES)
     y = np.arctanh(np.clip(c0, -_HIGHEST, _HIGHEST)) + (x / np.sqrt(width) if abs(c0) < 1 else 0 * x)
@@ -67,7 +56,7 @@ def cosines_of_inputs(c0: float, width: int, outer: int) -> Cosines:
 
 
 def all_alike() -> Cosines:
-    """All inputs are one: c = 1, as near to it as y goes."""
+    """All inputs are one: c = 1, as nearly as y can say."""
     nothing = np.zeros((1, _NODES))
     return Cosines(nothing + _MOST, nothing + 1 / _NODES, nothing, nothing)
 
@@ -80,29 +69,28 @@ def cosines_after(
     weights: Array,
     share: Array,
     fades: Array,
-) -> tuple[Array, Moved]:
+) -> tuple[Array, Cosines]:
     """ρ = s/o, the share of a layer's fluctuation that inputs have in common, and the cosines it leaves.
 
     Below the layer c_pre = share · c + 1 - share, share = sigma_w² q / v; above it y has mean
     artanh C + bias/(1 - C²) + C Var c'/(1 - C²)² and variance Var c'/(1 - C²)², Var c' and bias as above.
-    log_v, weights, share: (outer, points): the sizes that inputs have, and the weights' part of v;
-    fades: (outer, 1), the elasticity by which what inputs differ in fades. ρ: (outer, points), the mean
-    over pairs by weight w; Moved: (outer, 3 · nodes).
+    log_v, weights, share: (outer, points), the sizes of inputs, their weights, and the weights' part of v.
+    fades: (outer, 1), the elasticity by which differences between inputs fade. ρ: (outer, points), the mean
+    over pairs by weight w. The cosines have three points per node, not merged yet.
     """
-    y = np.concatenate([cosines.y, _within(cosines.y + cosines.moved)], axis=1)  # as it is; by weight
+    y = np.concatenate([cosines.y, _within(cosines.y + cosines.moved)], axis=1)  # plain; by weight
     share = share[:, :, None]
     own, cosine, squares, cubes = layer.pairs(log_v, share * np.tanh(y)[:, None, :] + 1 - share)
     count = cosines.y.shape[1]
     by_weight = cosines.weights * np.exp(cosines.heavier)
     by_weight = by_weight / by_weight.sum(axis=1, keepdims=True)
-    parallel = squares / np.where(own > 0, own, 1.0)  # below 0 for some: they cancel, they do not add
+    parallel = squares / np.where(own > 0, own, 1.0)  # where below 0 they cancel, they do not add
     shared = np.clip((parallel[:, :, count:] * by_weight[:, None]).sum(axis=-1), 0.0, 1.0)
     common = np.where(own[..., 0] > 0, shared, 1.0)
 
     c = np.tanh(cosines.y)
-    steady = (cosines.weights * c).sum(axis=1) ** 2 / np.maximum(
-        (cosines.weights * c * c).sum(axis=1), np.finfo(float).tiny
-    )
+    squared = np.maximum((cosines.weights * c * c).sum(axis=1), np.finfo(float).tiny)
+    steady = (cosines.weights * c).sum(axis=1) ** 2 / squared
     rho, steady = common[:, :, None], steady[:, None, None]
     kappa = steady * np.sqrt(rho) + (1 - steady) * rho
     variance = squares + 1 - cosine**2 - 2 * cosine * cubes + cosine**2 * (own + squares) / 2
@@ -125,11 +113,13 @@ def cosines_after(
     outer = len(mean)
     children = (_within(mean[:, :count])[:, :, None] + spread[:, :, None] * x).reshape(outer, -1)
     child_weights = (cosines.weights[:, :, None] * x_weights).reshape(outer, -1)
-    return common, Moved(children, child_weights, np.repeat(moved, 3, axis=1), np.repeat(heavier, 3, axis=1))
+    return common, Cosines(
+        children, child_weights, np.repeat(moved, 3, axis=1), np.repeat(heavier, 3, axis=1)
+    )
 
 
-def merge(cosines: Moved, mix: Array) -> Cosines:
-    """The cosines of new outer points, law by law Σ_old mix · old, held by a Gauss rule; mix: (new, old)."""
+def merge(cosines: Cosines, mix: Array) -> Cosines:
+    """The cosines of new outer points, each the law Σ_old mix · old held by a Gauss rule; mix: (new, old)."""
     new = len(mix)
 
     def spread_out(values: Array) -> Array:

@@ -4,20 +4,19 @@ q_a = |h_a|² / n of input a, at a layer of n neurons with f = act, v = sigma_w�
 
     q_a' = E[f(√v_a g)²] · (1 + ξ_a),   1 + ξ_a = mean over n neurons of f_a² / E[f_a²]
 
-log q_a = S + δ_a is followed as a law within a law (`laws`), the map at every point's own v, so that what
-it magnifies or saturates is not linearised. log(1 + ξ) has a mean and a variance that are found exactly
-(`fluctuations`), to first order -o/2n and o/n, o = Var f² / E[f²]²; ρ of it is common to all inputs and
-adds to S, the rest to δ, and ρ follows from their cosines, which stray too (`tilt`). Where f is
-homogeneous the map is a factor, and S a sum. docs/finite-width.md derives all of it.
+log q_a = S + δ_a is a law within a law (`laws`), mapped at every point's own v, so that nothing that the map
+magnifies or saturates is linearised. The mean and variance of log(1 + ξ) are exact (`fluctuations`); to first
+order they are -o/2n and o/n, o = Var f² / E[f²]². A share ρ of it is common to all inputs and adds to S, the
+rest to δ; ρ follows from the inputs' cosines, which stray too (`tilt`). Where f is homogeneous the map is a
+factor, and S a sum. Derived in docs/finite-width.md. For ReLU and one input o = 5 (Hanin and Rolnick 2018;
+Hanin and Nica 2020).
 
-For ReLU and one input o = 5 (Hanin and Rolnick 2018; Hanin and Nica 2020).
-
-Right to 15 % of the larger of shift and std, by comparison with measured seeds, for homogeneous f up to
-Σ 1/n = 6.5 over the layers (depth / width), others up to 2 (1 where a layer is narrower than 16), and up
-to 1/2 where the map magnifies what strays more than twice (silu and gelu near the variance that repels):
-beyond that NaN, as it is where it magnifies it thirty times; where few neurons decide (several inputs at
-widths below 8, o/n above 0.4 unless f is homogeneous, tails in which nothing but chance survives). It is
-for weights that are independent and Gaussian, or so many that their sum is: uniform ones from width 16.
+Right to 15 % of the larger of shift and std, compared with measured seeds, up to a sum of 1/n over the layers
+(depth / width) of 6.5 for homogeneous f, 2 for others (1 where a layer is narrower than 16), 1/2 where the
+map magnifies what strays more than twice (silu and gelu near the variance that repels). NaN beyond that,
+where it magnifies it thirty times, and where few neurons decide (several inputs at widths below 8, o/n above
+0.4 unless f is homogeneous, tails that survive by chance). The weights are independent and Gaussian, or so
+many that their sum is: uniform ones from width 16.
 """
 
 import math
@@ -36,17 +35,17 @@ from sweep.theory.laws import PARTED, UNKNOWN, Law, condense, law_of_inputs, mom
 from sweep.theory.maps import Layer, check_inputs, layers_of
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.nodes import gauss, hermite, skewed
-from sweep.theory.tilt import Cosines, Moved, all_alike, cosines_after, cosines_of_inputs, merge
+from sweep.theory.tilt import Cosines, all_alike, cosines_after, cosines_of_inputs, merge
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _POINTS = 3  # of S and of δ, where the map does not drive them apart
 _DRIVES_APART = 1.005  # an elasticity
-_SIZES = 3  # of v, at which the cosines are followed
+_SIZES = 3  # values of v at which the cosines are followed
 _HOMOGENEOUS, _OTHERS, _MAGNIFIED = 6.5, 2.0, 0.5  # Σ 1/n up to which it is right to 15 %
 _MAGNIFIES, _RUNS_AWAY = 2.0, 30.0
-_COARSE = 0.4  # a variance of a layer's factor up to which a few points hold what becomes of it
+_COARSE = 0.4  # a variance of a layer's factor up to which a few points are enough
 _NARROW, _NARROWEST, _FEW_NEURONS = 16, 8, 1.0  # widths, and Σ 1/n below the first, of a batch's networks
 _REST = 1e-5  # a change per layer that adds up to nothing
 
@@ -64,12 +63,12 @@ def finite_width(
     """What a network of finite width adds to the mean field, with independent Gaussian weights.
 
     A row per layer 0 .. depth: layer; shift = E[log rms²] - log q, q the mean field's; std, the standard
-    deviation of log rms²: both over seeds whose rms is not 0, rms² = mean_a |h_a|²/n over the batch.
-    Gaussian inputs of second moment q0 and cosine c0. To first order a layer adds -o/2n and, squared, o/n
-    for one input, o = Var act² / E[act²]²; docs/finite-width.md has the rest. NaN where it
-    would be off by more than 15 %: beyond depth / width = 6.5 for homogeneous activations, 2 for
-    others (1 at widths below 16), 1/2 where fluctuations grow by themselves; for several inputs at widths
-    below 8; and where a few neurons decide. Raises RequestError for a wrong value.
+    deviation of log rms²; both over seeds whose rms is not 0, rms² = mean_a |h_a|²/n over the batch. Inputs
+    are Gaussian, of second moment q0 and cosine c0. To first order, and for one input, a layer adds -o/2n to
+    shift and o/n to std², o = Var act² / E[act²]² (docs/finite-width.md). NaN where it would be off by more
+    than 15 %: beyond depth / width = 6.5 for homogeneous activations, 2 for others (1 at widths below 16),
+    1/2 where fluctuations grow by themselves; for several inputs at widths below 8; and where a few neurons
+    decide. Raises RequestError for a wrong value.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -91,20 +90,20 @@ def log_rms_deviation(
 ) -> tuple[Array, Array]:
     """E and std over seeds of log rms² - log q, q the mean field's: each (depth + 1,), NaN where not known.
 
-    layers: (depth,); widths: (depth + 1,), the input's first; the other arguments as of `finite_width`.
+    layers: (depth,); widths: (depth + 1,), the input's first; the other arguments as in `finite_width`.
     """
     if c0 == 1:  # all inputs are one
         batch = 1
     means_of = gaussian(act)
     kinds = set(zip(layers, widths[1:], strict=True))
-    if len(kinds) == 1 and widths[0] == widths[1]:  # a shallower network of the kind begins this one
+    if len(kinds) == 1 and widths[0] == widths[1]:  # a shallower network of this kind begins this one
         network = _network(means_of, layers[0], widths[0], sigma_b, batch == 1, q0, c0)
     else:
         network = _Network(means_of, widths[0], sigma_b, batch == 1, q0, c0)
     for layer, width in zip(layers[network.depth :], widths[network.depth + 1 :], strict=True):
         network.add(layer, width)
-    found = np.array([network.moments(number, batch) for number in range(len(widths))])
-    return found[:, 0], found[:, 1]
+    shift, std = np.array([moments_of(law, batch) for law in network.laws[: len(widths)]]).T
+    return shift, std
 
 
 @dataclass
@@ -124,7 +123,7 @@ class _Signal:
 
 @dataclass
 class _Network:
-    """A network that grows by a layer at a time, and the law of log q at each."""
+    """A network that grows layer by layer, and the law of log q at each."""
 
     means_of: Gaussian
     width: int
@@ -133,12 +132,10 @@ class _Network:
     q0: float
     c0: float
     laws: list[Law] = field(default_factory=list)
-    _moments: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
     _at_rest: tuple[Layer, int] | None = None  # a layer that changes nothing any more
 
     def __post_init__(self) -> None:
-        start = math.log(self.q0)
-        law = law_of_inputs(start, self.width, self.alone, self.c0)
+        law = law_of_inputs(math.log(self.q0), self.width, self.alone, self.c0)
         cosines = cosines_of_inputs(self.c0, self.width, len(law.weights))
         self._signal = _Signal(law, cosines, rms=math.sqrt(self.q0))
         self.laws.append(law)
@@ -149,7 +146,7 @@ class _Network:
         return len(self.laws) - 1
 
     def add(self, layer: Layer, width: int) -> None:
-        """One more layer."""
+        """Add a layer."""
         signal = self._signal
         signal.inverse_widths += 1 / width
         signal.narrowest = min(signal.narrowest, width)
@@ -158,31 +155,21 @@ class _Network:
         elif signal.law.known:
             before = signal.law, signal.cosines
             try:
-                law = (
-                    self._without_weights()
-                    if layer.sigma_in == 0 == self.sigma_b
-                    else self._after(layer, width)
-                )
-            except RequestError:  # some network has a signal of which act has no moments
+                silent = layer.sigma_in == 0 == self.sigma_b
+                law = self._without_weights() if silent else self._after(layer, width)
+            except RequestError:  # at some network's signal act has no moments
                 law = UNKNOWN
             signal.law = law if self._in_reach() else UNKNOWN
             at_rest = _is_at_rest(*before, signal.law, signal.cosines)
             self._at_rest = (layer, width) if at_rest else None
         self.laws.append(signal.law)
 
-    def moments(self, number: int, batch: int) -> tuple[float, float]:
-        """shift and std of the layer of this number; NaN where they are not known."""
-        found = self._moments.get((number, batch))
-        if found is None:
-            found = self._moments[number, batch] = moments_of(self.laws[number], batch)
-        return found
-
     def _in_reach(self) -> bool:
         signal = self._signal
         factor = self.means_of.act.homogeneous and self.sigma_b == 0
         limit = _HOMOGENEOUS if factor else _OTHERS
         if not self.alone and signal.narrowest < _NARROW:
-            limit = min(limit, _FEW_NEURONS) if limit == _OTHERS else limit
+            limit = _FEW_NEURONS if limit == _OTHERS else limit
             limit = limit if signal.narrowest >= _NARROWEST else 0.0
         if signal.most_magnified > _MAGNIFIES:
             limit = min(limit, _MAGNIFIED) if signal.most_magnified < _RUNS_AWAY else 0.0
@@ -198,7 +185,7 @@ class _Network:
         return Law(np.full((1, 1), value), np.ones((1, 1)), np.ones(1), 0.0, value)
 
     def _after(self, layer: Layer, width: int) -> Law:
-        """log q' = log E[f²] + log(1 + ξ): the map at every point's own v; the factor adds to S and to δ."""
+        """log q' = log E[f²] + log(1 + ξ): the map at every point's own v; log(1 + ξ) adds to S and to δ."""
         signal, tables = self._signal, fluctuations(self.means_of, width)
         old, log_w, log_b = signal.law, _log_square(layer.sigma_in), _log_square(self.sigma_b)
         mean_field, missed = self._mean_field(layer, log_w, log_b, width)
@@ -215,7 +202,7 @@ class _Network:
         if not tables.homogeneous and float(old.weights @ (old.within * first).sum(axis=1)) > _COARSE:
             return UNKNOWN
 
-        is_factor = tables.homogeneous and log_b == -math.inf  # what strays only adds up
+        is_factor = tables.homogeneous and log_b == -math.inf  # fluctuations only add up
         rho, moved = np.zeros_like(first), None
         if not self.alone:
             rho, moved = self._in_common(tables, width, (log_w, log_b), elasticity, is_factor)
@@ -240,10 +227,10 @@ class _Network:
 
     def _in_common(
         self, tables: Fluctuations, width: int, logs: tuple[float, float], elasticity: Array, is_factor: bool
-    ) -> tuple[Array, Moved]:
+    ) -> tuple[Array, Cosines]:
         """ρ at every point of the law, (outer, inner), and the cosines after the layer.
 
-        logs: of sigma_w² and of sigma_b².
+        logs: of sigma_w² and sigma_b².
         """
         law, (log_w, log_b) = self._signal.law, logs
         sizes, of_size = gauss(law.x, law.within, 1 if is_factor else _SIZES)
@@ -260,7 +247,7 @@ class _Network:
         tabled = float(tables.at(np.array([log_v])).log_map[0])
         scale = math.hypot(layer.sigma_in * signal.rms, self.sigma_b)
         if not 1e-100 < scale < 1e100:
-            signal.rms = math.nan  # from here on the tables alone
+            signal.rms = math.nan  # from here on only the tables
             return tabled, 0.0
         if abs(scale - signal.scale) <= 4e-16 * scale:
             scale = signal.scale
@@ -276,15 +263,15 @@ class _Network:
 def _network(
     means_of: Gaussian, layer: Layer, width: int, sigma_b: float, alone: bool, q0: float, c0: float
 ) -> _Network:
-    """The network of which all layers are this one."""
+    """The network all of whose layers are this one."""
     return _Network(means_of, width, sigma_b, alone, q0, c0)
 
 
 def _is_at_rest(law: Law, cosines: Cosines, after: Law, cosines_after: Cosines) -> bool:
     """Whether a layer has changed neither the law nor the cosines."""
     before, now = (
-        [at.x, at.weights, at.within, pairs.y, pairs.weights, pairs.moved, pairs.heavier]
-        for at, pairs in ((law, cosines), (after, cosines_after))
+        [seeds.x, seeds.weights, seeds.within, *vars(pairs).values()]
+        for seeds, pairs in ((law, cosines), (after, cosines_after))
     )
     return law.extra == after.extra and all(
         a.shape == b.shape and bool((np.abs(a - b) <= _REST).all()) for a, b in zip(before, now, strict=True)
@@ -294,12 +281,12 @@ def _is_at_rest(law: Law, cosines: Cosines, after: Law, cosines_after: Cosines) 
 def _common_part(step: Step, first: Array, rho: Array) -> tuple[Array, Array]:
     """Mean and variance of the part of log(1 + ξ) that all inputs share; first: o/n.
 
-    To first order -ρ o/2n and ρ o/n; where ρ = 1 exactly those of log(1 + ξ); between by a parabola in ρ.
+    To first order -ρ o/2n and ρ o/n, at ρ = 1 exactly those of log(1 + ξ): a parabola in ρ.
     """
-    bent = np.divide(step.log_variance, first, out=np.ones_like(first), where=first > 0)
-    tilted = np.divide(-2 * step.log_mean, first, out=np.ones_like(first), where=first > 0)
-    mean = -rho * first / 2 * (1 + rho * (tilted - 1))
-    return mean, rho * first * (1 + rho * (bent - 1))
+    of_variance = np.divide(step.log_variance, first, out=np.ones_like(first), where=first > 0)
+    of_mean = np.divide(-2 * step.log_mean, first, out=np.ones_like(first), where=first > 0)
+    mean = -rho * first / 2 * (1 + rho * (of_mean - 1))
+    return mean, rho * first * (1 + rho * (of_variance - 1))
 
 
 def _log_square(size: float) -> float:
