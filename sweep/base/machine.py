@@ -1,11 +1,41 @@
-"""Which machine this is, and how many workers it has cores for."""
+"""This machine: which one it is, and the cores and the memory that it has for workers.
+
+Memory is what the control groups of this process leave of the machine's. A group is bounded by its own limit
+and by that of every group above it (cgroups(7)); the kernel kills whatever exceeds one, however much the
+machine has.
+"""
 
 import os
 import platform
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+ROOT = Path("/")
+DRIVER_BYTES = 180_000_000
+WORKER_BYTES = 90_000_000  # an idle worker
+_LEAST_WORK = 30_000_000  # bytes of work that make a worker worth starting
+_SHARE = 2  # stacks may hold one part in so many of the memory
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where one version of control groups tells its limit, its use and, in memory.stat, what can be freed."""
+
+    limit: str
+    usage: str
+    freeable: str
+
+
+_VERSIONS = {
+    "cgroup2": _Files("memory.max", "memory.current", "inactive_file"),
+    "cgroup": _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 def identity() -> dict[str, str]:
-    """What a measured time is true for."""
+    """The machine that a measured time is true for."""
     return {"host": platform.node(), "cores": str(os.cpu_count())}
 
 
@@ -13,3 +43,77 @@ def workers(n_jobs: int) -> int:
     """How many workers n_jobs stands for, counted as joblib does: -1 is every core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+
+
+def workers_in_memory(workers: int) -> int:
+    """How many of these workers there is memory for, at least 1."""
+    return max(1, min(workers, (available_memory() - DRIVER_BYTES) // (WORKER_BYTES + _LEAST_WORK)))
+
+
+def stack_memory(workers: int) -> int:
+    """Bytes that the stacks of so many workers may hold together."""
+    return max(0, min(memory() // _SHARE, available_memory() - DRIVER_BYTES - workers * WORKER_BYTES))
+
+
+def memory(root: Path = ROOT) -> int:
+    """Bytes of memory that this process may use, at most the machine's."""
+    return min([_physical(root), *(limit for limit, _ in _groups(root))])
+
+
+def available_memory(root: Path = ROOT) -> int:
+    """Bytes that this process, and those that it starts, may take now."""
+    left = [max(limit - used, 0) for limit, used in _groups(root)]
+    return min([_meminfo(root).get("MemAvailable", _physical(root)), *left])
+
+
+def _physical(root: Path) -> int:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, AttributeError):  # not POSIX
+        return _meminfo(root).get("MemTotal", 1 << 33)
+
+
+def _meminfo(root: Path) -> dict[str, int]:
+    lines = re.findall(r"^(\w+): +(\d+) kB$", _text(root / "proc" / "meminfo"), re.MULTILINE)
+    return {name: int(number) << 10 for name, number in lines}
+
+
+def _groups(root: Path) -> Iterator[tuple[int, int]]:
+    """The limit of this process's group and of each above it, and what it uses that cannot be freed."""
+    for files, mount, path in _hierarchies(root):
+        for group in (path, *path.parents):
+            folder = mount / group.relative_to("/")
+            limit = _text(folder / files.limit).strip()
+            if limit.isdecimal():
+                freeable = re.search(
+                    rf"^{files.freeable} (\d+)$", _text(folder / "memory.stat"), re.MULTILINE
+                )
+                used = int(_text(folder / files.usage) or 0) - int(freeable[1] if freeable else 0)
+                yield int(limit), max(used, 0)
+
+
+def _hierarchies(root: Path) -> Iterator[tuple[_Files, Path, PurePosixPath]]:
+    """Where groups for memory are mounted, and the path of this process's group below that."""
+    groups = dict(re.findall(r"^\d+:([^:]*):(/.*)$", _text(root / "proc/self/cgroup"), re.MULTILINE))
+    for line in _text(root / "proc/self/mountinfo").splitlines():
+        fields, _, source = line.partition(" - ")
+        kind, *_, options = source.split(" ")
+        if kind not in _VERSIONS or (kind == "cgroup" and "memory" not in options.split(",")):
+            continue
+        path = PurePosixPath(next((path for names, path in groups.items() if _is_of(names, kind)), "/"))
+        top, mounted = fields.split(" ")[3:5]
+        # In a container the mount may begin at the process's own group, or hide what lies above.
+        path = PurePosixPath("/") / path.relative_to(top) if path.is_relative_to(top) else PurePosixPath("/")
+        if ".." not in path.parts:
+            yield _VERSIONS[kind], root / mounted.lstrip("/"), path
+
+
+def _is_of(controllers: str, kind: str) -> bool:
+    return controllers == "" if kind == "cgroup2" else "memory" in controllers.split(",")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.base import memory
+from sweep.base import machine
 from sweep.base.command import visible
 from sweep.base.errors import RequestError, SweepError
 from sweep.execution import comparison
@@ -117,7 +117,7 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
         except SweepError as error:  # another program's, or a user's function that was edited since
             found.unchecked.append(f"cell {row['cell_id']}: {error}")
             continue
-        if (needs := _bytes(one)) > memory.available():
+        if (needs := _bytes(one)) > machine.available_memory():
             found.unchecked.append(f"cell {row['cell_id']}: it needs {si(needs)}B of memory at once")
             continue
         found.compared += 1

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sweep.base import memory
+from sweep.base import machine
 from sweep.base.errors import RequestError
 from sweep.execution.plan import estimate
 from sweep.execution.plan.tasks import Task, fitting, pack
@@ -33,7 +33,7 @@ def too_much(tasks: Sequence[Task], capacity: Capacity, most: int | None) -> str
     if capacity.most is not None and (needs := _largest(tasks, capacity.most)):
         return capacity.refusal.format(needs)
     if capacity.here and most:
-        there = memory.available()
+        there = machine.available_memory()
         if estimate.expected(tasks, capacity.workers, False, 1.0).memory > there:
             left = f"{text.si(there)}B of memory are left here"
             return f"max_memory={text.si(most)}B: {left}: give less, or leave it away"

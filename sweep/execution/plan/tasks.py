@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sweep.base.memory import limit
+from sweep.base import machine
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
 from sweep.kernel import Chain
@@ -94,7 +94,7 @@ def pack(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
 
     memory: bytes that all workers together may hold; by default half of the machine's.
     """
-    per_worker = (limit() // 2 if memory is None else memory) // workers
+    per_worker = (machine.memory() // 2 if memory is None else memory) // workers
     stacks = stacks_of(cells, workers, per_worker, _LIMITS)
     total = sum(stack.seconds for stack in stacks)
     shortest, longest = _TASK_SECONDS
@@ -127,7 +127,7 @@ def stacks_of(cells: Cells, workers: int, memory: int, limits: Limits) -> list[S
 def fitting(tasks: Sequence[Task], workers: int, memory: int | None = None) -> int:
     """How many workers may hold the largest of the stacks at the same time; at least 1."""
     largest = max((stack.bytes for task in tasks for stack in task.stacks), default=1)
-    return max(1, min(workers, (limit() // 2 if memory is None else memory) // largest))
+    return max(1, min(workers, (machine.memory() // 2 if memory is None else memory) // largest))
 
 
 def chains_of(specs: Sequence[Spec]) -> list[list[Spec]]:

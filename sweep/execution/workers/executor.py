@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from sweep.base import memory
+from sweep.base import machine
 from sweep.execution.plan.tasks import Task
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Result
@@ -85,10 +85,10 @@ class Leave(Exception):
 
 def this_machine(workers: int) -> Capacity:
     """What this machine has for so many workers: for fewer, where its memory is too little."""
-    workers = memory.workers(workers)
-    left = memory.available()
+    workers = machine.workers_in_memory(workers)
+    left = machine.available_memory()
     refusal = (
         f"{{}}, {text.si(left)}B of memory are left here: ask for less of depth, width or batch, "
         "or run it where there is more"
     )
-    return Capacity(workers, memory.for_stacks(workers), True, left - memory.DRIVER_BYTES, refusal)
+    return Capacity(workers, machine.stack_memory(workers), True, left - machine.DRIVER_BYTES, refusal)

@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
-from sweep.base import checks, memory
+from sweep.base import checks, machine
 from sweep.base.errors import RequestError
 from sweep.experiment.verdict import flat_share_of, verdict
 from sweep.report.advice.candidates import Candidate, Survival, candidates, is_equal, rank
@@ -79,7 +79,7 @@ def _measure(
 ) -> list[Candidate]:
     """The candidates measured: of each its first scheme, orthogonal weights and lsuv."""
     per_network = 8.0 * depth * width * BATCH
-    if 4.0 * depth * width * width + 2 * per_network > memory.available() / 2:
+    if 4.0 * depth * width * width + 2 * per_network > machine.available_memory() / 2:
         raise RequestError(
             f"depth={depth}, width={width}: the quick sweep would not fit this machine's memory; "
             "choose less of either, or give a study that holds it"

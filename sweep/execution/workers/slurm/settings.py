@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.base import checks, memory
+from sweep.base import checks, machine
 from sweep.base.errors import RequestError
 from sweep.execution.workers.executor import Capacity, Wanted, Work
 from sweep.experiment.outcome import Result
@@ -68,7 +68,7 @@ class Slurm:
             workers=self.cores * self.max_jobs,
             memory=held // 2 * self.max_jobs,
             here=False,
-            most=held - memory.DRIVER_BYTES,
+            most=held - machine.DRIVER_BYTES,
             refusal=f"executor.mem_gb={self.mem_gb:g}: {{}}; give an element more, or ask for less",
         )
 

@@ -1,4 +1,4 @@
-"""How much memory there is, with the limits of control groups of both versions, in files and for real."""
+"""How much memory there is under the limits of control groups of both versions, in files and for real."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.base import memory
+from sweep.base import machine
 from tests.processes import ROOT
 
 MEMINFO = "MemTotal:       20000000 kB\nMemFree:         1000000 kB\nMemAvailable:   10000000 kB\n"
@@ -17,7 +17,7 @@ BATCH = "/jobs/batch"
 
 
 @pytest.fixture
-def machine(tmp_path):
+def host(tmp_path):
     """Make a machine's files: where groups are mounted, which one this process is in, and their numbers."""
 
     def make(kind, own, groups, top="/", at="/sys/fs/cgroup", options=""):
@@ -50,53 +50,53 @@ def first(most, used=0, freeable=0):
     }
 
 
-def test_without_a_group_the_machine_itself_is_the_limit(machine):
-    root = machine("cgroup2", "/", {"/": {}})
-    assert memory.limit(root) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    assert memory.available(root) == 10_000_000 << 10
-    assert memory.available() <= memory.limit()
-    assert memory.limit() > 10**8
+def test_without_a_group_the_machine_itself_is_the_limit(host):
+    root = host("cgroup2", "/", {"/": {}})
+    assert machine.memory(root) == os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    assert machine.available_memory(root) == 10_000_000 << 10
+    assert machine.available_memory() <= machine.memory()
+    assert machine.memory() > 10**8
 
 
 @pytest.mark.parametrize("numbers", [second, first])
-def test_the_own_group_and_all_above_it_bound_what_is_left(machine, numbers):
+def test_the_own_group_and_all_above_it_bound_what_is_left(host, numbers):
     kind, options = ("cgroup2", "") if numbers is second else ("cgroup", ",memory")
     unlimited = numbers("max" if numbers is second else 9223372036854771712)
     groups = {"/": unlimited, "/jobs": numbers(900_000_000, 700_000_000, 300_000_000)}
-    root = machine(kind, BATCH, groups | {BATCH: numbers(800_000_000, 100_000_000)}, options=options)
-    assert memory.limit(root) == 800_000_000
-    assert memory.available(root) == 500_000_000, "of the group above, less what it can free"
+    root = host(kind, BATCH, groups | {BATCH: numbers(800_000_000, 100_000_000)}, options=options)
+    assert machine.memory(root) == 800_000_000
+    assert machine.available_memory(root) == 500_000_000, "of the group above, less what it can free"
 
 
 @pytest.mark.parametrize("top", [BATCH, "/"])
-def test_a_container_sees_its_own_group_at_the_mount(machine, top):
+def test_a_container_sees_its_own_group_at_the_mount(host, top):
     own = BATCH if top == BATCH else "/"
-    root = machine("cgroup2", own, {"/": second(600_000_000, 200_000_000)}, top=top)
-    assert (memory.limit(root), memory.available(root)) == (600_000_000, 400_000_000)
+    root = host("cgroup2", own, {"/": second(600_000_000, 200_000_000)}, top=top)
+    assert (machine.memory(root), machine.available_memory(root)) == (600_000_000, 400_000_000)
 
 
-def test_a_group_above_what_is_mounted_is_not_looked_for(machine):
-    root = machine("cgroup2", "/../../other", {"/": second(600_000_000)})
-    assert memory.available(root) == 10_000_000 << 10
+def test_a_group_above_what_is_mounted_is_not_looked_for(host):
+    root = host("cgroup2", "/../../other", {"/": second(600_000_000)})
+    assert machine.available_memory(root) == 10_000_000 << 10
 
 
 def test_a_machine_that_says_nothing_of_groups_has_its_memory(tmp_path):
-    assert memory.limit(tmp_path) == memory.available(tmp_path) > 10**8
+    assert machine.memory(tmp_path) == machine.available_memory(tmp_path) > 10**8
 
 
 def test_workers_and_stacks_share_what_is_left(monkeypatch):
-    monkeypatch.setattr(memory, "limit", lambda: 500_000_000)
-    monkeypatch.setattr(memory, "available", lambda: 450_000_000)
-    assert memory.workers(16) == 2
-    assert memory.for_stacks(2) == 90_000_000
-    monkeypatch.setattr(memory, "available", lambda: 10_000_000)
-    assert (memory.workers(16), memory.for_stacks(1)) == (1, 0)
+    monkeypatch.setattr(machine, "memory", lambda: 500_000_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 450_000_000)
+    assert machine.workers_in_memory(16) == 2
+    assert machine.stack_memory(2) == 90_000_000
+    monkeypatch.setattr(machine, "available_memory", lambda: 10_000_000)
+    assert (machine.workers_in_memory(16), machine.stack_memory(1)) == (1, 0)
 
 
 @pytest.fixture
 def group():
     """A control group of 500 MB below this process's own; the line of shell that enters it."""
-    for files, folder, path in memory._hierarchies(Path("/")):
+    for files, folder, path in machine._hierarchies(Path("/")):
         own = folder / path.relative_to("/") / f"sweep-{uuid.uuid4().hex[:8]}"
         try:
             own.mkdir()
