@@ -38,7 +38,7 @@ def user_activation(
     return Activation(
         "custom",
         _Elementwise(f),
-        _Slope(slope) if slope else _FoundSlope(f),
+        _Elementwise(slope) if slope else _FoundSlope(f),
         oscillates=True,  # as far as is known
         formula=f"{f.name}(z)",
         parameters=(
@@ -72,11 +72,11 @@ def _slopes_of(function: Callable[[Array], Array]) -> "Slopes":
 
 @dataclass(frozen=True)
 class _Elementwise:
-    """f(z), checked: real numbers of z's shape, and no NaN."""
+    """f(z), checked: real numbers of z's shape, and no NaN; or f'(z), which is called with h as well."""
 
     function: UserFunction
 
-    def __call__(self, z: Array) -> Array:
+    def __call__(self, z: Array, h: Array | None = None) -> Array:
         dtype = z.dtype
         if dtype.itemsize > 8:  # long double, which no user's function has to know
             z = z.astype(np.float64)
@@ -91,14 +91,6 @@ class _Elementwise:
         if nan.any():
             raise UserCodeError(f"{name} returned NaN, for example at z = {float(z[nan][0]):g}")
         return values
-
-
-@dataclass(frozen=True)
-class _Slope:
-    function: UserFunction
-
-    def __call__(self, z: Array, h: Array) -> Array:
-        return _Elementwise(self.function)(z)
 
 
 @dataclass(frozen=True)

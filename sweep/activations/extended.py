@@ -37,8 +37,7 @@ def erf(z: Array) -> Array:
         out: Array = plain(z)
         return out
     near = np.clip(z, -1e-200, 1e-200) * (2 / math.sqrt(math.pi))
-    both: Array = np.where(np.abs(z) < 1e-200, near, plain(z.astype(np.float64)))
-    return both
+    return np.where(np.abs(z) < 1e-200, near, plain(z.astype(np.float64)))
 
 
 def applied(act: Activation, z: Array) -> Array:

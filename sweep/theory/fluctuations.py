@@ -18,7 +18,7 @@ from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.moments import Gaussian, Means, over_a_period, waves
-from sweep.theory.nodes import LOG_T, hermite_rows, laplace_points, log_moments, normal_grid
+from sweep.theory.nodes import LOG_T, T, hermite_rows, log_moments, normal_grid
 
 _STEP = 0.5  # of log v; with slopes known, cubics between these are right to 2e-4
 _FAR = 40.0  # abs(log v) beyond which act is a power law
@@ -138,7 +138,7 @@ class _Row:
         weights = self._weights
         if self.own < _ROUNDING:
             return 0.0, 0.0
-        points = laplace_points(width)
+        points = T / width
         few = points if width < _MANY else points[:_DECAYED]
         transform = np.zeros_like(points)
         transform[: len(few)] = (np.exp(-np.outer(few, self._squares)) @ weights) ** width

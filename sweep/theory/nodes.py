@@ -16,9 +16,9 @@ _LEAST = 1e-6  # the size below which a Lanczos vector is rounding
 # log t at the points of a trapezoid rule over log t: the integrands are analytic with poles at ± iπ/2, so
 # a step of 0.35 misses exp(-π² / 0.35) = 6e-13 of them.
 LOG_T = np.linspace(-28.0, 80.05, 309)
-_T = np.exp(LOG_T)
+T = np.exp(LOG_T)
 _STEP = LOG_T[1] - LOG_T[0]
-_DECAYED = np.exp(-_T)
+_DECAYED = np.exp(-T)
 
 
 @lru_cache(maxsize=32)
@@ -133,7 +133,7 @@ def log_moments(transform: Array) -> tuple[Array, Array]:
 def log_mean_moments(x: Array, weights: Array, count: int) -> tuple[Array, Array]:
     """Mean and variance of log (mean of exp X over `count` independent X), X by x, weights (..., N)."""
     top = x.max(axis=-1, keepdims=True)
-    decayed = np.exp(-np.exp(x - top)[..., None] * (_T / count))
+    decayed = np.exp(-np.exp(x - top)[..., None] * (T / count))
     mean, variance = log_moments((decayed * weights[..., None]).sum(axis=-2) ** count)
     return mean + top[..., 0], variance
 
@@ -143,12 +143,6 @@ def log_mean_exp(x: Array, weights: Array) -> Array:
     top = x.max(axis=-1, keepdims=True)
     mean: Array = np.log((np.exp(x - top) * weights).sum(axis=-1)) + top[..., 0]
     return mean
-
-
-def laplace_points(count: int) -> Array:
-    """t / count at the points of LOG_T."""
-    points: Array = _T / count
-    return points
 
 
 def normal_grid(edges: Array, nodes: int) -> tuple[Array, Array]:
