@@ -75,7 +75,7 @@ def write(study, name, cells, run="run", **options):
 
 
 def fail(study, name, one, error, run="run"):
-    failed = compute.failed(one, Failure(*error.split(": "), "Traceback"), histogram=False)
+    failed = compute.failed_result(one, Failure(*error.split(": "), "Traceback"), histogram=False)
     study.write(part(name), *tables.tables(failed, run))
 
 

@@ -183,6 +183,6 @@ class _Others:
             with contextlib.suppress(FileNotFoundError, StoreError):  # the next look sees it, or the end
                 self._ids |= self._stored.look(self._own)
             self._next = time.monotonic() + self._every
-        smaller = pieces.remaining(task, self._ids)
+        smaller = pieces.without(task, self._ids)
         self.count += len(task) - (len(smaller) if smaller else 0)
         return smaller

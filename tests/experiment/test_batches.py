@@ -60,10 +60,10 @@ def test_planning_many_cells_takes_what_their_seeds_take(use):
 def test_a_task_less_what_others_have_stored():
     (task,) = tasks.pack(Cells((Block(tuple(SPECS), (0, 1, 2)),)), 1)
     gone = [one for one in task.cells if one.seed == 1 or one.depth == 4]
-    left = pieces.remaining(task, {bytes.fromhex(one.id) for one in gone})
+    left = pieces.without(task, {bytes.fromhex(one.id) for one in gone})
     assert set(left.cells) == set(task.cells) - set(gone)
     assert 0 < left.seconds < task.seconds
-    assert pieces.remaining(task, set()) is task
-    assert pieces.remaining(task, {bytes.fromhex(one.id) for one in task.cells}) is None
+    assert pieces.without(task, set()) is task
+    assert pieces.without(task, {bytes.fromhex(one.id) for one in task.cells}) is None
     parts = pieces.halves(task)
     assert sorted(one.id for part in parts for one in part.cells) == sorted(one.id for one in task.cells)

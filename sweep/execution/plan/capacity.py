@@ -6,7 +6,7 @@ from dataclasses import replace
 from sweep.base import machine
 from sweep.base.errors import RequestError
 from sweep.execution.plan import estimate
-from sweep.execution.plan.tasks import Task, fitting, pack
+from sweep.execution.plan.tasks import Task, pack, workers_within
 from sweep.execution.workers.executor import Capacity
 from sweep.experiment.batches import Cells
 from sweep.report.frames import text
@@ -22,7 +22,7 @@ def tasks_of(missing: Cells, capacity: Capacity, most: int | None) -> tuple[list
     if most and (needs := _largest(tasks, most)):
         raise RequestError(f"max_memory={text.si(most)}B: {needs}; give it as much, or ask for less")
     # What one network needs cannot be split.
-    if capacity.here and (fit := fitting(tasks, capacity.workers, held)) < capacity.workers:
+    if capacity.here and (fit := workers_within(held, tasks, capacity.workers)) < capacity.workers:
         capacity = replace(capacity, workers=fit)
         tasks = pack(missing, fit, held)
     return tasks, capacity

@@ -21,24 +21,23 @@ def halves(task: Task) -> list[Task]:
     return [replace(task, stacks=(_part(stack, side),)) for side in _halves(stack.block)]
 
 
-def remaining(task: Task, unwanted: Collection[bytes]) -> Task | None:
+def without(task: Task, digests: Collection[bytes]) -> Task | None:
     """The task less the cells of these digests; None if none is left."""
-    if not unwanted:
+    if not digests:
         return task
     stacks: list[Stack] = []
     for stack in task.stacks:
-        kept = _less(stack.block, unwanted)
+        kept = _blocks_without(stack.block, digests)
         stacks += [stack] if kept == [stack.block] else [_part(stack, block) for block in kept]
     if stacks == list(task.stacks):
         return task
     return replace(task, stacks=tuple(stacks)) if stacks else None
 
 
-def _less(block: Block, unwanted: Collection[bytes]) -> list[Block]:
-    digests = block.digests()
-    starts = range(0, len(digests), ID_BYTES)
-    wanted = np.array([digests[start : start + ID_BYTES] not in unwanted for start in starts])
-    return list(Cells((block,)).where(wanted).blocks)
+def _blocks_without(block: Block, digests: Collection[bytes]) -> list[Block]:
+    ids = block.digests()
+    keep = np.array([ids[start : start + ID_BYTES] not in digests for start in range(0, len(ids), ID_BYTES)])
+    return list(Cells((block,)).where(keep).blocks)
 
 
 def _halves(block: Block) -> Iterator[Block]:

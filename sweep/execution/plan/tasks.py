@@ -25,13 +25,7 @@ _TASK_SECONDS = (0.5, 30.0)
 _TASKS_PER_WORKER = 16
 _TASK_ROWS = 1 << 15  # of `layers`: a result and its tables are held at once
 
-# Rough costs of one core; they balance tasks, they promise nothing.
-_FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
-_SECONDS_PER_ENTRY = 1.5e-9  # activation, slope and statistics of one entry of h
-_SECONDS_PER_LAYER = 4e-4  # Python's and NumPy's own time for one layer of one chain
-_SECONDS_PER_DRAW = 4e-9
-_SECONDS_PER_STREAM = 1.5e-5
-_SECONDS_PER_CELL = 1e-5
+_SECONDS_PER_CELL = 1e-5  # besides what its stack costs the kernel
 
 
 @dataclass(frozen=True)
@@ -115,19 +109,19 @@ def pack(cells: Cells, workers: int, memory: int | None = None) -> list[Task]:
 
 
 def stacks_of(cells: Cells, workers: int, memory: int, limits: Limits) -> list[Stack]:
-    """The cells by what shares its draws; workers: who share its seeds. memory: bytes of one stack."""
+    """The cells by the draws they share; workers: who divide the seeds. memory: bytes of one stack."""
     return [
-        part
-        for block in _sharing(cells)
-        for some in _crossing(block, workers, limits)
-        for part in _within(some, memory, limits)
+        stack
+        for block in _by_draws(cells)
+        for seeds in _by_seeds(block, workers, limits)
+        for stack in _by_size(seeds, memory, limits)
     ]
 
 
-def fitting(tasks: Sequence[Task], workers: int, memory: int | None = None) -> int:
-    """How many workers may hold the largest of the stacks at the same time; at least 1."""
+def workers_within(memory: int, tasks: Sequence[Task], workers: int) -> int:
+    """How many of the workers, at least 1, can hold the largest of the stacks at the same time."""
     largest = max((stack.bytes for task in tasks for stack in task.stacks), default=1)
-    return max(1, min(workers, (machine.memory() // 2 if memory is None else memory) // largest))
+    return max(1, min(workers, memory // largest))
 
 
 def chains_of(specs: Sequence[Spec]) -> list[list[Spec]]:
@@ -151,7 +145,7 @@ def chain_of(specs: Sequence[Spec]) -> Chain:
 def carried_of(specs: Sequence[Spec]) -> list[list[Spec]]:
     """The specs of one stack by what has to be pushed: a chain, or chains that one law covers."""
     chains = chains_of(specs)
-    groups = carried([chain_of(own) for own in chains], _deepest(specs).profile)
+    groups = carried([chain_of(chain) for chain in chains], _deepest(specs).profile)
     return [[spec for index in group.indices for spec in chains[index]] for group in groups]
 
 
@@ -159,8 +153,8 @@ def _deepest(specs: Sequence[Spec]) -> Spec:
     return max(specs, key=lambda spec: spec.depth)
 
 
-def _sharing(cells: Cells) -> Iterator[Block]:
-    """The cells by what they see; those of several seeds together where they want the same networks."""
+def _by_draws(cells: Cells) -> Iterator[Block]:
+    """Blocks that see the same draws; seeds that want the same networks are together."""
     seeds: dict[tuple[Spec, ...], list[int]] = defaultdict(list)
     for block in cells.blocks:
         groups: dict[Any, list[Spec]] = defaultdict(list)
@@ -168,19 +162,19 @@ def _sharing(cells: Cells) -> Iterator[Block]:
             groups[spec.scheme.base, spec.widths or spec.width, spec.batch, spec.dtype].append(spec)
         for specs in groups.values():
             seeds[tuple(specs)] += block.seeds
-    return (Block(specs, tuple(sorted(own))) for specs, own in seeds.items())
+    return (Block(specs, tuple(sorted(numbers))) for specs, numbers in seeds.items())
 
 
-def _crossing(block: Block, workers: int, limits: Limits) -> Iterator[Block]:
-    """The block by seeds that cross together: as many as the workers can share fairly."""
+def _by_seeds(block: Block, workers: int, limits: Limits) -> Iterator[Block]:
+    """The block by seeds that cross together: as many as leave every worker its share."""
     entries = block.specs[0].batch * max(max(spec.profile) for spec in block.specs)
     together = max(1, min(limits.entries // entries, -(-len(block.seeds) // workers)))
     for start in range(0, len(block.seeds), together):
         yield Block(block.specs, block.seeds[start : start + together])
 
 
-def _within(block: Block, memory: int, limits: Limits) -> list[Stack]:
-    """The stack of these cells, or several of fewer seeds or chains where it is too large or too long."""
+def _by_size(block: Block, memory: int, limits: Limits) -> list[Stack]:
+    """The cells as one stack, or as several of fewer seeds or chains where it is too large or too long."""
     cost = _stack_cost(block.specs, len(block.seeds))
     stack = Stack(block, _deepest(block.specs).profile, cost.seconds, cost.bytes, cost.flops)
     short = stack.seconds <= limits.seconds and rows_of(block) <= limits.rows
@@ -196,7 +190,7 @@ def _within(block: Block, memory: int, limits: Limits) -> list[Stack]:
         parts = [Block(tuple(spec for group in side for spec in group), block.seeds) for side in sides]
     else:
         return [stack]
-    return [stack for part in parts for stack in _within(part, memory, limits)]
+    return [stack for part in parts for stack in _by_size(part, memory, limits)]
 
 
 def rows_of(block: Block) -> int:
@@ -208,6 +202,6 @@ def rows_of(block: Block) -> int:
 def _stack_cost(specs: tuple[Spec, ...], seeds: int) -> Cost:
     """What a stack of these specs with so many seeds costs."""
     deepest = _deepest(specs)
-    chains = [chain_of(own) for own in chains_of(specs)]
+    chains = [chain_of(chain) for chain in chains_of(specs)]
     cost = cost_of(chains, deepest.profile, seeds, deepest.batch, deepest.dtype)
     return replace(cost, seconds=cost.seconds + seeds * len(specs) * _SECONDS_PER_CELL)

@@ -59,10 +59,10 @@ def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:
     try:
         return _run_stack(Stack(one, stack.profile[: cell.depth + 1], 0.0, 0), histogram)
     except Exception as error:
-        return failed(cell, Failure.of(error), histogram)
+        return failed_result(cell, Failure.of(error), histogram)
 
 
-def failed(cell: Cell, failure: Failure, histogram: bool) -> Result:
+def failed_result(cell: Cell, failure: Failure, histogram: bool) -> Result:
     """The result of a cell that could not be computed."""
     nothing = {name: np.empty(0) for name in STATISTICS}
     counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sweep.store.records.runs import RunRecord
     from sweep.store.study import Study
 
-Wanted = Callable[[Task], Task | None]  # what of a task is still to be computed; None if nothing is
+Remaining = Callable[[Task], Task | None]  # what of a task is still to be computed; None if nothing is
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ class Executor(Protocol):
         A dry run gets an answer even where it cannot.
         """
 
-    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
+    def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         """The results of the tasks, as they end; those that are `stored` need not be stored again.
 
-        record: of this run. wanted: may be asked just before a task is handed to a worker. Raises
+        record: of this run. remaining: may be asked just before a task is handed to a worker. Raises
         ClusterError where the workers are lost, RequestError where they cannot do it, Leave where the work
         goes on without this command.
         """

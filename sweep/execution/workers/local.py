@@ -9,7 +9,7 @@ from sweep.execution.plan.estimate import needs_processes
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool
 from sweep.execution.workers.compute import run_task
-from sweep.execution.workers.executor import Capacity, Wanted, Work, this_machine
+from sweep.execution.workers.executor import Capacity, Remaining, Work, this_machine
 from sweep.experiment.outcome import Result
 
 if TYPE_CHECKING:
@@ -28,8 +28,8 @@ class Local:
     def capacity(self, options: "Options", needed: bool) -> Capacity:
         return this_machine(machine.workers(options.n_jobs))
 
-    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
-        return run(work.tasks, work.capacity.workers, work.histogram, wanted)
+    def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
+        return run(work.tasks, work.capacity.workers, work.histogram, remaining)
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,25 @@ class Serial(Local):
     def capacity(self, options: "Options", needed: bool) -> Capacity:
         return this_machine(1)
 
-    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
-        return run_here(work.tasks, work.histogram, wanted)
+    def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
+        return run_here(work.tasks, work.histogram, remaining)
 
 
 def run(
-    tasks: Sequence[Task], workers: int, histogram: bool, wanted: Wanted = lambda task: task
+    tasks: Sequence[Task], workers: int, histogram: bool, remaining: Remaining = lambda task: task
 ) -> Iterator[Result]:
     """The results of the tasks, as they end. One BLAS thread per worker.
 
-    wanted: what of a task is still to be computed, None if nothing is; asked just before the task
-    is handed to a worker.
+    remaining: asked just before a task is handed to a worker.
     """
     count = min(workers, len(tasks))
     if needs_processes(tasks, count):
-        return pool.run(tasks, count, histogram, wanted)
-    return run_here(tasks, histogram, wanted)
+        return pool.run(tasks, count, histogram, remaining)
+    return run_here(tasks, histogram, remaining)
 
 
-def run_here(tasks: Sequence[Task], histogram: bool, wanted: Wanted = lambda task: task) -> Iterator[Result]:
+def run_here(
+    tasks: Sequence[Task], histogram: bool, remaining: Remaining = lambda task: task
+) -> Iterator[Result]:
     """The same, in this process."""
-    return (run_task(task, histogram) for task in map(wanted, tasks) if task is not None)
+    return (run_task(task, histogram) for task in map(remaining, tasks) if task is not None)

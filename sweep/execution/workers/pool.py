@@ -1,16 +1,16 @@
-"""Worker processes on this machine that may die.
+"""Worker processes on this machine, any of which may die.
 
-Every worker is an executor of its own, so that a death names its task and disturbs no other: the
-worker is replaced, the task split, and its halves tried again, until the culprit is alone. A cell
-that is alone with its worker when it dies twice has failed; the second time it runs with no
-neighbour at all, for memory that was short may have been theirs.
+Each worker is an executor of its own, so that a death points at one task and disturbs no other: the
+worker is replaced, and the task split in halves that are tried again, until the culprit is alone. A cell
+whose worker dies twice while it runs alone has failed; the second time nothing runs beside it, since the
+neighbours may have taken the memory that it lacked.
 """
 
 import os
 import re
 import warnings
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
@@ -20,24 +20,23 @@ from sweep.base import interrupts
 from sweep.execution.plan import pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import compute
+from sweep.execution.workers.executor import Remaining
 from sweep.experiment.outcome import Failure, Result
 
 _STARTS = 5  # of a worker that dies before it takes a task
-_DEATHS = 2  # of a cell's workers, it being alone, before it has failed
+_DEATHS = 2  # of workers that ran a cell alone, before it has failed
 _ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"), "1"
 )
 
 
-def run(
-    tasks: Sequence[Task], count: int, histogram: bool, wanted: Callable[[Task], Task | None]
-) -> Iterator[Result]:
+def run(tasks: Sequence[Task], count: int, histogram: bool, remaining: Remaining) -> Iterator[Result]:
     """The results of the tasks, as they end, from `count` worker processes.
 
-    wanted: asked just before a task is handed out: what of it is still to be computed.
-    When interrupted, what has ended is yielded before the interrupt goes on.
+    remaining: asked just before a task is handed out.
+    On an interrupt, the results so far are yielded before it is raised again.
     """
-    pool = _Pool(count, histogram, wanted, deque(tasks))
+    pool = _Pool(count, histogram, remaining, deque(tasks))
     try:
         while pool.hand_out():
             yield from pool.next_results()
@@ -51,7 +50,7 @@ def run(
 
 @dataclass
 class _Worker:
-    """One process and the tasks that are on their way to it, the running one first."""
+    """One process and the tasks it was given, the running one first."""
 
     executor: Any
     tasks: dict[Future[Result], Task] = field(default_factory=dict)
@@ -61,7 +60,7 @@ class _Worker:
 class _Pool:
     count: int
     histogram: bool
-    wanted: Callable[[Task], Task | None]
+    remaining: Remaining
     waiting: deque[Task]
     suspects: deque[Task] = field(default_factory=deque)  # cells that were alone when a worker died
     deaths: Counter[str] = field(default_factory=Counter)
@@ -69,14 +68,14 @@ class _Pool:
 
     def hand_out(self) -> bool:
         """Give every worker something to do; False when nothing is left."""
-        # A second task waits beside the one that runs, unless the end is near and both cores should share it.
+        # Each worker has a second task queued, except near the end, where all should share what is left.
         ahead = 2 if len(self.waiting) > 2 * self.count else 1
         for depth in range(1, ahead + 1):
-            for place in range(self.count):
-                while self._load(place) < depth and self.waiting:
-                    task = self.wanted(self.waiting.popleft())
+            for index in range(self.count):
+                while self._load(index) < depth and self.waiting:
+                    task = self.remaining(self.waiting.popleft())
                     if task is not None:
-                        self._submit(place, task)
+                        self._submit(index, task)
         if not self._busy() and self.suspects:
             self._submit(0, self.suspects.popleft())
         return self._busy()
@@ -85,8 +84,8 @@ class _Pool:
         """Wait until a task ends; yields what has ended, and the rows of cells that have failed for good."""
         running = [next(iter(worker.tasks)) for worker in self.workers if worker.tasks]
         wait(running, return_when=FIRST_COMPLETED)
-        for place in range(len(self.workers)):
-            yield from self._take(place)
+        for index in range(len(self.workers)):
+            yield from self._take(index)
 
     def results_so_far(self) -> Iterator[Result]:
         """What has ended by now."""
@@ -103,24 +102,24 @@ class _Pool:
         for worker in workers:
             worker.executor.shutdown(wait=True, kill_workers=kill)
 
-    def _load(self, place: int) -> int:
-        return len(self.workers[place].tasks) if place < len(self.workers) else 0
+    def _load(self, index: int) -> int:
+        return len(self.workers[index].tasks) if index < len(self.workers) else 0
 
     def _busy(self) -> bool:
         return any(worker.tasks for worker in self.workers)
 
-    def _submit(self, place: int, task: Task) -> None:
+    def _submit(self, index: int, task: Task) -> None:
         with interrupts.held():
-            if place == len(self.workers):
+            if index == len(self.workers):
                 self.workers.append(_Worker(_executor()))
-            worker = self.workers[place]
+            worker = self.workers[index]
             for attempt in range(_STARTS):
                 try:
                     with interrupts.unseen_by_children():
                         future = worker.executor.submit(compute.run_task, task, self.histogram)
-                except (OSError, RuntimeError):  # it has died while it was idle, or while it started
+                except (OSError, RuntimeError):  # it died idle, or while it started
                     if worker.tasks:
-                        self.waiting.appendleft(task)  # the task that it died of tells the rest
+                        self.waiting.appendleft(task)  # what it died of is seen when its result is taken
                         return
                     if attempt == _STARTS - 1:
                         raise
@@ -130,8 +129,8 @@ class _Pool:
                     worker.tasks[future] = task
                     return
 
-    def _take(self, place: int) -> Iterator[Result]:
-        worker = self.workers[place]
+    def _take(self, index: int) -> Iterator[Result]:
+        worker = self.workers[index]
         while worker.tasks and (future := next(iter(worker.tasks))).done():
             error = future.exception()
             task = worker.tasks.pop(future)
@@ -140,10 +139,10 @@ class _Pool:
                 continue
             died = _death(error)
             if died:
-                self.waiting.extendleft(reversed(worker.tasks.values()))  # they only stood in the queue
+                self.waiting.extendleft(reversed(worker.tasks.values()))  # they were only queued
                 with interrupts.held():
                     worker.executor.shutdown(wait=True, kill_workers=True)
-                    worker = self.workers[place] = _Worker(_executor())
+                    worker = self.workers[index] = _Worker(_executor())
             yield from self._suspect(task, died or Failure.of(error))
 
     def _suspect(self, task: Task, failure: Failure) -> Iterator[Result]:
@@ -156,24 +155,24 @@ class _Pool:
         if self.deaths[cell.id] < _DEATHS:
             self.suspects.append(task)
         else:
-            yield compute.failed(cell, failure, self.histogram)
+            yield compute.failed_result(cell, failure, self.histogram)
 
 
 def _executor() -> Any:
     from joblib.externals.loky import ProcessPoolExecutor  # noqa: PLC0415  a short run needs no workers
 
-    # Where pgrep is missing, a worker's own children outlive it; nobody can do anything about it.
+    # Without pgrep a worker's own children outlive it: nothing that a user could change.
     warnings.filterwarnings("ignore", message="Failed to kill subprocesses", category=UserWarning)
-    # A worker that has grown is replaced between two tasks: nothing that anybody need know.
+    # A worker that has grown is replaced between two tasks: of no interest to a user.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-    resource_tracker.ensure_running()  # starting it lets interrupts through: not where they are held
+    resource_tracker.ensure_running()  # starting it unblocks interrupts, so not while they are blocked
     return ProcessPoolExecutor(
         max_workers=1, initializer=interrupts.end_with_parent, initargs=(os.getpid(),), env=_ONE_THREAD
     )
 
 
 def _death(error: BaseException) -> Failure | None:
-    """What to say of a worker that died; None if `error` is something else."""
+    """The failure that a worker's death is; None if `error` is something else."""
     from joblib.externals.loky.process_executor import TerminatedWorkerError  # noqa: PLC0415
 
     if not isinstance(error, TerminatedWorkerError):

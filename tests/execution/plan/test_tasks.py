@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.execution.plan.tasks import chains_of, fitting
+from sweep.execution.plan.tasks import chains_of, workers_within
 from tests.make import cell, grid, packed
 
 
@@ -81,9 +81,9 @@ def test_a_stack_too_large_for_the_memory_is_split_by_chains():
 def test_as_many_workers_as_the_largest_stacks_leave_memory_for():
     tasks = packed(grid(widths=(64,)), workers=4)
     largest = max(stack.bytes for task in tasks for stack in task.stacks)
-    assert fitting(tasks, 4, 3 * largest) == 3
-    assert fitting(tasks, 4, largest // 2) == 1, "what cannot be split is computed all the same"
-    assert fitting([], 4, 1) == 1
+    assert workers_within(3 * largest, tasks, 4) == 3
+    assert workers_within(largest // 2, tasks, 4) == 1, "what cannot be split is computed all the same"
+    assert workers_within(1, [], 4) == 1
 
 
 def test_the_longest_tasks_come_first():

@@ -34,9 +34,9 @@ def own(**keywords):
     return {"name": "custom", "function": "tests.execution.workers.test_pool.user_scheme", "kwargs": keywords}
 
 
-def outcomes(tasks, n_jobs=2, wanted=lambda task: task):
+def outcomes(tasks, n_jobs=2, remaining=lambda task: task):
     """[(cell, error or None)] of everything that comes back."""
-    results = local.run(tasks, n_jobs, False, wanted)
+    results = local.run(tasks, n_jobs, False, remaining)
     return [(one, r.errors.get(place)) for r in results for place, one in enumerate(r.cells)]
 
 
@@ -70,7 +70,7 @@ def test_a_users_function_never_runs_in_the_driver_however_short_the_run(tmp_pat
 def test_a_task_is_asked_for_once_more_before_it_is_handed_out():
     cells = [cell(init=own(), depth=1, width=width, batch=5) for width in range(4, 10)]
     tasks = packed(cells, 2)
-    assert outcomes(tasks, wanted=lambda task: None) == []
+    assert outcomes(tasks, remaining=lambda task: None) == []
 
 
 def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
@@ -78,7 +78,7 @@ def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
     first, second = (cell(init=own(path=str(notes)), depth=1, width=width, batch=5) for width in (4, 5))
     handed_out = []
 
-    def wanted(task):
+    def remaining(task):
         if handed_out:
             pid = int(notes.read_text().split()[0])
             os.kill(pid, signal.SIGKILL)
@@ -87,7 +87,7 @@ def test_a_worker_that_dies_while_it_waits_for_work_is_replaced(tmp_path):
         return task
 
     tasks = [*packed([first], 1), *packed([second], 1)]
-    assert outcomes(tasks, 1, wanted) == [(first, None), (second, None)]
+    assert outcomes(tasks, 1, remaining) == [(first, None), (second, None)]
 
 
 DRIVER = """

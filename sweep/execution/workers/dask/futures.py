@@ -127,7 +127,7 @@ class _Driver:
             task, outcome = self._next()
             if isinstance(outcome, str):
                 failure = Failure("KilledWorker", outcome, "")
-                outcome = compute.failed(next(task.cells), failure, self._histogram)
+                outcome = compute.failed_result(next(task.cells), failure, self._histogram)
             yield outcome
 
     def _send(self, task: Task) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.base import checks, machine
 from sweep.base.errors import RequestError
-from sweep.execution.workers.executor import Capacity, Wanted, Work, this_machine
+from sweep.execution.workers.executor import Capacity, Remaining, Work, this_machine
 from sweep.experiment.outcome import Result
 
 if TYPE_CHECKING:
@@ -70,10 +70,10 @@ class Dask:
                 return unknown
             raise
 
-    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
+    def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         from sweep.execution.workers.dask import futures  # noqa: PLC0415  distributed is an extra
 
-        left = (task for task in map(wanted, work.tasks) if task is not None)
+        left = (task for task in map(remaining, work.tasks) if task is not None)
         # Workers may store themselves what goes into a folder that they see.
         folder, thresholds = work.study.place.folder, work.options.thresholds
         store = futures.WorkerStore.of(folder, record.name, thresholds) if folder else None

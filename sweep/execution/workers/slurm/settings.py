@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.base import checks, machine
 from sweep.base.errors import RequestError
-from sweep.execution.workers.executor import Capacity, Wanted, Work
+from sweep.execution.workers.executor import Capacity, Remaining, Work
 from sweep.experiment.outcome import Result
 from sweep.store.places import is_url
 
@@ -72,7 +72,7 @@ class Slurm:
             refusal=f"executor.mem_gb={self.mem_gb:g}: {{}}; give an element more, or ask for less",
         )
 
-    def outcomes(self, work: Work, record: "RunRecord", wanted: Wanted) -> Iterator[Result]:
+    def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         from sweep.execution.workers.slurm import array  # noqa: PLC0415  submitit is an extra
 
         return array.outcomes(work, self, record)
