@@ -1,7 +1,7 @@
-"""A stored cell against the same cell computed again: the first thing that its rows say and that is not so.
+"""A stored cell against the same cell computed again: the first thing in its rows that is not so.
 
-Statistics may be off by rounding, and by what the network makes of rounding (`nudged`); what is exact is
-compared exactly. An older program's row may lack what later ones store.
+Statistics may be off by rounding, and by what the network makes of rounding (`kernel/rounding.py`); what
+is exact is compared exactly. A row of an older program may lack what later ones store.
 """
 
 import math

@@ -1,7 +1,7 @@
-"""Is a study whole, and do its cells come out again? Some are computed anew, and held against their rows."""
+"""Is a study whole, and do its cells come out again? Some are computed anew and compared with their rows."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweep.base import machine
@@ -9,12 +9,13 @@ from sweep.base.command import visible
 from sweep.base.errors import RequestError, SweepError
 from sweep.execution import comparison
 from sweep.execution.comparison import Rows
-from sweep.execution.nudged import nudged
 from sweep.execution.plan import tasks
 from sweep.execution.workers import local
-from sweep.experiment.batches import Cells
-from sweep.experiment.cell import Cell
-from sweep.kernel import KERNEL_VERSION
+from sweep.experiment.batches import Block, Cells
+from sweep.experiment.cell import SPEC, Cell, Spec
+from sweep.initializers import Scheme
+from sweep.kernel import KERNEL_VERSION, Chain
+from sweep.kernel.rounding import nudge
 from sweep.report.frames.text import si
 from sweep.store import excerpts, tables
 from sweep.store.ages import spec_of
@@ -24,14 +25,15 @@ from sweep.store.parts import commits, integrity
 from sweep.store.study import Study
 
 _TRIES = 2
-_MOST_NAMED = 20  # rows whose ids are not theirs
+_MOST_NAMED = 20  # rows that are not what their ids stand for
 
 
 @dataclass
 class Found:
-    """What became of the chosen cells: a line for each that differs, and for each that could not be computed.
+    """What became of the sampled cells.
 
-    compared: how many came out at all. functions: those of a user's own that cells call and nobody named.
+    compared: how many could be computed. functions: a user's own that cells call and nobody named. wrong,
+    unchecked: a line for each cell that differs, and for each that could not be computed.
     """
 
     sample: Sample
@@ -65,7 +67,7 @@ def verify(path: str, functions: set[str], count: int, seed: int) -> bool:
     if odd:
         print(f"{len(odd)} of them hold rows that no run could have written, and are left out")
     if before := len(old.ids):
-        rows = "1 row is" if before == 1 else f"{before:,} rows are"
+        rows = _count(before, "row is", "rows are")
         print(f"{rows} of an older revision and left out: the command that made them computes them anew")
     for line in commits.describe_strangers(study.place):
         print(line)
@@ -80,22 +82,22 @@ def _left_out(found: Found) -> Iterator[str]:
     """Lines on the rows that were not compared."""
     sample = found.sample
     if sample.foreign:
-        cells = "1 cell is" if sample.foreign == 1 else f"{sample.foreign:,} cells are"
+        cells = _count(sample.foreign, "cell is", "cells are")
         named = ", ".join(found.functions)
         yield f"{cells} of functions of your own and left out: --function names them ({named})"
     if sample.failed:
-        rows = (
-            "1 row says that its cell"
-            if sample.failed == 1
-            else f"{sample.failed:,} rows say that their cell"
-        )
+        rows = _count(sample.failed, "row says that its cell", "rows say that their cell")
         yield f"{rows} failed: not compared"
     if sample.of_other_kernels:
-        rows = "1 row is" if sample.of_other_kernels == 1 else f"{sample.of_other_kernels:,} rows are"
+        rows = _count(sample.of_other_kernels, "row is", "rows are")
         yield f"{rows} of another kernel_version than {KERNEL_VERSION}: not compared"
     if sample.forged:
-        rows = "1 of them is" if len(sample.forged) == 1 else f"{len(sample.forged):,} of them are"
+        rows = _count(len(sample.forged), "of them is", "of them are")
         yield f"{rows} not what the id stands for: {', '.join(sample.forged[:_MOST_NAMED])}"
+
+
+def _count(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
 
 
 def recompute(study: Study, old: Older, functions: set[str], count: int, seed: int) -> Found:
@@ -112,7 +114,7 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
     again: dict[str, tuple[Cell, dict[str, Any]]] = {}
     for row in sample.rows:
         try:
-            one = _cell(row)
+            one = spec_of(row).cell(row["seed"])
             _ = one.scheme, one.activation
         except SweepError as error:  # another program's, or a user's function that was edited since
             found.unchecked.append(f"cell {row['cell_id']}: {error}")
@@ -128,15 +130,37 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
     stored = _by_cell(excerpts.layers_of(study, again))
     histogram = any(row["histogram"] is not None for rows in stored.values() for row in rows)
     anew, errors = _compute(Cells.of(one for one, _ in again.values()), histogram)
-    tries = [
-        _compute(nudged([one for one, _ in again.values()], turn), histogram)[0] for turn in range(_TRIES)
-    ]
+    nudged = (nudged_cells([one for one, _ in again.values()], turn) for turn in range(_TRIES))
+    tries = [_compute(cells, histogram)[0] for cells in nudged]
     for one, row in again.values():
         shaken = [rows[one.id].layers for rows in tries if one.id in rows]
         said = Rows(row, stored.get(one.id, []))
         if differs := errors.get(one.id) or comparison.difference(one, said, anew[one.id], shaken):
             found.wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")
     return found
+
+
+@dataclass(frozen=True)
+class _NudgedSpec(Spec):
+    """A spec whose weights are off by a few roundings; its cells keep their ids."""
+
+    turn: int = 0
+
+    @property
+    def scheme(self) -> Scheme:
+        return nudge(super().scheme, self.dtype, self.turn)
+
+    @property
+    def family(self) -> Chain:
+        return replace(super().family, scheme=self.scheme)
+
+
+def nudged_cells(cells: Iterable[Cell], turn: int) -> Cells:
+    """These cells with weights that are off by a few roundings, other ones at every turn."""
+    return Cells.joined(
+        Block((_NudgedSpec(**{name: getattr(cell, name) for name in SPEC}, turn=turn),), (cell.seed,))
+        for cell in cells
+    )
 
 
 def _bytes(one: Cell) -> int:
@@ -154,10 +178,6 @@ def _compute(cells: Cells, histogram: bool) -> tuple[dict[str, Rows], dict[str, 
         found |= {row["cell_id"]: Rows(row, own[row["cell_id"]]) for row in rows if row["cell_id"] in own}
         errors |= {one.id: str(result.errors[i]) for i, one in enumerate(result.cells) if i in result.errors}
     return found, errors
-
-
-def _cell(row: Mapping[str, Any]) -> Cell:
-    return spec_of(row).cell(row["seed"])
 
 
 def _by_cell(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pytest
 
 from sweep import verify
-from sweep.execution.nudged import nudged
 from sweep.execution.plan import tasks
+from sweep.execution.recompute import nudged_cells
 from sweep.execution.workers.compute import run_task
 from sweep.experiment import cell as cell_module
 from sweep.experiment.batches import Cells
@@ -131,13 +131,13 @@ def test_a_nudged_cell_differs_by_roundings_where_nothing_is_chaotic_and_altoget
         return run_task(task, histogram=False).statistics["sample_cosine"][1:]
 
     def apart(one):
-        return np.abs(cosines(Cells.of([one])) - cosines(nudged([one], 0)))
+        return np.abs(cosines(Cells.of([one])) - cosines(nudged_cells([one], 0)))
 
     assert 0 < apart(calm).max() < 1e-4
     assert apart(wild)[0] < 1e-5
     assert apart(wild)[-1] > 1e-3
-    assert (cosines(nudged([wild], 1)) != cosines(nudged([wild], 0))).any()
-    assert [one.id for one in nudged([calm], 0)] == [calm.id]
+    assert (cosines(nudged_cells([wild], 1)) != cosines(nudged_cells([wild], 0))).any()
+    assert [one.id for one in nudged_cells([calm], 0)] == [calm.id]
 
 
 HISTOGRAMS = [cell(width=16, batch=30, depth=3, act={"name": name}) for name in ("tanh", "relu")]
