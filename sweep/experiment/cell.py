@@ -176,6 +176,13 @@ def plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in container.items()}
 
 
+def as_typed(config: Any) -> str:
+    """An OmegaConf config, or a list, as YAML with its interpolations: ${oc.env:…} may stand for a secret."""
+    from omegaconf import OmegaConf  # noqa: PLC0415
+
+    return OmegaConf.to_yaml(config)
+
+
 @lru_cache(maxsize=4096)
 def _canonical(group: str, choice: str) -> tuple[str, str]:
     """The name of an option, and all of its parameters as JSON; choice: {name, parameters …}, as JSON."""
