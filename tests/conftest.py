@@ -19,7 +19,10 @@ hypothesis.settings.load_profile("patient")
 
 
 # Modules that wait for other processes a long time: whoever begins with these is not left alone with one.
-_LONG = ("dask", "slurm", "workers", "test_s3.py", "test_driver.py", "test_permissions.py", "test_command.py")
+_LONG = (
+    "dask", "slurm", "workers", "test_s3.py", "test_driver.py", "test_permissions.py", "test_command.py",
+    "test_command_refusals.py", "test_command_interrupts.py",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,5 @@
 import sys
+from functools import cache
 
 import pandas as pd
 import pytest
@@ -78,20 +79,25 @@ def ended(process):
 def assert_equal(commands, other):
     """Both have stored the grid, every cell and every layer, with the same numbers.
 
-    Bit for bit: whoever computes them, the seeds of this grid stay whole, and a seed's products have
-    then the same shapes. Where shares tear a seed's chains apart, numbers agree within 1e-5.
+    Bit for bit, since whoever computes this grid keeps its seeds whole, and products of the same shapes
+    are the same. Where shares tear a seed's chains apart, numbers agree within 1e-5.
     """
     pd.testing.assert_frame_equal(commands.table(), other.table(), check_exact=True)
     pd.testing.assert_frame_equal(commands.layers(), other.layers(), check_exact=True)
 
 
 @pytest.fixture(scope="session")
-def local(tmp_path_factory):
-    """The grid as this machine alone computes it."""
-    commands = Commands(tmp_path_factory.mktemp("local"), {})
-    done = commands(*GRID)
-    assert done.returncode == 0, done.stderr
-    return commands
+def computed_here(tmp_path_factory):
+    """A grid as this machine alone computes it."""
+
+    @cache
+    def run(*grid):
+        commands = Commands(tmp_path_factory.mktemp("here"), {})
+        done = commands(*grid)
+        assert done.returncode == 0, done.stderr
+        return commands
+
+    return run
 
 
 @pytest.fixture

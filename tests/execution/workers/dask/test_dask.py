@@ -46,10 +46,12 @@ def two(dask):
     return dask
 
 
-def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(two, commands, local):
+def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselves(
+    two, commands, computed_here
+):
     done = commands(*GRID, *executor(two))
     assert done.returncode == 0, done.stderr
-    assert_equal(commands, local)
+    assert_equal(commands, computed_here(*GRID))
     assert all("-d" in path.stem for path in parts(commands, "smoke")), "the driver has stored nothing"
     assert "all stored already: nothing to compute" in commands(*GRID, *executor(two)).stderr
 

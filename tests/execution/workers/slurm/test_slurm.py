@@ -57,11 +57,11 @@ def limited(slurm, tmp_path_factory):
     return commands, arguments, bars
 
 
-def test_a_grid_of_2000_cells_in_8_elements_equals_the_local_run(on_slurm, local):
+def test_a_grid_of_2000_cells_in_8_elements_equals_the_local_run(on_slurm, computed_here):
     done = on_slurm(*GRID, *WAIT, "executor.max_jobs=8")
     assert done.returncode == 0, done.stderr
     assert re.search(r"job \d+: 8 elements of 1 core", done.stderr)
-    assert_equal(on_slurm, local)
+    assert_equal(on_slurm, computed_here(*GRID))
     assert len(pd.read_parquet(on_slurm.folder / "outputs" / "smoke" / "cells")) == 2000
     again = on_slurm(*GRID, *WAIT)
     assert "all stored already: nothing to compute" in again.stderr
