@@ -1,4 +1,4 @@
-"""A connection to a Dask cluster, and who is there: every question has an answer, or an end.
+"""A connection to a Dask cluster, and its workers: every question is answered, or given up.
 
 distributed's own timeouts cover most of it, but not a process that is there and never answers.
 """
@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.base import interrupts
 from sweep.base.errors import RequestError
-from sweep.base.provenance import provenance
 from sweep.execution.workers.dask.settings import Dask
-from sweep.kernel import KERNEL_VERSION
+from sweep.execution.workers.program import program
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -28,21 +27,10 @@ _GRACE_SECONDS = 3.0  # after distributed's own timeouts, for what never answers
 
 
 @dataclass(frozen=True)
-class Program:
-    """What runs somewhere: only the same one computes the same numbers."""
-
-    version: str
-    kernel: str
-
-    def __str__(self) -> str:
-        return f"sweep {self.version} (kernel {self.kernel})"
-
-
-@dataclass(frozen=True)
 class Worker:
     """memory: bytes that it may hold, None where it has no limit."""
 
-    program: Program
+    program: str
     threads: int
     memory: int | None
 
@@ -113,7 +101,7 @@ def _client(where: Any, **how: Any) -> "Client":
 
 
 def check_workers(client: "Client", settings: Dask) -> Mapping[str, Worker]:
-    """Every worker by its address; RequestError where there is none, or one is not as we are."""
+    """Every worker by its address; RequestError where there is none, or one runs another program."""
     deadline = time.monotonic() + settings.timeout
     while True:
         found: dict[str, Any] = wait_for(lambda: client.run(_describe, on_error="return"), settings.timeout)
@@ -125,29 +113,25 @@ def check_workers(client: "Client", settings: Dask) -> Mapping[str, Worker]:
                 f"start some with 'dask worker {client.scheduler.address} --nthreads 1'"
             )
         time.sleep(0.2)
-    for address, worker in found.items():
-        if isinstance(worker, BaseException):
+    workers = {}
+    for address, answer in found.items():
+        if isinstance(answer, BaseException):
             raise RequestError(
-                f"the Dask worker {address} has no {program()} ({one_line(worker)}): install it there"
+                f"the Dask worker {address} has no {program()} ({one_line(answer)}): install it there"
             )
-        if worker.program != program():
-            raise RequestError(difference(address, worker.program))
-    return found
+        workers[address] = Worker(*answer)
+        if workers[address].program != program():
+            raise RequestError(difference(address, workers[address].program, program()))
+    return workers
 
 
-def difference(address: str, theirs: Program) -> str:
+def difference(address: str, theirs: str, ours: str) -> str:
     """What to say of a worker that runs another program than this one."""
-    return f"the Dask worker {address} runs {theirs}, this is {program()}: install the same one there"
+    return f"the Dask worker {address} runs {theirs}, this is {ours}: install the same one there"
 
 
-def _describe(dask_worker: Any) -> Worker:
-    memory = dask_worker.memory_manager.memory_limit
-    return Worker(program(), dask_worker.state.nthreads, memory)
-
-
-def program() -> Program:
-    """What runs here."""
-    return Program(provenance()["version"], KERNEL_VERSION)
+def _describe(dask_worker: Any) -> tuple[str, int, int | None]:
+    return program(), dask_worker.state.nthreads, dask_worker.memory_manager.memory_limit
 
 
 def wait_for(call: Callable[[], _T], seconds: float) -> _T:

@@ -5,6 +5,7 @@ caller wait for ever (joblib 1.6.0), and here every wait has an end.
 """
 
 import itertools
+import pickle
 import queue
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from sweep.execution.workers.compute import run_task
 from sweep.execution.workers.dask import connection
 from sweep.execution.workers.dask.settings import Dask
 from sweep.execution.workers.executor import Capacity
+from sweep.execution.workers.program import program
 from sweep.experiment.outcome import Failure, Result
 from sweep.experiment.thresholds import Thresholds
 from sweep.store import tables
@@ -132,14 +134,11 @@ class _Driver:
 
     def _send(self, task: Task) -> None:
         number = next(self._numbers)
+        work = pickle.dumps(partial(_work, task, self._histogram, program(), self._store, number))
+        # What cannot be loaded as a worker reads it ends the worker, as if the task had killed it: a lambda
+        # and bytes always can, and a program of another layout fails within the task.
         future = self._client.submit(
-            _work,
-            task,
-            self._histogram,
-            connection.program(),
-            self._store,
-            number,
-            key=f"sweep-{self._client.id}-{number}",
+            lambda work: pickle.loads(work)(), work, key=f"sweep-{self._client.id}-{number}"
         )
         self._flying[future.key] = task, future
         future.add_done_callback(self._ended.put)
@@ -166,10 +165,11 @@ class _Driver:
             del self._flying[future.key]
             if isinstance(error, KilledWorker):
                 return task, "its worker died each time (out of memory, or killed by the cell's own code)"
+            if isinstance(error, ClusterError):
+                raise self._lost(str(error))
             if error is not None:
-                raise self._lost(f"a Dask worker cannot run this program ({connection.one_line(error)})")
-            if isinstance(outcome, _Refused):
-                raise self._lost(connection.difference(outcome.worker, outcome.program))
+                why = connection.one_line(error)
+                raise self._lost(f"a Dask worker has no {program()} ({why}): install it there")
             assert isinstance(outcome, Result)
             return task, outcome
 
@@ -195,20 +195,15 @@ class _Driver:
         return ClusterError(f"{reason}; what is stored is kept: run the same command to go on")
 
 
-@dataclass(frozen=True)
-class _Refused:
-    worker: str
-    program: connection.Program
+def _work(task: Task, histogram: bool, driver: str, store: WorkerStore | None, number: int) -> Result:
+    """What a worker does: compute, and store where it sees the study.
 
-
-def _work(
-    task: Task, histogram: bool, program: connection.Program, store: WorkerStore | None, number: int
-) -> Result | _Refused:
-    """What a worker does: compute, and store where it sees the study."""
-    if connection.program() != program:
+    driver: the program that sends the task; ClusterError where this one is another.
+    """
+    if program() != driver:
         from distributed import get_worker  # noqa: PLC0415
 
-        return _Refused(get_worker().address, connection.program())
+        raise ClusterError(connection.difference(get_worker().address, program(), driver))
     result = run_task(task, histogram)
     if store is None or not store.mark.exists():
         return result
@@ -221,7 +216,7 @@ def _work(
     return replace(result, statistics={}, histogram=None, own={}, stored=True)
 
 
-def _outcome(future: "Future") -> tuple[BaseException | None, Result | _Refused | None]:
+def _outcome(future: "Future") -> tuple[BaseException | None, Result | None]:
     try:
         return None, future.result()
     except BaseException as error:

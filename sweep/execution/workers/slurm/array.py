@@ -16,6 +16,7 @@ from sweep.base import interrupts
 from sweep.base.errors import ClusterError, RequestError
 from sweep.execution import screen
 from sweep.execution.plan import shards
+from sweep.execution.workers import program
 from sweep.execution.workers.executor import Leave, Work
 from sweep.execution.workers.slurm import element, follow, marker, private, squeue
 from sweep.execution.workers.slurm.follow import ArrayJob
@@ -68,8 +69,8 @@ def outcomes(work: Work, settings: Slurm, record: RunRecord) -> Iterator[Result]
     command does not wait, or what it waits for is lost.
     """
     study = work.study
-    if unseen := follow.unseen(study):
-        screen.say(f"an earlier command's {unseen}")
+    if refused := follow.refused(study):
+        screen.say(f"an earlier command's {refused}")
     at_work = follow.running(study)
     for earlier in at_work:
         screen.say(f"job {earlier.id} of an earlier command is still at work on this study")
@@ -141,7 +142,7 @@ def _submit(cells: Cells, work: Work, settings: Slurm, record: RunRecord) -> Arr
         cpus_per_task=settings.cores,
         mem=f"{round(settings.mem_gb * 1024)}MB",
         array_parallelism=settings.array_parallelism or len(parts),
-        setup=[marker.put(folder), private.line(own), *settings.setup],
+        setup=[marker.put(folder), private.line(own), *settings.setup, program.shell_check()],
         signal_delay_s=min(_NOTICE_SECONDS, settings.walltime // 4),
         srun_args=[f"--cpus-per-task={settings.cores}"],  # since Slurm 22.05 a step does not inherit it
         **{key: value for key, value in optional.items() if value is not None},

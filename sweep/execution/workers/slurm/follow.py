@@ -99,11 +99,11 @@ def news(study: Study, left: bool) -> list[str]:
     return lines
 
 
-def unseen(study: Study) -> str | None:
-    """What became of the newest job, in a line, if nodes did not see the study."""
+def refused(study: Study) -> str | None:
+    """What became of the newest job, in a line, where nodes could not begin."""
     job = next(iter(reversed(list(_submitted(study)))), None)
     found = (job and squeue.elements(job.id)) or {}
-    return _fate(job, found) if job and marker.blind(found.values(), job.study, job.own) else None
+    return _fate(job, found) if job and marker.refusal(found.values(), job.study, job.own) else None
 
 
 def _submitted(study: Study) -> Iterator[ArrayJob]:
@@ -130,7 +130,7 @@ def follow(jobs: Sequence[ArrayJob], watch: Watch) -> Iterator[NDArray[np.bool_]
     yield watch.stored  # an earlier command's job may have stored some meanwhile
     known: dict[str, dict[int, squeue.QueueEntry]] = {job.id: {} for job in jobs}
     heard = progressed = time.monotonic()
-    blind_since: float | None = None
+    refused_since: float | None = None
     pause, longest = _POLL_SECONDS
     while True:
         began = time.monotonic()
@@ -149,9 +149,9 @@ def follow(jobs: Sequence[ArrayJob], watch: Watch) -> Iterator[NDArray[np.bool_]
             heard = time.monotonic()
         elif time.monotonic() - heard > _SILENCE_SECONDS:
             raise ClusterError(f"Slurm has not answered for {_SILENCE_SECONDS / 60:.0f} minutes")
-        if any(marker.blind(known[job.id].values(), job.study, job.own) for job in jobs):
-            blind_since = blind_since or time.monotonic()
-            patient = time.monotonic() - blind_since < _BEGIN_SECONDS
+        if any(marker.refusal(known[job.id].values(), job.study, job.own) for job in jobs):
+            refused_since = refused_since or time.monotonic()
+            patient = time.monotonic() - refused_since < _BEGIN_SECONDS
             running = any(one.state == "RUNNING" for found in known.values() for one in found.values())
             if not any(job.begun for job in jobs) and not (running and patient):
                 raise _refused(jobs, known)
@@ -195,7 +195,7 @@ def _refused(jobs: Sequence[ArrayJob], known: Mapping[str, Mapping[int, squeue.Q
     if ours := [job.id for job in jobs if job.ours]:
         squeue.ask("scancel", *ours)
     elements = [one for found in known.values() for one in found.values()]
-    why = marker.blind(elements, jobs[-1].study, jobs[-1].own)
+    why = marker.refusal(elements, jobs[-1].study, jobs[-1].own)
     ends = [*(f"job {job} is cancelled" for job in ours), "nothing was computed"]
     return RequestError(f"{why}; {', '.join(ends)}")
 
@@ -208,8 +208,8 @@ def _lost(jobs: Sequence[ArrayJob], known: Mapping[str, Mapping[int, squeue.Queu
 def _fate(job: ArrayJob, found: Mapping[int, squeue.QueueEntry]) -> str:
     """What became of the elements of a job, and why, as far as can be said."""
     parts = [f"job {job.id}: {squeue.summary(found) or 'no longer in the queue'}"]
-    if blind := marker.blind(found.values(), job.study, job.own):
-        parts.append(blind)
+    if refusal := marker.refusal(found.values(), job.study, job.own):
+        parts.append(refusal)
     elif not job.begun:
         why = "their logs say why" if any(job.own.glob("*_log.*")) else _WITHOUT_A_LOG.format(job.study)
         parts.append(f"none of its elements could be seen to start: {why}")

@@ -24,6 +24,7 @@ pytest.importorskip("distributed")
 
 from sweep.execution.workers.dask import connection, futures
 from sweep.execution.workers.dask.settings import Dask
+from sweep.execution.workers.program import program
 from tests.make import grid, packed
 
 # Seconds for what is not there: whoever waits them out waits for nothing else, and what is there answers
@@ -133,7 +134,8 @@ def test_without_an_address_workers_of_this_machine_do_it_and_leave_nothing_behi
     until(lambda: not processes(f"CLUSTER={commands.folder}"), "the workers' end")
 
 
-OTHER = "import sweep.kernel\nsweep.kernel.KERNEL_VERSION = 'other'\n"
+OTHER = "import sweep.execution.workers.program as it\nit.KERNEL_VERSION = 'other'\n"
+OLD = "import sys\nsys.modules['sweep.execution'] = None\n"  # as before there was such a package
 
 
 def test_a_worker_with_another_version_is_refused(dask, commands, tmp_path):
@@ -146,21 +148,34 @@ def test_a_worker_with_another_version_is_refused(dask, commands, tmp_path):
     assert not (commands.folder / "outputs").exists()
 
 
-def test_a_worker_with_another_version_that_joins_late_ends_the_run_clearly(dask, commands, tmp_path):
+@pytest.mark.parametrize(
+    ("code", "says"),
+    [
+        (OTHER, r"\(kernel other\), this is sweep .*: install the same one there"),
+        (OLD, r"a Dask worker has no sweep \S+ \(kernel \S+\) \(ModuleNotFoundError: .*\): install it there"),
+    ],
+    ids=["another version", "old layout"],
+)
+def test_a_worker_with_another_program_that_joins_late_ends_the_run_clearly(
+    dask, commands, tmp_path, code, says
+):
     preload = tmp_path / "preload.py"
-    preload.write_text(OTHER)
+    preload.write_text(code)
     dask.worker()
     process = commands.start(*held(9, "late"), *executor(dask), **gate(dask.folder, 6, 9).environment)
     process.until(lambda: parts(commands, "late"), "a stored part")
     dask.worker("--preload", str(preload), "--no-nanny")
     done = ended(process)
     assert done.returncode == 1, done.stderr
-    assert "(kernel other), this is sweep" in done.stderr
+    assert re.search(says, done.stderr), done.stderr
 
 
-def test_a_worker_without_this_program_is_refused(dask, commands, tmp_path):
+@pytest.mark.parametrize(
+    "code", ["import sys\nsys.modules['sweep'] = None\n", OLD], ids=["no program", "old layout"]
+)
+def test_a_worker_without_this_program_is_refused(dask, commands, tmp_path, code):
     preload = tmp_path / "preload.py"
-    preload.write_text("import sys\nsys.modules['sweep'] = None\n")
+    preload.write_text(code)
     dask.worker("--preload", str(preload), "--no-nanny")
     done = commands(*GRID, *executor(dask))
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
@@ -229,17 +244,17 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
     (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
     store = futures.WorkerStore(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
-    returned = futures._work(task, False, connection.program(), store, 0)
+    returned = futures._work(task, False, program(), store, 0)
     assert returned.statistics
     assert not returned.stored
     assert not (tmp_path / "study").exists()
     store.mark.mkdir(parents=True)
     (store.study / "layers").write_text("in the way")
-    blocked = futures._work(task, False, connection.program(), store, 0)
+    blocked = futures._work(task, False, program(), store, 0)
     assert blocked.statistics, "seen, but no study that can be written"
     (store.study / "layers").unlink()
     for _ in range(2):  # whoever computes a task a second time writes the same part
-        stored = futures._work(task, False, connection.program(), store, 0)
+        stored = futures._work(task, False, program(), store, 0)
         assert stored.stored
         assert not stored.statistics
     assert [path.name for path in (store.study / "cells").iterdir()] == ["a-d000000.parquet"]

@@ -273,6 +273,6 @@ def test_an_ending_is_read_as_any_version_of_slurm_writes_it(code, ending):
 def test_many_nodes_that_do_not_see_the_root_are_counted(tmp_path):
     nodes = [squeue.QueueEntry("FAILED", "", f"n{number}", 66) for number in range(6)]
     others = [squeue.QueueEntry("FAILED", "", "own", 1), squeue.QueueEntry("COMPLETED", "", "well")]
-    said = marker.blind([*nodes, *others], tmp_path / "study", tmp_path / "own")
+    said = marker.refusal([*nodes, *others], tmp_path / "study", tmp_path / "own")
     assert said.startswith(f"nodes n0, n1, n2 and 3 more do not see {tmp_path}/study as")
-    assert marker.blind(others, tmp_path, tmp_path) is None
+    assert marker.refusal(others, tmp_path, tmp_path) is None

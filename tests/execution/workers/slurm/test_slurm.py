@@ -167,6 +167,17 @@ def test_elements_that_never_start_are_noticed(on_slurm):
     assert "0 cells are stored, 2 are left" in done.stderr
 
 
+def test_a_node_with_a_program_of_the_old_layout_is_named_and_nothing_runs(on_slurm):
+    (on_slurm.folder / "old" / "sweep").mkdir(parents=True)
+    (on_slurm.folder / "old" / "sweep" / "__init__.py").touch()
+    setup = f"executor.setup=['export PYTHONPATH={on_slurm.folder}/old']"
+    done = on_slurm(*held(2, "other"), *WAIT, setup)
+    assert done.returncode == 2, done.stderr
+    said = r"^sweep: node \S+ has another version of sweep than submitted the job: install the same one there"
+    assert re.search(rf"{said}; job \d+ is cancelled, nothing was computed$", done.stderr, re.MULTILINE)
+    assert not begun(on_slurm, "other")
+
+
 def test_cells_that_fail_are_listed_and_status_1(on_slurm):
     done = on_slurm(
         "-m", "grid=smoke", "init=custom", "init.function=tests.users.wrong", "act=tanh", "depth=1",
