@@ -15,12 +15,11 @@ from sweep.execution.plan.tasks import Limits, carried_of, stacks_of
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 
-# Parts of at most this part of a share's cost go round: the shares then differ by less, and what
-# shares draws is seldom torn apart.
+# A part that is dealt out costs at most a share's cost over this: small enough to balance the shares, large
+# enough that cells that share draws are seldom parted.
 _PARTS_PER_SHARE = 4
-_MOST_SHARES = 100_000  # each of which is found, for one of them to be known
-# Which cells belong together is asked, not how much memory they need: that is for who computes them.
-_ANY_MEMORY = 10**18
+_MOST_SHARES = 100_000  # all are made, to know one of them
+_ANY_MEMORY = 10**18  # bytes: the memory that cells need is the concern of whoever computes them
 # Not the plan's, which may be tuned: whoever computes a share, now or later, means the same cells.
 _LIMITS = Limits(seconds=5.0, rows=1 << 15, entries=1 << 20)
 
@@ -65,12 +64,12 @@ def shares(cells: Cells, count: int) -> list[Cells]:
     parts = [part for seconds, block in whole for part in _cut(seconds, block, mean)]
     parts.sort(key=lambda part: -part[0])
     lightest = [(0.0, number) for number in range(count)]
-    found: list[list[Block]] = [[] for _ in range(count)]
+    dealt: list[list[Block]] = [[] for _ in range(count)]
     for seconds, block in parts:
         load, number = lightest[0]
         heapq.heapreplace(lightest, (load + seconds, number))
-        found[number].append(block)
-    return [Cells.joined(blocks) for blocks in found]
+        dealt[number].append(block)
+    return [Cells.joined(blocks) for blocks in dealt]
 
 
 def seconds_of(cells: Cells) -> float:
@@ -109,9 +108,9 @@ def _cut(seconds: float, block: Block, mean: float) -> Iterator[_Part]:
         each = seconds / len(block.seeds)  # they want the same networks
         together = max(1, int(limit / each)) if each else len(block.seeds)
         for start in range(0, len(block.seeds), together):
-            some = Block(block.specs, block.seeds[start : start + together])
-            cost = each * len(some.seeds)
-            yield from _cut(cost, some, mean) if together == 1 else [(cost, some)]
+            part = Block(block.specs, block.seeds[start : start + together])
+            cost = each * len(part.seeds)
+            yield from _cut(cost, part, mean) if together == 1 else [(cost, part)]
         return
     runs = carried_of(block.specs)
     units = runs if len(runs) > 1 else [[spec] for spec in block.specs]
@@ -120,17 +119,16 @@ def _cut(seconds: float, block: Block, mean: float) -> Iterator[_Part]:
         return
     costs = [seconds_of(Cells((Block(tuple(unit), block.seeds),))) for unit in units]
     scale = seconds / sum(costs)
-    some_specs: list[Spec] = []
+    specs: list[Spec] = []
     total = 0.0
-    for unit, own in zip(units, costs, strict=True):
-        cost = scale * own
-        if some_specs and total + cost > limit:
-            yield total, Block(tuple(some_specs), block.seeds)
-            some_specs, total = [], 0.0
+    for unit, cost in zip(units, (scale * cost for cost in costs), strict=True):
+        if specs and total + cost > limit:
+            yield total, Block(tuple(specs), block.seeds)
+            specs, total = [], 0.0
         if cost > limit and len(unit) > 1:
             yield from _cut(cost, Block(tuple(unit), block.seeds), mean)
         else:
-            some_specs += unit
+            specs += unit
             total += cost
-    if some_specs:
-        yield total, Block(tuple(some_specs), block.seeds)
+    if specs:
+        yield total, Block(tuple(specs), block.seeds)

@@ -35,10 +35,10 @@ def _sample(tasks: Sequence[Task], seconds: float) -> list[Task]:
     each = min(seconds, total) / _SAMPLES
     chosen: dict[int, Stack] = {}
     passed, number = 0.0, 0
-    for place, stack in enumerate(stacks):  # one at each of so many equal steps of the whole time
+    for index, stack in enumerate(stacks):  # one at each of so many equal steps of the whole time
         passed += stack.seconds
         while passed >= (number + 0.5) * total / _SAMPLES and number < _SAMPLES:
-            chosen[place] = stack
+            chosen[index] = stack
             number += 1
     cut = [_cut(stack, each) for stack in chosen.values()]
     return [task for block in cut for task in pack(Cells((block,)), 1)]

@@ -1,7 +1,6 @@
-"""One task to its results: what a worker does, whatever kind of worker it is.
+"""One task to its result: what a worker of any kind does.
 
-A task computes its cells and returns arrays; a cell that fails is part of the result and takes
-no other down.
+A cell that fails is part of the result, and takes no other down.
 """
 
 import itertools
@@ -33,18 +32,18 @@ def run_task(task: Task, histogram: bool) -> Result:
                 parts.append(_run_stack(stack, histogram))
             except Exception:
                 parts += [_run_cell(stack, cell, histogram) for cell in stack.block]
-        return _joined(parts)
+        return _join(parts)
 
 
 def _facts(parts: Sequence[Result]) -> dict[Spec, Own]:
-    """What is known of every user's own activation, by spec, if it could be computed at all."""
-    fine: dict[Spec, bool] = {}  # whether there are layers of which no slope is known
+    """What is known of each user's own activation that could be computed, by spec."""
+    computed: dict[Spec, bool] = {}  # whether there are layers whose slope is not known
     for part in parts:
         if not part.errors:  # a part that failed is one cell
             gaps = bool((np.isnan(part.statistics["flat"]) & np.isfinite(part.statistics["pre_rms"])).any())
             specs = (spec for block in part.blocks for spec in block.specs if spec.act == CUSTOM)
-            fine |= {spec: gaps or fine.get(spec, False) for spec in specs}
-    return {spec: _own(spec, gaps) for spec, gaps in fine.items()}
+            computed |= {spec: gaps or computed.get(spec, False) for spec in specs}
+    return {spec: _own(spec, gaps) for spec, gaps in computed.items()}
 
 
 def _own(spec: Spec, gaps: bool) -> Own:
@@ -98,16 +97,16 @@ def _run_stack(stack: Stack, histogram: bool) -> Result:
     return Result((Block(specs, seeds),), stack.seconds, {}, seconds, values, histograms)
 
 
-def _joined(parts: Sequence[Result]) -> Result:
+def _join(parts: Sequence[Result]) -> Result:
     histograms = [part.histogram for part in parts if part.histogram is not None]
     starts = itertools.accumulate((len(part) for part in parts), initial=0)
     return Result(
         tuple(block for part in parts for block in part.blocks),
         sum(part.estimate for part in parts),
         {
-            start + place: error
+            start + index: error
             for start, part in zip(starts, parts, strict=False)
-            for place, error in part.errors.items()
+            for index, error in part.errors.items()
         },
         np.concatenate([part.seconds for part in parts]),
         {name: np.concatenate([part.statistics[name] for part in parts]) for name in STATISTICS},

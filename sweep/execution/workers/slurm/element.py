@@ -66,7 +66,7 @@ class ShareRunner:
         return status
 
     def checkpoint(self, number: int) -> Any:
-        """What submitit puts into the queue again: the same, for what is stored is never computed again."""
+        """What submitit puts into the queue again: the same share, less what is stored by then."""
         from submitit.helpers import DelayedSubmission  # noqa: PLC0415
 
         return DelayedSubmission(self, number)
