@@ -1,1 +1,1 @@
-"""What is measured of a layer: `table` lists it, the others compute it."""
+"""What is measured of a layer: `table` lists it, the other modules compute it."""

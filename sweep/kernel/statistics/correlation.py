@@ -1,4 +1,4 @@
-"""How alike inputs are, and how alike neurons, of several seeds at once."""
+"""How alike inputs are, and how alike neurons, for several seeds at once."""
 
 import math
 from collections.abc import Callable
@@ -10,30 +10,31 @@ from sweep.base.arrays import Array
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.statistics.moments import CANCELS, column_sums_of
 
-# (network, which of its first neurons: (neurons,) bool) -> those neurons, (batch, neurons), each right in
-# relation to itself; None where they are as they were.
-Again = Callable[[int, Array], Array | None]
+# (network, which of its first neurons are held too coarsely: (neurons,) bool) -> its first neurons, (batch,
+# neurons), with those computed again, each to its own relative accuracy; None if that finds nothing new.
+Refine = Callable[[int, Array], Array | None]
 
 COSINE_SAMPLES = 64
 CORRELATED_NEURONS = 64
-LEAST_CORRELATED = 4  # samples: over two Pearson's correlation is ±1, over three hardly less
-# Columns whose std is below this share of their rms carry rounding, not signal.
+LEAST_CORRELATED = 4  # samples: over two, Pearson's correlation is ±1; over three, it is hardly less
+# A column whose std is below this share of its rms holds rounding, not signal.
 _SPREAD_FLOOR = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-12}
-_SAME_COLUMN = 1e-6
-_NO_SQUARE = 2.0**-500  # of which float64 has no square
+_SAME_COLUMN = 1e-6  # columns that differ by less, relative to the largest entry, are one
+_NO_SQUARE = 2.0**-500  # a norm below this comes of squares that float64 does not hold
 
 
 def sample_cosine(h: Array) -> tuple[Array, Array]:
-    """Mean cosine between the activations of distinct inputs, zero vectors skipped; and their rms.
+    """Mean cosine between the activations of distinct inputs, and the rms of each input's activations.
 
-    h: (seeds, batch, width); the first 64 samples count. The cosine: (seeds,), NaN if fewer
-    than two are left. The rms: (seeds, samples), to a factor of √width where it has no square.
+    h: (seeds, batch, width); the first 64 samples count. The cosine, (seeds,), skips samples that are 0, and
+    is NaN where fewer than two are left. The rms, (seeds, samples), may be off by a factor of √width where
+    squares underflow.
     """
     samples = h[:, :COSINE_SAMPLES].astype(np.float64)
     norms = np.sqrt(np.vecdot(samples, samples))  # (seeds, samples)
-    there = norms > 0
-    inverse = there / np.where(there, norms, 1.0)
-    n = there.sum(axis=1)
+    nonzero = norms > 0
+    inverse = nonzero / np.where(nonzero, norms, 1.0)
+    n = nonzero.sum(axis=1)
     total = np.matmul(inverse[:, None], samples)[:, 0]  # the sum of the unit vectors
     pairs = np.where(n < 2, np.nan, n * (n - 1))
     cosine = (np.vecdot(total, total) - n) / pairs  # |Σu|² = n + Σ over ordered pairs
@@ -55,16 +56,17 @@ def neuron_corr(
     dtype: np.dtype[Any],
     column_sums: Array | None = None,
     gram: Array | None = None,
-    again: Again | None = None,
+    refine: Refine | None = None,
     exact: bool = False,
 ) -> Array:
-    """Mean abs(Pearson correlation) between distinct neurons.
+    """Mean abs(Pearson correlation) between distinct neurons: (seeds,).
 
-    h: (seeds, batch, width); the first 64 neurons count. dtype: the network's, h's or less.
-    column_sums, gram: those of h, where they are known. again: asked for the neurons of a network that
-    h holds too coarsely; exact: not where they are 0 throughout, since that is what they are.
-    (seeds,): 1 where all neurons agree to 1e-6 relative; else pairs with a neuron that does not vary
-    are left out, and NaN where none is left, or where the batch is of two or three, which say nothing.
+    h: (seeds, batch, width); the first 64 neurons count. dtype: the network's, no wider than h's.
+    column_sums, gram: those of h, if known. refine: called for neurons that h holds too coarsely. exact:
+    whether a neuron that is 0 throughout h is exactly 0.
+
+    1 where all neurons agree to 1e-6 relative. Elsewhere, pairs with a neuron that does not vary are left
+    out; NaN where no pair is left, or where the batch is of two or three, which say nothing.
     """
     seeds, batch, width = h.shape
     if width < 2:
@@ -78,21 +80,22 @@ def neuron_corr(
     coarse = square < RANGES[h.dtype].smallest ** 2
     if exact and coarse.any():
         coarse &= (neurons != 0).any(axis=1)
-    finer = {i: again(i, coarse[i]) for i in np.flatnonzero(coarse.any(axis=1)).tolist()} if again else {}
+    refined = {i: refine(i, coarse[i]) for i in np.flatnonzero(coarse.any(axis=1)).tolist()} if refine else {}
     if batch < LEAST_CORRELATED:
         correlation = np.full(seeds, np.nan)
     else:
-        doubtful = (variance < CANCELS * square).any(axis=1)
-        if doubtful.any():
-            some = neurons[doubtful] - mean[doubtful, None].astype(h.dtype)
-            rest = column_sums_of(some) / batch  # rounding left a mean
-            gram[doubtful] = _covariance(neuron_gram(some), rest, batch)
+        cancels = (variance < CANCELS * square).any(axis=1)
+        if cancels.any():
+            centred = neurons[cancels] - mean[cancels, None].astype(h.dtype)
+            rest = column_sums_of(centred) / batch  # rounding left a mean
+            gram[cancels] = _covariance(neuron_gram(centred), rest, batch)
         correlation = _correlation(gram, square, dtype)
-        for one, columns in finer.items():
+        for i, columns in refined.items():
             if columns is not None:
-                correlation[one] = correlation_of(columns, dtype)
-    # No neuron's largest entry exceeds its norm: only where that bound allows it is a closer look due.
-    apart = np.abs(neurons[:, 0] - neurons[:, 0, :1]).max(axis=1)  # for the first sample
+                correlation[i] = correlation_of(columns, dtype)
+    # No entry of a neuron exceeds its norm: where the first sample differs by more than that allows, there is
+    # no need to compare the others.
+    apart = np.abs(neurons[:, 0] - neurons[:, 0, :1]).max(axis=1)
     for network in np.flatnonzero(apart <= _SAME_COLUMN * np.sqrt(batch * square.max(axis=1))):
         if agree(neurons[network]):
             correlation[network] = 1.0
@@ -100,10 +103,7 @@ def neuron_corr(
 
 
 def correlation_of(columns: Array, dtype: np.dtype[Any]) -> float:
-    """The mean abs(Pearson correlation) of columns, (rows, columns), whose sizes may be far apart.
-
-    Whether they agree is not asked.
-    """
+    """Mean abs(Pearson correlation) of columns of any sizes, (rows, columns), whether or not they agree."""
     if columns.shape[1] < 2 or len(columns) < LEAST_CORRELATED:
         return math.nan
     columns = in_float64(columns, axis=0)
@@ -115,7 +115,7 @@ def correlation_of(columns: Array, dtype: np.dtype[Any]) -> float:
 
 
 def in_float64(values: Array, axis: int) -> Array:
-    """Long doubles as float64, each line along `axis` divided by a power of two that brings it near 1."""
+    """Long doubles as float64, each line along `axis` divided by the power of two that brings it near 1."""
     largest = np.abs(values).max(axis=axis, keepdims=True)
     near_one: Array = np.ldexp(values, -np.frexp(largest)[1]).astype(np.float64)
     return near_one

@@ -1,4 +1,4 @@
-"""How much of a layer is flat: entries through which no gradient passes, and neurons that have no others."""
+"""How much of a layer is flat: entries that pass no gradient, and neurons all of whose entries are such."""
 
 import math
 
@@ -7,14 +7,14 @@ import numpy as np
 from sweep.activations import FLAT_SLOPE, Activation, flat_regions
 from sweep.base.arrays import Array
 
-# Masks above so many entries are counted one by one; so many rows decide for nearly every neuron.
-_MANY, _FEW = 4096, 32
+_MANY = 4096  # entries of a network above which a call to count its own is faster
+_FEW = 32  # samples that rule out nearly every neuron that is not dead
 
 
 class Flat:
-    """Counts the entries without slope, and the neurons that have none for any sample.
+    """Counts the flat entries, and the dead neurons: those that are flat for every sample.
 
-    Neither is known of a network with an entry whose slope is not: NaN.
+    Both are NaN for a network with an entry whose slope is unknown.
     """
 
     def __init__(self, act: Activation, shape: tuple[int, ...]) -> None:
@@ -27,7 +27,7 @@ class Flat:
         self._nearest = min(ends, default=0.0)
 
     def add(self, seeds: slice, z: Array, derivative: Array | None, reach: float) -> None:
-        """reach: no abs(z) is larger, but for rounding."""
+        """Count a chunk of some seeds; reach: a bound on abs(z), but for rounding."""
         if reach < 0.999 * self._nearest:  # a vanished signal
             self._dead[seeds] = False
             return
@@ -43,16 +43,15 @@ class Flat:
         else:
             return
         if mask[0].size > _MANY:
-            self._flat[seeds] += [np.count_nonzero(own) for own in mask]
+            self._flat[seeds] += [np.count_nonzero(network) for network in mask]
         else:
             self._flat[seeds] += mask.reshape(len(mask), -1).sum(axis=1)
         if self._dead[seeds].any():
-            # Hardly a neuron is flat for the first samples; only then are the others looked at.
             dead = mask[:, :_FEW].all(axis=1)
             self._dead[seeds] &= mask.all(axis=1) if dead.any() else dead
 
     def shares(self) -> dict[str, Array]:
-        """By name, of every network: (seeds,)."""
+        """The share of flat entries and of dead neurons: name -> (seeds,)."""
         dead = np.where(np.isnan(self._flat), math.nan, self._dead.mean(axis=1))
         return {"flat": self._flat / (self._batch * self._width), "dead": dead}
 

@@ -1,7 +1,7 @@
-"""Mean, std and rms of several seeds at once.
+"""Mean, std and rms of several seeds at once; arrays are (seeds, batch, width).
 
-Arrays are (seeds, batch, width). Within a chunk BLAS sums in the array's dtype, from chunk to
-chunk float64 does; where a difference would cancel, the values are centred first.
+BLAS sums a chunk in the array's own dtype, and float64 adds up the chunks. Where a variance would be the
+difference of two nearly equal sums, the values are centred first.
 """
 
 from functools import lru_cache
@@ -11,26 +11,17 @@ import numpy as np
 
 from sweep.base.arrays import Array
 
-# Below this share of the mean square, the variance is not taken as a difference of two sums.
-CANCELS = 0.1
-
-
-_CHUNK = 1 << 16
-
-
-_SHORT = 64  # entries of a row
-
-
-_CENTRES = 256  # entries of which one is near the mean
-
-
-_FAINT = 2.0**-100  # sums of float32's squares that may have lost some
+CANCELS = 0.1  # a variance below this share of the mean square is not taken as a difference of two sums
+_CHUNK = 1 << 16  # entries that BLAS sums in the array's own dtype
+_SHORT = 64  # entries of a row that is not worth a call of BLAS, which would take five times as long
+_CENTRES = 256  # entries among which one near the mean is looked for
+_FAINT = 2.0**-100  # a sum of float32 squares below this may have lost some of them to underflow
 
 
 class Moments:
-    """Mean, std and rms of every network, from chunks that need not come one network after another.
+    """Mean, std and rms of every network, summed over chunks that come in any order.
 
-    seeds: how many; rows, columns: of each.
+    seeds: how many networks. rows, columns: the shape of each.
     """
 
     def __init__(self, seeds: int, rows: int, columns: int) -> None:
@@ -38,15 +29,15 @@ class Moments:
         self.column_sums, self._squares = np.zeros((seeds, columns)), np.zeros(seeds)
 
     def add(self, seeds: slice, chunk: Array, squares: Array | None = None) -> None:
-        """Take in some entries of some seeds: (seeds, rows, columns); squares: their sums, if known."""
-        self.column_sums[seeds] += np.matmul(_ones(chunk.shape[1], chunk.dtype), chunk)
+        """Add entries of some seeds, (seeds, rows, columns); squares: their sums of squares, if known."""
+        self.column_sums[seeds] += column_sums_of(chunk)
         if squares is None:
             self.add_squares(seeds, chunk)
         else:
             self._squares[seeds] += squares
 
     def add_squares(self, seeds: slice, chunk: Array) -> Array:
-        """The same where only the rms is wanted; returns the chunk's sums of squares, (seeds,)."""
+        """Add entries to the rms alone; returns their sums of squares, (seeds,)."""
         flat = chunk.reshape(len(chunk), -1)
         squares = np.zeros(len(chunk))
         for start in range(0, flat.shape[1], _CHUNK):
@@ -76,17 +67,23 @@ class Moments:
 
 
 def moments_of(values: Array, squares: Array | None = None) -> tuple[Array, Array]:
-    """Std and rms of each network's entries: (seeds, rows, columns); squares: as in `Moments.add`."""
+    """Std and rms of each network's entries, (seeds, rows, columns); squares: as in `Moments.add`."""
     moments = Moments(*values.shape)
     moments.add(slice(None), values, squares)
     return moments.std(values), moments.rms
 
 
+def column_sums_of(values: Array) -> Array:
+    """Sums over the rows: (seeds, columns) float64."""
+    sums: Array = np.matmul(_ones(values.shape[1], values.dtype), values).astype(np.float64)
+    return sums
+
+
 def row_squares(values: Array) -> Array:
-    """Sums of squares over the last axis, float64: right of every row, if float64 holds it."""
+    """Sums of squares over the last axis, float64, accurate for every row whose squares float64 holds."""
     if values.shape[-1] > _SHORT:
         sums: Array = np.vecdot(values, values)
-    else:  # a call of BLAS for every short row would take five times as long
+    else:
         sums = np.matmul(np.square(values), _ones(values.shape[-1], values.dtype))
     squares = sums.astype(np.float64)
     if values.dtype == np.float32:
@@ -98,7 +95,11 @@ def row_squares(values: Array) -> Array:
 
 
 def _centred_variance(values: Array, mean: float) -> float:
-    """About an entry near the mean, which lies within the spread, then about the mean of the differences."""
+    """The variance of one network, summed about an entry near its mean.
+
+    That entry lies within the spread, as the mean rounded to the dtype may not. What is left of the mean is
+    taken off at the end.
+    """
     flat = values.reshape(-1)
     centre = flat[np.abs(flat[:_CENTRES] - mean).argmin()]
     total = squares = 0.0
@@ -115,9 +116,3 @@ def _ones(count: int, dtype: np.dtype[Any]) -> Array:
     ones = np.ones(count, dtype)
     ones.setflags(write=False)
     return ones
-
-
-def column_sums_of(values: Array) -> Array:
-    """Sums over the rows: (seeds, columns) float64."""
-    sums: Array = np.matmul(_ones(values.shape[1], values.dtype), values).astype(np.float64)
-    return sums

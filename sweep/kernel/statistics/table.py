@@ -1,7 +1,7 @@
-"""The statistics of a layer, each once, with all that the program wants to know of it.
+"""The statistics of a layer, each declared once, with everything the program asks about it.
 
-A new one is a row and its function; columns, figures, page and `verify` follow. What has no function here is
-summed while a layer is made (`moments`, `flatness`), or is a by-product of such sums (`correlation`).
+A new one is a row and its function; columns, figures, page and `verify` follow. Those without a function here
+are summed while a layer is computed (`moments`, `flatness`) or come of such sums (`correlation`).
 """
 
 import math
@@ -18,12 +18,12 @@ RATIO, SIZE, SHARE, SIGNED = "ratio", "size", "share", "signed"
 class Statistic:
     """One number of one layer of one network; NaN where it is not defined.
 
-    of: the array that it is of. title: what a figure of the last layer is called; label: its axis.
-    scale: RATIO is positive and 1 is healthy; SIZE is positive; SHARE lies in [0, 1]; SIGNED lies around 0.
-    power: to which power of the array it grows. lost: what it is where h is not finite.
+    of: the array it describes. title: of figures of the last layer. label: of an axis, if not the name.
+    scale: RATIO is positive, and healthy at 1; SIZE is positive; SHARE lies in [0, 1]; SIGNED lies around 0.
+    power: of the array's scale that it grows with. lost: its value where h is not finite.
     predicted: whether theory has it too. curve: whether the page draws it by layer.
     since: the version of the tables' schema that first had it.
-    function: h in any units, (seeds, batch, width), to the statistic in those units, (seeds,).
+    function: h in any units, (seeds, batch, width) -> the statistic in those units, (seeds,).
     """
 
     name: str
@@ -40,8 +40,8 @@ class Statistic:
 
 
 STATISTICS = {
-    one.name: one
-    for one in (
+    statistic.name: statistic
+    for statistic in (
         Statistic("mean", H, "mean of the last layer", SIGNED, 1, predicted=True, label="mean of h"),
         Statistic("std", H, "std of the last layer", RATIO, 1, math.inf, predicted=True, label="std of h"),
         Statistic("rms", H, "rms of the last layer", RATIO, 1, math.inf, predicted=True, label="rms of h"),
@@ -56,17 +56,17 @@ STATISTICS = {
         Statistic("grad_rms", GRADIENT, "rms of dL/dW at the last layer", SIZE, 1, predicted=True),
     )
 }
-FORWARD = tuple(name for name, one in STATISTICS.items() if one.of in (H, Z, SLOPE))
-BACKWARD = tuple(name for name, one in STATISTICS.items() if one.of in (DELTA, GRADIENT))
-# Theory's come in the order of what they are of.
+FORWARD = tuple(name for name, row in STATISTICS.items() if row.of in (H, Z, SLOPE))
+BACKWARD = tuple(name for name, row in STATISTICS.items() if row.of in (DELTA, GRADIENT))
+# The columns of theory, which are grouped by array.
 PREDICTED = tuple(
     name
     for of in (H, Z, SLOPE, DELTA, GRADIENT)
-    for name, one in STATISTICS.items()
-    if one.of == of and one.predicted
+    for name, row in STATISTICS.items()
+    if row.of == of and row.predicted
 )
 
 
 def by_function(h: Array) -> dict[str, Array]:
-    """Those that a function measures, of h in any units: name -> (seeds,)."""
-    return {name: one.function(h) for name, one in STATISTICS.items() if one.function}
+    """The statistics that have a function, of h in any units: name -> (seeds,)."""
+    return {name: row.function(h) for name, row in STATISTICS.items() if row.function}
