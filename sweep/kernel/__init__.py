@@ -1,4 +1,4 @@
-"""Networks pushed and measured; knows no files: `propagate` takes Chains and gives their ChainStatistics."""
+"""Random networks, pushed and measured: `propagate` turns Chains into ChainStatistics. It knows no files."""
 
 from sweep.kernel.propagation import BACKWARD, FORWARD, KERNEL_VERSION, Chain, ChainStatistics, propagate
 

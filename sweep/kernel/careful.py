@@ -1,4 +1,4 @@
-"""One network after another in long double: what float64 cannot hold, without any of the kernel's laws."""
+"""What float64 cannot hold, in long double: one network after another, by none of the exact laws."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -30,25 +30,25 @@ from sweep.kernel.statistics.table import STATISTICS, by_function
 Show = Callable[[str, int, int, Array], None]
 
 
-def measured(
+def measure(
     chains: Sequence[Chain],
     widths: Sequence[int],
     seeds: Sequence[int],
     batch: int,
     dtype: np.dtype[Any],
-    histogram: bool,
+    with_histogram: bool,
     observe: Observer | None,
 ) -> list[ChainStatistics]:
-    """As `sweep.kernel.propagate`; dtype: the networks'."""
-    found = [blank(chain, len(seeds), histogram) for chain in chains]
-    for index, (chain, statistics) in enumerate(zip(chains, found, strict=True)):
-        for place, seed in enumerate(seeds):
-            show = None if place or observe is None else partial(_shown, observe, index)
-            _Network(chain, widths, seed, batch, dtype, show).cross(statistics, place)
-    return found
+    """As `sweep.kernel.propagate`; dtype: the networks', not that of the arrays."""
+    results = [blank(chain, len(seeds), with_histogram) for chain in chains]
+    for index, (chain, statistics) in enumerate(zip(chains, results, strict=True)):
+        for row, seed in enumerate(seeds):
+            show = None if row or observe is None else partial(_show, observe, index)
+            _Network(chain, widths, seed, batch, dtype, show).cross(statistics, row)
+    return results
 
 
-def _shown(observe: Observer, index: int, kind: str, depth: int, layer: int, values: Array) -> None:
+def _show(observe: Observer, index: int, kind: str, depth: int, layer: int, values: Array) -> None:
     observe(kind, index, depth, layer, values.astype(np.float64))
 
 
@@ -70,80 +70,80 @@ class _Network:
         self.signals = [WideSignal(inputs, np.zeros(widths[0], bool))]
         self.layers: list[WideLayer] = []
 
-    def cross(self, statistics: ChainStatistics, place: int) -> None:
-        """Forward and back, into the row `place` of the statistics."""
-        self._record(statistics, place, 0, {})
-        kept = max(self.chain.backward, default=0)  # layers that gradients are sent back through
+    def cross(self, statistics: ChainStatistics, row: int) -> None:
+        """Push the network forward and back, filling in a row of the statistics."""
+        self._record(statistics, row, 0, {})
+        kept = max(self.chain.backward, default=0)  # how many layers gradients are sent back through
         for number in range(1, self.chain.depth + 1):
             fans = self.widths[number - 1], self.widths[number]
             layer = kind_of(self.chain).wide(self.chain, number, fans, self.seed)
             signal = layer.forward(self.signals[-1])
-            if not np.isfinite(signal.h).all():  # nor is any deeper layer, and no gradient is defined here
+            if not np.isfinite(signal.h).all():  # nor is any deeper h, and no gradient is defined here
                 for name, values in statistics.forward.items():
-                    values[place, number:] = STATISTICS[name].lost
+                    values[row, number:] = STATISTICS[name].lost
                 break
             if number <= kept:
                 self.layers.append(layer)
             elif number > kept + 1:
                 self.signals.pop()
             self.signals.append(signal)
-            self._record(statistics, place, number, {"pre_rms": _moments(signal.z)[2], **_flat(signal.slope)})
+            self._record(statistics, row, number, {"pre_rms": _moments(signal.z)[2], **_flat(signal.slope)})
             if self.show:
                 self.show("h", self.chain.depth, number, signal.h)
         for depth in self.chain.backward:
-            self._send_back(statistics.backward[depth], place, depth)
+            self._send_back(statistics.backward[depth], row, depth)
 
-    def _record(self, statistics: ChainStatistics, place: int, number: int, more: dict[str, float]) -> None:
-        """What is measured of the signal of a layer; more: what is of its z."""
+    def _record(self, statistics: ChainStatistics, row: int, number: int, of_z: dict[str, float]) -> None:
+        """Measure the latest signal, h of layer `number`; of_z: the statistics of its z."""
         h = self.signals[-1].h
         mean, std, rms = _moments(h)
         samples = in_float64(h[:COSINE_SAMPLES], axis=1)
-        found = {
-            "mean": mean, "std": std, "rms": rms, **more,
+        measured = {
+            "mean": mean, "std": std, "rms": rms, **of_z,
             "sample_cosine": float(sample_cosine(samples[None])[0][0]),
             "neuron_corr": _neuron_corr(h[:, :CORRELATED_NEURONS], self.dtype), **_by_function(h),
         }  # fmt: skip
-        for name, value in found.items():
-            statistics.forward[name][place, number] = value
+        for name, value in measured.items():
+            statistics.forward[name][row, number] = value
         if statistics.histogram is not None:
             near_one, exponent = _near_one(h)
             signal = Signal(near_one[None], np.array([exponent]), np.ones(1))
             counts = histogram(signal, histogram_range(self.chain.act))
-            statistics.histogram[place, number] = counts[0]
+            statistics.histogram[row, number] = counts[0]
 
-    def _send_back(self, columns: dict[str, Array], place: int, depth: int) -> None:
-        """The gradients from `depth` down, NaN from where a slope is not known."""
+    def _send_back(self, columns: dict[str, Array], row: int, depth: int) -> None:
+        """Send the gradients of one depth back; NaN below a layer whose slope is unknown."""
         delta = streams.upstream_gradient([self.seed], self.batch, self.widths[depth])[0].astype(WIDE)
-        _, columns["delta_std"][place, depth], columns["delta_rms"][place, depth] = _moments(delta)
+        _, columns["delta_std"][row, depth], columns["delta_rms"][row, depth] = _moments(delta)
         if depth > len(self.layers):
             return
         for number in range(depth, 0, -1):
             below, above = self.signals[number - 1 : number + 1]
             gradient, delta = self.layers[number - 1].backward(below, above, delta)
-            for name, row, values in (("grad", number, gradient), ("delta", number - 1, delta)):
-                _, columns[f"{name}_std"][place, row], columns[f"{name}_rms"][place, row] = _moments(values)
+            for name, layer, values in (("grad", number, gradient), ("delta", number - 1, delta)):
+                _, columns[f"{name}_std"][row, layer], columns[f"{name}_rms"][row, layer] = _moments(values)
             if self.show:
                 self.show("dW", depth, number, gradient)
 
 
 def _moments(values: Array) -> tuple[float, float, float]:
-    """Mean, std and rms, as float64 holds them; NaN where an entry is not finite."""
+    """Mean, std and rms; NaN where an entry is not finite."""
     near_one, exponent = _near_one(values)
     std, rms = moments_of(near_one[None])
-    found = np.ldexp(np.array([near_one.mean(), std[0], rms[0]], WIDE), exponent)
-    return float(found[0]), float(found[1]), float(found[2])
+    moments = np.ldexp(np.array([near_one.mean(), std[0], rms[0]], WIDE), exponent)
+    return float(moments[0]), float(moments[1]), float(moments[2])
 
 
 def _by_function(h: Array) -> dict[str, float]:
     near_one, exponent = _near_one(h)
-    measured = by_function(near_one[None])
     return {
-        name: float(np.ldexp(own[0], STATISTICS[name].power * exponent)) for name, own in measured.items()
+        name: float(np.ldexp(values[0], STATISTICS[name].power * exponent))
+        for name, values in by_function(near_one[None]).items()
     }
 
 
 def _near_one(values: Array) -> tuple[Array, int]:
-    """The values in float64, divided by 2^exponent so that the largest is near 1; and the exponent."""
+    """The values in float64, divided by the 2^exponent that brings the largest near 1, and the exponent."""
     largest = np.abs(values).max()
     exponent = int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
     return np.ldexp(values, -exponent).astype(np.float64), exponent

@@ -1,4 +1,4 @@
-"""A carrier is a chain that is really pushed, with the chains that an exact law reads off it: one, mostly."""
+"""A carrier is a chain that is pushed; its members, often one, are the chains an exact law reads off it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -12,27 +12,29 @@ from sweep.kernel.layers.layer import Layer, Sizes
 from sweep.kernel.layers.signal import Measured, Signal
 from sweep.kernel.statistics.table import STATISTICS
 
+NOWHERE = np.iinfo(np.int64).max  # a layer beyond all others
+
 
 @dataclass(frozen=True)
 class Member:
-    """A chain that is read off a carrier. log2: how much larger its weights are, by layer from 1."""
+    """A chain that is read off a carrier.
+
+    index: in the order the chains were given. log2: how much larger its weights are: (layers,), from layer 1.
+    """
 
     chain: Chain
-    index: int  # in the order the chains were given
+    index: int
     statistics: ChainStatistics
     log2: Array
 
 
-NOWHERE = np.iinfo(np.int64).max
-
-
 @dataclass
 class Doubts:
-    """What of a carrier is not vouched for, by network.
+    """What is not vouched for in each network of a carrier.
 
-    since: the first such layer, (seeds,); NOWHERE if there is none. starts: depth -> the gradients sent
-    back from there, (seeds,) bool, where they are in doubt by themselves. without_slope: (seeds,) bool, the
-    networks whose gradients nobody knows.
+    since: (seeds,), the first layer in doubt, with all above it; NOWHERE if none is. starts: depth -> whether
+    the gradients sent back from there are in doubt although the layers are not, (seeds,) bool. without_slope:
+    (seeds,) bool, the networks whose gradients are unknown whatever the range.
     """
 
     since: Array
@@ -45,35 +47,36 @@ class Doubts:
 
     @property
     def networks(self) -> Array:
-        """The networks of which anything is in doubt."""
+        """The networks with anything in doubt."""
         anything = self.since < NOWHERE
-        for own in self.starts.values():
-            anything |= own
+        for doubt in self.starts.values():
+            anything |= doubt
         return np.flatnonzero(anything)
 
-    def of_chain(self, chain: Chain, networks: Array) -> Chain:
-        """The part of `chain` that these networks have to cross again; its depth is 0 where there is none."""
+    def part_of(self, chain: Chain, networks: Array) -> Chain:
+        """The part of `chain` that these networks must cross again; of depth 0 if there is none."""
         backward = tuple(depth for depth in chain.backward if self.of_start(depth)[networks].any())
         reached = (self.since[networks] <= chain.depth).any()
         return replace(chain, depth=chain.depth if reached else max(backward, default=0), backward=backward)
 
-    def of_layer(self, number: int, doubt: Array) -> None:
+    def add_layer(self, number: int, doubt: Array) -> None:
+        """doubt: (seeds,) bool."""
         self.since[doubt] = np.minimum(self.since[doubt], number)
 
-    def of_gradients(self, starts: Sequence[int], doubt: Array) -> None:
-        """doubt: (gradients, seeds)."""
-        for depth, own in zip(starts, doubt, strict=True):
-            self.starts[depth] = self.starts.get(depth, False) | (own & ~self.without_slope)
+    def add_gradients(self, starts: Sequence[int], doubts: Array) -> None:
+        """doubts: (gradients, seeds) bool."""
+        for depth, doubt in zip(starts, doubts, strict=True):
+            self.starts[depth] = self.starts.get(depth, False) | (doubt & ~self.without_slope)
 
     def of_start(self, depth: int) -> Array:
-        """For which networks the gradients sent back from this depth are in doubt: (seeds,) bool."""
+        """Whether the gradients sent back from this depth are in doubt: (seeds,) bool."""
         doubt: Array = (self.since <= depth) | self.starts.get(depth, False)
         return doubt
 
 
 @dataclass
 class Carrier:
-    """A chain on its way. layers: those that gradients will be sent back through."""
+    """A chain on its way. signal: of the layer it has reached. layers: those kept to send gradients back."""
 
     chain: Chain
     members: list[Member]
@@ -91,16 +94,17 @@ class Carrier:
         return sorted({depth for member in self.members for depth in member.chain.backward}, reverse=True)
 
     def record(self, number: int, measured: Measured) -> None:
+        """Fill in what was measured of a layer, for every member."""
         for member in self.members:
             if number <= member.chain.depth:
                 factor = np.full(1, member.log2[:number].sum())
                 for name, values in measured.items():
                     power = STATISTICS[name].power
-                    read_off = homogeneity.scaled(values, power * factor) if power and factor[0] else values
-                    member.statistics.forward[name][:, number] = read_off
+                    scaled = homogeneity.scaled(values, power * factor) if power and factor[0] else values
+                    member.statistics.forward[name][:, number] = scaled
 
     def record_gradients(self, kind: str, number: int, starts: Sequence[int], sizes: Sizes) -> None:
-        """The sizes of the gradients that started at these depths."""
+        """Fill in the sizes of the gradients sent back from these depths; kind: 'delta' or 'grad'."""
         std, rms, exponents = sizes
         for member in self.members:
             for i, depth in enumerate(starts):
@@ -116,7 +120,7 @@ class Carrier:
 def carriers_of(
     chains: Sequence[Chain], statistics: Sequence[ChainStatistics], widths: Sequence[int], signal: Signal
 ) -> list[Carrier]:
-    """What has to be pushed for these chains, whose statistics are to be filled in."""
+    """The carriers of these chains, whose statistics they will fill in."""
     carriers = []
     for group in homogeneity.carried(chains, widths):
         members = [

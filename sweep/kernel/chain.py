@@ -1,4 +1,4 @@
-"""A chain, the question that the kernel is asked, and what is measured of it, the answer."""
+"""A chain, which is what the kernel is asked about, and its statistics, the answer."""
 
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class ChainStatistics:
     histogram: Array | None
 
     def of_seed(self, index: int) -> "ChainStatistics":
-        """Those of one seed: the same arrays without their first axis."""
+        """The statistics of one seed: the same arrays without their first axis."""
         return ChainStatistics(
             {name: values[index] for name, values in self.forward.items()},
             {
@@ -50,7 +50,7 @@ class ChainStatistics:
 
 
 def blank(chain: Chain, seeds: int, histogram: bool) -> ChainStatistics:
-    """Nothing measured yet."""
+    """Statistics to be filled in."""
     return ChainStatistics(
         {name: np.full((seeds, chain.depth + 1), np.nan) for name in FORWARD},
         {depth: {name: np.full((seeds, depth + 1), np.nan) for name in BACKWARD} for depth in chain.backward},

@@ -1,4 +1,4 @@
-"""What a stack costs: the products, the seconds of one core and the bytes that are held at once."""
+"""What a stack costs: products, seconds of one core, and memory."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from sweep.kernel.homogeneity import carried
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.layer import Kind
 
-# Rough costs of one core of a server of today; they balance tasks, they promise nothing.
+# Rough figures for one core of a present-day server: good enough to balance tasks.
 _FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
 _SECONDS_PER_ENTRY = 1.5e-9  # activation, slope and statistics of one entry of h
-_SECONDS_PER_LAYER = 4e-4  # Python's and NumPy's own time for one layer of one chain
+_SECONDS_PER_LAYER = 4e-4  # what Python and NumPy add to one layer of one chain
 _SECONDS_PER_DRAW = 4e-9
 _SECONDS_PER_STREAM = 1.5e-5
 
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds: of one core. bytes: held at once. flops: of the products."""
+    """seconds: of one core. bytes: the most held at once. flops: of the matrix products."""
 
     seconds: float
     bytes: int
@@ -27,7 +27,7 @@ class Cost:
 
 
 def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: int, dtype: str) -> Cost:
-    """What `propagate` takes for these; widths: of the deepest chain."""
+    """What `propagate` needs for these chains; widths: of the deepest."""
     signal = batch * max(widths)
     flops = entries = layers = kept = held = weights = 0
     for group in carried(chains, widths):
@@ -44,8 +44,8 @@ def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: i
             products, crossed = _sums(kind, widths, start)
             flops += 4 * batch * products  # dL/dW and dL/dh
             entries += batch * crossed
-        held += 2 * signal  # every carrier's signal, and the next
-        kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one's layers and gradients
+        held += 2 * signal  # each carrier's signal and the next
+        kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one's layers, gradients
     depth = len(widths) - 1
     seconds = (
         seeds * flops / _FLOPS_PER_SECOND[dtype]
@@ -60,6 +60,6 @@ def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: i
 
 
 def _sums(kind: Kind, widths: Sequence[int], depth: int) -> tuple[int, int]:
-    """How many weights the layers have, and how many arguments of act."""
+    """How many weights the layers up to `depth` have, and how many arguments of act, for each sample."""
     sizes = [kind.size(*fans) for fans in pairwise(widths[: depth + 1])]
     return sum(weights for weights, _ in sizes), sum(arguments for _, arguments in sizes)

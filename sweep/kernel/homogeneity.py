@@ -1,9 +1,9 @@
-"""Exact laws: which chains are one chain but for a factor.
+"""Exact laws: which chains are the same but for a factor.
 
-A positively homogeneous act without bias turns every positive scale of the weights into a scale
-of the signal: with W_l = s_l Z_l, h_l is s_1 … s_l times, delta_l is s_{l+1} … s_L times, and
-dL/dW_l is s_1 … s_L / s_l times what it is for W_l = Z_l. So all such schemes of one
-distribution are read off one chain, whose own scale keeps its signal near 1.
+A positively homogeneous act without bias turns every positive scale of the weights into a scale of the
+signal: with W_l = s_l Z_l, h_l is s_1 … s_l times, delta_l is s_{l+1} … s_L times, and dL/dW_l is
+s_1 … s_L / s_l times what it is for W_l = Z_l. So all such schemes of one distribution are read off one
+chain, whose own scale keeps its signal near 1.
 """
 
 import math
@@ -22,7 +22,7 @@ from sweep.kernel.layers.kinds import kind_of
 
 @dataclass(frozen=True)
 class UnitGain(Scheme):
-    """The scheme that keeps the second moment of a homogeneous activation: E[act(z)²] gain² = 1."""
+    """The scheme that keeps the second moment of h under a homogeneous act: E[act(z)²] gain² = 1."""
 
     distribution: Distribution
     gain: float
@@ -41,9 +41,9 @@ class UnitGain(Scheme):
 
 @dataclass(frozen=True)
 class Carried:
-    """Chains that are read off one, whose scheme is `scheme`.
+    """Chains that are read off one chain of this scheme.
 
-    indices: which of the chains. log2: how much larger the weights of each are, (layers,), from layer 1.
+    indices: into the list that was given. log2: of each, how much larger its weights are: (layers,), from 1.
     """
 
     scheme: Scheme
@@ -52,7 +52,7 @@ class Carried:
 
 
 def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
-    """The chains of one distribution by what has to be pushed for them; widths: of the deepest."""
+    """Chains of one distribution, grouped by the chain to be pushed for them; widths: of the deepest."""
     groups: dict[Any, Carried] = {}
     for index, chain in enumerate(chains):
         own_widths = widths[: chain.depth + 1]
@@ -64,7 +64,7 @@ def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
 
 
 def _unit_of(chain: Chain, widths: Sequence[int]) -> UnitGain | None:
-    """The scheme of the one chain that this one is read off; None where no law holds."""
+    """The scheme of the chain that this one is read off; None where no law holds."""
     scheme, act = chain.scheme, chain.act
     if not (kind_of(chain).homogeneous and act.homogeneous) or chain.bias_std:
         return None
@@ -79,13 +79,13 @@ def _unit_of(chain: Chain, widths: Sequence[int]) -> UnitGain | None:
 
 
 def _log2_factors(scheme: Scheme, unit: UnitGain, widths: Sequence[int]) -> Array:
-    """log2 of how much larger the scheme's weights are than the unit's: (layers,), from layer 1."""
+    """log2 of the ratio of the scheme's weights to the unit's: (layers,), from layer 1."""
     fans = list(pairwise(widths))
     return np.array([math.log2(scheme.weight_std(*f)) - math.log2(unit.weight_std(*f)) for f in fans])
 
 
 def scaled(values: Array, log2: Array | float) -> Array:
-    """values · 2^log2, with no step on the way that float64 could not hold."""
+    """values · 2^log2, without a factor that float64 could not hold."""
     whole = np.floor(log2)
     product: Array = np.ldexp(values * np.exp2(log2 - whole), np.asarray(whole, np.int64))
     return product

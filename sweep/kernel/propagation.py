@@ -2,9 +2,9 @@
 
     h_0 = x;   z_l = h_{l-1} W_l + b_l;   h_l = act(z_l);   L = sum(G * h_depth)
 
-A stack of networks crosses its layers in arrays of its own dtype, which say themselves what they
-cannot hold (`sweep.kernel.layers.ranges`). That is computed again in float64, and what float64 cannot
-hold either in long double, network by network.
+A stack of networks crosses its layers in arrays of its own dtype, and each layer says what that dtype cannot
+hold (`sweep.kernel.layers.ranges`). That is computed again in float64, and what float64 cannot hold either in
+long double, network by network.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from sweep.kernel.statistics.table import BACKWARD, FORWARD
 
 __all__ = ["BACKWARD", "FORWARD", "KERNEL_VERSION", "Chain", "ChainStatistics", "propagate"]
 
-KERNEL_VERSION = "1"  # part of every cell's identity; a correction raises a revision instead
+KERNEL_VERSION = "1"  # part of every cell's id; a correction raises a revision instead
 
 
 def propagate(
@@ -34,39 +34,38 @@ def propagate(
     histogram: bool = False,
     observe: Observer | None = None,
 ) -> list[ChainStatistics]:
-    """Push one batch per seed through all chains and the gradients back.
+    """Push one batch per seed through all chains, and gradients back.
 
-    chains: their schemes share one distribution. widths: (w_0 .. w_L) for the greatest depth L.
-    observe: shown every h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed; again,
-    where it is computed again.
+    chains: of one distribution. widths: (w_0 .. w_L), L being the greatest depth. observe: called with every
+    h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed; again, if it is computed again.
     Returns the statistics in the order of `chains`.
     """
     assert len({chain.scheme.base for chain in chains}) == 1, "the chains of a stack share their draws"
     asked = _Asked(tuple(widths), batch, np.dtype(dtype), histogram)
     with np.errstate(all="ignore"):  # divergence is data: it is stored, not warned about
-        return asked.measured(chains, seeds, asked.dtype, observe)
+        return asked.measure(chains, seeds, asked.dtype, observe)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked of every network alike. dtype: the networks', whose arrays may have more range."""
+    """What is asked of every network alike. dtype: the networks'; the arrays may have more range."""
 
     widths: tuple[int, ...]
     batch: int
     dtype: np.dtype[Any]
     histogram: bool
 
-    def measured(
+    def measure(
         self, chains: Sequence[Chain], seeds: Sequence[int], dtype: np.dtype[Any], observe: Observer | None
     ) -> list[ChainStatistics]:
-        """Measured with arrays of this dtype, and with larger ones where it is not enough."""
+        """Measure with arrays of this dtype, and again with wider ones where its range is too small."""
         stack = Stack(chains, self.widths, seeds, self.batch, dtype, self.dtype, self.histogram, observe)
         stack.measure()
         statistics, carriers = stack.statistics, stack.carriers
-        del stack  # its arrays make room for wider ones
+        del stack  # frees its arrays before wider ones are made
         for carrier in carriers:
             networks = carrier.doubts.networks
-            most = -(-len(seeds) // 2)  # of twice the size
+            most = -(-len(seeds) // 2)  # a wider array is twice as large
             for start in range(0, len(networks), most):
                 self._mend(carrier, networks[start : start + most], seeds, dtype, observe)
         return statistics
@@ -79,33 +78,31 @@ class _Asked:
         dtype: np.dtype[Any],
         observe: Observer | None,
     ) -> None:
-        """Measure what of these networks is in doubt again, with more range."""
-        members = [(member, carrier.doubts.of_chain(member.chain, networks)) for member in carrier.members]
-        members = [(member, chain) for member, chain in members if chain.depth]
-        if not members:
+        """Measure what is in doubt in these networks again, with more range."""
+        parts = [(member, carrier.doubts.part_of(member.chain, networks)) for member in carrier.members]
+        parts = [(member, chain) for member, chain in parts if chain.depth]
+        if not parts:
             return
-        if networks[0] > 0 or observe is None:
-            shown = None
-        else:
-            indices = [member.index for member, _ in members]
+        show = None
+        if observe and networks[0] == 0:
 
-            def shown(kind: str, chain: int, depth: int, layer: int, values: Array) -> None:
-                observe(kind, indices[chain], depth, layer, values)
+            def show(kind: str, chain: int, depth: int, layer: int, values: Array) -> None:
+                observe(kind, parts[chain][0].index, depth, layer, values)
 
-        chains, some = [chain for _, chain in members], [seeds[i] for i in networks]
+        chains, seeds = [chain for _, chain in parts], [seeds[network] for network in networks]
         if dtype == np.float32:
-            again = self.measured(chains, some, np.dtype(np.float64), shown)
+            again = self.measure(chains, seeds, np.dtype(np.float64), show)
         else:
-            again = careful.measured(chains, self.widths, some, self.batch, self.dtype, self.histogram, shown)
-        for (member, chain), mended in zip(members, again, strict=True):
-            for place, network in enumerate(networks):
-                _replace(member.statistics, int(network), mended.of_seed(place), carrier.doubts, chain)
+            again = careful.measure(chains, self.widths, seeds, self.batch, self.dtype, self.histogram, show)
+        for (member, chain), mended in zip(parts, again, strict=True):
+            for index, network in enumerate(networks):
+                _replace(member.statistics, int(network), mended.of_seed(index), carrier.doubts, chain)
 
 
 def _replace(
     statistics: ChainStatistics, network: int, mended: ChainStatistics, doubts: Doubts, chain: Chain
 ) -> None:
-    """Put what was mended of a network's doubtful layers and gradients where it belongs."""
+    """Overwrite the layers and gradients of a network that are in doubt, and nothing else."""
     layers = slice(doubts.since[network], chain.depth + 1)
     for name, values in mended.forward.items():
         statistics.forward[name][network, layers] = values[layers]

@@ -1,9 +1,8 @@
-"""A stack of chains, pushed through their layers and back by arrays of one dtype.
+"""A stack of chains, pushed forward and back in arrays of one dtype.
 
-Chains that draw their weights from one distribution meet the same Z_l, which is drawn once. A
-deep chain contains every shallower one, so each is pushed once, to its greatest depth; gradients are
-sent back from every depth that was asked for. Chains that an exact law makes one are pushed as one.
-Several seeds cross a layer together.
+Chains whose weights come from one distribution share Z_l, which is drawn once. A deep chain contains every
+shallower one, so each is pushed once, to its greatest depth; gradients are sent back from every depth that
+was asked for. Chains that are one by an exact law are pushed as one. Several seeds cross a layer together.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,14 +20,14 @@ from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.signal import Delta, histogram, measure_inputs
 from sweep.kernel.statistics.moments import moments_of
 
-# observe(kind, chain, depth, layer, values): 'h' as it is reached, 'dW' as it is sent back from `depth`.
+# observe(kind, chain, depth, layer, values); kind: 'h', or 'dW' for the gradient sent back from `depth`.
 Observer = Callable[[str, int, int, int, Array], None]
 
 
 class Stack:
-    """The chains of one call; `measure` fills in their statistics; its carriers say what is in doubt.
+    """The chains of one call. `measure` fills in their statistics; the carriers then say what is in doubt.
 
-    dtype: of the arrays. as_dtype: the network's, which may have less range.
+    dtype: of the arrays. as_dtype: the networks', which may have less range.
     """
 
     def __init__(
@@ -53,8 +52,8 @@ class Stack:
             self._show(carrier, 0)
 
     def measure(self) -> None:
-        """All chains forward and back."""
-        if any(carrier.backward for carrier in self.carriers):  # the layers of one are kept, and every Z
+        """Push all chains forward and back."""
+        if any(carrier.backward for carrier in self.carriers):  # one by one: only one's layers are held
             for carrier in self.carriers:
                 for number in range(1, carrier.depth + 1):
                     if not carrier.doubts.everywhere:
@@ -63,7 +62,7 @@ class Stack:
                     self._backward(carrier)
             return
         deepest = max(carrier.depth for carrier in self.carriers)
-        for number in range(1, deepest + 1):  # Z_number is drawn once for all
+        for number in range(1, deepest + 1):  # layer by layer: only one Z is held
             for carrier in self.carriers:
                 if number <= carrier.depth and not carrier.doubts.everywhere:
                     self._forward(carrier, number)
@@ -74,18 +73,18 @@ class Stack:
         below, keep = carrier.signal, bool(carrier.backward) and number <= carrier.backward[0]
         crossed = layer.forward(below, self.draws.spare(number), keep, self.as_dtype)
         carrier.signal = crossed.signal
-        carrier.doubts.of_layer(number, crossed.doubt)
+        carrier.doubts.add_layer(number, crossed.doubt)
         carrier.doubts.without_slope |= crossed.without_slope
         carrier.record(number, crossed.measured)
         if keep:
             carrier.layers.append(layer)
-        elif number > 1:  # nobody looks at the layer below again
+        elif number > 1:  # the inputs are shared
             self.draws.give_back(below.mantissa)
         self._show(carrier, number)
 
     def _backward(self, carrier: Carrier) -> None:
-        """Send the gradients of every depth back through the layers of a carrier, which are forgotten."""
-        top = len(carrier.layers)  # less than the greatest depth where no network is vouched for above
+        """Send the gradients of every depth back through the layers of a carrier, dropping each."""
+        top = len(carrier.layers)  # lower than asked for where every network is in doubt above
         starts = [depth for depth in carrier.backward if depth <= top]
         if not starts:
             return
@@ -94,26 +93,26 @@ class Stack:
         for number in range(starts[0], 0, -1):
             layer = carrier.layers.pop()
             if number in starts:
-                delta = self._started(carrier, number, delta)
+                delta = self._with_upstream(carrier, number, delta)
             assert delta is not None
-            now = starts[: len(delta.samples)]
+            begun = starts[: len(delta.samples)]
             returned = layer.backward(delta)
-            carrier.record_gradients("grad", number, now, returned.of_weights)
-            self._show_gradients(carrier, number, now, returned.weights, returned.of_weights[2])
-            carrier.record_gradients("delta", number - 1, now, returned.of_delta)
-            carrier.doubts.of_gradients(now, returned.doubt)
+            carrier.record_gradients("grad", number, begun, returned.of_weights)
+            self._show_gradients(carrier, number, begun, returned.weights, returned.of_weights[2])
+            carrier.record_gradients("delta", number - 1, begun, returned.of_delta)
+            carrier.doubts.add_gradients(begun, returned.doubt)
             delta = returned.delta
 
-    def _started(self, carrier: Carrier, number: int, delta: Delta | None) -> Delta:
-        """The gradients with G added to them: the one that starts at this layer."""
+    def _with_upstream(self, carrier: Carrier, number: int, delta: Delta | None) -> Delta:
+        """The gradients, and with them the one that begins at this layer, G."""
         upstream = self.draws.upstream(number)
         std, rms = moments_of(upstream)
         for member in carrier.members:
             if number in member.chain.backward:
                 columns = member.statistics.backward[number]
                 columns["delta_std"][:, number], columns["delta_rms"][:, number] = std, rms
-        started = Delta.started(upstream)
-        return started if delta is None else delta.joined(started)
+        first = Delta.of_upstream(upstream)
+        return first if delta is None else delta.joined(first)
 
     def _show(self, carrier: Carrier, number: int) -> None:
         for member in carrier.members:

@@ -1,7 +1,7 @@
-"""The random streams. A stream is keyed by what it is for, never by when or where it is drawn.
+"""The random streams, each keyed by what it is for, never by when or where it is drawn.
 
-So layer l of a depth-50 network is layer l of the depth-10 network of the same seed, and a
-cell's numbers do not depend on the order of execution.
+So a depth-50 network begins with the depth-10 network of the same seed, and a cell's numbers do not depend on
+the order of execution.
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,27 @@ from sweep.initializers.normal import standard_normals
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM = range(4)
 Seeds = Sequence[int]
-Draws = NDArray[np.float32]
+Drawn = NDArray[np.float32]
 
 
-def inputs(seeds: Seeds, batch: int, width: int) -> Draws:
-    """x: (seeds, batch, width) N(0, 1); a smaller batch is the prefix of a larger one."""
+def inputs(seeds: Seeds, batch: int, width: int) -> Drawn:
+    """x: (seeds, batch, width), N(0, 1); a smaller batch is a prefix of a larger one."""
     return standard_normals(_streams(seeds, _INPUT, width), batch, width)
 
 
-def upstream_gradient(seeds: Seeds, batch: int, width: int) -> Draws:
-    """G = dL/dh at the last layer: (seeds, batch, width) N(0, 1)."""
+def upstream_gradient(seeds: Seeds, batch: int, width: int) -> Drawn:
+    """G = dL/dh of the last layer: (seeds, batch, width), N(0, 1)."""
     return standard_normals(_streams(seeds, _UPSTREAM, width), batch, width)
 
 
-def weights(seeds: Seeds, distribution: Distribution, layer: int, fan_in: int, fan_out: int) -> Draws:
-    """Z of one layer: (seeds, fan_in, fan_out), unit variance."""
+def weights(seeds: Seeds, distribution: Distribution, layer: int, fan_in: int, fan_out: int) -> Drawn:
+    """Z of one layer: (seeds, fan_in, fan_out), of unit variance."""
     streams = _streams(seeds, _WEIGHTS, distribution.key, layer, fan_in, fan_out)
     return distribution.draw_each(streams, fan_in, fan_out)
 
 
-def biases(seeds: Seeds, distribution: Distribution | None, layer: int, fan_in: int, fan_out: int) -> Draws:
-    """Unit biases of one layer: (seeds, fan_out) N(0, 1)."""
+def biases(seeds: Seeds, distribution: Distribution | None, layer: int, fan_in: int, fan_out: int) -> Drawn:
+    """Biases of one layer before they are scaled: (seeds, fan_out), N(0, 1)."""
     key = 0 if distribution is None else distribution.key
     return standard_normals(_streams(seeds, _BIAS, key, layer, fan_in, fan_out), fan_out)
 

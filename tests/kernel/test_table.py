@@ -58,7 +58,7 @@ def test_a_new_statistic_is_a_row_and_its_function(monkeypatch):
         for std in (0.3, 1e-30, 1e30)
     ]
     measured = kernel.propagate(chains, (8,) * 5, [0], 20, observe=observe)
-    again = careful.measured(chains, (8,) * 5, [0], 20, np.dtype(np.float32), False, None)
+    again = careful.measure(chains, (8,) * 5, [0], 20, np.dtype(np.float32), False, None)
     for i, one in enumerate(chains):
         right = [shown[i, layer] for layer in range(one.depth + 1)]
         np.testing.assert_allclose(measured[i].forward["fourth"][0], right, rtol=1e-5)

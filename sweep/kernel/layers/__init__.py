@@ -1,1 +1,1 @@
-"""What stands between two signals, a module for each kind, and the signal itself."""
+"""The kinds of layer, a module each, and the signal that passes between layers."""

@@ -12,13 +12,15 @@ from sweep.initializers import Scheme
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Signal
 
+UNSURE = 1e4  # roundings: a spread of fewer is known to no better than 1e-4
+
 
 @dataclass(frozen=True)
 class Product:
-    """h (scale Z) of one layer.
+    """scale · h Z of one layer.
 
-    h: (seeds, batch, fan_in). z_unit: Z, (seeds, fan_in, fan_out); None where all of W is in its mean.
-    first: h Z where it is known. scratch: a shape to an array that the next product may overwrite.
+    h: (seeds, batch, fan_in). z_unit: Z, (seeds, fan_in, fan_out); None where W is constant. first: h Z, if
+    known. scratch: shape -> an array that the next product may overwrite.
     """
 
     h: Array
@@ -28,25 +30,25 @@ class Product:
     scratch: Callable[[tuple[int, ...]], Array]
 
     def __call__(self, seeds: slice, rows: slice, scale: Array) -> Array:
-        """Of some seeds and rows: (seeds, rows, fan_out), which the next product overwrites.
+        """The product of some seeds and rows, (seeds, rows, fan_out), which the next one overwrites.
 
-        scale: (all seeds,) of the dtype.
+        scale: (all seeds,), of the dtype.
         """
-        factor, own = self.h[seeds, rows], scale[seeds, None, None]
+        factor, scale = self.h[seeds, rows], scale[seeds, None, None]
         out = self.scratch((*factor.shape[:2], self.fan_out))
         if self.z_unit is None:
             out[...] = 0
         elif self.first is not None:
-            np.multiply(self.first[seeds, rows], own, out=out)
-        elif factor.shape[1] > factor.shape[2]:  # fewer weights than products to be scaled
-            np.matmul(factor, np.multiply(self.z_unit[seeds], own), out=out)
+            np.multiply(self.first[seeds, rows], scale, out=out)
+        elif factor.shape[1] > factor.shape[2]:  # there are fewer weights to scale than products
+            np.matmul(factor, np.multiply(self.z_unit[seeds], scale), out=out)
         else:
             np.matmul(factor, self.z_unit[seeds], out=out)
-            out *= own
+            out *= scale
         return out
 
     def columns(self, network: int, chosen: Array, scale: Array) -> Array:
-        """Of one seed and some of the first neurons: (batch, neurons). chosen: (at most fan_out,) bool."""
+        """The product of one seed and chosen ones of its first neurons: (batch, neurons); chosen: bool."""
         if self.z_unit is None:
             return np.zeros((self.h.shape[1], int(chosen.sum())), self.h.dtype)
         columns = self.z_unit[network][:, : len(chosen)][:, chosen]
@@ -54,17 +56,11 @@ class Product:
         return product
 
 
-UNSURE = 1e4  # roundings: of a spread so small they are more than 1e-4
-
-
-ALL = slice(None)
-
-
 @dataclass(frozen=True)
 class Affine:
     """z = std · (h Z) + mean · (row sums of h) + bias.
 
-    std: (seeds,). bias: (seeds, fan_out) float64 or None. mixes: as of a distribution.
+    std: (seeds,). bias: (seeds, fan_out) float64, or None. mixes: as a distribution's.
     """
 
     fan_in: int
@@ -81,7 +77,7 @@ class Affine:
 
     def size(self, below: Signal) -> Array:
         """log2 of the rms that z may have; -inf where z is 0."""
-        fan_in = math.log2(self.fan_in)  # in logarithms: sums of weights of 1e308 are beyond a number
+        fan_in = math.log2(self.fan_in)  # logarithms, since a sum of weights of 1e308 overflows
         weights = np.maximum(np.log2(self.std) + fan_in / 2, np.log2(np.abs(self.mean)) + fan_in)
         size: Array = below.exponent + np.log2(below.rms) + weights
         if self.bias is not None:
@@ -96,41 +92,41 @@ class Affine:
         return size
 
     def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
-        """The same with the std of a scheme that looks at the data; and of which seeds that is not sure.
+        """The same with the std of a scheme that looks at the data, and for which seeds that is unsure.
 
-        (seeds,) bool: where what varies of z is little more than the rounding of h, or of h W.
+        It is, (seeds,) bool, where the spread of z is little more than the rounding of h, or of h W.
         """
         unsure = np.zeros(len(self.std), bool)
         if type(scheme).fit is Scheme.fit:
             return self, unsure
         std, rounding = self.std.copy(), RANGES[below.mantissa.dtype].rounding
-        varies = self.bias is not None and self.bias.shape[1] > 1  # one neuron's is a constant of z
+        varies = self.bias is not None and self.bias.shape[1] > 1  # a single neuron's only shifts z
         offset = (self if varies else replace(self, bias=None)).offset(below, 0)
         ones = np.ones_like(self.std, below.mantissa.dtype)
         for i in np.flatnonzero(below.finite):
-            unit = product(slice(int(i), int(i) + 1), ALL, ones)[0].astype(np.float64)
+            unit = product(slice(int(i), int(i) + 1), slice(None), ones)[0].astype(np.float64)
             unit *= np.ldexp(1.0, below.exponent[i])
-            own = 0.0 if offset is None else offset[i]
-            z = std[i] * unit + own
+            shift = 0.0 if offset is None else offset[i]
+            z = std[i] * unit + shift
             products = std[i] * math.sqrt(self.fan_in) * math.ldexp(below.rms[i], int(below.exponent[i]))
             size = max(math.sqrt(np.square(z).mean()), products)
             unsure[i] = z.any() and z.std() <= UNSURE * rounding * size
-            std[i] = scheme.fit(std[i], partial(_spread, unit, own))
+            std[i] = scheme.fit(std[i], partial(_spread, unit, shift))
         return replace(self, std=std), unsure
 
     def scale_back(self, product: Array, row_sums: Array | None) -> Array:
-        """Turn `product` = dL/dz Z^T into dL/dh of the layer below, in place, up to 2^(what is returned).
+        """Turn dL/dz Z^T into dL/dh of the layer below, in place, in units of 2^(the exponents returned).
 
-        product: (gradients, seeds, batch, fan_in). row_sums: those of dL/dz, where the weights have a mean.
+        product: (gradients, seeds, batch, fan_in). row_sums: those of dL/dz, if the weights have a mean.
         """
-        shift: Array = np.frexp(np.maximum(abs(self.mean), self.std))[1]
-        product *= np.ldexp(self.std, -shift).astype(product.dtype)[:, None, None]
+        exponent: Array = np.frexp(np.maximum(abs(self.mean), self.std))[1]
+        product *= np.ldexp(self.std, -exponent).astype(product.dtype)[:, None, None]
         if row_sums is not None:
-            product += (row_sums * np.ldexp(self.mean, -shift)[:, None, None]).astype(product.dtype)
-        return shift
+            product += (row_sums * np.ldexp(self.mean, -exponent)[:, None, None]).astype(product.dtype)
+        return exponent
 
     def offset(self, below: Signal, exponent: Array | int) -> Array | None:
-        """What is added to std · (h Z), in units of 2^exponent: (seeds, batch or 1, fan_out or 1)."""
+        """mean · (row sums of h) + bias, in units of 2^exponent: (seeds, batch or 1, fan_out or 1)."""
         offset = None
         if self.mean:
             row_sums = below.mantissa.sum(axis=2, dtype=np.float64)[..., None]  # (seeds, batch, 1)

@@ -80,7 +80,7 @@ class Dense:
         of_weights = std.reshape(shape), rms.reshape(shape), self._below.exponent + exponent
 
         row_sums = gradient.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
-        gradient = self._draws.sent_back(self._number, gradient)
+        gradient = self._draws.product_back(self._number, gradient)
         exponent = exponent + affine.scale_back(gradient, row_sums)
         squares = row_squares(gradient)
         std, rms = moments_of(
@@ -89,7 +89,7 @@ class Dense:
         of_delta = std.reshape(shape), rms.reshape(shape), exponent
         doubt |= ranges.dropped(total, of_delta[1], (affine.std > 0) | bool(affine.mean), gradient.dtype)
         return Returned(
-            Delta.settled(gradient, exponent, of_delta[1], squares / fan_in),
+            Delta.recentred(gradient, exponent, of_delta[1], squares / fan_in),
             of_delta,
             of_weights,
             weights,
@@ -139,7 +139,7 @@ def _forward(
             flat.add(some, z, derivative, reach)
         gram[some] += neuron_gram(h[some, tall])  # while they are in the cache
 
-    def again(network: int, coarse: Array) -> Array | None:
+    def refine(network: int, coarse: Array) -> Array | None:
         doubt[network] |= not affine.mixes  # a later layer may see such a neuron alone
         own = None if offset is None else offset[network]
         return _again(act, product, network, coarse, scale, own, int(exponent[network]), h[network])
@@ -149,7 +149,7 @@ def _forward(
     measured = {
         "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
         "sample_cosine": cosine,
-        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, again, exact), **by_function(h),
+        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, refine, exact), **by_function(h),
     }  # fmt: skip
     silent = size == -np.inf  # z is 0
     nothing = silent | ~h.any(axis=(1, 2)) if exact and not after.rms.all() else silent

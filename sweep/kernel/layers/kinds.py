@@ -6,5 +6,5 @@ from sweep.kernel.layers.layer import Kind
 
 
 def kind_of(chain: Chain) -> Kind:
-    """The kind of the layers of this chain."""
+    """The kind of this chain's layers."""
     return DENSE

@@ -12,14 +12,15 @@ from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.signal import Delta, Measured, Signal
 from sweep.kernel.layers.wide import WideLayer
 
-Sizes = tuple[Array, Array, Array]  # std and rms of mantissas, and their exponents: (gradients, seeds) each
+Sizes = tuple[Array, Array, Array]  # std and rms of the mantissas, and the exponents: (gradients, seeds) each
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """The signal above a layer, and what is measured of it by name, (seeds,) each.
+    """The signal above a layer, and its statistics: name -> (seeds,).
 
-    doubt: for which seeds neither is vouched for; without_slope: whose act'(z) nobody knows. (seeds,) bool.
+    doubt: the seeds for which neither is vouched for. without_slope: those whose act'(z) is unknown. Both
+    (seeds,) bool.
     """
 
     signal: Signal
@@ -30,10 +31,10 @@ class Crossed:
 
 @dataclass(frozen=True)
 class Returned:
-    """Gradients below a layer.
+    """The gradients that a layer sends back.
 
-    delta: dL/dh of the layer below. weights: the mantissas of dL/dW, (gradients, seeds, fan_in, fan_out).
-    of_delta, of_weights: the sizes of both. doubt: which are not vouched for, (gradients, seeds) bool.
+    delta: dL/dh of the layer below. weights: mantissas of dL/dW, (gradients, seeds, fan_in, fan_out).
+    of_delta, of_weights: the sizes of both. doubt: those not vouched for, (gradients, seeds) bool.
     """
 
     delta: Delta
@@ -44,25 +45,25 @@ class Returned:
 
 
 class Layer(Protocol):
-    """A layer of one carrier, crossed by several seeds at once; it keeps what the way back needs."""
+    """A layer of one carrier, crossed by several seeds at once; it keeps what `backward` needs."""
 
     def forward(self, below: Signal, h: Array, keep: bool, dtype: np.dtype[Any]) -> Crossed:
-        """Cross the layer; writes the new mantissa into `h`.
+        """Cross the layer, writing the new mantissa into `h`.
 
-        keep: whether gradients will be sent back. dtype: the network's, h's or less.
+        keep: whether gradients will be sent back. dtype: the network's, no wider than h's.
         """
 
     def backward(self, delta: Delta) -> Returned:
-        """dL/dW and dL/dh of the layer below, from dL/dh of this one, whose mantissas are used up."""
+        """dL/dW, and dL/dh of the layer below, from dL/dh of this one, whose mantissas are overwritten."""
 
 
 @dataclass(frozen=True)
 class Kind:
     """A kind of layer. Theory predicts it where `sweep.experiment.prediction` has a map of its name.
 
-    layer: of a chain, by number from 1. wide: of one seed, with its fan_in and fan_out, in long double.
-    homogeneous: whether a scale of its weights is one of h, where act is positively homogeneous.
-    size: (fan_in, fan_out) to how many weights and how many arguments of act it has.
+    layer: (chain, number from 1, draws) -> the layer. wide: (chain, number, (fan_in, fan_out), seed) -> the
+    same of one seed, in long double. homogeneous: whether a scale of the weights is a scale of h, where act
+    is positively homogeneous. size: (fan_in, fan_out) -> how many weights and arguments of act it has.
     """
 
     name: str

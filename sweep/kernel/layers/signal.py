@@ -1,4 +1,4 @@
-"""What passes between two layers, forward and back: mantissas with an exponent for each network."""
+"""What passes between layers, forward and back: mantissas, and an exponent for each network."""
 
 import math
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ _NOTHING = np.iinfo(np.int64).min  # the exponent of what is 0
 class Signal:
     """h of one layer, or dL/dh: mantissa · 2^exponent.
 
-    mantissa: (seeds, batch, width), gradients before seeds. exponent: (seeds,) whole. rms: (seeds,), the
-    mantissa's; inf from the layer on whose h is not finite, the mantissa then being 0.
+    mantissa: (seeds, batch, width). exponent: (seeds,), whole numbers. rms: (seeds,), the mantissa's; inf
+    from the first layer whose h is not finite, where the mantissa is 0. dL/dh has an axis of gradients first.
     """
 
     mantissa: Array
@@ -36,10 +36,10 @@ class Signal:
 
     def plus(self, other: "Signal") -> "Signal":
         """The sum of two signals of one shape, whatever their exponents."""
-        both = (self, other)
-        top = np.max([np.where(one.rms > 0, one.exponent, _NOTHING) for one in both], axis=0)
+        terms = (self, other)
+        top = np.max([np.where(term.rms > 0, term.exponent, _NOTHING) for term in terms], axis=0)
         top[top == _NOTHING] = 0
-        mantissa = sum(np.ldexp(one.mantissa, (one.exponent - top)[..., None, None]) for one in both)
+        mantissa = sum(np.ldexp(term.mantissa, (term.exponent - top)[..., None, None]) for term in terms)
         rms = np.sqrt(row_squares(mantissa).mean(axis=-1) / mantissa.shape[-1])
         rms[~(self.finite & other.finite)] = np.inf
         mantissa[np.isinf(rms)] = 0
@@ -57,35 +57,35 @@ class Signal:
 class Delta:
     """dL/dh of one layer, for every depth that gradients are sent back from.
 
-    signal: (gradients, seeds, batch, width). samples: mean squares of every sample's mantissa, (gradients,
-    seeds, batch).
+    signal: (gradients, seeds, batch, width). samples: the mean square of each sample's mantissa,
+    (gradients, seeds, batch).
     """
 
     signal: Signal
     samples: Array
 
     @classmethod
-    def settled(cls, mantissa: Array, exponent: Array, rms: Array, samples: Array) -> "Delta":
-        """The same in comfortable mantissas, which are changed in place."""
+    def recentred(cls, mantissa: Array, exponent: Array, rms: Array, samples: Array) -> "Delta":
+        """With mantissas brought back into comfort, in place."""
         signal = Signal(mantissa, *ranges.recentre(mantissa, exponent, rms))
         if signal.exponent is not exponent:
             samples = np.ldexp(samples, 2 * (exponent - signal.exponent)[..., None])
         return cls(signal, samples)
 
     @classmethod
-    def started(cls, upstream: Array) -> "Delta":
-        """The first gradient, G: (seeds, batch, width), which is copied."""
+    def of_upstream(cls, upstream: Array) -> "Delta":
+        """The gradient that begins with G, (seeds, batch, width), which is copied."""
         samples = row_squares(upstream[None]) / upstream.shape[2]
         exponent = np.zeros((1, len(upstream)), np.int64)
         return cls(Signal(upstream[None].copy(), exponent, np.sqrt(samples.mean(axis=2))), samples)
 
     def joined(self, other: "Delta") -> "Delta":
-        """The gradients of both."""
-        own, others = self.signal, other.signal
+        """These gradients, followed by the other's."""
+        a, b = self.signal, other.signal
         signal = Signal(
-            np.concatenate([own.mantissa, others.mantissa]),
-            np.concatenate([own.exponent, others.exponent]),
-            np.concatenate([own.rms, others.rms]),
+            np.concatenate([a.mantissa, b.mantissa]),
+            np.concatenate([a.exponent, b.exponent]),
+            np.concatenate([a.rms, b.rms]),
         )
         return Delta(signal, np.concatenate([self.samples, other.samples]))
 
@@ -93,22 +93,22 @@ class Delta:
 def histogram(signal: Signal, bounds: tuple[float, float], log2_factor: float = 0.0) -> Array:
     """Counts of h · 2^log2_factor in equal bins between the bounds: (seeds, 30) int64.
 
-    The end bins hold what lies outside. 0 is a bound of a bin.
+    The end bins hold what lies outside. 0 is an edge between two bins.
     """
     low, high = bounds
     per_unit = HISTOGRAM_BINS / (high - low)
     whole = math.floor(log2_factor)
     factor = per_unit * 2.0 ** (log2_factor - whole)
     h = np.ldexp(signal.mantissa.astype(np.float64), (signal.exponent + whole)[:, None, None])
-    # Floor before the shift, which would round the tiniest negative numbers to the other side of 0; and
-    # what is -0 was less than 0 before it underflowed.
+    # Floor before the shift, which would round the tiniest negative numbers up to 0. And -0 is a negative
+    # number that underflowed.
     floor = np.floor(h * factor) - ((h == 0) & np.signbit(h))
     bins = np.clip(floor - low * per_unit, 0, HISTOGRAM_BINS - 1).astype(np.int64)
-    return np.stack([np.bincount(own.ravel(), minlength=HISTOGRAM_BINS) for own in bins])
+    return np.stack([np.bincount(network.ravel(), minlength=HISTOGRAM_BINS) for network in bins])
 
 
 def settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Signal:
-    """The signal of what `forward` wrote: comfortable mantissas, and nothing where h is not finite."""
+    """The signal of a new h: its mantissas brought back into comfort, and 0 where h is not finite."""
     lost = ~np.isfinite(rms)
     if lost.any():
         h[lost], exponent = 0, np.where(lost, 0, exponent)
@@ -119,7 +119,7 @@ def settled(h: Array, slope: Array | None, exponent: Array, rms: Array) -> Signa
 
 
 def measure_inputs(x: Array, dtype: np.dtype[Any]) -> tuple[Signal, Measured]:
-    """Layer 0: the batch itself; x: (seeds, batch, width). dtype: the network's, x's or less."""
+    """Layer 0, the batch itself; x: (seeds, batch, width). dtype: the network's, no wider than x's."""
     moments = Moments(*x.shape)
     moments.add(slice(None), x)
     measured = {

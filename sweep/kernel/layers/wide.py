@@ -1,6 +1,6 @@
-"""Layers of one network in long double: the numbers themselves, no exponents apart.
+"""Layers of one network in long double, whose numbers need no exponents of their own.
 
-Where long double is a float64, what lies beyond that is inf or 0.
+Where a long double is only a float64, what lies beyond that is inf or 0.
 """
 
 from dataclasses import dataclass, field
@@ -17,9 +17,9 @@ _NONE = np.empty(0, WIDE)
 
 @dataclass(frozen=True)
 class WideSignal:
-    """h of one network: (batch, width); z and slope: act's argument and act'(z) there, empty for the inputs.
+    """h of one network, (batch, width), with z and slope = act'(z), which are empty for the inputs.
 
-    still: (width,) bool, the neurons that are surely the same for every sample.
+    still: (width,) bool, the neurons that are certainly the same for every sample.
     """
 
     h: Array
@@ -32,14 +32,14 @@ class WideLayer(Protocol):
     """One layer of one network."""
 
     def forward(self, below: WideSignal) -> WideSignal:
-        """Cross the layer. Raises PrecisionError where a scheme fits what long double cannot tell apart."""
+        """Cross the layer; PrecisionError where a scheme has to fit a spread that long double cannot tell."""
 
     def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> tuple[Array, Array]:
         """dL/dW, and dL/dh of the layer below, from dL/dh of this one."""
 
 
 def wide_product(a: Array, b: Array) -> Array:
-    """a b: (n, k) (k, m) -> (n, m); a large one in float64, by powers of two for every row and column."""
+    """a b: (n, k) (k, m) -> (n, m); a large one in float64, its rows and columns scaled by powers of two."""
     if a.size * b.shape[1] <= _MOST_PRODUCTS:
         return a @ b
     rows, columns = (np.frexp(np.abs(m).max(axis=axis, keepdims=True))[1] for m, axis in ((a, 1), (b, 0)))
