@@ -1,8 +1,8 @@
-"""A dense layer: z = h W + b, h = act(z), forward and back, and what is measured of both.
+"""A dense layer: z = h W + b, h = act(z), forward and back, and what is measured on both ways.
 
-One layer of one carrier, crossed by several seeds at once: arrays are (seeds, batch, width). A signal is
-carried as mantissa · 2^exponent (`sweep.kernel.layers.ranges`), so products never meet a subnormal number and
-statistics neither under- nor overflow before float64 itself does.
+Several seeds cross it at once: arrays are (seeds, batch, width). A signal is mantissa · 2^exponent
+(`sweep.kernel.layers.ranges`), so that products never meet a subnormal number, and statistics neither under-
+nor overflow before float64 itself does.
 """
 
 import math
@@ -23,7 +23,7 @@ from sweep.kernel.layers.affine import UNSURE, Affine, Product
 from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.layer import Crossed, Kind, Returned
 from sweep.kernel.layers.ranges import RANGES
-from sweep.kernel.layers.signal import Delta, Measured, Signal, settled
+from sweep.kernel.layers.signal import Delta, Signal, settled
 from sweep.kernel.layers.wide import WideSignal, wide_product
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
 from sweep.kernel.statistics.flatness import Flat
@@ -31,11 +31,11 @@ from sweep.kernel.statistics.moments import Moments, moments_of, row_squares
 from sweep.kernel.statistics.table import STATISTICS, by_function
 
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
-_TALL = 1024  # rows that one product has where the batch is larger: BLAS packs Z again for each product
+_TALL = 1024  # rows of a product, at most: the more, the fewer times BLAS packs Z
 
 
 class Dense:
-    """One such layer, which keeps what the way back needs where it is asked to."""
+    """The `Layer` of a dense chain."""
 
     def __init__(self, chain: Chain, number: int, draws: Draws) -> None:
         self._chain, self._number, self._draws = chain, number, draws
@@ -46,32 +46,25 @@ class Dense:
         self._slope: Array | None = None
 
     def forward(self, below: Signal, h: Array, keep: bool, dtype: np.dtype[Any]) -> Crossed:
-        """Cross the layer; writes the new mantissa into `h`.
-
-        keep: whether gradients will be sent back. dtype: the network's, h's or less.
-        """
         product = self._draws.product(self._number, below.mantissa)
         self._affine, unsure = self._affine.fitted(self._chain.scheme, below, product)
         slope = np.empty_like(h) if keep else None
-        crossed = _forward(self._affine, self._chain.act, below, product, h, slope, dtype)
-        crossed.doubt[unsure] = True
         if keep:
             self._below, self._slope = below, slope
-        return crossed
+        return _Crossing(self._affine, self._chain.act, below, product, h, slope).cross(unsure, dtype)
 
     def backward(self, delta: Delta) -> Returned:
-        """dL/dW and dL/dh of the layer below, from dL/dh of this one, whose mantissas are used up."""
         assert self._below is not None
         assert self._slope is not None
         affine, slope, gradient = self._affine, self._slope, delta.signal.mantissa
         fan_in, fan_out = self._draws.fans(self._number)
-        lost = None if affine.mixes else (gradient != 0) & (slope != 0)
+        faint = None if affine.mixes else (gradient != 0) & (slope != 0)
         gradient *= slope  # dL/dz
         passed = row_squares(gradient) / fan_out
         doubt = ranges.faded(delta.samples, passed, slope, self._chain.act)
-        if lost is not None:  # what is small may be all that is left of a neuron further down
-            lost &= np.abs(gradient) < RANGES[gradient.dtype].smallest_sample
-            doubt |= lost.any(axis=(2, 3))
+        if faint is not None:  # a small entry may be all that is left of a neuron further down
+            faint &= np.abs(gradient) < RANGES[gradient.dtype].smallest_sample
+            doubt |= faint.any(axis=(2, 3))
         total = np.sqrt(passed.mean(axis=2))
         exponent, _ = ranges.recentre(gradient, delta.signal.exponent, total)
         weights: Array = np.matmul(self._below.mantissa.transpose(0, 2, 1), gradient)
@@ -97,107 +90,112 @@ class Dense:
         )
 
 
-def _forward(
-    affine: Affine,
-    act: Activation,
-    below: Signal,
-    product: Product,
-    h: Array,
-    slope: Array | None,
-    dtype: np.dtype[Any],
-) -> Crossed:
-    """Cross the layer; writes the new mantissa into `h` and act'(z) into `slope`."""
-    seeds, _, fan_out = h.shape
-    numbers, size = RANGES[h.dtype], affine.size(below)
-    exponent, held = ranges.units(size, act, numbers)
-    there = held & below.finite & (below.rms > 0)  # of zeros and weights beyond the dtype the product is 0
-    unit_std = np.ldexp(np.where(there, affine.std, 0.0), np.where(there, below.exponent - exponent, 0))
-    scale = unit_std.astype(h.dtype)
-    offset = affine.offset(below, exponent)
-    if offset is not None:
-        offset = np.broadcast_to(offset.astype(h.dtype), (seeds, *offset.shape[1:]))
-    before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
-    gram = np.zeros((seeds, *2 * (min(fan_out, CORRELATED_NEURONS),)))
-    bias_fades = affine.bias is not None and ranges.fades(affine.bias_size - exponent, numbers)
-    doubt = ~held
-    for some, tall in _products(h):
-        whole = product(some, tall, scale)
-        for rows in _evenly(tall, _CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
-            z, out = whole[:, rows.start - tall.start : rows.stop - tall.start], h[some, rows]
-            if offset is not None:
-                z += offset[some] if offset.shape[1] == 1 else offset[some, rows]
-                if bias_fades:  # it is all of z where a sample or a column of the weights is 0
-                    doubt[some] |= np.abs(z).min(axis=(1, 2)) < numbers.smallest_sample
-            reach = math.sqrt(before.add_squares(some, z).max())
-            act.into(z, out)
-            after.add(some, out)
-            derivative = None
-            if slope is not None or flat.needs_slope:
-                derivative = act.derivative(z, out)
-                if slope is not None:
-                    slope[some, rows] = derivative
-            flat.add(some, z, derivative, reach)
-        gram[some] += neuron_gram(h[some, tall])  # while they are in the cache
+class _Crossing:
+    """One way forward through a layer, in chunks; z is in units of 2^exponent, (seeds,).
 
-    def refine(network: int, coarse: Array) -> Array | None:
-        doubt[network] |= not affine.mixes  # a later layer may see such a neuron alone
-        own = None if offset is None else offset[network]
-        return _again(act, product, network, coarse, scale, own, int(exponent[network]), h[network])
+    h and slope: written to, the latter with act'(z). doubt: (seeds,) bool, what is not vouched for so far.
+    """
 
-    exact = ranges.exact(act, h.dtype)
-    cosine, sample_rms = sample_cosine(h)
-    measured = {
-        "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
-        "sample_cosine": cosine,
-        "neuron_corr": neuron_corr(h, dtype, after.column_sums, gram, refine, exact), **by_function(h),
-    }  # fmt: skip
-    silent = size == -np.inf  # z is 0
-    nothing = silent | ~h.any(axis=(1, 2)) if exact and not after.rms.all() else silent
-    doubt |= ranges.astray(h, exponent, affine.mixes, act, numbers)
-    if not affine.mixes:  # whatever is small a later layer may see alone
-        doubt |= ranges.faint(h, numbers).any(axis=(1, 2))
-    doubt |= ranges.outside(before.rms, numbers) & ~silent
-    doubt |= (ranges.outside(after.rms, numbers) | ranges.lost(sample_rms, act, h.dtype)) & ~nothing
-    doubt &= below.finite
-    for name, values in measured.items():
-        if power := STATISTICS[name].power:
-            measured[name] = np.ldexp(values, power * exponent)
-    signal = settled(h, slope, exponent, np.where(below.finite, after.rms, np.inf))
-    _lose(measured, ~signal.finite)
-    return Crossed(signal, measured, doubt, np.isnan(measured["flat"]) & signal.finite)
+    def __init__(
+        self,
+        affine: Affine,
+        act: Activation,
+        below: Signal,
+        product: Product,
+        h: Array,
+        slope: Array | None,
+    ) -> None:
+        self.affine, self.act, self.below, self.product = affine, act, below, product
+        self.h, self.slope, self.range = h, slope, RANGES[h.dtype]
+        size = affine.size(below)
+        self.silent = size == -np.inf  # z is 0
+        self.exponent, held = ranges.units(size, act, self.range)
+        self.doubt = ~held
+        # Beyond the dtype, or of zeros, the product is taken as 0.
+        multiplied = held & below.finite & (below.rms > 0)
+        shift = np.where(multiplied, below.exponent - self.exponent, 0)
+        self.scale = np.ldexp(np.where(multiplied, affine.std, 0.0), shift).astype(h.dtype)
+        self.offset = affine.offset(below, self.exponent)
+        if self.offset is not None:
+            self.offset = np.broadcast_to(self.offset.astype(h.dtype), (len(h), *self.offset.shape[1:]))
 
+    def cross(self, unsure: Array, dtype: np.dtype[Any]) -> Crossed:
+        """unsure: the seeds whose std is, (seeds,) bool. dtype: the network's, no wider than h's."""
+        h, act, finite = self.h, self.act, self.below.finite
+        before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
+        gram = self._pass(before, after, flat)
+        cosine, sample_rms = sample_cosine(h)
+        exact = ranges.exact(act, h.dtype)
+        correlation = neuron_corr(h, dtype, after.column_sums, gram, self._refine, exact)
+        measured = {
+            "mean": after.mean, "std": after.std(h), "rms": after.rms, "pre_rms": before.rms, **flat.shares(),
+            "sample_cosine": cosine, "neuron_corr": correlation, **by_function(h),
+        }  # fmt: skip
+        self._judge(before.rms, after.rms, sample_rms, exact)
+        for name, values in measured.items():
+            if power := STATISTICS[name].power:
+                measured[name] = np.ldexp(values, power * self.exponent)
+        signal = settled(h, self.slope, self.exponent, np.where(finite, after.rms, np.inf))
+        if not signal.finite.all():
+            for name, values in measured.items():
+                values[~signal.finite] = STATISTICS[name].lost
+        without_slope = np.isnan(measured["flat"]) & signal.finite
+        return Crossed(signal, measured, (self.doubt & finite) | unsure, without_slope)
 
-def _lose(measured: Measured, lost: Array) -> None:
-    """What is known of a layer whose h is not finite; lost: (seeds,) bool."""
-    for name, values in measured.items() if lost.any() else ():
-        values[lost] = STATISTICS[name].lost
+    def _pass(self, before: Moments, after: Moments, flat: Flat) -> Array:
+        """Compute h, and the sums of z before act and of h after it; returns `neuron_gram` of h."""
+        h, offset, slope, affine, fan_out = self.h, self.offset, self.slope, self.affine, self.h.shape[2]
+        bias_fades = affine.bias is not None and ranges.fades(affine.bias_size - self.exponent, self.range)
+        gram = np.zeros((len(h), *2 * (min(fan_out, CORRELATED_NEURONS),)))
+        for seeds, tall in _products(h):
+            whole = self.product(seeds, tall, self.scale)
+            for rows in _evenly(tall, _CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
+                z, out = whole[:, rows.start - tall.start : rows.stop - tall.start], h[seeds, rows]
+                if offset is not None:
+                    z += offset[seeds] if offset.shape[1] == 1 else offset[seeds, rows]
+                    if bias_fades:  # the bias is all of z where a sample or a column of the weights is 0
+                        smallest = np.abs(z).min(axis=(1, 2))
+                        self.doubt[seeds] |= smallest < self.range.smallest_sample
+                reach = math.sqrt(before.add_squares(seeds, z).max())
+                self.act.into(z, out)
+                after.add(seeds, out)
+                derivative = None
+                if slope is not None or flat.needs_slope:
+                    derivative = self.act.derivative(z, out)
+                    if slope is not None:
+                        slope[seeds, rows] = derivative
+                flat.add(seeds, z, derivative, reach)
+            gram[seeds] += neuron_gram(h[seeds, tall])  # while they are in the cache
+        return gram
 
+    def _refine(self, network: int, coarse: Array) -> Array | None:
+        """`correlation.Refine`: the coarse neurons from their z again, in long double."""
+        self.doubt[network] |= not self.affine.mixes  # a later layer may see such a neuron alone
+        neurons, exponent = self.h[network][:, : len(coarse)], int(self.exponent[network])
+        z = self.product.columns(network, coarse, self.scale)
+        if self.offset is not None:
+            offset = self.offset[network]
+            z = z + (offset if offset.shape[1] == 1 else offset[:, : len(coarse)][:, coarse])
+        ends = np.ldexp(np.stack([z.min(axis=0), z.max(axis=0)]).astype(WIDE), exponent)
+        if not neurons[:, coarse].any() and not extended.applied(self.act, ends).any():
+            return None  # so far out that long double has lost them too
+        refined: Array = neurons.astype(WIDE)
+        refined[:, coarse] = extended.applied(self.act, np.ldexp(z.astype(WIDE), exponent))
+        return refined
 
-def _again(
-    act: Activation,
-    product: Product,
-    network: int,
-    coarse: Array,
-    scale: Array,
-    offset: Array | None,
-    exponent: int,
-    h: Array,
-) -> Array | None:
-    """The first neurons of a network, those that h (batch, width) holds too coarsely from their z again."""
-    values = h[:, : len(coarse)]
-    z = product.columns(network, coarse, scale)
-    if offset is not None:
-        z = z + (offset if offset.shape[1] == 1 else offset[:, : len(coarse)][:, coarse])
-    ends = np.ldexp(np.stack([z.min(axis=0), z.max(axis=0)]).astype(WIDE), exponent)
-    if not values[:, coarse].any() and not extended.applied(act, ends).any():
-        return None  # so far out that long double has lost them too
-    neurons = values.astype(WIDE)
-    neurons[:, coarse] = extended.applied(act, np.ldexp(z.astype(WIDE), exponent))
-    return neurons
+    def _judge(self, pre_rms: Array, rms: Array, sample_rms: Array, exact: bool) -> None:
+        """Doubt what is too small or too large for the dtype, but not what is truly 0."""
+        h, act, numbers = self.h, self.act, self.range
+        zero = self.silent | ~h.any(axis=(1, 2)) if exact and not rms.all() else self.silent
+        self.doubt |= ranges.astray(h, self.exponent, self.affine.mixes, act, numbers)
+        if not self.affine.mixes:  # a later layer may see whatever is small alone
+            self.doubt |= ranges.faint(h, numbers).any(axis=(1, 2))
+        self.doubt |= ranges.outside(pre_rms, numbers) & ~self.silent
+        self.doubt |= (ranges.outside(rms, numbers) | ranges.lost(sample_rms, act, h.dtype)) & ~zero
 
 
 def _products(h: Array) -> Iterator[tuple[slice, slice]]:
-    """What is multiplied at once, (seeds, rows): one network, or several where they make one chunk."""
+    """What one product takes, (seeds, rows): one network, or as many as make one chunk."""
     seeds, batch, width = h.shape
     together = max(1, _CHUNK_BYTES // (batch * width * h.itemsize))
     for start in range(0, seeds, together):
@@ -206,7 +204,7 @@ def _products(h: Array) -> Iterator[tuple[slice, slice]]:
 
 
 def _evenly(rows: slice, most: int) -> Iterator[slice]:
-    """The rows in parts of about the same size, `most` or fewer of them."""
+    """The rows in parts of about the same size, at most `most` rows each."""
     count = rows.stop - rows.start
     parts = -(-count // max(1, most))
     for i in range(parts):
@@ -221,7 +219,6 @@ class WideDense:
         self._weights = np.empty(0, WIDE)
 
     def forward(self, below: WideSignal) -> WideSignal:
-        """Cross the layer; PrecisionError where a scheme has to fit what long double cannot tell apart."""
         act, bias = self._chain.act, self._bias()
         weights = self._weights = self._drawn(below, bias)
         z = wide_product(below.h, weights) + bias
@@ -232,7 +229,6 @@ class WideDense:
         return WideSignal(h, still, z, slope)
 
     def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> tuple[Array, Array]:
-        """dL/dW and dL/dh of the layer below, from dL/dh of this one."""
         delta = delta * above.slope
         return wide_product(below.h.T, delta), wide_product(delta, self._weights.T)
 
@@ -257,13 +253,13 @@ class WideDense:
         return weights
 
     def _fitted(self, below: WideSignal, std: float, unit: Array, bias: Array) -> float:
-        """The std of a scheme that looks at z; PrecisionError where z varies, but less than can be told."""
+        """The std of a scheme that looks at z; PrecisionError where z varies by less than can be told."""
         through = wide_product(below.h, unit)
-        varying = bias if len(bias) > 1 else WIDE(0)  # one neuron's is a constant of z
+        varying = bias if len(bias) > 1 else WIDE(0)  # a single neuron's only shifts z
 
         def spread(std: float) -> Any:
             z = WIDE(std) * through + varying
-            return (z - z[0, 0]).std()  # of equal numbers 0, not their rounding
+            return (z - z[0, 0]).std()  # 0 for equal numbers, whatever their rounding
 
         products = np.sqrt(np.square(wide_product(np.abs(below.h), np.abs(unit))).mean())
         if spread(std) <= UNSURE * np.finfo(WIDE).eps * WIDE(std) * products:
