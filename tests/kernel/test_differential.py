@@ -68,7 +68,7 @@ STORED = json.loads((DATA / "stacks_once_wrong.json").read_text(encoding="utf-8"
 ONCE_WRONG += [Spec.of(stack) for stack in STORED]
 
 
-def said(spec):
+def complaint_of(spec):
     _, wrong = disagreements(spec)
     return "\n".join([repr(spec), *map(str, wrong[:5]), f"{len(wrong)} in all"]) if wrong else ""
 
@@ -76,7 +76,7 @@ def said(spec):
 @pytest.mark.parametrize("block", range(12))
 def test_random_stacks_agree_with_the_plain_loop(block):
     wrong = [
-        f"--seed {SEED} --only {n}: {said(spec_of(SEED, n))}"
+        f"--seed {SEED} --only {n}: {complaint_of(spec_of(SEED, n))}"
         for n in range(block * BLOCK, (block + 1) * BLOCK)
     ]
     wrong = [text for text in wrong if not text.endswith(": ")]
@@ -85,7 +85,7 @@ def test_random_stacks_agree_with_the_plain_loop(block):
 
 @pytest.mark.parametrize("spec", ONCE_WRONG, ids=lambda spec: f"{spec.links[0].init} × {spec.links[0].act}")
 def test_stacks_that_once_disagreed(spec):
-    assert not said(spec), said(spec)
+    assert not complaint_of(spec), complaint_of(spec)
 
 
 NAMES = [(name, {}) for name in exact.BUILT_IN] + [
