@@ -27,6 +27,18 @@ class Member:
     statistics: ChainStatistics
     log2: Array
 
+    def log2_of_h(self, layer: int) -> float:
+        """log2 of the member's h over the carrier's; this and the next two are `homogeneity`'s law."""
+        return float(self.log2[:layer].sum())
+
+    def log2_of_delta(self, layer: int, depth: int) -> float:
+        """The same of dL/dh, sent back from `depth`."""
+        return float(self.log2[layer:depth].sum())
+
+    def log2_of_grad(self, layer: int, depth: int) -> float:
+        """The same of dL/dW."""
+        return self.log2_of_delta(layer, depth) + self.log2_of_h(layer - 1)
+
 
 @dataclass
 class Doubts:
@@ -97,7 +109,7 @@ class Carrier:
         """Fill in what was measured of a layer, for every member."""
         for member in self.members:
             if number <= member.chain.depth:
-                factor = np.full(1, member.log2[:number].sum())
+                factor = np.full(1, member.log2_of_h(number))
                 for name, values in measured.items():
                     power = STATISTICS[name].power
                     scaled = homogeneity.scaled(values, power * factor) if power and factor[0] else values
@@ -107,14 +119,12 @@ class Carrier:
         """Fill in the sizes of the gradients sent back from these depths; kind: 'delta' or 'grad'."""
         std, rms, exponents = sizes
         for member in self.members:
+            log2_of = member.log2_of_grad if kind == "grad" else member.log2_of_delta
             for i, depth in enumerate(starts):
                 if depth in member.chain.backward:
-                    log2 = member.log2[number:depth].sum()
-                    if kind == "grad":
-                        log2 += member.log2[: number - 1].sum()
-                    columns = member.statistics.backward[depth]
-                    columns[f"{kind}_std"][:, number] = homogeneity.scaled(std[i], exponents[i] + log2)
-                    columns[f"{kind}_rms"][:, number] = homogeneity.scaled(rms[i], exponents[i] + log2)
+                    columns, log2 = member.statistics.backward[depth], exponents[i] + log2_of(number, depth)
+                    columns[f"{kind}_std"][:, number] = homogeneity.scaled(std[i], log2)
+                    columns[f"{kind}_rms"][:, number] = homogeneity.scaled(rms[i], log2)
 
 
 def carriers_of(

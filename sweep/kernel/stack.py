@@ -118,7 +118,7 @@ class Stack:
         for member in carrier.members:
             if number > member.chain.depth:
                 continue
-            log2 = float(member.log2[:number].sum())
+            log2 = member.log2_of_h(number)
             if member.statistics.histogram is not None:
                 finite, bounds = carrier.signal.finite, histogram_range(member.chain.act)
                 counts = histogram(carrier.signal, bounds, log2)
@@ -135,6 +135,6 @@ class Stack:
         for member in carrier.members:
             for i, depth in enumerate(starts):
                 if depth in member.chain.backward:
-                    log2 = member.log2[: number - 1].sum() + member.log2[number:depth].sum()
-                    values = homogeneity.scaled(weight_gradient[i, 0], float(exponents[i, 0]) + log2)
+                    log2 = float(exponents[i, 0]) + member.log2_of_grad(number, depth)
+                    values = homogeneity.scaled(weight_gradient[i, 0], log2)
                     self.observe("dW", member.index, depth, number, values)
