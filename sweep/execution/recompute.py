@@ -18,10 +18,10 @@ from sweep.kernel import KERNEL_VERSION, Chain
 from sweep.kernel.rounding import nudge
 from sweep.report.frames.text import si
 from sweep.store import excerpts, tables
-from sweep.store.ages import spec_of
 from sweep.store.excerpts import Sample
 from sweep.store.index import Older, older
 from sweep.store.parts import commits, integrity
+from sweep.store.parts.ages import spec_of
 from sweep.store.study import Study
 
 _TRIES = 2

@@ -15,9 +15,9 @@ from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
 from sweep.experiment.registries import REGISTRIES
 from sweep.kernel import KERNEL_VERSION
-from sweep.store import ages
-from sweep.store.digests import among
 from sweep.store.index import Older
+from sweep.store.parts import ages
+from sweep.store.parts.digests import among
 from sweep.store.study import Study
 
 Row = dict[str, Any]

@@ -14,8 +14,7 @@ from sweep.experiment import revisions
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.kernel import KERNEL_VERSION
-from sweep.store import ages, digests
-from sweep.store.parts import commits
+from sweep.store.parts import ages, commits, digests
 from sweep.store.parts.scan import distinct
 from sweep.store.study import Study
 

@@ -14,7 +14,7 @@ from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning
 from sweep.experiment.batches import Cells
 from sweep.experiment.thresholds import DEFAULT, Thresholds
 from sweep.experiment.verdict import JUDGED, flat_share_of, verdicts
-from sweep.store.digests import among
+from sweep.store.parts.digests import among
 from sweep.store.records import files, reading, runs
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMAS

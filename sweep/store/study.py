@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from sweep.base.errors import StoreError
-from sweep.store import merge, places
-from sweep.store.parts import commits
+from sweep.store import places
+from sweep.store.parts import commits, merge
 from sweep.store.parts.scan import Scan
 from sweep.store.places import Place
 from sweep.store.records import files

@@ -11,8 +11,7 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.store import ages, merge
-from sweep.store.parts import commits
+from sweep.store.parts import ages, commits, merge
 from sweep.store.parts.scan import RANK
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMA_VERSION

@@ -18,9 +18,9 @@ from sweep.experiment.thresholds import DEFAULT
 from sweep.initializers import SCHEMES
 from sweep.initializers.scheme import Real, Row
 from sweep.initializers.schemes import constant
-from sweep.store import ages, upkeep
+from sweep.store import upkeep
 from sweep.store.index import Status, StoredIndex, older
-from sweep.store.parts import commits
+from sweep.store.parts import ages, commits
 from sweep.store.results import of_cells
 from sweep.store.study import Study
 from tests.make import VALUES, cell

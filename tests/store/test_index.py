@@ -1,7 +1,7 @@
 from sweep.experiment.batches import Cells
 from sweep.store import upkeep
-from sweep.store.digests import among
 from sweep.store.index import StoredIndex, Watch
+from sweep.store.parts.digests import among
 from tests.studies import CELLS, fail, part, write
 
 

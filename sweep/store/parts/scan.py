@@ -14,8 +14,7 @@ from typing import TypeVar
 import numpy as np
 import pyarrow as pa
 
-from sweep.store import digests
-from sweep.store.parts import integrity, part_file, rows
+from sweep.store.parts import digests, integrity, part_file, rows
 from sweep.store.parts.commits import STATE
 from sweep.store.parts.integrity import DamagedError
 from sweep.store.parts.part_file import BadBytesError, PartFile

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sweep.base.errors import SweepError
 from sweep.experiment import revisions
 from sweep.experiment.cell import SPEC, Spec
-from sweep.store import digests
+from sweep.store.parts import digests
 
 # What makes two rows the same experiment, whatever kernel and revision computed it.
 EXPERIMENT = (*SPEC, "seed")

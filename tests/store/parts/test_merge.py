@@ -7,8 +7,9 @@ import pytest
 import sweep
 from sweep.base.errors import StoreError
 from sweep.experiment import cell as cell_module
-from sweep.store import ages, tables, upkeep
+from sweep.store import tables, upkeep
 from sweep.store.index import Status, StoredIndex
+from sweep.store.parts import ages
 from tests.studies import CELLS, fail, part, result_of, status_of, write
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.store import ages, digests
-from sweep.store.ages import EXPERIMENT, NEEDED, REPEATED
+from sweep.store.parts import ages, digests
+from sweep.store.parts.ages import EXPERIMENT, NEEDED, REPEATED
 from sweep.store.parts.commits import level, rank
 from sweep.store.parts.scan import RANK, Scan, distinct
 from sweep.store.tables import SCHEMAS
