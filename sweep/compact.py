@@ -11,7 +11,7 @@ def main() -> int:
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     arguments = parser.parse_args()
 
-    from sweep.store.compaction import compact_study  # noqa: PLC0415
+    from sweep.store.upkeep import compact_study  # noqa: PLC0415
 
     compact_study(arguments.study)
     return 0

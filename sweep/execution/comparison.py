@@ -16,8 +16,7 @@ from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell
-from sweep.experiment.thresholds import Thresholds
-from sweep.experiment.verdict import JUDGED, verdict
+from sweep.experiment.verdict import JUDGED, Thresholds, verdict
 from sweep.kernel.statistics.table import (
     BACKWARD,
     FORWARD,

@@ -12,15 +12,18 @@ from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.base.registry import CUSTOM
+from sweep.base.registry import CUSTOM, Registry
 from sweep.experiment import revisions
 from sweep.experiment.axes import ALL, LATER, SETTINGS
-from sweep.experiment.registries import REGISTRIES
 from sweep.experiment.revisions import Revisions
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
 
 ID_BYTES = 16
+# The options of each config group that is an axis.
+REGISTRIES: Mapping[str, Registry[Any]] = {
+    registry.group: registry for registry in (initializers.REGISTRY, activations.REGISTRY)
+}
 
 
 @dataclass(frozen=True, slots=True)

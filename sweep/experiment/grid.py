@@ -25,8 +25,7 @@ from sweep.base.registry import CUSTOM
 from sweep.experiment import cell
 from sweep.experiment.axes import AXES, GROUPS
 from sweep.experiment.batches import Block, Cells
-from sweep.experiment.cell import Spec
-from sweep.experiment.registries import REGISTRIES
+from sweep.experiment.cell import REGISTRIES, Spec
 
 Axes = dict[str, list[Any]]
 

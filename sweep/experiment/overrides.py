@@ -9,7 +9,6 @@ from hydra.errors import HydraException
 from sweep.base.checks import shown
 from sweep.base.errors import RequestError, suggestion, unknown
 from sweep.experiment.axes import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS
-from sweep.experiment.thresholds import THRESHOLDS
 
 
 def parse(arguments: Sequence[str]) -> list[Override]:
@@ -85,8 +84,11 @@ def _check_key(override: Override) -> None:
         raise RequestError(f"unknown key '{top}': {suggestion(top, KEYS)}keys: {', '.join(KEYS)}")
     if value == "":
         raise RequestError(f"{key}= is empty: give {key} at least one value")
-    if below and top == "verdict" and below not in THRESHOLDS:
-        raise unknown("verdict threshold", below, THRESHOLDS)
+    if below and top == "verdict":
+        from sweep.experiment.verdict import THRESHOLDS  # noqa: PLC0415  numpy, which --help does not need
+
+        if below not in THRESHOLDS:
+            raise unknown("verdict threshold", below, THRESHOLDS)
     if below and top not in (*GROUPS, "executor", "verdict"):
         raise RequestError(f"unknown key '{key}': '{top}' has no parts; set it as in {top}=…")
     by_name = not below and top in (*GROUPS, *RUN_GROUPS)

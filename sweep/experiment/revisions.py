@@ -14,8 +14,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from sweep import activations, initializers
 from sweep.base.registry import CUSTOM, Option
-from sweep.experiment.registries import REGISTRIES
 from sweep.initializers import Scheme
 from sweep.initializers.custom import Custom
 from sweep.initializers.scheme import Derived
@@ -53,8 +53,8 @@ def before(revisions: Revisions) -> list[Revisions]:
 def state() -> str:
     """All that this program has raised, in words: two parts of one state hold no cell at two revisions."""
     raised = {
-        f"{group} {name}": _of_option(registry.get(name))
-        for group, registry in REGISTRIES.items()
+        f"{registry.group} {name}": _of_option(registry.get(name))
+        for registry in (initializers.REGISTRY, activations.REGISTRY)
         for name in registry.names()
     }
     raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _FITTED}

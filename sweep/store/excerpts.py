@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 from sweep.base import checks
 from sweep.base.registry import CUSTOM
 from sweep.experiment.batches import Cells
+from sweep.experiment.cell import REGISTRIES
 from sweep.experiment.outcome import Failure
-from sweep.experiment.registries import REGISTRIES
 from sweep.kernel import KERNEL_VERSION
 from sweep.store.index import Older
 from sweep.store.parts import ages

@@ -12,8 +12,7 @@ from sweep import activations
 from sweep.base import checks
 from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
 from sweep.experiment.batches import Cells
-from sweep.experiment.thresholds import DEFAULT, Thresholds
-from sweep.experiment.verdict import JUDGED, flat_share_of, verdicts
+from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
 from sweep.store.parts.digests import among
 from sweep.store.records import files, reading, runs
 from sweep.store.study import Study

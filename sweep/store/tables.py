@@ -15,8 +15,7 @@ from sweep.experiment import axes, verdict
 from sweep.experiment.cell import ID_BYTES, Spec
 from sweep.experiment.outcome import Failure, Own, Result
 from sweep.experiment.prediction import nothing, predicted
-from sweep.experiment.thresholds import DEFAULT, Thresholds
-from sweep.experiment.verdict import flat_share_of
+from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 

@@ -11,10 +11,9 @@ from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.experiment import axes
 from sweep.experiment.axes import CELL_KEYS, KEYS
-from sweep.experiment.cell import SPEC
+from sweep.experiment.cell import REGISTRIES, SPEC
 from sweep.experiment.grid import expand
 from sweep.experiment.overrides import checked
-from sweep.experiment.registries import REGISTRIES
 from sweep.store import tables
 from tests.paths import CONF
 

@@ -9,8 +9,7 @@ import sweep
 from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.execution.workers.local import run_task
-from sweep.experiment.thresholds import DEFAULT, THRESHOLDS, Thresholds
-from sweep.experiment.verdict import WORDS, meanings, verdict
+from sweep.experiment.verdict import DEFAULT, THRESHOLDS, WORDS, Thresholds, meanings, verdict
 from sweep.store import results, tables
 from tests.make import cell, packed
 from tests.paths import CONF

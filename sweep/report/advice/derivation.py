@@ -9,8 +9,7 @@ from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
-from sweep.experiment.thresholds import DEFAULT, Thresholds
-from sweep.experiment.verdict import flat_share_of, verdicts
+from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of, verdicts
 from sweep.theory.maps import layers_of, prediction
 from sweep.theory.moments import Act, gaussian
 from sweep.theory.width import log_rms_deviation

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.experiment import axes
-from sweep.experiment.registries import REGISTRIES
+from sweep.experiment.cell import REGISTRIES
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sweep.base.command import visible
-from sweep.experiment.thresholds import Thresholds
+from sweep.experiment.verdict import Thresholds
 from sweep.report.figures import style
 from sweep.report.frames.fates import MOST_NAMED, answers, counts
 from sweep.report.page import facts

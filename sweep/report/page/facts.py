@@ -6,8 +6,7 @@ from collections import Counter
 import pandas as pd
 
 from sweep.base.provenance import provenance
-from sweep.experiment.thresholds import Thresholds
-from sweep.experiment.verdict import WORDS, meanings
+from sweep.experiment.verdict import WORDS, Thresholds, meanings
 from sweep.report.frames import text
 from sweep.report.frames.labels import description
 from sweep.store.records import runs

@@ -15,8 +15,7 @@ from typing import Any
 from sweep.base import checks
 from sweep.base.registry import CUSTOM
 from sweep.experiment.batches import Block
-from sweep.experiment.cell import SPEC, Spec
-from sweep.experiment.registries import REGISTRIES
+from sweep.experiment.cell import REGISTRIES, SPEC, Spec
 from sweep.kernel import KERNEL_VERSION
 
 MOST_CELLS = 10_000_000  # of all runs of a study

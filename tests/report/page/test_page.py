@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from sweep.experiment.thresholds import DEFAULT
+from sweep.experiment.verdict import DEFAULT
 from sweep.report import page
 from sweep.report.figures.colours import scale_of
 from sweep.report.frames import fates

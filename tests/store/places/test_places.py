@@ -14,10 +14,10 @@ from sweep.base.errors import RequestError, StoreError
 from sweep.execution.options import Options
 from sweep.report import draw
 from sweep.store import places, upkeep
-from sweep.store.compaction import compact_study
 from sweep.store.places import local
 from sweep.store.records import runs
 from sweep.store.study import Study
+from sweep.store.upkeep import compact_study
 from tests.studies import CELLS, write
 
 

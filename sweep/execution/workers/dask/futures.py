@@ -26,7 +26,7 @@ from sweep.execution.workers.dask.settings import Dask
 from sweep.execution.workers.executor import Capacity
 from sweep.execution.workers.program import program
 from sweep.experiment.outcome import Failure, Result
-from sweep.experiment.thresholds import Thresholds
+from sweep.experiment.verdict import Thresholds
 from sweep.store import tables
 from sweep.store.records import files
 from sweep.store.study import Study
