@@ -9,7 +9,7 @@ from hydra.core.config_loader import ConfigLoader
 
 from sweep.base import checks
 from sweep.execution.options import Options
-from sweep.experiment import cell, grid
+from sweep.experiment import grid
 from sweep.experiment.axes import GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
@@ -18,7 +18,7 @@ from sweep.store.records import files
 
 def run_one(config: Any) -> int:
     """Run the single cell that `config` describes; returns the exit status."""
-    values = cell.plain(config)
+    values = grid.plain(config)
     _check_groups(values)
     cells = Cells.of([Cell.of(values)])
     options = Options.of(values, default_study="single")
@@ -31,7 +31,7 @@ def run_one(config: Any) -> int:
 def run_grid(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> int:
     """Run the grid that `arguments` and the preset span; returns the exit status."""
     config = grid.without_hydra(composed)
-    values = cell.plain(config)
+    values = grid.plain(config)
     _check_groups(values)
     options = Options.of(values, default_study=config.grid.name)
     _refuse_secrets(values)
@@ -70,6 +70,6 @@ def _command() -> str:
 def _record(config: Any, arguments: Sequence[str]) -> dict[str, str]:
     return {
         files.COMMAND: _command() + "\n",
-        files.OVERRIDES: cell.as_typed(list(arguments)),
-        files.CONFIG: cell.as_typed(config),
+        files.OVERRIDES: grid.as_typed(list(arguments)),
+        files.CONFIG: grid.as_typed(config),
     }

@@ -1,1 +1,1 @@
-"""What is asked, and how an answer is judged: cells, grids, their identity, verdicts; OmegaConf ends here."""
+"""What is asked, and how an answer is judged: cells, grids, their identity, verdicts."""

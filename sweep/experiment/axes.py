@@ -1,4 +1,4 @@
-"""What can be asked of a network, every axis once; and the words of the command line beside them."""
+"""Every axis of a grid, declared once, and the other keys of the command line."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ _MOST_LAYERS = 100_000
 class Axis:
     """One property of a network that a grid can vary, beside init and act.
 
-    rule: a value to what a cell holds; RequestError where it breaks it. column: the kind of its column.
-    setting: whether labels name it where it varies; caption: and captions what all cells share of it.
-    since: the version of the tables' schema that first had it. One that is later than the first is part of
-    a cell's identity only where it is not its default, and a table of before is one of its default.
+    rule: turns a value into what a cell holds; RequestError for a bad one. column: the kind of its column.
+    setting: whether labels name it where it varies. caption: whether captions name it where it does not.
+    since: the first schema version that has it. An axis later than version 1 enters a cell's identity only
+    where it differs from its default, which is what rows of earlier versions are taken to have.
     """
 
     name: str
@@ -61,17 +61,7 @@ AXES = (*GROUPS, *CELL_KEYS)
 
 RUN_GROUPS = ("grid", "executor")
 RUN_KEYS = (
-    "study",
-    "root",
-    "n_jobs",
-    "max_memory",
-    "shard",
-    "dry_run",
-    "retry_failed",
-    "overwrite",
-    "fail_fast",
-    "report",
-    "histogram",
-    "verdict",
-)
+    "study", "root", "n_jobs", "max_memory", "shard", "dry_run", "retry_failed", "overwrite", "fail_fast",
+    "report", "histogram", "verdict",
+)  # fmt: skip
 KEYS = (*GROUPS, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)

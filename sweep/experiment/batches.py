@@ -1,9 +1,10 @@
-"""Many cells without a list of them: blocks of specs times seeds.
+"""Many cells without listing them: blocks of specs times seeds.
 
-A grid is one block, however many its seeds; what is missing of it, a share of it and the work of
-one task are a few. So a million cells take what their seeds take.
+A grid is one block, however many seeds it has; what is missing of it, a share of it and one task's
+work are a few blocks. So a million cells take no more memory than their seeds.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from sweep.experiment.cell import Cell, Spec
 
-_MOST_PAIRS = 1 << 28  # of a spec and a seed, that are asked one by one whether they are there
+_MOST_PAIRS = 1 << 28  # of spec and seed, as the entries of one table
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,11 @@ class Cells(Collection[Cell]):
         seeds = _numbered(seed for block in blocks for seed in block.seeds)
         if len(specs) * len(seeds) > _MOST_PAIRS:
             return cls(tuple(_sparse(blocks)))
-        there = np.zeros((len(specs), len(seeds)), bool)
+        present = np.zeros((len(specs), len(seeds)), bool)
         for block in blocks:
             rows = [specs[spec] for spec in block.specs]
-            there[np.ix_(rows, [seeds[seed] for seed in block.seeds])] = True
-        return cls(tuple(_blocks(tuple(specs), tuple(seeds), there)))
+            present[np.ix_(rows, [seeds[seed] for seed in block.seeds])] = True
+        return cls(tuple(_blocks(tuple(specs), tuple(seeds), present)))
 
     @cached_property
     def _count(self) -> int:
@@ -78,44 +79,39 @@ class Cells(Collection[Cell]):
         return any(cell.seed in block.seeds and cell.spec in block.specs for block in self.blocks)
 
     def where(self, keep: NDArray[np.bool_]) -> "Cells":
-        """The cells whose place is true; keep: (cells,), in the order of iteration."""
-        found: list[Block] = []
+        """The cells for which `keep` is true; keep: (cells,), in the order of iteration."""
+        kept: list[Block] = []
         start = 0
         for block in self.blocks:
-            there = keep[start : start + len(block)].reshape(len(block.specs), -1)
-            found += [block] if there.all() else _blocks(block.specs, block.seeds, there)
+            present = keep[start : start + len(block)].reshape(len(block.specs), -1)
+            kept += [block] if present.all() else _blocks(block.specs, block.seeds, present)
             start += len(block)
-        return Cells(tuple(found))
+        return Cells(tuple(kept))
 
 
 def _numbered(values: Iterable[Any]) -> Mapping[Any, int]:
-    numbers: dict[Any, int] = {}
-    for value in values:
-        numbers.setdefault(value, len(numbers))
-    return numbers
+    return {value: number for number, value in enumerate(dict.fromkeys(values))}
 
 
 def _sparse(blocks: Iterable[Block]) -> Iterator[Block]:
-    """The cells of all these blocks, each once, without asking of every spec whether it has every seed."""
-    wanted: dict[int, dict[Spec, None]] = {}
+    """The cells of all these blocks, each once, without a table of every spec and seed."""
+    specs_of: dict[int, dict[Spec, None]] = defaultdict(dict)
     for block in blocks:
         for seed in block.seeds:
-            wanted.setdefault(seed, {}).update(dict.fromkeys(block.specs))
-    alike: dict[tuple[Spec, ...], list[int]] = {}
-    for seed, specs in wanted.items():
-        alike.setdefault(tuple(specs), []).append(seed)
-    return (Block(specs, tuple(seeds)) for specs, seeds in alike.items())
+            specs_of[seed].update(dict.fromkeys(block.specs))
+    seeds_of: dict[tuple[Spec, ...], list[int]] = defaultdict(list)
+    for seed, specs in specs_of.items():
+        seeds_of[tuple(specs)].append(seed)
+    return (Block(specs, tuple(seeds)) for specs, seeds in seeds_of.items())
 
 
-def _blocks(specs: Sequence[Spec], seeds: Sequence[int], there: NDArray[np.bool_]) -> Iterator[Block]:
-    """Seeds that are there with the same specs, together; there: (specs, seeds)."""
-    if not there.size:
+def _blocks(specs: Sequence[Spec], seeds: Sequence[int], present: NDArray[np.bool_]) -> Iterator[Block]:
+    """A block for all seeds that have the same specs; present: (specs, seeds)."""
+    if not present.size:
         return
-    patterns = np.packbits(there, axis=0).T  # (seeds, bytes)
+    patterns = np.packbits(present, axis=0).T  # (seeds, bytes)
     _, first, kind = np.unique(patterns, axis=0, return_index=True, return_inverse=True)
     for number in np.argsort(first):
-        own = there[:, first[number]]
-        if own.any():
-            members = np.flatnonzero(kind == number).tolist()
-            there_specs = tuple(specs[i] for i in np.flatnonzero(own).tolist())
-            yield Block(there_specs, tuple(seeds[i] for i in members))
+        rows, columns = np.flatnonzero(present[:, first[number]]), np.flatnonzero(kind == number)
+        if len(rows):
+            yield Block(tuple(specs[i] for i in rows.tolist()), tuple(seeds[i] for i in columns.tolist()))

@@ -28,7 +28,7 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """A cell but for its seed: what is asked of every seed alike.
+    """A cell without its seed: what is asked of every seed alike.
 
     init_params, act_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
     depth and (last) width it then determines; None where all layers are `width` wide.
@@ -62,29 +62,21 @@ class Spec:
             depth, width = len(widths) - 1, widths[-1]
             widths = None if set(widths) == {width} else widths  # not tapered: the same cell
         settings = {axis.name: axis.rule(values.get(axis.name, axis.default)) for axis in SETTINGS}
-        return cls(
-            init=init,
-            init_params=init_params,
-            act=act,
-            act_params=act_params,
-            depth=depth,
-            width=width,
-            **settings | {"widths": widths},
-        )
+        return cls(init, init_params, act, act_params, depth, width, **settings | {"widths": widths})
 
     @classmethod
     def stored(cls, row: Mapping[str, Any]) -> "Spec":
-        """The spec of a study's row, whose values keep the rules of a command line; RequestError otherwise.
+        """The spec of a study's row; RequestError where no command line could have asked for it.
 
         Imports and calls nothing that the row names.
         """
         values = {name: row[name] for name in SPEC}
         for group in REGISTRIES:
-            _known(group, values[group], values[f"{group}_params"])
+            _check_choice(group, values[group], values[f"{group}_params"])
         checked = {axis.name: axis.rule(values[axis.name]) for axis in ALL.values() if axis.name in values}
         depth, width, widths = (checked[name] for name in ("depth", "width", "widths"))
         if widths and (depth, width) != (len(widths) - 1, widths[-1]):
-            raise RequestError(f"depth={depth}, width={width}: not those of any network")
+            raise RequestError(f"depth={depth}, width={width}: no network with these widths has them")
         return cls(**values | checked)
 
     @property
@@ -104,7 +96,7 @@ class Spec:
 
     @property
     def family(self) -> Chain:
-        """The chain that it is on, at depth 0: what cells of all depths, seeds and sizes have in common."""
+        """Its chain at depth 0: what cells of all depths, seeds and sizes have in common."""
         return _family(self.init, self.init_params, self.act, self.act_params, self.bias_std)
 
     def cell(self, seed: int) -> "Cell":
@@ -113,7 +105,7 @@ class Spec:
 
     @property
     def revisions(self) -> Revisions:
-        """The present revisions of all that makes its numbers."""
+        """The present revisions of everything that makes its numbers."""
         return _revisions(*_values(self))
 
     def digests(
@@ -121,7 +113,7 @@ class Spec:
     ) -> bytes:
         """The ids of the cells of these seeds, ID_BYTES each, one after another.
 
-        of, kernel_version: as they were at other revisions, and with another kernel; by default the present.
+        of, kernel_version: the revisions and the kernel of the ids; by default the present ones.
         """
         before = (
             f"{self.init}\0{self.init_params}\0{self.act}\0{self.act_params}\0"
@@ -137,7 +129,7 @@ class Spec:
         )
 
     def _later(self) -> str:
-        """What its identity hashes of the axes that came later: '' where all are at their defaults."""
+        """The part of its identity that later axes make up: '' where all are at their defaults."""
         values = ((axis, getattr(self, axis.name)) for axis in LATER)
         return "".join(f"\0{axis.name}={value!r}" for axis, value in values if value != axis.default)
 
@@ -170,22 +162,6 @@ SPEC = tuple(field.name for field in fields(Spec))
 _values = attrgetter(*SPEC)
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """An OmegaConf config as plain values, interpolations resolved."""
-    from omegaconf import OmegaConf  # noqa: PLC0415  a Python user of `Cell.of` needs no OmegaConf
-
-    container = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
-
-def as_typed(config: Any) -> str:
-    """An OmegaConf config, or a list, as YAML with its interpolations: ${oc.env:…} may stand for a secret."""
-    from omegaconf import OmegaConf  # noqa: PLC0415
-
-    return OmegaConf.to_yaml(config)
-
-
 @lru_cache(maxsize=4096)
 def _canonical(group: str, choice: str) -> tuple[str, str]:
     """The name of an option, and all of its parameters as JSON; choice: {name, parameters …}, as JSON."""
@@ -197,15 +173,18 @@ def _canonical(group: str, choice: str) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=4096)
-def _known(group: str, name: Any, parameters: object) -> None:
-    """That such a scheme or activation has these parameters; that it could, if it is not one of ours."""
+def _check_choice(group: str, name: Any, parameters: object) -> None:
+    """Raise RequestError where a row's scheme or activation cannot have these parameters.
+
+    Those of another program's may be anything.
+    """
     values = checks.json_object(f"{group}_params", parameters)
     try:
         name = checks.text_of(name)
     except ValueError:
         name = ""
     if not name:
-        raise RequestError(f"{group}_params={checks.shown(parameters)}: of no {group}")
+        raise RequestError(f"{group}_params={checks.shown(parameters)}: parameters without an {group}")
     registry = REGISTRIES[group]
     if name in registry.names():
         registry.made(name, values)
@@ -214,7 +193,7 @@ def _known(group: str, name: Any, parameters: object) -> None:
         texts = [values.get(key) for key in ("function", "derivative", "source")]
         own = isinstance(values.get("kwargs", {}), dict) and values.get("function")
         if not own or not all(isinstance(text, str | None) for text in texts):
-            raise RequestError(f"{group}_params: a function of one's own is known by its name and its source")
+            raise RequestError(f"{group}_params: a function of your own needs its name and its source")
 
 
 @lru_cache(maxsize=1 << 14)

@@ -1,8 +1,8 @@
 """Axes to cells: what the command line and a grid preset span.
 
-An axis named on the command line replaces the preset's. Hydra composes once per combination of
-init and act, or less: where the options prove to change nothing but their own part of the
-config, once per option. A spec then costs microseconds, and another seed next to nothing.
+An axis named on the command line replaces the preset's. Hydra composes once per option of init and act
+where the options prove to change nothing but their own part of the config, else once per combination.
+A spec then costs microseconds, and another seed next to nothing.
 """
 
 import itertools
@@ -22,7 +22,6 @@ from omegaconf import DictConfig, OmegaConf
 from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
 from sweep.base.registry import CUSTOM
-from sweep.experiment import cell
 from sweep.experiment.axes import AXES, GROUPS
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import REGISTRIES, Spec
@@ -30,7 +29,7 @@ from sweep.experiment.cell import REGISTRIES, Spec
 Axes = dict[str, list[Any]]
 
 _MOST_VALUES = 10_000_000  # of an axis
-_MOST_NETWORKS = 1_000_000  # the seeds apart: each is made and held by itself
+_MOST_NETWORKS = 1_000_000  # not counting seeds: each is made and held on its own
 
 
 def expand(
@@ -41,8 +40,8 @@ def expand(
 ) -> Cells:
     """The distinct cells of a grid: one block, its specs in the order of the axes.
 
-    config: composed from the defaults and the overrides that are no axes.
-    arguments: the command line's overrides. named: told how many cells the axes name, doubles included.
+    config: composed from the defaults and the overrides that are not axes.
+    arguments: the command line's overrides. named: is given the number of cells named, duplicates included.
     """
     parser = OverridesParser.create(config_loader=loader)
     overrides = [o for o in parser.parse_overrides(list(arguments)) if not o.is_hydra_override()]
@@ -92,7 +91,7 @@ def _axes(
         preset = {key: axis for key, axis in preset.items() if key not in ("depth", "width")}
     elif named.keys() & {"depth", "width"}:
         preset.pop("widths", None)
-    # What is no axis (study, n_jobs …) is in `config` already.
+    # What is not an axis (study, n_jobs …) is in `config` already.
     chosen = {key: o for key, o in (preset | named).items() if key.split(".")[0] in AXES}
     return {key: _values(loader, override) for key, override in chosen.items()}
 
@@ -131,7 +130,7 @@ def _values(loader: ConfigLoader, override: Override) -> list[Any]:
 
 
 def _ranged(line: str, given: RangeSweep) -> list[Any]:
-    """The numbers of a range in decimals, as they would be typed: 0.35, not 0.35000000000000003."""
+    """The numbers of a range as one would type them: 0.35, not 0.35000000000000003."""
     start, stop, step = (Decimal(str(number)) for number in (given.start, given.stop, given.step))
     if not step:
         raise RequestError(f"{line}: the step of a range must not be 0")
@@ -152,7 +151,7 @@ def _unquoted(value: Any) -> Any:
 
 
 def _options(loader: ConfigLoader, group: str) -> list[str]:
-    """Every option of a group, those in its sub-folders included."""
+    """Every option of a group, including those in its sub-folders."""
     options = loader.get_group_options(group, ObjectType.CONFIG)
     for folder in loader.get_group_options(group, ObjectType.GROUP):
         options += [f"{folder}/{option}" for option in _options(loader, f"{group}/{folder}")]
@@ -164,7 +163,7 @@ def _compositions(
 ) -> Iterator[dict[str, Any]]:
     """The config as plain values, once per combination of the groups' options.
 
-    fixed: the overrides that are no axes.
+    fixed: the overrides that are not axes.
     """
 
     def composed(choice: Mapping[str, str]) -> DictConfig:
@@ -176,11 +175,11 @@ def _compositions(
             raise unknown(group, option, _options(loader, group)) from error
 
     alone = {
-        (group, option): _unresolved(composed({group: option}))
+        (group, option): plain(without_hydra(composed({group: option})), resolve=False)
         for group, options in groups.items()
         for option in options
     }
-    base = _unresolved(config)
+    base = plain(without_hydra(config), resolve=False)
     independent = all(
         {key for key in base | values if base.get(key) != values.get(key)} <= {group}
         and "${" not in str(values[group])
@@ -191,18 +190,24 @@ def _compositions(
         if independent:
             yield base | {group: alone[group, option][group] for group, option in choice.items()}
         else:
-            yield cell.plain(without_hydra(composed(choice)))
+            yield plain(without_hydra(composed(choice)))
 
 
 def _resolved(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with their interpolations, '${oc.env:STD}', resolved: as they are without -m."""
-    return cell.plain(OmegaConf.create(values))
+    """The values with interpolations such as '${oc.env:STD}' resolved, as they are without -m."""
+    return plain(OmegaConf.create(values))
 
 
-def _unresolved(config: DictConfig) -> dict[str, Any]:
-    container = OmegaConf.to_container(without_hydra(config), resolve=False)
+def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
+    """A config as plain values; resolve: its interpolations too."""
+    container = OmegaConf.to_container(config, resolve=resolve)
     assert isinstance(container, dict)
     return {str(key): value for key, value in container.items()}
+
+
+def as_typed(config: Any) -> str:
+    """A config, or a list, as YAML with its interpolations: ${oc.env:…} may stand for a secret."""
+    return OmegaConf.to_yaml(config)
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -211,7 +216,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 def _spanned(base: Mapping[str, Any], axes: Axes) -> Iterator[dict[str, Any]]:
-    """The product of the axes over `base`; an axis may be a parameter of those options that take it."""
+    """The product of the axes over `base`; a parameter is an axis only of the options that take it."""
     plain_axes = {key: values for key, values in axes.items() if "." not in key}
     nested_axes = {key: values for key, values in axes.items() if "." in key and _takes(base, key)}
     for nested in itertools.product(*nested_axes.values()):
@@ -224,7 +229,7 @@ def _spanned(base: Mapping[str, Any], axes: Axes) -> Iterator[dict[str, Any]]:
 
 
 def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Axes) -> None:
-    """That every axis that is a parameter belongs to one of the chosen options."""
+    """Raise RequestError for an axis that is a parameter of none of the chosen options."""
     for key in axes:
         if "." in key and not any(_takes(base, key) for base in bases):
             group, parameter = key.split(".")[:2]
