@@ -142,7 +142,7 @@ class _Storing:
         log = self._made.log
         for error in outcome.errors.values():
             self._failures.add(error)
-        for reason in {own.without_slope for own in outcome.own.values()} - self._said:
+        for reason in {facts.without_slope for facts in outcome.facts.values()} - self._said:
             self._said.add(reason)
             screen.say(f"gradients are null: {reason}")
             log.info("gradients are null: %s", reason)

@@ -42,7 +42,7 @@ def propagate(
 
     cell = Cell.of(
         {
-            "init": {"name": "xavier"},  # any: it is the other values that are checked here
+            "init": {"name": "xavier"},  # any: only the other values are checked here
             "act": {"name": "tanh"},
             "depth": depth,
             "width": width,
@@ -58,7 +58,7 @@ def propagate(
     scheme = initializers.resolved(init, checks.mapping("init_params", init_params))
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
     chain = replace(cell.family, scheme=scheme, act=activation, depth=cell.depth, backward=back)
-    with threadpool_limits(1):  # as every worker computes, so that the numbers are the stored ones
+    with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})

@@ -1,4 +1,4 @@
-"""What became of cells: a task's numbers, or why there are none."""
+"""What became of a task's cells: their numbers, or why there are none."""
 
 import re
 import traceback
@@ -15,7 +15,7 @@ _TRACEBACK_LINES = 12  # of a failure, the last ones
 
 @dataclass(frozen=True)
 class Failure:
-    """Why a cell failed: an error's type and message, and the tail of its traceback; no URL's secret."""
+    """Why a cell failed: an error's type, message and the tail of its traceback, without secrets."""
 
     type: str
     message: str
@@ -25,7 +25,7 @@ class Failure:
     def of(cls, error: BaseException) -> "Failure":
         """The failure that `error` stands for."""
         root = error
-        while root.__cause__ is not None:  # what a user's own function raised says more than our words for it
+        while root.__cause__ is not None:  # what a user's function raised says more than our error
             root = root.__cause__
         lines = hidden("".join(traceback.format_exception(root, chain=False))).splitlines()
         return cls(type(error).__name__, hidden(str(error)), "\n".join(lines[-_TRACEBACK_LINES:]))
@@ -35,9 +35,9 @@ class Failure:
 
 
 class Failures:
-    """Failures, counted by cause: an error's type and message, whatever numbers are in it.
+    """Failures, counted by cause: an error's type and message, whatever numbers it holds.
 
-    causes: cause -> (how many, one of them, whether their numbers differ).
+    causes: cause -> (how many, the first of them, whether their numbers differ).
     """
 
     def __init__(self) -> None:
@@ -54,12 +54,12 @@ class Failures:
 
 
 @dataclass(frozen=True)
-class Own:
-    """What is asked of a user's own activation: here, for the driver never calls it.
+class ActivationFacts:
+    """What a worker finds out about a user's own activation, which the driver never calls.
 
     theory: its predictions by name. flat_share: its share of flat units at unit variance.
-    histogram_range: where its histograms begin and end. without_slope: why its slope, and so a gradient,
-    is not known; None where it is.
+    histogram_range: where its histograms begin and end. without_slope: why its slope, and so any gradient,
+    is unknown; None where it is known.
     """
 
     theory: dict[str, Array]
@@ -72,11 +72,10 @@ class Own:
 class Result:
     """What one task computed.
 
-    blocks: the cells, in the order of everything below. errors: place -> what failed there.
-    seconds: (cells,). estimate: what the plan thought the task would take on one core.
-    statistics: name -> (rows,), the layers 0 .. depth of one cell after another, failed cells
-    having none. histogram: (rows, 30), or None. stored: whoever computed it has stored it
-    already, and kept the statistics.
+    blocks: the cells, in the order of everything below. estimate: the planned seconds on one core.
+    errors: index of a failed cell -> why. seconds: (cells,). statistics: name -> (rows,), layers 0 .. depth
+    of one cell after another, none of a failed one. histogram: (rows, 30), or None. facts: of users' own
+    activations. stored: the worker has stored it already, and kept the statistics.
     """
 
     blocks: tuple[Block, ...]
@@ -85,11 +84,11 @@ class Result:
     seconds: Array
     statistics: dict[str, Array]
     histogram: Array | None
-    own: dict[Spec, Own] = field(default_factory=dict)
+    facts: dict[Spec, ActivationFacts] = field(default_factory=dict)
     stored: bool = False
 
     def __len__(self) -> int:
-        """How many cells."""
+        """The number of cells."""
         return len(self.seconds)
 
     @property

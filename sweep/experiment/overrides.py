@@ -18,30 +18,29 @@ def parse(arguments: Sequence[str]) -> list[Override]:
     for argument in arguments:
         try:
             parsed += parser.parse_overrides([argument])
-        except ValueError as error:  # Python's, where a whole number has thousands of digits
+        except ValueError as error:  # Python's, for a whole number of thousands of digits
             raise RequestError(f"cannot read '{shown(argument)}': no value has so many digits") from error
         except HydraException as error:
             lines = [
                 line for line in str(error).splitlines() if line.strip(" ^~") and "See https" not in line
             ]
             key, equals, value = argument.partition("=")
-            way_out = (
-                f"quote a value with other signs than letters, digits and .-_/ as in '{key}=\"{value}\"'"
-            )
-            way_out = way_out if equals else "write key=value, as in depth=20"
+            way_out = "write key=value, as in depth=20"
+            if equals:
+                way_out = f"quote a value of more than letters, digits and .-_/ as in '{key}=\"{value}\"'"
             raise RequestError(f"cannot read '{argument}' ({lines[-1].strip()}): {way_out}") from None
     return parsed
 
 
 def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
-    """The arguments to hand to Hydra, once every key is known, given once and used where it may be.
+    """The arguments for Hydra; RequestError for a key that is unknown, given twice or out of place.
 
-    A scheme's or an activation's own parameter is not for Hydra to judge: with `multirun` it
-    becomes an axis of one value, which waits for the scheme it belongs to; without, it is
-    added, and `Cell` says what the scheme takes. An executor's settings are added too.
+    Hydra does not know the parameters of schemes and activations: with `multirun` one becomes an axis of
+    a single value, for the schemes that take it; without, it is added, and `Cell` checks it. An executor's
+    settings are added too.
     """
     seen: set[str] = set()
-    handed_on = []
+    for_hydra = []
     for argument, override in zip(arguments, parse(arguments), strict=True):
         key = override.key_or_group
         if override.is_hydra_override():
@@ -55,24 +54,22 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
             elif key.startswith(tuple(f"{group}." for group in GROUPS)):
                 value = argument.partition("=")[2]
                 argument = f"{key}=choice({value})" if multirun else f"++{key}={value}"  # noqa: PLW2901
-            elif key.startswith("executor."):  # its settings say which they are
+            elif key.startswith("executor."):  # checked by the executor's settings
                 argument = f"++{argument.lstrip('+')}"  # noqa: PLW2901
             seen.add(key)
-        handed_on.append(argument)
+        for_hydra.append(argument)
     if "widths" in seen and seen & {"depth", "width"}:
         raise RequestError("widths replaces depth and width: give widths alone, or depth and width")
-    return handed_on
+    return for_hydra
 
 
 def _check_hydra(override: Override) -> None:
-    """That Hydra itself is left to do here what it is for."""
+    """Raise RequestError where Hydra is given another sweeper or launcher."""
     key, line = override.key_or_group, override.input_line
     if key.startswith(("hydra/sweeper", "hydra.sweeper")) and override.value() != "grid":
-        raise RequestError(f"{line}: -m runs a grid with the sweeper of this program: leave it away")
+        raise RequestError(f"{line}: -m runs a grid with this program's own sweeper: leave it out")
     if key.startswith(("hydra/launcher", "hydra.launcher")) and override.value() != "basic":
-        raise RequestError(
-            f"{line}: cells do not go to a launcher of Hydra's: use executor=local, dask or slurm instead"
-        )
+        raise RequestError(f"{line}: Hydra's launchers run no cells: use executor=local, dask or slurm")
 
 
 def _check_key(override: Override) -> None:

@@ -1,4 +1,4 @@
-"""Theory beside the measurements: the predicted statistics of a spec, once for all seeds."""
+"""Theory beside the measurements: the predicted statistics of a spec, the same for all seeds."""
 
 from functools import lru_cache
 from itertools import pairwise
@@ -35,7 +35,7 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], depth: int, batch: int
     layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
     try:
         found = predict(chain.act, layers, chain.bias_std, batch).statistics
-    except (SweepError, FloatingPointError, OverflowError):  # a user's function that is not defined there
+    except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(depth)
     return {name: found[name] for name in PREDICTED}
 

@@ -1,8 +1,8 @@
-"""Which corrections a cell's numbers can have seen: a cell is known by these too, and by no others.
+"""Which corrections can have changed a cell's numbers: these, and no others, are part of its identity.
 
-A number that was wrong is corrected by raising a revision: of the scheme, of the activation, or of the
-range rule below, which says what a correction of the kernel itself can change. A revision is part of
-the identity only where it is above 1, so that a correction renames the cells that it can change.
+A wrong number is corrected by raising a revision: of the scheme, of the activation, or of the range rule
+below, which says what a correction of the kernel itself can change. A revision enters the identity only
+where it is above 1, so that a correction renames the cells that it can change.
 """
 
 import itertools
@@ -29,9 +29,9 @@ _NAMES = ("init", "act", "range")
 
 
 def of(spec: "Spec") -> Revisions:
-    """The present revisions of all that makes a cell's numbers; calls and imports no function of a user's.
+    """The present revisions of all that makes a cell's numbers; imports and calls no user's function.
 
-    Raises RequestError where the scheme or the activation is not known here.
+    Raises RequestError where the scheme or the activation is unknown.
     """
     return _of_scheme(spec), _of_activation(spec), _of_range(spec)
 
@@ -39,19 +39,19 @@ def of(spec: "Spec") -> Revisions:
 @lru_cache(maxsize=64)
 def text(revisions: Revisions) -> str:
     """What a cell's id hashes of them: '' where nothing was ever corrected."""
-    raised = (f"\0{name}={number}" for name, number in zip(_NAMES, revisions, strict=True) if number > 1)
-    return "".join(raised)
+    pairs = zip(_NAMES, revisions, strict=True)
+    return "".join(f"\0{name}={number}" for name, number in pairs if number > 1)
 
 
 def before(revisions: Revisions) -> list[Revisions]:
     """What they may have been earlier, the newest first."""
-    found = itertools.product(*(range(1, number + 1) for number in revisions))
-    return sorted(((init, act, rule) for init, act, rule in found), key=sum, reverse=True)[1:]
+    states = itertools.product(*(range(1, number + 1) for number in revisions))
+    return sorted(((init, act, rule) for init, act, rule in states), key=sum, reverse=True)[1:]
 
 
 @lru_cache(maxsize=1)
 def state() -> str:
-    """All that this program has raised, in words: two parts of one state hold no cell at two revisions."""
+    """All revisions above 1, in words: parts of one state never hold a cell at two revisions."""
     raised = {
         f"{registry.group} {name}": _of_option(registry.get(name))
         for registry in (initializers.REGISTRY, activations.REGISTRY)
@@ -73,27 +73,27 @@ def _of_activation(spec: "Spec") -> int:
 
 def _of_option(option: Option) -> int:
     revision = option.revision
-    while isinstance(option, Derived):  # what it amounts to may be corrected as well
+    while isinstance(option, Derived):  # the scheme it stands for may have been corrected too
         option = option.core
         revision = max(revision, option.revision)
     return revision
 
 
-_NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks found, its step relative to z
+_NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks are found, its step is relative to z
 
-# The range rule names what can have been wrong before, and where in doubt more than that.
-# 2: exponents are carried, and statistics formed, beyond what the array's dtype holds.
-# 3: a scheme that looks at z does not take rounding for what varies of it.
+# The range rule names the cells that can have been wrong, and in doubt more of them.
+# 2: exponents are carried, and statistics formed, beyond the range of the array's dtype.
+# 3: a scheme that looks at z no longer takes rounding for variation.
 _RANGE, _FITTED = 2, 3
 _FEW = 3  # samples
 _CUTS = 1e-9  # standard deviations between the cuts of a truncated normal
 # Bounded on one side and linear on the other: one unit in the far tail decides, and dL/dW was inf in windows.
 _TAILED = {"elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus"}
-_WIDE = 64  # units: of so many, those in the tails are too few to decide
-_SIGMA_W = (2.0**-12, 2.0**7)  # a layer changes the signal by no more than float32's mantissa bears
+_WIDE = 64  # units: of so many, too few lie in the tails to matter
+_SIGMA_W = (2.0**-12, 2.0**7)  # a layer changes the signal by no more than float32's mantissa can bear
 _BIAS_STD = 10.0
 _LOG2_SIGNAL = 500.0  # float64's squares end at 2^±511: theory_* beyond them
-_LAYERS_PER_UNIT = 3.0  # without a scale of its own a narrow network drifts by a factor of 2^1.8 in so many
+_LAYERS_PER_UNIT = 3.0  # a narrow network without a scale of its own drifts by 2^1.8 in so many
 _GAIN_OF_EQUAL_WEIGHTS = 5.01  # beyond, all units of tanh lie where 1 - h² says little
 _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half of that
 
@@ -110,20 +110,20 @@ def _looks_at_data(spec: "Spec") -> bool:
 
 
 def _out_of_range(spec: "Spec") -> bool:
-    if spec.batch <= _FEW:  # neuron_corr says nothing of so few samples: it is null
+    if spec.batch <= _FEW:  # neuron_corr says nothing about so few samples: it is null
         return True
     if CUSTOM in (spec.init, spec.act) or spec.act in _TAILED:
         return True
     base = spec.scheme.base
     if base is not None and base.name == "truncated_normal":
         low, high = base.parameters
-        if high - low < _CUTS:  # the draws between such cuts were a few numbers
+        if high - low < _CUTS:  # draws between such cuts took only a few values
             return True
     scheme, fans, wide = spec.scheme, _fans(spec), min(spec.widths or (spec.width,)) >= _WIDE
     if scheme.base is None:
         return not _tame_equal_weights(spec, scheme, fans, wide)
     if not (scheme.random and scheme.known_std) or any(scheme.weight_mean(*fan) != 0 for fan in fans):
-        return True  # a mean or a diagonal: hit at any width; lsuv: its scale is that of its data
+        return True  # a mean or a diagonal: affected at any width; lsuv: its scale is that of its data
     sigmas = {fan: scheme.weight_std(*fan) * math.sqrt(fan[0]) for fan in fans}
     return not _tame_draws(spec, sigmas, fans, wide)
 
@@ -131,7 +131,7 @@ def _out_of_range(spec: "Spec") -> bool:
 def _tame_draws(
     spec: "Spec", sigmas: Mapping[tuple[int, int], float], fans: Counter[tuple[int, int]], wide: bool
 ) -> bool:
-    """Whether a network of draws without a mean was always right; sigmas: sigma_w by fan."""
+    """Whether a network of zero-mean draws was always right; sigmas: sigma_w by fan."""
     if not all(0 < sigma < math.inf for sigma in sigmas.values()):
         return False
     growth = sum(count * math.log2(sigmas[fan]) for fan, count in fans.items())

@@ -1,4 +1,7 @@
-"""Statistics to a word: does the signal survive, and if not, how and where does it die?"""
+"""Statistics to a word: does the signal survive, and if not, how and where does it die?
+
+Thresholds say where the words begin; they are no part of a cell's identity.
+"""
 
 import json
 import math
@@ -16,17 +19,17 @@ from sweep.base.errors import RequestError, UserCodeError, unknown
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Where the words begin; with the reasons for the defaults. Raises RequestError for what cannot be.
+    """Where the words begin, and why there. Raises RequestError for a value that cannot be one.
 
     symmetric: neuron_corr at layer 1 this close to 1. Copies agree to rounding, float32's being 1e-7;
         random neurons of any scheme are far from it.
-    exploding, vanishing: rms relative to the input's. Textbook failures shrink or grow e-fold per
-        layer and pass any bound soon; xavier × tanh, which loses rms like 1/sqrt(depth), stays above 1e-2
+    exploding, vanishing: rms relative to the input's. Textbook failures shrink or grow e-fold per layer
+        and soon pass any bound; xavier × tanh, whose rms falls like 1/sqrt(depth), stays above 1e-2 down
         to depth 10,000.
     saturated: how far `flat` is from its share at unit variance, f0, on the way to 1. Half-way, for
         ReLU has f0 = 1/2 by design and tanh 0.008.
     collapsed: sample_cosine above which all inputs look alike: the angle between two is below 2.6°.
-    gradient_vanishing, gradient_exploding: delta_std at layer 0, the upstream gradient having 1.
+    gradient_vanishing, gradient_exploding: delta_std at layer 0, that of the upstream gradient being 1.
     """
 
     symmetric: float = 1e-6
@@ -46,10 +49,7 @@ class Thresholds:
 
     @classmethod
     def of(cls, values: "Thresholds | Mapping[str, Any] | None") -> "Thresholds":
-        """The thresholds of names and values, defaults where there is none.
-
-        Raises RequestError for an unknown name, and where a value breaks its rule.
-        """
+        """The thresholds of these names and values, else the defaults; RequestError for a bad one."""
         if isinstance(values, Thresholds):
             return values
         if not isinstance(values, Mapping | None):
@@ -80,8 +80,8 @@ class Word:
     """One word of a verdict.
 
     meaning: when it is said, with the thresholds in braces. rule: the same of statistics; None where nothing
-    is measured, or nothing wrong. letter, colour: how a map shows it. mark: how a figure marks what became
-    of the signal forward, '' where that lives; fate: the mark's name; told: in a legend, if not that.
+    is measured, or nothing wrong. letter, colour: how a map shows it. mark: a figure's sign for how the
+    forward signal died, '' where it lives. fate: the mark's name. told: its legend, if not the fate.
     """
 
     name: str
@@ -99,8 +99,8 @@ class Word:
         return self.name.startswith("gradient")
 
 
-# In the order in which they are tried. Paper where all is well, then by what died and how; letters tell
-# what greys cannot.
+# In the order in which they are tried. Colours are paper where all is well, else tell what died and how;
+# letters tell what greys cannot.
 WORDS = {
     word.name: word
     for word in (
@@ -154,9 +154,8 @@ def verdict(
 ) -> tuple[str, int | None]:
     """The first word that fits, and the layer from which on it does (None for 'healthy').
 
-    layers: statistics by name, each (depth + 1,), by layer. flat_share: the activation's `flat`
-    at unit variance. For a gradient, which travels down, the layer is the highest one below which
-    it stays out of range.
+    layers: statistics by name, each (depth + 1,). flat_share: the activation's `flat` at unit variance.
+    For a gradient, which travels down, it is the highest layer from which down it stays out of range.
     """
     several = {name: values[None] for name, values in layers.items()}
     (word,), (since,) = verdicts(several, flat_share, thresholds)
@@ -171,8 +170,7 @@ def verdicts(
     layers: statistics by name, each (cells, depth + 1).
     """
     cells, depth = len(layers["rms"]), layers["rms"].shape[1] - 1
-    words = np.full(cells, "healthy", object)
-    since = np.full(cells, np.nan)
+    words, since = np.full(cells, "healthy", object), np.full(cells, np.nan)
     for word in WORDS.values():
         if word.rule is None:
             continue
@@ -190,12 +188,12 @@ def flat_share_of(act: Activation) -> float:
     try:
         with np.errstate(all="ignore"):
             return flat_share(act)
-    except UserCodeError:  # a user's function that is not defined everywhere
+    except UserCodeError:  # a user's function, not defined everywhere
         return math.nan
 
 
 def _from_layer_1(holds: Array) -> Array:
-    """Of every layer from the first on what holds of that one."""
+    """Of every layer from the first on, what holds of the first."""
     return np.broadcast_to(holds[:, 1:2], holds.shape) & (np.arange(holds.shape[1]) >= 1)
 
 

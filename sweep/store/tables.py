@@ -13,7 +13,7 @@ from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
 from sweep.experiment import axes, verdict
 from sweep.experiment.cell import ID_BYTES, Spec
-from sweep.experiment.outcome import Failure, Own, Result
+from sweep.experiment.outcome import ActivationFacts, Failure, Result
 from sweep.experiment.prediction import nothing, predicted
 from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
@@ -138,7 +138,7 @@ class _Rows:
         self.sizes = np.where(self.ok, self.depths[self.spec] + 1, 0)
         self.ends = np.cumsum(self.sizes)
         self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
-        found = [_theory(spec, result.own) for spec in self.specs]
+        found = [_theory(spec, result.facts) for spec in self.specs]
         self.theory = {name: np.concatenate([one[name] for one in found]) for name in PREDICTED}
 
     def keys(self) -> dict[str, pa.Array]:
@@ -155,21 +155,21 @@ class _Rows:
         return pa.array(values, kind).take(pa.array(self.spec))
 
 
-def _theory(spec: Spec, own: Mapping[Spec, Own]) -> dict[str, Array]:
+def _theory(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> dict[str, Array]:
     """The predictions of a spec; those of a user's own activation were made where that may be called."""
     if spec.act != CUSTOM:
         return predicted(spec)
-    return own[spec].theory if spec in own else nothing(spec.depth)
+    return facts[spec].theory if spec in facts else nothing(spec.depth)
 
 
 _OF_ACT = ("flat_share", "histogram_low", "histogram_high")
 
 
-def _known_of(spec: Spec, own: Mapping[Spec, Own]) -> tuple[float, float, float]:
+def _known_of(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> tuple[float, float, float]:
     """_OF_ACT of a spec's activation; NaN of a user's own that could not be computed."""
     if spec.act != CUSTOM:
         return flat_share_of(spec.activation), *histogram_range(spec.activation)
-    return (own[spec].flat_share, *own[spec].histogram_range) if spec in own else (math.nan,) * 3
+    return (facts[spec].flat_share, *facts[spec].histogram_range) if spec in facts else (math.nan,) * 3
 
 
 def _cells(
@@ -204,7 +204,7 @@ def _cells(
     last = (rows.starts + rows.depths)[rows.spec]
     for name, values in rows.theory.items():
         columns[f"theory_{name}"] = _optional(np.where(ok, values[last], np.nan))
-    own = np.array([_known_of(spec, result.own) for spec in rows.specs])[rows.spec]
+    own = np.array([_known_of(spec, result.facts) for spec in rows.specs])[rows.spec]
     shares = own[:, 0]
     columns |= {name: _optional(own[:, i]) for i, name in enumerate(_OF_ACT)}
     words = np.full(count, "failed", object)
@@ -241,7 +241,7 @@ def _layers(result: Result, rows: _Rows, keys: dict[str, pa.Array]) -> pa.Table:
         bins = result.histogram.shape[1]
         offsets = pa.array(np.arange(len(owner) + 1) * bins, pa.int32())
         columns["histogram"] = pa.ListArray.from_arrays(offsets, pa.array(result.histogram.ravel()))
-        known = np.array([_known_of(spec, result.own) for spec in rows.specs])[rows.spec[owner]]
+        known = np.array([_known_of(spec, result.facts) for spec in rows.specs])[rows.spec[owner]]
         columns |= {"histogram_low": known[:, 1], "histogram_high": known[:, 2]}
     return _table(columns, LAYERS)
 

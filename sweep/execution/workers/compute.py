@@ -16,7 +16,7 @@ from sweep.base.arrays import Array
 from sweep.execution.plan.tasks import Stack, Task, chain_of, chains_of
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
-from sweep.experiment.outcome import Failure, Own, Result
+from sweep.experiment.outcome import ActivationFacts, Failure, Result
 from sweep.experiment.prediction import predicted
 from sweep.experiment.verdict import flat_share_of
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
@@ -35,7 +35,7 @@ def run_task(task: Task, histogram: bool) -> Result:
         return _join(parts)
 
 
-def _facts(parts: Sequence[Result]) -> dict[Spec, Own]:
+def _facts(parts: Sequence[Result]) -> dict[Spec, ActivationFacts]:
     """What is known of each user's own activation that could be computed, by spec."""
     computed: dict[Spec, bool] = {}  # whether there are layers whose slope is not known
     for part in parts:
@@ -43,14 +43,14 @@ def _facts(parts: Sequence[Result]) -> dict[Spec, Own]:
             gaps = bool((np.isnan(part.statistics["flat"]) & np.isfinite(part.statistics["pre_rms"])).any())
             specs = (spec for block in part.blocks for spec in block.specs if spec.act == CUSTOM)
             computed |= {spec: gaps or computed.get(spec, False) for spec in specs}
-    return {spec: _own(spec, gaps) for spec, gaps in computed.items()}
+    return {spec: _facts_of(spec, gaps) for spec, gaps in computed.items()}
 
 
-def _own(spec: Spec, gaps: bool) -> Own:
+def _facts_of(spec: Spec, gaps: bool) -> ActivationFacts:
     act = spec.activation
     somewhere = f"the slope of {act.formula} is not known for every z that came up; give act.derivative"
     reason = slope_unknown(act) or (somewhere if gaps else None)
-    return Own(predicted(spec), flat_share_of(act), histogram_range(act), reason)
+    return ActivationFacts(predicted(spec), flat_share_of(act), histogram_range(act), reason)
 
 
 def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:

@@ -213,7 +213,7 @@ def _work(task: Task, histogram: bool, driver: str, store: WorkerStore | None, n
         Study(store.study).write(name, *tables.tables(result, store.part, store.thresholds))
     except StoreError:  # seen, but not writable from here
         return result
-    return replace(result, statistics={}, histogram=None, own={}, stored=True)
+    return replace(result, statistics={}, histogram=None, facts={}, stored=True)
 
 
 def _outcome(future: "Future") -> tuple[BaseException | None, Result | None]:
