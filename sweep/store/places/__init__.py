@@ -1,7 +1,7 @@
-"""Where a study's files are: a folder of this machine, or of an object store.
+"""Where a study's files are: in a folder of this machine, or of an object store.
 
-Both promise the same: a file that is read is whole, for it appears under its name at once. Nobody else asks
-which of the two a study has, but for what only a folder can be: seen by other processes (`Place.folder`).
+Both promise that a file that is read is whole, for it appears under its name at once. Nobody else asks which
+of the two a study has, except for what only a folder can do: be seen by other processes (`Place.folder`).
 """
 
 import os
@@ -33,22 +33,22 @@ class Place(Protocol):
 
     @property
     def distance(self) -> int:
-        """How many times as long as with a disk one waits between two looks at what is new."""
+        """How many times longer than with a disk to wait between two looks at what is new."""
 
     def at(self, path: str) -> Path | str:
-        """Where a file is, for people and for other libraries: its path on this machine, or its URL."""
+        """Where a file is, for people and other libraries: its path on this machine, or its URL."""
 
     def files(self, folder: str) -> dict[str, int]:
-        """Name -> bytes of every file in a folder; empty where there is none. A link is no file."""
+        """Name -> bytes of every file in a folder, links left out; empty where there is no folder."""
 
     def folders(self, folder: str) -> list[str]:
-        """The names of the folders in a folder; a link is none."""
+        """The names of the folders in a folder, links left out."""
 
     def irregular(self, folder: str) -> list[str]:
-        """The names of what is in a folder and no file: links, folders, pipes; an object store has none."""
+        """The names of what is not a file in a folder: links, folders, pipes; none in an object store."""
 
     def entries(self, folder: str) -> list[str]:
-        """The names of all that is in a folder, whatever it is."""
+        """The names of everything in a folder."""
 
     def read(self, path: str, most: int | None = None) -> bytes:
         """The file's bytes; FileNotFoundError where there is none, OSError where it has more than `most`."""
@@ -60,10 +60,10 @@ class Place(Protocol):
         """Write the whole file at once: others see all of it, or nothing."""
 
     def append(self, path: str) -> IO[str]:
-        """A text that grows until it is closed, and that others can read meanwhile."""
+        """A text that grows until it is closed; others can read it meanwhile."""
 
     def hold(self, path: str, content: bytes) -> IO[bytes] | None:
-        """A new file, locked until it is closed, however that happens; None where there are no locks."""
+        """A new file, locked until it is closed, in whatever way; None where there are no locks."""
 
     def held(self, path: str, content: bytes) -> bool | None:
         """Whether somebody holds the file with this content; None where nobody can tell."""
@@ -84,7 +84,7 @@ def is_url(path: str | Path) -> bool:
 
 
 def check(url: str) -> None:
-    """Raise RequestError where a URL holds a secret, which is not repeated, or lacks a slash or its host."""
+    """Raise RequestError where a URL holds a secret (not repeated), or lacks a slash or its host."""
     checks.no_secret(url)
     scheme, _, rest = url.rpartition("::")[2].partition(":")
     local = scheme.lower() in ("file", "local")
@@ -102,7 +102,7 @@ def check(url: str) -> None:
 
 
 def check_kept(url: str) -> None:
-    """Raise RequestError as `check` does, and where what is written would be gone with this process."""
+    """Raise RequestError as `check` does, and where what is written would end with this process."""
     check(url)
     if url.rpartition("::")[2].startswith("memory:/"):
         raise RequestError(
@@ -111,7 +111,7 @@ def check_kept(url: str) -> None:
 
 
 def check_folder(path: str | Path) -> None:
-    """Raise RequestError as `check` does, and where a path is none of a folder of this machine."""
+    """Raise RequestError as `check` does, and where a path is not a folder of this machine."""
     check(str(path))
     if not str(path) or is_url(str(path)):
         raise RequestError(f"--to {path}: figures go to a folder of this machine, as in --to figures")

@@ -9,6 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, ClassVar
 
+fcntl: Any
+try:
+    import fcntl
+except ImportError:  # not POSIX
+    fcntl = None
+
 _NO_LINK, _AT_ONCE = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
 _SMALL = 1 << 24  # bytes of a file that is read at once
 
@@ -29,45 +35,41 @@ class Local:
         return self.folder / path
 
     def files(self, folder: str) -> dict[str, int]:
-        found = {}
-        try:
-            with os.scandir(self.folder / folder) as entries:
-                for entry in entries:
-                    try:
-                        if entry.is_file(follow_symlinks=False):
-                            found[entry.name] = entry.stat(follow_symlinks=False).st_size
-                    except FileNotFoundError:  # removed at this moment
-                        continue
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        return found
+        sizes = {}
+        for entry in self._scan(folder):
+            with contextlib.suppress(FileNotFoundError):  # removed at this moment
+                if entry.is_file(follow_symlinks=False):
+                    sizes[entry.name] = entry.stat(follow_symlinks=False).st_size
+        return sizes
 
     def irregular(self, folder: str) -> list[str]:
-        try:
-            with os.scandir(self.folder / folder) as entries:
-                return sorted(entry.name for entry in entries if not entry.is_file(follow_symlinks=False))
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return sorted(entry.name for entry in self._scan(folder) if not entry.is_file(follow_symlinks=False))
 
     def folders(self, folder: str) -> list[str]:
-        try:
-            with os.scandir(self.folder / folder) as entries:
-                return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
-        except (FileNotFoundError, NotADirectoryError):
-            return []
+        return [entry.name for entry in self._scan(folder) if entry.is_dir(follow_symlinks=False)]
 
     def entries(self, folder: str) -> list[str]:
+        return [entry.name for entry in self._scan(folder)]
+
+    def _scan(self, folder: str) -> list[os.DirEntry[str]]:
         try:
-            return [path.name for path in (self.folder / folder).iterdir()]
+            with os.scandir(self.folder / folder) as entries:
+                return list(entries)
         except (FileNotFoundError, NotADirectoryError):
             return []
 
     def _file(self, path: str) -> Path:
-        """Where a file is; OSError where a link among its folders would lead elsewhere."""
+        """Where a file is; OSError where one of its folders is a link."""
         file = self.folder / path
         for folder in PurePosixPath(path).parents[:-1]:
             if (self.folder / folder).is_symlink():
                 raise OSError(errno.ELOOP, "it is a link", str(self.folder / folder))
+        return file
+
+    def _new_file(self, path: str) -> Path:
+        """Where a file is to be; its folder is made."""
+        file = self._file(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
         return file
 
     def read(self, path: str, most: int | None = None) -> bytes:
@@ -85,7 +87,7 @@ class Local:
         return pa.OSFile(os.fsencode(self._file(path).absolute()))
 
     def open_file(self, path: str) -> IO[bytes]:
-        """A regular file, no link, and nothing that one waits for."""
+        """A regular file: not a link, nor a pipe that one would wait for."""
         flags = os.O_RDONLY | _NO_LINK | _AT_ONCE
         try:
             file = os.fdopen(os.open(self._file(path), flags), "rb")
@@ -95,14 +97,13 @@ class Local:
             raise
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
-            raise OSError(errno.EINVAL, "it is no regular file", str(self.folder / path))
+            raise OSError(errno.EINVAL, "it is not a regular file", str(self.folder / path))
         return file
 
     def write(self, path: str, content: Any) -> None:
-        final = self._file(path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        # A name that begins with a dot, which readers skip; the rename is what makes it a file.
-        hidden = final.with_name(f".{final.name}.{uuid.uuid4().hex}")  # nobody else's, on any machine
+        final = self._new_file(path)
+        # Readers skip names that begin with a dot; the rename makes it a file for them.
+        hidden = final.with_name(f".{final.name}.{uuid.uuid4().hex}")  # unique on all machines
         try:
             with hidden.open("wb") as file:
                 file.write(content)
@@ -114,16 +115,13 @@ class Local:
             raise
 
     def append(self, path: str) -> IO[str]:
-        file = self._file(path)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return file.open("a", encoding="utf-8", errors="backslashreplace")
+        return self._new_file(path).open("a", encoding="utf-8", errors="backslashreplace")
 
     def hold(self, path: str, content: bytes) -> IO[bytes] | None:
-        final = self._file(path)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        if (fcntl := _fcntl()) is None:
+        final = self._new_file(path)
+        if fcntl is None:
             return None
-        # Locked before it has its name: nobody ever finds it free while it is held.
+        # Locked before it gets its name: nobody ever finds it free while it is held.
         hidden = final.with_name(f".{final.name}")
         file = hidden.open("wb")
         try:
@@ -138,20 +136,19 @@ class Local:
             hidden.rename(final)
         except BaseException:
             hidden.unlink(missing_ok=True)
-            with contextlib.suppress(OSError):  # what it could not write, it tries again
+            with contextlib.suppress(OSError):  # closing tries again to write what could not be written
                 file.close()
             raise
         return file
 
     def held(self, path: str, content: bytes) -> bool | None:
-        fcntl = _fcntl()
         try:
             with self.open_file(path) as file:
                 try:
                     fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except BlockingIOError:
                     return True
-                # A lock that is free says little where another machine's locks are not seen.
+                # A free lock says little where the locks of other machines are not seen.
                 return False if file.read(len(content) + 1) == content else None
         except (OSError, AttributeError):  # no such file, no such locks
             return None
@@ -160,20 +157,9 @@ class Local:
         self._file(path).unlink(missing_ok=True)
 
     def move(self, path: str, to: str) -> None:
-        final = self._file(to)
-        final.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        final = self._new_file(to)
+        with contextlib.suppress(FileNotFoundError):
             self._file(path).replace(final)
-        except FileNotFoundError:
-            return
 
     def modified(self, path: str) -> float:
         return (self.folder / path).stat().st_mtime
-
-
-def _fcntl() -> Any:
-    try:
-        import fcntl  # noqa: PLC0415
-    except ImportError:  # not POSIX
-        return None
-    return fcntl

@@ -5,20 +5,18 @@ import errno
 import io
 import time
 from collections.abc import Callable, Collection
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from sweep.base.errors import RequestError
 
-# What to install for the schemes that most people have; fsspec itself says it for the others.
+# What to install for the most common schemes; fsspec itself says it for the others.
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs"}
-_PAUSES = (0.5, None)  # seconds before what may pass is tried again, beyond what the store's own library does
-_RESENT_SECONDS = 10.0  # between two PUTs of a text that grows
-
-_T = TypeVar("_T")
+_PAUSES = (0.5, None)  # seconds before another attempt, beyond those of the store's own library
+_RESENT_SECONDS = 10.0  # between two PUTs of a growing text
 
 
 def schemes() -> Collection[str]:
-    """The schemes of URLs that fsspec knows, or those that most people have where it is not installed."""
+    """The URL schemes that fsspec knows, or the most common ones where it is not installed."""
     try:
         from fsspec.registry import known_implementations  # noqa: PLC0415  an extra
     except ImportError:
@@ -30,7 +28,7 @@ class Remote:
     """A folder of an object store, through fsspec. A PUT is whole or it is not there."""
 
     folder = None
-    readers, distance = 16, 5  # of a store that lets one wait, and asks money for a look
+    readers, distance = 16, 5  # a store answers slowly, and charges for every look
 
     def __init__(self, url: str) -> None:
         self.root = url.rstrip("/")
@@ -38,13 +36,13 @@ class Remote:
         try:
             from fsspec.core import url_to_fs  # noqa: PLC0415  an extra
 
-            # Others write here too: what was listed a moment ago is not what is there now.
+            # Others write here too: a listing is out of date a moment later.
             self._filesystem, base = url_to_fs(self.root, use_listings_cache=False)
         except ImportError as error:
             package = _PACKAGES.get(scheme)
             way_out = f"pip install {package or f'fsspec, and for {scheme}: {error}'}"
             raise RequestError(f"root={scheme}://…: needs more packages: {way_out}") from error
-        except Exception as error:  # whatever a scheme's own library makes of an address that is none of its
+        except Exception as error:  # whatever a scheme's own library raises for a bad address
             why = f"{type(error).__name__}: {' '.join(str(error).split())}"
             way_out = "give a folder, or s3://bucket/prefix"
             raise RequestError(f"root={scheme}://…: cannot be opened ({why}); {way_out}") from error
@@ -69,16 +67,13 @@ class Remote:
 
     def _listed(self, folder: str) -> list[dict[str, Any]]:
         try:
-            found: list[dict[str, Any]] = _tried(
-                lambda: self._filesystem.ls(self._full(folder), detail=True, refresh=True), self.at(folder)
-            )
+            return list(self._call("ls", folder, detail=True, refresh=True))
         except FileNotFoundError:
             return []
-        return found
 
     def read(self, path: str, most: int | None = None) -> bytes:
         end = None if most is None else most + 1
-        content: bytes = _tried(lambda: self._filesystem.cat_file(self._full(path), end=end), self.at(path))
+        content: bytes = self._call("cat_file", path, end=end)
         if most is not None and len(content) > most:
             raise OSError(errno.EFBIG, f"it has more than {most:,} bytes")
         return content
@@ -86,11 +81,11 @@ class Remote:
     def open(self, path: str) -> Any:
         import pyarrow as pa  # noqa: PLC0415
 
-        # Arrow is given bytes: what a store's own library raises within it has ended processes.
+        # Arrow is given bytes: an exception of a store's own library inside it has ended processes.
         return pa.BufferReader(self.read(path))
 
     def write(self, path: str, content: Any) -> None:
-        _tried(lambda: self._filesystem.pipe_file(self._full(path), bytes(content)), self.at(path))
+        self._call("pipe_file", path, bytes(content))
 
     def append(self, path: str) -> IO[str]:
         return _Resent(lambda text: self.write(path, text))
@@ -103,7 +98,7 @@ class Remote:
 
     def remove(self, path: str) -> None:
         with contextlib.suppress(FileNotFoundError):
-            _tried(lambda: self._filesystem.rm_file(self._full(path)), self.at(path))
+            self._call("rm_file", path)
 
     def move(self, path: str, to: str) -> None:
         try:
@@ -113,15 +108,28 @@ class Remote:
         self.remove(path)
 
     def modified(self, path: str) -> float:
-        modified = _tried(lambda: self._filesystem.modified(self._full(path)), self.at(path))
-        return float(modified.timestamp())
+        return float(self._call("modified", path).timestamp())
 
-    def _full(self, path: str) -> str:
-        return f"{self._base}/{path}" if path else self._base
+    def _call(self, method: str, path: str, *arguments: Any, **options: Any) -> Any:
+        """What the file system's method returns for a file; its exceptions as a disk's, tried once more."""
+        full = f"{self._base}/{path}" if path else self._base
+        for pause in _PAUSES:
+            try:
+                return getattr(self._filesystem, method)(full, *arguments, **options)
+            except (FileNotFoundError, PermissionError):
+                raise
+            except Exception as error:
+                if pause is None:
+                    if isinstance(error, OSError):
+                        raise
+                    reason = f"{type(error).__name__}: {error}".splitlines()[0]  # no more: secrets follow
+                    raise OSError(errno.EIO, reason, self.at(path)) from error
+                time.sleep(pause)
+        raise AssertionError
 
 
 class _Resent(io.StringIO):
-    """A text in an object store, where nothing can be appended to: all of it again, now and then."""
+    """A growing text in an object store, which cannot append: all of it is sent again, now and then."""
 
     def __init__(self, put: Callable[[bytes], None]) -> None:
         super().__init__()
@@ -144,23 +152,3 @@ class _Resent(io.StringIO):
 
 def _last(item: dict[str, Any]) -> str:
     return str(item["name"]).rstrip("/").rpartition("/")[2]
-
-
-def _tried(attempt: Callable[[], _T], where: str) -> _T:
-    """What an attempt at an object store returns, or its exceptions as what they would be on a disk.
-
-    What may pass is tried again, a few times; without the request's secrets.
-    """
-    for pause in _PAUSES:
-        try:
-            return attempt()
-        except (FileNotFoundError, PermissionError):
-            raise
-        except Exception as error:
-            if pause is None:
-                if isinstance(error, OSError):
-                    raise
-                reason = f"{type(error).__name__}: {error}".splitlines()[0]
-                raise OSError(errno.EIO, reason, where) from error
-            time.sleep(pause)
-    raise AssertionError
