@@ -1,4 +1,4 @@
-"""Some of what is stored as plain Python values: counts, failures, a sample of the rows."""
+"""Excerpts of a study as plain Python values: counts, failures, a sample of the rows."""
 
 import random
 from collections import Counter
@@ -28,13 +28,13 @@ def counts(study: Study, axes: Sequence[str]) -> dict[str, Counter[tuple[Any, st
     stored = study.read("cells", ["status", *axes])
     groups = {axis: stored.group_by([axis, "status"]).aggregate([([], "count_all")]) for axis in axes}
     return {
-        axis: Counter({(one[axis], one["status"]): one["count_all"] for one in found.to_pylist()})
-        for axis, found in groups.items()
+        axis: Counter({(row[axis], row["status"]): row["count_all"] for row in rows.to_pylist()})
+        for axis, rows in groups.items()
     }
 
 
 def failures(study: Study, cells: Cells) -> Iterator[tuple[str, Failure]]:
-    """(cell_id, why it failed) of those of these cells that did."""
+    """(cell_id, why it failed) of every one of these cells that failed."""
     rows = study.read("cells", ["cell_id", "status", "error", "error_type", "traceback"], "all")
     rows = rows.filter(pc.equal(rows["status"], "failed"))
     for row in rows.filter(among(rows["cell_id"], cells)).to_pylist():
@@ -46,10 +46,10 @@ def failures(study: Study, cells: Cells) -> Iterator[tuple[str, Failure]]:
 class Sample:
     """Some rows of `cells`.
 
-    foreign: how many rows were left out, for they name functions that were not allowed. functions: the names
-    of all users' functions that rows name, left out or not. failed: how many rows are of failed cells.
-    of_other_kernels: how many are results of another kernel; forged: the ids of those whose id is not that
-    of their values.
+    foreign: how many rows were left out because they name functions that were not allowed. functions: all
+    users' functions that rows name, left out or not. failed: how many rows are of failed cells.
+    of_other_kernels: how many are results of another kernel. forged: the ids of those among them whose id is
+    not that of their values.
     """
 
     rows: list[Row]
@@ -61,9 +61,9 @@ class Sample:
 
 
 def sample(study: Study, old: Older, allowed: set[str], count: int, seed: int) -> Sample:
-    """At most so many rows of results by the present kernel and revision, chosen by the seed.
+    """At most `count` rows of results of the present kernel and revision, chosen by the seed.
 
-    allowed: the names of those users' own functions that a row may name.
+    allowed: the users' functions that a row may name.
     """
     stored = study.read("cells", versions="all")
     ok, present = pc.equal(stored["status"], "ok"), pc.equal(stored["kernel_version"], KERNEL_VERSION)
@@ -74,7 +74,7 @@ def sample(study: Study, old: Older, allowed: set[str], count: int, seed: int) -
     cells = cells.filter(pc.invert(foreign))
     rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
     chosen: list[Row] = cells.take(pa.array(rows, pa.int64())).to_pylist()
-    forged = others["cell_id"].filter(pa.array(~ages.identified(others))).to_pylist()
+    forged = others["cell_id"].filter(pa.array(ages.ages(others) < 0)).to_pylist()
     failed = stored.num_rows - pc.sum(ok).as_py() if stored.num_rows else 0
     return Sample(chosen, pc.sum(foreign).as_py() or 0, functions, failed, others.num_rows, forged)
 
@@ -83,26 +83,25 @@ def layers_of(study: Study, ids: Collection[str]) -> list[Row]:
     """The rows of `layers` of some cells, whatever computed them."""
     layers = study.read("layers", versions="all")
     chosen = pc.is_in(layers["cell_id"], value_set=pa.array(list(ids), pa.string()))
-    found: list[Row] = layers.filter(chosen).to_pylist()
-    return found
+    return list(layers.filter(chosen).to_pylist())
 
 
 def _foreign(cells: pa.Table, allowed: set[str]) -> tuple[pa.ChunkedArray, set[str]]:
-    """By row: whether it names functions that are none of these, or not what their source was; all names."""
-    found, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
+    """Whether each row names a function that is not allowed, or without its source; and all names."""
+    foreign, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
     for group in REGISTRIES:
-        own, texts = pc.equal(cells[group], CUSTOM), cells[f"{group}_params"]
-        names = {text: _named(text) for text in pc.unique(texts.filter(own)).to_pylist()}
+        custom, texts = pc.equal(cells[group], CUSTOM), cells[f"{group}_params"]
+        names = {text: _named(text) for text in pc.unique(texts.filter(custom)).to_pylist()}
         named |= set().union(*names.values()) - {""}
         bad = [text for text, called in names.items() if not called <= allowed]
-        found = pc.or_(found, pc.and_(own, pc.is_in(texts, value_set=pa.array(bad, pa.string()))))
-    return found, named
+        foreign = pc.or_(foreign, pc.and_(custom, pc.is_in(texts, value_set=pa.array(bad, pa.string()))))
+    return foreign, named
 
 
 def _named(parameters: str) -> set[str]:
     """The functions that the parameters of a user's own scheme or activation name.
 
-    With '', which nobody can have named, where they do not say what the source was.
+    With '', which is never allowed, where they lack the source.
     """
     values = checks.json_object("parameters", parameters)
     names = {str(values[key]) for key in ("function", "derivative") if values.get(key) is not None}

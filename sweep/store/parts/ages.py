@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from sweep.base.errors import SweepError
 from sweep.experiment import revisions
-from sweep.experiment.cell import SPEC, Spec
+from sweep.experiment.cell import ID_BYTES, SPEC, Spec
 from sweep.store.parts import digests
 
 # What makes two rows the same experiment, whatever kernel and revision computed it.
@@ -18,59 +18,44 @@ EXPERIMENT = (*SPEC, "seed")
 NEEDED = (*EXPERIMENT, "kernel_version", "cell_id")
 REPEATED = ("init", "init_params", "act", "act_params", "dtype")  # few texts, again and again
 VARIOUS = "various"  # the state of a part whose rows were computed at several
+_ID = np.dtype(f"V{ID_BYTES}")
 
 
 def ages(rows: pa.Table) -> NDArray[np.int64]:
-    """How many revisions ago the numbers of each row were computed: 0 is now.
+    """How many revisions ago each row was computed: 0 is now, -1 where its id is not that of its values.
 
-    rows: the columns of NEEDED. A row that is of no revision that is known counts as one of now.
+    rows: the columns of NEEDED. What another program's scheme or activation had is unknown: 0.
     """
-    found = np.zeros(rows.num_rows, np.int64)
-    seeds, ids = rows["seed"].to_numpy(), _ids(rows["cell_id"])
-    for places, spec, kernel_version in by_spec(rows):
-        try:
-            older = revisions.before(spec.revisions)
-        except SweepError:  # a scheme or an activation of another program's
-            continue
-        unknown = places
-        for age, state in enumerate(older, 1):
-            same = _are(ids[unknown], spec.digests(seeds[unknown].tolist(), state, kernel_version))
-            found[unknown[same]] = age
-            unknown = unknown[~same]
-    return found
-
-
-def identified(rows: pa.Table) -> NDArray[np.bool_]:
-    """Whether the id of each row is that of its values, as its kernel had it, at any revision: (rows,).
-
-    rows: the columns of NEEDED. Of another program's scheme or activation nobody knows, which is no reason
-    for doubt.
-    """
-    found = np.ones(rows.num_rows, bool)
-    seeds, ids = rows["seed"].to_numpy(), _ids(rows["cell_id"])
-    for places, spec, kernel_version in by_spec(rows):
+    age = np.zeros(rows.num_rows, np.int64)
+    seeds = rows["seed"].to_numpy()
+    ids = np.frombuffer(digests.of_texts(rows["cell_id"].combine_chunks()).buffers()[1], _ID)
+    for unknown, spec, kernel_version in by_spec(rows):
         try:
             states = [spec.revisions, *revisions.before(spec.revisions)]
-        except SweepError:
+        except SweepError:  # a scheme or an activation of another program's
             continue
-        each = (spec.digests(seeds[places].tolist(), state, kernel_version) for state in states)
-        found[places] = np.any([_are(ids[places], known) for known in each], axis=0)
-    return found
+        for number, state in enumerate(states):
+            known = spec.digests(seeds[unknown].tolist(), state, kernel_version)
+            same = ids[unknown] == np.frombuffer(known, _ID)
+            age[unknown[same]] = number
+            unknown = unknown[~same]  # noqa: PLW2901
+        age[unknown] = -1
+    return age
 
 
 def outdated(rows: pa.Table, by_revision: bool = False) -> pa.Array:
-    """The ids of cells of which the result of a newer kernel, or of a newer revision, is among the rows.
+    """The ids of cells that have a result of a newer kernel, or of a newer revision, among the rows.
 
-    rows: the columns of NEEDED and the status. by_revision: of a newer revision by the same kernel alone,
-    where a failure never makes a row outdated nor is made so.
+    rows: the columns of NEEDED and the status. by_revision: only of a newer revision of the same kernel; a
+    failure then neither makes a row outdated nor is outdated itself.
     """
-    number, since = numbered(rows, EXPERIMENT).tolist(), ages(rows).tolist()
+    number, since = numbered(rows, EXPERIMENT).tolist(), np.maximum(ages(rows), 0).tolist()
     rank: dict[str, tuple[bool, tuple[int, str], int]] = {}
     best: dict[int, str] = {}
     columns = [rows[name].to_pylist() for name in ("cell_id", "status", "kernel_version")]
     for cell_id, status, version, age, experiment in zip(*columns, since, number, strict=True):
-        own = (status == "ok", _version(version), -age)
-        rank[cell_id] = max(rank.get(cell_id, own), own)  # a result wins over a failure
+        row = (status == "ok", _version(version), -age)
+        rank[cell_id] = max(rank.get(cell_id, row), row)  # a result wins over a failure
         if rank[cell_id] > rank[best.setdefault(experiment, cell_id)]:
             best[experiment] = cell_id
 
@@ -85,12 +70,12 @@ def outdated(rows: pa.Table, by_revision: bool = False) -> pa.Array:
 
 
 def common(states: Collection[str]) -> str:
-    """The state of rows from parts of these states."""
+    """The state of a part that holds the rows of parts of these states."""
     return next(iter(states)) if len(set(states)) == 1 else VARIOUS
 
 
 def apart(states: Collection[str]) -> bool:
-    """Whether parts of these states may hold an experiment at two revisions."""
+    """Whether parts of these states may hold one experiment at two revisions."""
     return len(set(states)) > 1 or VARIOUS in states
 
 
@@ -104,7 +89,7 @@ def repeated(rows: pa.Table) -> NDArray[np.int64]:
 
 
 def numbered(rows: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
-    """Which distinct combination of these columns each row has: (rows,) numbers, equal where all are."""
+    """A number for each row, equal where all of these columns are: (rows,)."""
     number, size = np.zeros(rows.num_rows, np.int64), 1
     for name in names:
         codes, count = _codes(rows[name])
@@ -118,7 +103,7 @@ def numbered(rows: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
 
 
 def by_spec(rows: pa.Table) -> Iterator[tuple[NDArray[np.int64], Spec, str]]:
-    """The row numbers of every spec, by the kernel that computed them."""
+    """The row numbers of every spec and kernel version, with both."""
     if not rows.num_rows:
         return
     number = numbered(rows, (*SPEC, "kernel_version"))
@@ -137,7 +122,7 @@ def spec_of(row: Any) -> Spec:
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
-    """A number for each distinct value of a column, and how many there are; null is a value."""
+    """A number for each distinct value of a column, null included, and how many there are."""
     if pa.types.is_list(column.type):
         if column.null_count == len(column):
             return np.zeros(len(column), np.int64), 1
@@ -152,15 +137,3 @@ def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
 
 def _version(kernel_version: str) -> tuple[int, str]:
     return (int(kernel_version), "") if kernel_version.isdecimal() else (0, kernel_version)
-
-
-def _are(ids: NDArray[np.int64], known: bytes) -> NDArray[np.bool_]:
-    """Which of these ids, as two numbers each, are those known, one after another."""
-    same: NDArray[np.bool_] = (ids == np.frombuffer(known, np.int64).reshape(-1, 2)).all(axis=1)
-    return same
-
-
-def _ids(column: pa.ChunkedArray) -> NDArray[np.int64]:
-    """cell_ids as two numbers each."""
-    known = digests.of_texts(column.combine_chunks())
-    return np.frombuffer(known.buffers()[1], np.int64).reshape(-1, 2)
