@@ -191,8 +191,8 @@ def _check_choice(group: str, name: Any, parameters: object) -> None:
     elif name == CUSTOM:
         checks.parameters(group, name, values, registry.parameter_names(name))
         texts = [values.get(key) for key in ("function", "derivative", "source")]
-        own = isinstance(values.get("kwargs", {}), dict) and values.get("function")
-        if not own or not all(isinstance(text, str | None) for text in texts):
+        named = isinstance(values.get("kwargs", {}), dict) and values.get("function")
+        if not named or not all(isinstance(text, str | None) for text in texts):
             raise RequestError(f"{group}_params: a function of your own needs its name and its source")
 
 

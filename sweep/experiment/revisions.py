@@ -99,14 +99,10 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
-    narrow = min(spec.widths or (spec.width,)) < _WIDE
-    if _looks_at_data(spec) and (narrow or spec.bias_std > 0):
+    looks_at_data = spec.init != CUSTOM and not spec.scheme.known_std
+    if looks_at_data and (min(spec.widths or (spec.width,)) < _WIDE or spec.bias_std > 0):
         return _FITTED
     return _RANGE if _out_of_range(spec) else 1
-
-
-def _looks_at_data(spec: "Spec") -> bool:
-    return spec.init != CUSTOM and not spec.scheme.known_std
 
 
 def _out_of_range(spec: "Spec") -> bool:

@@ -63,8 +63,8 @@ class Thresholds:
     @property
     def text(self) -> str | None:
         """What differs from the defaults, as canonical JSON; None where nothing does."""
-        own = {name: value for name, value in vars(self).items() if value != getattr(DEFAULT, name)}
-        return json.dumps(own, sort_keys=True) if own else None
+        changed = {name: value for name, value in vars(self).items() if value != getattr(DEFAULT, name)}
+        return json.dumps(changed, sort_keys=True) if changed else None
 
 
 DEFAULT = Thresholds()

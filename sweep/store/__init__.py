@@ -1,1 +1,1 @@
-"""A study on disk: its tables, parts and records, which rows count, and what is there; pyarrow ends here."""
+"""A study on disk: tables, parts, records, which rows count, what is stored; only here is pyarrow used."""

@@ -1,6 +1,7 @@
-"""What a study holds already, sixteen bytes a cell: so that it is not computed again."""
+"""What a study already holds, sixteen bytes a cell, so that it is not computed again."""
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -28,7 +29,7 @@ class Status(IntEnum):
 
 
 class StoredIndex:
-    """Which cells a study holds, ID_BYTES each, and a look now and then at what others add to it.
+    """Which cells a study holds, and what others add to it meanwhile.
 
     newest_run: the latest run_id among them, '' if there is none.
     """
@@ -44,34 +45,33 @@ class StoredIndex:
     def of(self, cells: Cells) -> NDArray[np.int8]:
         """The Status of every cell, in order; a result wins over a failure."""
         known = {status: digests.join(ids) for status, ids in self._ids.items()}
-        found = np.full(len(cells), Status.MISSING, np.int8)
-        start = 0
+        statuses = [np.empty(0, np.int8)]
         for block in cells.blocks:
-            place = slice(start, start + len(block))
             ids = digests.of_block(block)
+            of_block = np.full(len(block), Status.MISSING, np.int8)
             for status, stored in known.items():
-                found[place][pc.is_in(ids, value_set=stored).to_numpy(zero_copy_only=False)] = status
-            start += len(block)
-        return found
+                of_block[pc.is_in(ids, value_set=stored).to_numpy(zero_copy_only=False)] = status
+            statuses.append(of_block)
+        return np.concatenate(statuses)
 
     def look(self, own: str) -> set[bytes]:
-        """The ids of results in parts that were not there at the last look, those of the writer `own` apart.
+        """The ids of results in parts that were not there at the last look, except those of the writer `own`.
 
         FileNotFoundError where a part is tidied away at this moment.
         """
         new = commits.names(self.study.place) - self._seen
         others = {name for name in new if commits.writer_of(name) != own}
-        found = self._read(others)[Status.OK].to_pylist() if others else []
+        ids = set(self._read(others)[Status.OK].to_pylist()) if others else set()
         self._seen |= new
-        return set(found)
+        return ids
 
     def _read_all(self) -> None:
         new = sorted(commits.names(self.study.place) - self._seen)
         for start in range(0, len(new), _PARTS_AT_ONCE):
-            some = new[start : start + _PARTS_AT_ONCE]
-            for status, ids in self._read(some).items():
+            parts = new[start : start + _PARTS_AT_ONCE]
+            for status, ids in self._read(parts).items():
                 self._ids[status].append(ids)
-            self._seen.update(some)
+            self._seen.update(parts)
 
     def _read(self, names: Iterable[str]) -> dict[Status, pa.Array]:
         rows = self.study.scan.ranks(names)
@@ -87,55 +87,55 @@ class Watch:
     """Which of some cells are stored from now on; no part is read twice."""
 
     def __init__(self, study: Study, cells: Cells, overwrite: bool) -> None:
-        """overwrite: what is stored already is waited for as well."""
+        """overwrite: cells that are stored already are waited for as well."""
         self._study = study
         self._ids = digests.join([digests.of_block(block) for block in cells.blocks])
-        self._wanted = np.ones(len(self._ids), bool)
+        self._awaited = np.ones(len(self._ids), bool)
         self.failed = np.zeros(len(self._ids), bool)  # of those seen since
-        # place -> the runs that have stored this cell, which is wanted
-        self._before: dict[int, set[str]] = {}
+        # Index of an awaited cell -> the runs that have stored it.
+        self._before: dict[int, set[str]] = defaultdict(set)
         self._seen: set[str] = set()
-        for place, run, ok in study.retry(self._new):
+        for index, run, ok in study.retry(self._new):
             if ok and not overwrite:
-                self._wanted[place] = False
+                self._awaited[index] = False
             else:
-                self._before.setdefault(place, set()).add(run)
+                self._before[index].add(run)
 
     @property
     def left(self) -> int:
         """How many cells are waited for."""
-        return int(self._wanted.sum())
+        return int(self._awaited.sum())
 
     @property
     def stored(self) -> NDArray[np.bool_]:
-        """(cells,): which are waited for no longer."""
-        return ~self._wanted
+        """(cells,): which are no longer waited for."""
+        return ~self._awaited
 
     def look(self) -> NDArray[np.bool_]:
-        """(cells,): which more are stored since the last look."""
-        before = self._wanted.copy()
+        """(cells,): which have been stored since the last look."""
+        before = self._awaited.copy()
         with contextlib.suppress(FileNotFoundError):  # a part is tidied away at this moment: next time
-            for place, run, ok in self._new():
-                if run not in self._before.get(place, ()):
-                    self._wanted[place], self.failed[place] = False, not ok
-        return before & ~self._wanted
+            for index, run, ok in self._new():
+                if run not in self._before.get(index, ()):
+                    self._awaited[index], self.failed[index] = False, not ok
+        return before & ~self._awaited
 
     def _new(self) -> list[tuple[int, str, bool]]:
-        """(place among the cells, run, whether it is a result) of every row in parts not read before."""
+        """(index among the cells, run, whether it is a result) of every row in parts not read before."""
         names = commits.names(self._study.place) - self._seen
         rows = self._study.scan.ranks(names)
         self._seen |= names
-        places = pc.index_in(rows["cell_id"], value_set=self._ids)
-        rows = rows.append_column("place", places).filter(pc.is_valid(places))
-        columns = (rows["place"], rows["run_id"], pc.equal(rows["status"], "ok"))
+        indices = pc.index_in(rows["cell_id"], value_set=self._ids)
+        rows = rows.append_column("index", indices).filter(pc.is_valid(indices))
+        columns = (rows["index"], rows["run_id"], pc.equal(rows["status"], "ok"))
         return list(zip(*(column.to_pylist() for column in columns), strict=True))
 
 
 @dataclass(frozen=True)
 class Older:
-    """What a study holds of an older revision, by the present kernel.
+    """What a study holds of older revisions, by the present kernel.
 
-    counting: the experiments of which there is nothing newer, as the cells that they are now.
+    counting: the experiments of which nothing newer is stored, as the cells that they are now.
     superseded: how many others there are. ids: of all of them, as they are stored.
     """
 
@@ -144,21 +144,17 @@ class Older:
     ids: pa.Array
 
     def among(self, cells: Cells) -> NDArray[np.bool_]:
-        """Which of these cells are there at an older revision only, in order."""
-        seeds: dict[Spec, list[NDArray[np.int64]]] = {}
+        """Which of these cells are stored at an older revision only, in order."""
+        seeds: dict[Spec, list[int]] = defaultdict(list)
         for block in self.counting.blocks:
             for spec in block.specs:
-                seeds.setdefault(spec, []).append(np.array(block.seeds))
-        known = {spec: np.concatenate(own) for spec, own in seeds.items()}
-        nothing = np.empty(0, np.int64)
-        found = [
-            np.isin(block.seeds, known.get(spec, nothing)) for block in cells.blocks for spec in block.specs
-        ]
-        return np.concatenate([np.empty(0, bool), *found])
+                seeds[spec] += block.seeds
+        each = [np.isin(block.seeds, seeds.get(spec, ())) for block in cells.blocks for spec in block.specs]
+        return np.concatenate([np.empty(0, bool), *each])
 
 
 def older(study: Study) -> Older:
-    """What a study holds of an older revision."""
+    """What a study holds of older revisions."""
 
     def attempt() -> Older:
         present = revisions.state()

@@ -1,4 +1,4 @@
-"""What users read: the stored tables as pandas frames."""
+"""The stored tables as pandas frames, as users read them."""
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -35,9 +35,8 @@ def load(
     path: the study's folder or URL, as in 'outputs/standard'. table: 'cells' (a row per cell, with the
     last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
     `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
-    versions: 'newest' has each experiment once, by the newest kernel and at the newest revision that
-    computed it; 'all' has the older results too. columns: those that are wanted, where millions of rows
-    are more than memory holds.
+    versions: 'newest' has each experiment once, by the newest kernel and revision that computed it; 'all'
+    has the older results too. columns: the ones to read, where millions of rows do not fit the memory.
     Raises StoreError where there is no study, RequestError for an unknown table, column or threshold.
     """
     checks.option("table", table, ("cells", "layers"))
@@ -69,7 +68,7 @@ def _names(columns: Sequence[str], table: str) -> list[str]:
 
 
 def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresholds) -> "pd.DataFrame":
-    """These columns of the rows of these cells, with the verdicts of these thresholds."""
+    """These columns of the rows of these cells, with verdicts by these thresholds."""
 
     def read(needed: list[str]) -> "pa.Table":
         rows = study.read("cells", needed, "all", _REPEATED.intersection(needed))
@@ -96,7 +95,7 @@ def _frame(
 
 
 def _as_frame(rows: "pa.Table") -> "pd.DataFrame":
-    """The rows, which are used up: column by column, so that millions of them are not there twice."""
+    """The rows as a frame; they are used up column by column, so that memory never holds them twice."""
     frame: pd.DataFrame = rows.to_pandas(split_blocks=True, self_destruct=True)
     return frame
 
@@ -108,14 +107,13 @@ _TO_JUDGE = ("cell_id", "depth", "status", *_OF_ACT, *sorted(_JUDGED_BY))
 
 
 def thresholds(path: str | Path) -> Thresholds:
-    """Those of the study's newest run; the defaults where none is recorded."""
+    """The thresholds of the study's newest run; the defaults where none is recorded."""
     study = Study(path)
     for name in reversed(runs.names(study)):
         file = files.path(name, files.THRESHOLDS)
         try:
-            found = reading.mapping(study.place, file)
-            if found is not None:
-                return Thresholds.of(found)
+            if (written := reading.mapping(study.place, file)) is not None:
+                return Thresholds.of(written)
         except RequestError as error:
             reading.leave_out(study.place, file, str(error))
     return DEFAULT
@@ -127,16 +125,16 @@ def _otherwise(cells: "pd.DataFrame", wanted: Thresholds) -> "pd.Series[bool]":
 
 
 def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
-    """The cells with the verdicts of these thresholds; only those stored with others are judged again.
+    """The cells with verdicts by these thresholds; only those stored with others are judged again.
 
-    Those of a user's own activation whose row does not say what is flat of it keep theirs.
+    Cells of a user's own activation keep theirs where the row does not hold its flat share.
     """
     other = _otherwise(cells, wanted)
     mute = other & (cells["act"] == activations.CUSTOM) & cells["histogram_low"].isna()
     if mute.any():
         warnings.warn(
             f"{mute.sum():,} cells of activations of your own keep the verdicts that they were stored with: "
-            "their rows are of an older program, and do not say what other thresholds need",
+            "their rows are of an older program, and lack what other thresholds need",
             SweepWarning,
             stacklevel=5,
         )
@@ -144,9 +142,9 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
     layers = layers[layers["cell_id"].isin(cells.loc[other, "cell_id"])].sort_values(["cell_id", "layer"])
     again = cells[other].sort_values("cell_id")
-    if not _complete(again, layers):  # a part is not what a run writes: which cells are?
-        found = cells["cell_id"].map(layers["cell_id"].value_counts()).fillna(0)
-        cut = other & (found != cells["depth"] + 1)
+    if not _complete(again, layers):  # some part is not what a run writes: leave out its cells
+        counts = cells["cell_id"].map(layers["cell_id"].value_counts()).fillna(0)
+        cut = other & (counts != cells["depth"] + 1)
         warnings.warn(
             f"{cut.sum():,} cells keep the verdicts that they were stored with: layers are missing",
             SweepWarning,
@@ -168,8 +166,8 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
     groups: dict[Any, Any] = again.assign(share=shares).groupby(["depth", "share"], dropna=False).indices
     for (depth, share), places in groups.items():
         rows = starts[places][:, None] + np.arange(depth + 1)
-        own = {name: values[rows] for name, values in columns.items()}
-        words[places], since[places] = verdicts(own, share, wanted)
+        of_group = {name: values[rows] for name, values in columns.items()}
+        words[places], since[places] = verdicts(of_group, share, wanted)
     cells = cells.copy()
     cells.loc[again.index, "verdict"] = words
     cells.loc[again.index, "verdict_layer"] = since
@@ -178,7 +176,7 @@ def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.Data
 
 
 def _complete(cells: "pd.DataFrame", layers: "pd.DataFrame") -> bool:
-    """Whether these are the cells' layers, 0 to depth of each; both in the order of their ids."""
+    """Whether these are the layers 0 .. depth of every cell; both in the order of their ids."""
     sizes = cells["depth"].to_numpy(int) + 1
     starts = np.cumsum(sizes) - sizes
     if len(layers) != sizes.sum():

@@ -1,7 +1,7 @@
 """The study: adding to it, and reading it with every cell once.
 
-Nothing here ever locks: a writer adds parts under names of its own, and removes only rows that win
-nowhere, so that any number of writers may share a study (see `merge`).
+Nothing here ever locks: a writer adds parts under names of its own, and removes only rows that another one
+beats, so that any number of writers may share a study (see `parts.merge`).
 """
 
 import errno
@@ -28,10 +28,9 @@ _T = TypeVar("_T")
 _MARKER = "study.json"
 _MOST_OF_A_MARKER = 1 << 16  # bytes
 _FOLDERS = (*SCHEMAS, files.FOLDER)
-_HALVES = (("cells", "layers"), ("layers", "cells"))
 _REPORT = "report"
 _OWN = (*_FOLDERS, _REPORT, "quarantine", "quarantine/cells", "quarantine/layers")
-_MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what is there while a study is made
+_MAKING = (*_FOLDERS, "quarantine", _MARKER)  # what lies there while a study is being made
 _ATTEMPTS = 20
 
 
@@ -52,13 +51,13 @@ class Study:
 
     @property
     def report(self) -> Place:
-        """Where its figures and its page are."""
+        """Where its figures and its page lie."""
         return places.place(self.place.at(_REPORT))
 
     def check(self, writes: bool = True) -> None:
-        """Raise StoreError if the folder is no study, or one of a newer program; writes nothing.
+        """Raise StoreError if the folder is not a study, or one of a newer program; writes nothing.
 
-        writes: whether it is going to be written to.
+        writes: whether the caller is going to write to it.
         """
         if writes and self.place.folder:
             self._check_folder(self.place.folder)
@@ -80,7 +79,7 @@ class Study:
             raise StoreError(f"cannot write to {path}: it is not writable; choose another study=… or root=…")
         if (path / _MARKER).exists():
             return
-        # Another writer may be making this study at this moment.
+        # Another writer may just be making this study.
         names = (entry.name for entry in sorted(path.iterdir()))
         other = next((n for n in names if n not in _MAKING and not n.startswith(f".{_MARKER}")), None)
         if other:
@@ -101,19 +100,20 @@ class Study:
         self._check_marker(marker)
 
     def _check_folders(self) -> None:
-        """A study's own folders are real ones, and all there: what is deleted there is nobody else's, nor
-        taken for what nobody wants because the other half of it is away.
+        """Raise StoreError where a folder is a link, a part is no file, or half of the study is away.
+
+        Otherwise somebody else's files might be deleted, or good parts be taken for leftovers.
         """
         for folder in _OWN if self.place.folder else ():
-            own = Path(self.place.at(folder))
-            if own.is_symlink():
+            path = Path(self.place.at(folder))
+            if path.is_symlink():
                 raise StoreError(
-                    f"{own} is a link: a study's own folders must be real ones; put "
+                    f"{path} is a link: a study's own folders must be real ones; put "
                     "the folder itself there, or link to the whole study"
                 )
-            if folder in SCHEMAS and own.exists() and not own.is_dir():
-                raise StoreError(f"{own} is no folder, and a study keeps its own there: move it away")
-        for folder, other in _HALVES if self.place.folder else ():
+            if folder in SCHEMAS and path.exists() and not path.is_dir():
+                raise StoreError(f"{path} is not a folder, and a study keeps its own there: move it away")
+        for folder, other in (("cells", "layers"), ("layers", "cells")) if self.place.folder else ():
             if not Path(self.place.at(folder)).exists() and commits.names(self.place, other):
                 raise StoreError(
                     f"{self.place.at(folder)} is not there, and {other}/ holds parts that belong to it: "
@@ -129,11 +129,11 @@ class Study:
 
     def _check_marker(self, marker: bytes) -> None:
         try:
-            found: Mapping[str, Any] = json.loads(marker)
-            program, schema = found["program"], int(found["schema"])
+            content: Mapping[str, Any] = json.loads(marker)
+            program, schema = content["program"], int(content["schema"])
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise StoreError(
-                f"{self.path}/{_MARKER} cannot be read as the mark of a study; choose another study=…"
+                f"{self.path}/{_MARKER} cannot be read as a study's marker; choose another study=…"
             ) from None
         if program != "sweep":
             raise StoreError(f"{self.path} is a study of '{program}', not of sweep; choose another study=…")
@@ -144,7 +144,7 @@ class Study:
             )
 
     def create(self) -> None:
-        """Make the folders and the marker of a new study, or say what this program adds to an older one."""
+        """Make the folders and the marker of a new study, or bring an older one's marker up to date."""
         older = self.exists() and self.is_older()
         with commits.writing(self.place.root):
             self._check_folders()
@@ -157,7 +157,7 @@ class Study:
             self.mark(older)
 
     def mark(self, older: bool) -> None:
-        """older: some parts may be of an older schema still."""
+        """Write the marker; older: some parts may still be of an older schema."""
         marker = {"program": "sweep", "schema": SCHEMA_VERSION} | ({"older_parts": True} if older else {})
         self.place.write(_MARKER, json.dumps(marker).encode())
 
@@ -167,7 +167,7 @@ class Study:
         return bool(marker.get("older_parts") or int(marker["schema"]) < SCHEMA_VERSION)
 
     def exists(self) -> bool:
-        """Whether there is a study, and not merely a folder."""
+        """Whether this is a study, and not merely a folder."""
         try:
             return _MARKER in self.place.files("")
         except OSError as error:
@@ -175,7 +175,7 @@ class Study:
             raise StoreError(f"cannot read {self.path}: {reason}; choose another root=…") from error
 
     def outrank(self, run_id: str) -> None:
-        """See to it that what this writer writes wins over the results of the run `run_id`."""
+        """Make sure that what this writer writes wins over the results of the run `run_id`."""
         then = commits.after(run_id)
         if then and self.writer <= run_id:  # this machine's clock is behind the other's
             self.writer = commits.writer_at(then)
@@ -186,10 +186,10 @@ class Study:
         """Add one part; it is stored when this returns."""
         with commits.writing(self.place.root):
             commits.write(self.place, name, cells, layers)
-        pa.default_memory_pool().release_unused()  # else what parts take piles up between other things
+        pa.default_memory_pool().release_unused()  # else the memory that parts took piles up
 
     def newest(self) -> float:
-        """When the last part was written, in seconds of the epoch; 0 if none was."""
+        """When the last part was written, in seconds since the epoch; 0 if none was."""
         return max((self.modified(f"cells/{name}") for name in commits.names(self.place)), default=0.0)
 
     def modified(self, path: str) -> float:
@@ -208,21 +208,21 @@ class Study:
     ) -> pa.Table:
         """'cells' or 'layers', each cell once: a result wins over a failure, a later one over an earlier.
 
-        versions: 'newest' leaves out a cell where a result of the same experiment by a newer kernel, or of
-        a newer revision, is stored; 'all' has both. repeated: columns to have as dictionaries. Raises
-        DamagedError, naming the part, where one cannot be read.
+        versions: 'newest' leaves out results that a newer kernel or revision has replaced; 'all' keeps them.
+        repeated: columns to return as dictionaries. Raises DamagedError, naming the part, where one cannot
+        be read.
         """
         return self.retry(
             lambda: merge.read(self.scan, commits.names(self.place), table, columns, versions, repeated)
         )
 
     def copy_name(self, sources: Collection[str]) -> str:
-        """The name of a new part for copies of the rows of some parts."""
+        """The name of a new part for copies of the rows of these parts."""
         self._rewrites += 1
         return commits.name_of_copy(self.writer, self._rewrites - 1, sources)
 
     def retry(self, attempt: Callable[[], _T]) -> _T:
-        """What `attempt` reads, once no other writer tidies a part away while it does."""
+        """What `attempt` returns, repeated where another writer tidies a part away meanwhile."""
         for number in range(_ATTEMPTS):
             try:
                 return attempt()
@@ -236,5 +236,5 @@ class Study:
         """Move damaged parts to the folder `quarantine`; their cells count as not stored."""
         with commits.writing(self.place.root):
             for name in names:
-                for folder in ("layers", "cells"):  # layers without their commit are anybody's to remove
+                for folder in ("layers", "cells"):  # anybody may remove layers without their commit
                     self.place.move(f"{folder}/{name}", f"quarantine/{folder}/{name}")

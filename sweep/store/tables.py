@@ -1,4 +1,4 @@
-"""Results as Arrow tables: the one schema of `cells` and `layers`, which users' notebooks rely on."""
+"""Results as Arrow tables: the schema of `cells` and `layers`, which users' notebooks rely on."""
 
 import math
 from collections import defaultdict
@@ -13,35 +13,25 @@ from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
 from sweep.experiment import axes, verdict
 from sweep.experiment.cell import ID_BYTES, Spec
-from sweep.experiment.outcome import ActivationFacts, Failure, Result
+from sweep.experiment.outcome import ActivationFacts, Result
 from sweep.experiment.prediction import nothing, predicted
 from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
-# 2: theory, and what a failure was; 3: what reading needs of a user's own activation; then what says since.
+# 2: theory, and what a failure was; 3: what reading needs of a user's own activation; later ones: `since`.
 _LATEST = 3
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
 )
 
 _text, _whole, _real = pa.string(), pa.int64(), pa.float64()
-_KEYS = (
-    ("cell_id", _text),
-    ("init", _text),
-    ("act", _text),
-    ("depth", _whole),
-    ("width", _whole),
-    ("seed", _whole),
-)
-_SPEC_KEYS = ("init", "act", "depth", "width")
+_SPEC_KEYS = {"init": _text, "act": _text, "depth": _whole, "width": _whole}
+_KEYS = (("cell_id", _text), *_SPEC_KEYS.items(), ("seed", _whole))
 _KINDS = {
-    axes.WHOLE: _whole,
-    axes.REAL: _real,
-    axes.TEXT: _text,
-    axes.FLAG: pa.bool_(),
+    axes.WHOLE: _whole, axes.REAL: _real, axes.TEXT: _text, axes.FLAG: pa.bool_(),
     axes.WHOLES: pa.list_(_whole),
-}
+}  # fmt: skip
 _SETTINGS = sorted(axes.SETTINGS, key=lambda axis: axis.column == axes.WHOLES)  # lists come last
 _SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params")
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
@@ -54,7 +44,7 @@ CELLS = pa.schema(
         *((axis.name, _KINDS[axis.column]) for axis in _SETTINGS),  # widths: null unless tapered
         ("init_params", _text),
         ("act_params", _text),
-        # Of the activation: found where it may be called, so that reading never calls it. Null in older rows.
+        # Of the activation: stored, so that reading a study never calls one. Null in older rows.
         ("flat_share", _real),  # P(abs(act'(z)) < FLAT_SLOPE), z ~ N(0, 1)
         ("histogram_low", _real),
         ("histogram_high", _real),
@@ -75,7 +65,7 @@ CELLS = pa.schema(
         ("run_id", _text),
     ]
 )
-# Counts in equal bins from low to high, the end bins holding what lies outside; null if not kept.
+# Counts in equal bins from low to high, the end bins holding what lies beyond; null if not kept.
 _HISTOGRAM = (("histogram", pa.list_(_whole)), ("histogram_low", _real), ("histogram_high", _real))
 LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM])
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
@@ -90,7 +80,7 @@ _OLDEST = 2
 
 @lru_cache
 def schema_of(table: str, version: int) -> pa.Schema | None:
-    """The columns of 'cells' or 'layers' at a version of the schema; None of one that is not known."""
+    """The columns of 'cells' or 'layers' at a version of the schema; None where that is unknown."""
     if not _OLDEST <= version <= SCHEMA_VERSION:
         return None
     later = {
@@ -100,7 +90,7 @@ def schema_of(table: str, version: int) -> pa.Schema | None:
 
 
 def before(field: pa.Field, rows: int) -> pa.Array:
-    """A column of a table that was written before there was such a column: an axis was at its default."""
+    """A column for a table written before it existed: an axis at its default, else nulls."""
     axis = axes.ALL.get(field.name)
     return (
         pa.nulls(rows, field.type) if axis is None else pa.repeat(pa.scalar(axis.default, field.type), rows)
@@ -115,11 +105,11 @@ def tables(result: Result, run_id: str, thresholds: Thresholds = DEFAULT) -> tup
 
 
 class _Rows:
-    """The cells of a result, and what those of one spec have in common, found once for all of them.
+    """The cells of a result, and what those of one spec have in common, computed once.
 
-    specs: each once. spec: (cells,), which spec each cell is of. seeds: (cells,). sizes: (cells,), rows
-    of layers; ok: whether there are any; ends: where they end. theory: name -> the predictions of one
-    spec after another, by layer; starts: where each begins.
+    specs: each once. spec: (cells,), the index of each cell's spec. seeds: (cells,). ok: (cells,), whether
+    it was computed. sizes, ends: (cells,), its rows of layers and where they end. theory: name -> the
+    predictions of one spec after another, by layer; starts: where each begins. of_act: (specs, 3), _OF_ACT.
     """
 
     def __init__(self, result: Result) -> None:
@@ -138,14 +128,14 @@ class _Rows:
         self.sizes = np.where(self.ok, self.depths[self.spec] + 1, 0)
         self.ends = np.cumsum(self.sizes)
         self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
-        found = [_theory(spec, result.facts) for spec in self.specs]
-        self.theory = {name: np.concatenate([one[name] for one in found]) for name in PREDICTED}
+        theories = [_theory(spec, result.facts) for spec in self.specs]
+        self.theory = {name: np.concatenate([theory[name] for theory in theories]) for name in PREDICTED}
+        self.of_act = np.array([_known_of(spec, result.facts) for spec in self.specs])
 
     def keys(self) -> dict[str, pa.Array]:
         """The columns that both tables have, by cell."""
         ids = b"".join([block.digests() for block in self._blocks]).hex()
-        width = 2 * ID_BYTES
-        offsets = np.arange(0, len(ids) + 1, width, dtype=np.int32)
+        offsets = np.arange(0, len(ids) + 1, 2 * ID_BYTES, dtype=np.int32)
         text = pa.StringArray.from_buffers(len(self.spec), pa.py_buffer(offsets), pa.py_buffer(ids.encode()))
         named = {name: self.of_spec([getattr(spec, name) for spec in self.specs]) for name in _SPEC_KEYS}
         return {"cell_id": text} | named | {"seed": pa.array(self.seeds, pa.int64())}
@@ -156,7 +146,7 @@ class _Rows:
 
 
 def _theory(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> dict[str, Array]:
-    """The predictions of a spec; those of a user's own activation were made where that may be called."""
+    """The predictions of a spec; those for a user's own activation come from where it may be called."""
     if spec.act != CUSTOM:
         return predicted(spec)
     return facts[spec].theory if spec in facts else nothing(spec.depth)
@@ -185,16 +175,15 @@ def _cells(
         "status": np.where(ok, "ok", "failed"),
         "seconds": result.seconds,
     }
-    for name, told in (("error", str), ("error_type", _type), ("traceback", _traceback)):
-        texts: list[str | None] = [None] * count
-        for place, error in result.errors.items():
-            texts[place] = told(error)
-        columns[name] = texts
+    errors = [result.errors.get(index) for index in range(count)]
+    columns["error"] = [error and str(error) for error in errors]
+    columns["error_type"] = [error and error.type for error in errors]
+    columns["traceback"] = [error and (error.traceback or None) for error in errors]
 
-    def layer(name: str, places: Array) -> pa.Array:
+    def layer(name: str, rows_of_layer: Array) -> pa.Array:
         """One layer's value of every cell, null where it failed."""
         values = np.full(count, np.nan)
-        values[ok] = result.statistics[name][places[ok]]
+        values[ok] = result.statistics[name][rows_of_layer[ok]]
         return _optional(values)
 
     for name in STATISTICS:
@@ -204,25 +193,19 @@ def _cells(
     last = (rows.starts + rows.depths)[rows.spec]
     for name, values in rows.theory.items():
         columns[f"theory_{name}"] = _optional(np.where(ok, values[last], np.nan))
-    own = np.array([_known_of(spec, result.facts) for spec in rows.specs])[rows.spec]
-    shares = own[:, 0]
-    columns |= {name: _optional(own[:, i]) for i, name in enumerate(_OF_ACT)}
+    of_act = rows.of_act[rows.spec]
+    columns |= {name: _optional(of_act[:, i]) for i, name in enumerate(_OF_ACT)}
     words = np.full(count, "failed", object)
     since, nonfinite = np.full((2, count), np.nan)
-    for one, places in _alike(rows):
-        places_of_layers = starts[places][:, None] + np.arange(one.depth + 1)  # (cells, depth + 1)
-        layers = {name: result.statistics[name][places_of_layers] for name in verdict.JUDGED}
-        share = shares[places[0]]
-        words[places], since[places] = verdict.verdicts(layers, share, thresholds)
+    for depth, cells in _alike(rows):
+        indices = starts[cells][:, None] + np.arange(depth + 1)  # (cells, depth + 1)
+        layers = {name: result.statistics[name][indices] for name in verdict.JUDGED}
+        words[cells], since[cells] = verdict.verdicts(layers, of_act[cells[0], 0], thresholds)
         infinite = ~np.isfinite(layers["rms"])
-        nonfinite[places] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)
+        nonfinite[cells] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)
     columns |= {"verdict": words, "verdict_layer": _optional(since)}
     columns["first_nonfinite_layer"] = _optional(nonfinite)
-    constant = {
-        "verdict_thresholds": thresholds.text,
-        "kernel_version": KERNEL_VERSION,
-        "run_id": run_id,
-    }
+    constant = {"verdict_thresholds": thresholds.text, "kernel_version": KERNEL_VERSION, "run_id": run_id}
     columns |= {name: pa.repeat(pa.scalar(value, _text), count) for name, value in constant.items()}
     return _table(columns, CELLS)
 
@@ -241,8 +224,8 @@ def _layers(result: Result, rows: _Rows, keys: dict[str, pa.Array]) -> pa.Table:
         bins = result.histogram.shape[1]
         offsets = pa.array(np.arange(len(owner) + 1) * bins, pa.int32())
         columns["histogram"] = pa.ListArray.from_arrays(offsets, pa.array(result.histogram.ravel()))
-        known = np.array([_known_of(spec, result.facts) for spec in rows.specs])[rows.spec[owner]]
-        columns |= {"histogram_low": known[:, 1], "histogram_high": known[:, 2]}
+        of_act = rows.of_act[rows.spec[owner]]
+        columns |= {"histogram_low": of_act[:, 1], "histogram_high": of_act[:, 2]}
     return _table(columns, LAYERS)
 
 
@@ -259,23 +242,15 @@ def _optional(values: Sequence[float] | Array) -> pa.Array:
     return pa.array(np.asarray(values, np.float64), from_pandas=True)
 
 
-def _alike(rows: _Rows) -> Iterator[tuple[Spec, Array]]:
-    """The places of the computed cells by depth and activation, with a spec that has both."""
-    groups: dict[Any, list[int]] = defaultdict(list)
+def _alike(rows: _Rows) -> Iterator[tuple[int, Array]]:
+    """The computed cells of every depth and activation: that depth, and their indices."""
+    groups: dict[tuple[int, str, str], list[int]] = defaultdict(list)
     for number, spec in enumerate(rows.specs):
         groups[spec.depth, spec.act, spec.act_params].append(number)
-    for numbers in groups.values():
-        places = np.flatnonzero(rows.ok & np.isin(rows.spec, numbers))
-        if len(places):
-            yield rows.specs[numbers[0]], places
-
-
-def _type(error: Failure) -> str:
-    return error.type
-
-
-def _traceback(error: Failure) -> str | None:
-    return error.traceback or None
+    for (depth, _, _), numbers in groups.items():
+        cells = np.flatnonzero(rows.ok & np.isin(rows.spec, numbers))
+        if len(cells):
+            yield depth, cells
 
 
 def _sigma_w(spec: Spec) -> float:

@@ -1,6 +1,6 @@
-"""Keeping a study small and plain: what is superseded goes, many small parts become a few, old ones new.
+"""Keeping a study small and plain: superseded rows go, small parts are put together, old ones brought up.
 
-Whoever does this, and however many at a time: a part is removed once its rows that count are in another one.
+Anybody may do this, any number at a time: a part is removed once its rows that count are in another one.
 """
 
 import contextlib
@@ -18,11 +18,11 @@ from sweep.store.records import files, runs
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMA_VERSION
 
-# Leftovers of a writer of whom nothing is known belong to one that died, once they are this old.
+# A writer of which nothing is known is taken to be dead once its leftovers are this old.
 _ORPHAN_SECONDS = 3600.0
 _TIDYINGS = 5
-_SMALL, _MANY = 1 << 17, 64  # bytes of a small part's layers; more of them than these are put together
-_TOGETHER = 1 << 24  # bytes of the layers of a part that small ones are put into
+_SMALL, _MANY = 1 << 17, 64  # bytes of layers of a small part; how many small parts are left as they are
+_TOGETHER = 1 << 24  # bytes of layers of a part that small ones are put into
 _COMPACTED = 100_000_000  # the same, where asked for: about two million rows, and 200 MB in memory
 
 Dead = Callable[[str], bool | None]
@@ -31,12 +31,12 @@ Dead = Callable[[str], bool | None]
 def tidy(study: Study, dead: Dead = lambda writer: None) -> None:
     """Remove superseded rows, and what dead writers left, so that plain readers see each cell once.
 
-    Many small parts, as of many runs, are put together: to open one costs more than to read its rows.
+    Many small parts, as many runs leave, are put together: opening one costs more than reading its rows.
     dead: whether the writer of that name has ended; None where nobody knows.
     """
     with commits.writing(study.place.root):
         _remove_leftovers(study, dead)
-        for _ in range(_TIDYINGS):  # another writer that tidies too may leave copies of the same rows
+        for _ in range(_TIDYINGS):  # another writer that tidies as well may leave copies of the same rows
             if not study.exists() or not _remove_superseded(study):
                 break
         sizes = study.place.files("layers")
@@ -50,8 +50,8 @@ def compact(study: Study, size: int) -> None:
     modernise(study)
     with commits.writing(study.place.root):
         sizes = study.place.files("layers")
-        there = {name: sizes[name] for name in commits.names(study.place) if name in sizes}
-        _put_together(study, {name: own for name, own in there.items() if own < size / 2}, size)
+        small = {name for name in commits.names(study.place) if sizes.get(name, size) < size / 2}
+        _put_together(study, {name: sizes[name] for name in small}, size)
 
 
 def compact_study(path: str) -> None:
@@ -80,15 +80,15 @@ def modernise(study: Study) -> None:
     if not study.is_older():
         return
     with commits.writing(study.place.root):
-        found = study.retry(lambda: study.scan.versions(commits.names(study.place)))
+        versions = study.retry(lambda: study.scan.versions(commits.names(study.place)))
         sizes = study.place.files("layers")
-        older = [name for name, version in found.items() if version < SCHEMA_VERSION]
+        older = [name for name, version in versions.items() if version < SCHEMA_VERSION]
         _put_together(study, {name: sizes.get(name, 0) for name in older}, _TOGETHER, least=1)
         study.mark(older=False)
 
 
 def replace(study: Study, sources: list[str], without: pa.Array | None = None) -> str | None:
-    """Put the rows of some parts into one new part, less the cells of `without`; returns its name.
+    """Put the rows of some parts into one new part, without the cells of `without`; returns its name.
 
     A crash half-way leaves rows twice, of which one wins.
     """
@@ -108,27 +108,27 @@ def replace(study: Study, sources: list[str], without: pa.Array | None = None) -
         cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
         commits.write(study.place, name, cells, layers, state)
     for source in sources:
-        if study.scan.possible(source):  # what was left out is left alone
+        if study.scan.possible(source):  # a part that was left out is left alone
             commits.remove(study.place, source)
     return name
 
 
 def _put_together(study: Study, sizes: dict[str, int], most: int, least: int = 2) -> None:
-    """Put parts of one state of revisions into parts of at most so many bytes of layers.
+    """Put parts of one state of revisions together, into parts of at most `most` bytes of layers.
 
-    sizes: bytes of the layers of each. least: parts that are worth it.
+    sizes: bytes of layers of each. least: how many parts are worth it.
     """
     try:
         states = study.scan.states(sizes)
-    except FileNotFoundError:  # somebody tidies: next time
+    except FileNotFoundError:  # somebody else tidies: next time
         return
     groups: dict[str, list[list[str]]] = defaultdict(list)
     for name in sorted(states):
-        own = groups[states[name]]
-        if not own or sum(sizes[one] for one in own[-1]) + sizes[name] > most:
-            own.append([])
-        own[-1].append(name)
-    for group in (group for own in groups.values() for group in own if len(group) >= least):
+        alike = groups[states[name]]
+        if not alike or sum(sizes[other] for other in alike[-1]) + sizes[name] > most:
+            alike.append([])
+        alike[-1].append(name)
+    for group in (group for alike in groups.values() for group in alike if len(group) >= least):
         with contextlib.suppress(FileNotFoundError):
             replace(study, group)
 
@@ -141,7 +141,7 @@ def _remove_superseded(study: Study) -> bool:
         if merge.winners(ranks)[1] and not old:
             return False
         cells = study.scan.read("cells", names, list(RANK))
-    except FileNotFoundError:  # another writer is at it
+    except FileNotFoundError:  # another writer is at it too
         return True
     keep, _ = merge.winners(cells)
     rows = list(zip(cells["cell_id"].to_pylist(), cells["part"].to_pylist(), strict=True))
@@ -150,7 +150,7 @@ def _remove_superseded(study: Study) -> bool:
     doomed: dict[str, list[str]] = {}
     for row, (cell_id, part) in enumerate(rows):
         if row not in kept:
-            # Where the same part has the winner too, it stays: `replace` keeps one of the two.
+            # A cell that the same part also has the winner of stays: `replace` keeps one of the two.
             doomed.setdefault(part, []).extend([] if (cell_id, part) in winning else [cell_id])
     for part, ids in doomed.items():
         with contextlib.suppress(FileNotFoundError):  # another writer was quicker
@@ -160,19 +160,19 @@ def _remove_superseded(study: Study) -> bool:
 
 def _remove_leftovers(study: Study, dead: Dead) -> None:
     for folder in ("layers", "cells"):
-        # Where there is no commit, all layers look uncommitted: the commits may be away.
-        there = commits.names(study.place, folder) if commits.names(study.place) else set()
-        committed = commits.names(study.place) if folder == "layers" else there
+        # Where there is no commit at all, the commits themselves may be away.
+        parts = commits.names(study.place, folder) if commits.names(study.place) else set()
+        committed = commits.names(study.place) if folder == "layers" else parts
         hidden = filter(commits.is_unfinished, study.place.files(folder))
         abandoned = [
             name
-            for name in (*hidden, *there)
+            for name in (*hidden, *parts)
             if name not in committed and _abandoned(study, f"{folder}/{name}", dead(commits.writer_of(name)))
         ]
         # Once its writer has ended, what is not committed will never be.
         committed = commits.names(study.place) if abandoned else committed
         for name in abandoned:
-            # A store may list late: the commit itself is asked for.
+            # A store may list late: ask for the commit itself.
             if name not in committed and not (folder == "layers" and study.modified(f"cells/{name}")):
                 study.place.remove(f"{folder}/{name}")
 

@@ -23,9 +23,9 @@ from sweep.store.tables import CELLS, LAYERS, SCHEMAS
 
 _LISTINGS = 10
 _MOST_NAMED = 4
-LAYERS_BYTES, DIGEST, STATE = b"layers_bytes", b"digest", b"revisions"  # what a commit says, by key
+LAYERS_BYTES, DIGEST, STATE = b"layers_bytes", b"digest", b"revisions"  # the keys of what a commit says
 # WRITER-000012.parquet, a Dask worker's WRITER-000003-d000012.parquet, copies of their rows, …12.2.parquet:
-# whatever else lies in a study's folders is not ours.
+# nothing else in a study's folders is ours.
 _STAMP = "%Y%m%dT%H%M%S"
 _WRITER = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}", re.ASCII)
 _OURS = re.compile(rf"{_WRITER.pattern}(-d?\d+)+(\.\d+)?\.parquet", re.ASCII)
@@ -35,7 +35,7 @@ _HIDDEN = re.compile(rf"\.{_OURS.pattern}\.[0-9a-z]+", re.ASCII)
 def write(place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str | None = None) -> None:
     """Add one part; it is stored when this returns.
 
-    state: of the revisions at which its rows were computed; by default the present.
+    state: that of the revisions at which its rows were computed; by default the present one.
     """
     cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
     content = part_file.serialise(layers, {})
@@ -55,7 +55,7 @@ def names(place: Place, folder: str = "cells") -> set[str]:
     """The names of the parts in 'cells' (those that count) or 'layers'."""
     before = _names(place, folder)
     for _ in range(_LISTINGS):
-        # A listing is not made in one moment: it may miss both a part and what has just replaced it.
+        # A listing takes time: it may miss both a part and the one that has just replaced it.
         after = _names(place, folder)
         if after == before:
             break
@@ -73,27 +73,26 @@ def is_part(name: str) -> bool:
 
 
 def describe_strangers(place: Place) -> list[str]:
-    """A line on what lies among the parts and is none of ours, if anything does."""
-    found = strangers(place)
-    more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-    named = visible(", ".join(found[:_MOST_NAMED]))
-    return [f"left alone, for they are none of this program's: {named}{more}"] if found else []
+    """A line on what lies among the parts and is not ours, if anything does."""
+    paths = strangers(place)
+    more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
+    named = visible(", ".join(paths[:_MOST_NAMED]))
+    return [f"left alone, for they are none of this program's: {named}{more}"] if paths else []
 
 
 def is_unfinished(name: str) -> bool:
-    """Whether it is the name of a part that was being written."""
+    """Whether it is the hidden name of a part that was being written."""
     return _HIDDEN.fullmatch(name) is not None
 
 
 def strangers(place: Place) -> list[str]:
-    """What lies among the parts and is none of ours: 'layers/my_notes.txt'."""
-    found = []
-    for folder in SCHEMAS:
-        parts = _names(place, folder)
-        found += [
-            f"{folder}/{name}" for name in sorted({*place.entries(folder)} - parts) if not is_unfinished(name)
-        ]
-    return found
+    """What lies among the parts and is not ours, as in 'layers/my_notes.txt'."""
+    return [
+        f"{folder}/{name}"
+        for folder in SCHEMAS
+        for name in sorted({*place.entries(folder)} - _names(place, folder))
+        if not is_unfinished(name)
+    ]
 
 
 def level(part: str) -> int:
@@ -103,18 +102,18 @@ def level(part: str) -> int:
 
 
 def name_of_copy(writer: str, number: int, sources: Iterable[str]) -> str:
-    """The name of a part that holds copies of rows of `sources`, and ranks before all of them."""
+    """The name of a part that holds copies of rows of `sources`, and wins over all of them."""
     return f"{writer}-{number:06d}.{1 + max(map(level, sources), default=0)}.parquet"
 
 
 def writer_at(moment: datetime) -> str:
-    """A name for who writes from a moment on: sortable by time, and like no other."""
+    """A unique name for one who writes from a moment on, sortable by time."""
     return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"
 
 
 @lru_cache(maxsize=4096)
 def after(run: str) -> datetime | None:
-    """The second after a run began, as its name says; None of a name that no run has."""
+    """The second after a run began, as its name says; None where no run has such a name."""
     try:
         began = datetime.strptime(run.partition("-")[0], _STAMP).replace(tzinfo=UTC)
         return began + timedelta(seconds=1) if _WRITER.fullmatch(run) else None
@@ -123,7 +122,7 @@ def after(run: str) -> datetime | None:
 
 
 def rank(run: str) -> tuple[bool, str]:
-    """What runs are sorted by, the latest last; whatever has no run's name comes before all that have one."""
+    """What runs are sorted by, the latest last; what is not the name of a run comes first."""
     return after(run) is not None, run
 
 

@@ -1,4 +1,4 @@
-"""The ids of cells as Arrow has them: ID_BYTES each, not the text that spells them."""
+"""The ids of cells in Arrow: ID_BYTES each, not the text that spells them."""
 
 import binascii
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ def of_texts(ids: pa.StringArray) -> pa.FixedSizeBinaryArray:
     """cell_ids as the ID_BYTES that they spell."""
     lengths, text = text_of(ids)
     if (lengths != 2 * ID_BYTES).any():
-        raise ValueError("a cell_id is not one")
+        raise ValueError("a cell_id is malformed")
     content = binascii.unhexlify(text)
     return pa.FixedSizeBinaryArray.from_buffers(_ID, len(ids), [None, pa.py_buffer(content)])
 
 
 def of_block(block: Block) -> pa.FixedSizeBinaryArray:
-    """Those of the cells of a block, in order."""
+    """The ids of the cells of a block, in order."""
     return pa.FixedSizeBinaryArray.from_buffers(_ID, len(block), [None, pa.py_buffer(block.digests())])
 
 
@@ -34,8 +34,4 @@ def join(ids: Sequence[pa.Array]) -> pa.Array:
 
 def among(ids: pa.ChunkedArray, cells: Cells) -> pa.Array:
     """Whether each cell_id is that of one of these cells."""
-    known = of_texts(ids.combine_chunks())
-    found = pa.nulls(len(ids), pa.bool_()).fill_null(False)
-    for block in cells.blocks:
-        found = pc.or_(found, pc.is_in(known, value_set=of_block(block)))
-    return found
+    return pc.is_in(of_texts(ids.combine_chunks()), value_set=join(list(map(of_block, cells.blocks))))

@@ -1,9 +1,9 @@
 """Which parts are damaged, and why.
 
-A part is damaged whose bytes were read and are not those that were written: a file that is not what its
-schema's version says (`part_file`), layers that are gone or of another length than their commit says,
-layers of no cell, rows of another digest. What cannot be read is not damaged; nor is a part with a row that
-no run could have written, which is left out (`rows`).
+A part is damaged where its bytes were read and are not those that were written: a file that is not what its
+schema's version says (`part_file`), layers that are gone or of another length than their commit says, layers
+of no cell, rows of another digest. What cannot be read is not damaged; nor is a part with a row that no run
+could have written, which is left out (`rows`).
 """
 
 import contextlib
@@ -35,19 +35,19 @@ class DamagedError(StoreError):
 def damaged(place: Place, parts: Iterable[str]) -> dict[str, str]:
     """Which of the parts are not what was written, in any bit that matters, and why.
 
-    One that is gone meanwhile is not damaged. Raises UnreadableError where one cannot be read.
+    A part that has gone meanwhile is not damaged. Raises UnreadableError where one cannot be read.
     """
-    found: dict[str, str] = {}
-    there = place.files("layers")
+    broken: dict[str, str] = {}
+    sizes = place.files("layers")
     for name in sorted(parts):
-        with contextlib.suppress(FileNotFoundError), noting(place, name, found):
-            _check(place, name, there)
-    return found
+        with contextlib.suppress(FileNotFoundError), noting(place, name, broken):
+            _check(place, name, sizes)
+    return broken
 
 
-def _check(place: Place, name: str, there: dict[str, int]) -> None:
+def _check(place: Place, name: str, sizes: dict[str, int]) -> None:
     files = [PartFile(place, folder, name) for folder in ("cells", "layers")]
-    check_layers(place, name, files[0], there)
+    check_layers(place, name, files[0], sizes)
     files[0].footer.text(STATE)
     tables = [file.read(file.columns) for file in files]
     for table in tables:
@@ -59,33 +59,30 @@ def _check(place: Place, name: str, there: dict[str, int]) -> None:
         raise BadBytesError("its rows are not those that were written")
 
 
-def check_layers(place: Place, name: str, commit: PartFile, there: dict[str, int]) -> None:
-    """Raise BadBytesError where the layers are not those of a commit.
-
-    there: the sizes that a listing gave.
-    """
+def check_layers(place: Place, name: str, commit: PartFile, sizes: dict[str, int]) -> None:
+    """Raise BadBytesError where the layers are not those of a commit; sizes: as listed."""
     expected = commit.footer.text(LAYERS_BYTES)
-    if not expected or str(there.get(name)) == expected:
+    if not expected or str(sizes.get(name)) == expected:
         return
-    try:  # a store may list late: the object itself is the truth
-        found = len(place.read(f"layers/{name}"))
+    try:  # a store may list late: ask for the object itself
+        size = len(place.read(f"layers/{name}"))
     except FileNotFoundError:
         raise BadBytesError("its layers are gone") from None
     except OSError as error:
         raise part_file.unreadable(place, f"layers/{name}", error) from error
-    if str(found) != expected:
+    if str(size) != expected:
         raise BadBytesError("its layers are cut short")
 
 
 @contextlib.contextmanager
 def noting(place: Place, name: str, broken: dict[str, str]) -> Iterator[None]:
-    """What is wrong with the bytes of this part goes to `broken`."""
+    """Note in `broken` what is wrong with the bytes of this part."""
     try:
         yield
     except BadBytesError as error:
         broken[name] = one_line(error)
     except MemoryError as error:
-        raise part_file.out_of_memory(place, f"cells/{name}") from error
+        raise part_file.unreadable(place, f"cells/{name}", error) from error
     except FileNotFoundError:
         if name in names(place):  # else it was tidied away meanwhile
             broken[name] = "its layers are gone"

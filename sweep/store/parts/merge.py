@@ -1,9 +1,9 @@
 """Which row of a cell counts, and the parts of a study as one table of the rows that do.
 
-Rows compete. Of all rows of a cell one wins (`winners`), by an order that depends on nothing but the rows
-and their parts' names; of all cells of one experiment that of the newest kernel and revision wins
-(`outdated`). A row is only ever removed by somebody who sees one that beats it: so the best row stays,
-whoever tidies, however stale his view.
+Rows compete. Of all rows of a cell one wins (`winners`), by an order that depends only on the rows and the
+names of their parts; of all cells of one experiment that of the newest kernel and revision wins (`outdated`).
+A row is only ever removed by a writer that sees one that beats it: so the best row stays, whoever tidies and
+however stale the view.
 """
 
 from collections.abc import Collection
@@ -27,11 +27,8 @@ def read(
     versions: str,
     repeated: Collection[str],
 ) -> pa.Table:
-    """The rows of 'cells' or 'layers' that count, as `Study.read` has them, from these parts.
-
-    Raises what `Scan.read` does.
-    """
-    # First what is asked for: of small parts all that the rest needs is read with it.
+    """The rows of 'cells' or 'layers' in these parts that count; see `Study.read`. Raises as `Scan.read`."""
+    # First what is asked for: with small parts, what the rest needs is read along with it.
     cells = scan.read("cells", parts, columns, repeated) if table == "cells" else None
     ranks = scan.ranks(parts)
     keep, unique = winners(ranks)
@@ -46,8 +43,8 @@ def read(
     if unique and not len(old):
         return scan.read("layers", parts, columns, repeated).drop_columns(["part"])
     rows = scan.read("cells", parts, list(RANK)).take(keep)
-    wanted = None if columns is None else list(dict.fromkeys((*columns, "cell_id", "layer")))
-    layers = scan.read("layers", parts, wanted, repeated)
+    needed = None if columns is None else list(dict.fromkeys((*columns, "cell_id", "layer")))
+    layers = scan.read("layers", parts, needed, repeated)
     layers = once(layers.filter(pc.is_in(row_keys(layers), value_set=row_keys(rows))))
     if len(old):
         layers = layers.filter(pc.invert(pc.is_in(layers["cell_id"], value_set=old)))
@@ -55,11 +52,11 @@ def read(
 
 
 def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
-    """Row numbers that count, one per cell, and whether that is all of them.
+    """The numbers of the rows that count, one per cell, and whether these are all rows.
 
     cells: with the columns of RANK and `part`. A result wins over a failure; then the later run
-    (`commits.rank`); then the part that was rewritten more often, whose rows are copies; then the name of
-    the part.
+    (`commits.rank`); then the part that was rewritten more often, whose rows are copies; then the part's
+    name.
     """
     if pc.count_distinct(cells["cell_id"]).as_py() == cells.num_rows:
         return pa.array(np.arange(cells.num_rows)), True
@@ -81,7 +78,7 @@ def winners(cells: pa.Table) -> tuple[pa.Array, bool]:
 
 
 def outdated(scan: Scan, parts: set[str], ranks: pa.Table, by_revision: bool = False) -> pa.Array:
-    """The ids of cells of which the result of a newer kernel, or revision, is stored: see `ages.outdated`."""
+    """The ids of cells that have a result of a newer kernel or revision: see `ages.outdated`."""
     nothing = pa.array([], pa.string())
     one_kernel = len(distinct(ranks, "kernel_version")) < 2
     if one_kernel and not ages.apart(scan.states(parts).values()):
@@ -101,5 +98,5 @@ def once(layers: pa.Table) -> pa.Table:
 
 
 def row_keys(rows: pa.Table) -> pa.Array:
-    """What tells a row from all others, copies in other parts included."""
+    """A key for each row that tells it from all others, its copies in other parts included."""
     return pc.binary_join_element_wise(rows["cell_id"], rows["part"].cast(pa.string()), "/").combine_chunks()

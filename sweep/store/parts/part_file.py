@@ -1,7 +1,7 @@
 """One Parquet file of a part: how it is written, and how it is read without trusting it.
 
-A file is exactly what its schema's version says, column by column, or it is damaged. Only bytes that
-were read and are wrong are damage: what cannot be read is another matter, and nothing is done about it.
+A file is exactly what its schema's version says, column by column, or it is damaged. Only bytes that were
+read and are wrong count as damage: a file that cannot be read is left as it is.
 """
 
 import hashlib
@@ -24,31 +24,31 @@ from sweep.store.places import Place
 from sweep.store.tables import SCHEMA_VERSION, SCHEMAS, before, schema_of
 
 _VERSION, _SEAL = b"schema", b"seal"
-_SMALL = 1 << 24  # bytes of a larger file, of which nobody knows what memory it needs
+_SMALL = 1 << 24  # bytes: what memory a larger file needs is unknown
 # What a smaller one needs at most: so many times its bytes, as where all rows are alike; within these bounds.
 _UNPACKED, _LEAST_ROOM, _MOST_ROOM = 1 << 11, 1 << 28, 1 << 32
-# What a reader of damaged bytes may stumble over; Arrow's own exceptions are some of these too.
+# What a reader of damaged bytes may raise; Arrow's own exceptions are among these too.
 _STUMBLES = (OSError, pa.ArrowException, ValueError, TypeError, KeyError, MemoryError, OverflowError)
 
 
 class BadBytesError(ValueError):
-    """Bytes that were read and are wrong; the message is why."""
+    """Bytes that were read and are wrong; the message says why."""
 
 
 class UnreadableError(StoreError):
-    """A file that this process cannot read, whatever is in it."""
+    """A file that this process cannot read, whatever it holds."""
 
 
 @dataclass(frozen=True)
 class Footer:
-    """What a file says of itself. rows: how many; more: what it was written with, by key."""
+    """What a file says about itself. rows: their number. more: what it was written with, by key."""
 
     version: int
     rows: int
     more: dict[bytes, bytes]
 
     def text(self, key: bytes) -> str:
-        """What it says by a key, '' where nothing; BadBytesError where that is no text."""
+        """The text of a key, '' where there is none; BadBytesError where it is not UTF-8."""
         try:
             return self.more.get(key, b"").decode()
         except UnicodeDecodeError as error:
@@ -58,8 +58,8 @@ class Footer:
 class PartFile:
     """A file of 'cells' or 'layers', open for reading.
 
-    To open and to read it raise FileNotFoundError where there is none, BadBytesError where it is not what
-    was written, and UnreadableError where it cannot be read, or is of a newer program.
+    Opening and reading raise FileNotFoundError where there is none, BadBytesError where it is not what was
+    written, and UnreadableError where it cannot be read or is of a newer program.
     """
 
     def __init__(self, place: Place, folder: str, name: str) -> None:
@@ -71,7 +71,7 @@ class PartFile:
         except OSError as error:
             raise unreadable(place, self._path, error) from error
         try:
-            self._at_hand = source.size() if isinstance(source, pa.BufferReader) else 0  # all have been read
+            self._in_memory = source.size() if isinstance(source, pa.BufferReader) else 0  # all are read
             self._file = pq.ParquetFile(source, page_checksum_verification=True)
             self.footer = self._checked()
         except FileNotFoundError:
@@ -81,16 +81,16 @@ class PartFile:
 
     @property
     def columns(self) -> list[str]:
-        """Those that it has."""
+        """The names of its columns."""
         names: list[str] = self._schema.names
         return names
 
     def read(self, columns: Sequence[str]) -> pa.Table:
-        """These columns, in this order; null where the file is of a version that did not have one.
+        """These columns, in this order; those that its version lacks as `tables.before` has them.
 
-        Texts may not be texts yet: see `validate`.
+        Texts may not be valid yet: see `validate`.
         """
-        present = columns if self._own.issuperset(columns) else [n for n in columns if n in self._own]
+        present = [name for name in columns if name in self._names]
         try:
             table = self._file.read(columns=list(present), use_threads=False).select(present)
         except _STUMBLES as error:
@@ -98,8 +98,7 @@ class PartFile:
         if table.num_rows != self.footer.rows:
             raise BadBytesError(f"it has {table.num_rows} rows, not {self.footer.rows}")
         if not table.schema.equals(_chosen(self._schema, tuple(present)), check_metadata=False):
-            # as the file's own hints have it
-            raise BadBytesError("its columns are not of their types")
+            raise BadBytesError("its columns are not of their types")  # Arrow believes the file's own hints
         if len(present) == len(columns):
             return table.replace_schema_metadata()
         fields = [SCHEMAS[self._folder].field(name) for name in columns]
@@ -108,8 +107,8 @@ class PartFile:
 
     def _checked(self) -> Footer:
         """The footer of a file that has the columns of its version."""
-        found = self._file.metadata
-        more = dict(found.metadata or {})
+        metadata = self._file.metadata
+        more = dict(metadata.metadata or {})
         try:
             version = int(more[_VERSION])
         except (KeyError, ValueError):
@@ -127,27 +126,27 @@ class PartFile:
             raise BadBytesError(f"its columns are not those of schema {version}")
         if _SEAL in more and more[_SEAL] != _seal(more):
             raise BadBytesError("what it says of itself is not what was written")
-        self._schema, self._own = schema, frozenset(schema.names)
-        return Footer(version, found.num_rows, more)
+        self._schema, self._names = schema, frozenset(schema.names)
+        return Footer(version, metadata.num_rows, more)
 
     def _cause(self, error: Exception) -> Exception:
-        """Why Arrow stumbled: over bytes, which are read again to know, or over the disk or the network."""
+        """Why Arrow failed: for bad bytes, which are read again to know, or for the disk or the network."""
         if isinstance(error, StoreError | BadBytesError):
             return error
         try:
-            size = self._at_hand or len(self._place.read(self._path))
+            size = self._in_memory or len(self._place.read(self._path))
         except FileNotFoundError as gone:
             return gone
         except OSError as failed:
             return unreadable(self._place, self._path, failed)
         if (isinstance(error, MemoryError) and size > _SMALL) or not _has_room(size):
-            return out_of_memory(self._place, self._path)
+            return unreadable(self._place, self._path, MemoryError())
         return BadBytesError(one_line(error))
 
 
 @lru_cache
 def _in_parquet(folder: str, version: int) -> Any:
-    """The schema of such a file as Parquet has it, which is quick to compare."""
+    """The schema of such a file as Parquet spells it, which is quick to compare."""
     schema = schema_of(folder, version)
     assert schema is not None
     return pq.ParquetFile(pa.BufferReader(serialise(schema.empty_table(), {}))).schema
@@ -158,24 +157,18 @@ def _chosen(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
     return pa.schema([schema.field(name) for name in names])
 
 
-def unreadable(place: Place, path: str, error: OSError) -> UnreadableError:
+def unreadable(place: Place, path: str, error: OSError | MemoryError) -> UnreadableError:
     """The error for a file that cannot be read, in a line."""
-    why = error.strerror or one_line(error)
+    why = "it does not fit the memory that this process has left"
+    if isinstance(error, OSError):
+        why = error.strerror or one_line(error)
     return UnreadableError(f"cannot read {place.root}/{path}: {why}; nothing was moved")
 
 
-def out_of_memory(place: Place, path: str) -> UnreadableError:
-    """The error for a file that this process has no memory for."""
-    return UnreadableError(
-        f"cannot read {place.root}/{path}: it does not fit the memory that this process has left; "
-        "nothing was moved"
-    )
-
-
 def _has_room(size: int) -> bool:
-    """Whether this process has more memory left than a file of so many bytes can need.
+    """Whether this process has the memory left that a file of so many bytes can need.
 
-    Arrow says in many words that it has none ("ZSTD_DCtx create failed").
+    Arrow has many words for a lack of it ("ZSTD_DCtx create failed").
     """
     try:
         mmap.mmap(-1, min(max(_UNPACKED * size, _LEAST_ROOM), _MOST_ROOM)).close()  # no page of it is touched
@@ -201,7 +194,7 @@ def validate(table: pa.Table) -> None:
 
 
 def serialise(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
-    """The bytes of a file; more: to be found in its footer."""
+    """The bytes of a file; more: what its footer is to hold besides."""
     sink = pa.BufferOutputStream()
     metadata = {_VERSION.decode(): str(SCHEMA_VERSION)} | provenance()
     says = {key.encode(): value.encode() for key, value in metadata.items()} | more
@@ -212,28 +205,28 @@ def serialise(table: pa.Table, more: dict[bytes, bytes]) -> pa.Buffer:
 
 
 def _seal(says: Mapping[bytes, bytes]) -> bytes:
-    """A hash of what a file's footer says, but for what Arrow adds."""
+    """A hash of what a file's footer says, without what Arrow adds."""
     ours = sorted((key, value) for key, value in says.items() if key not in (_SEAL, b"ARROW:schema"))
     return hashlib.blake2b(repr(ours).encode(), digest_size=8).hexdigest().encode()
 
 
 def digest(*tables: pa.Table) -> bytes:
-    """A hash of every value of some tables, whatever the layout in memory or in a file."""
-    found = hashlib.blake2b(digest_size=16)
+    """A hash of every value of some tables, whatever their layout in memory or in a file."""
+    state = hashlib.blake2b(digest_size=16)
     for table in tables:
         for name in sorted(table.column_names):
             column = table[name].combine_chunks()
-            found.update(f"{name} {len(column)} ".encode())
-            found.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
+            state.update(f"{name} {len(column)} ".encode())
+            state.update(np.packbits(column.is_null().to_numpy(zero_copy_only=False)).tobytes())
             if pa.types.is_list(column.type):
-                found.update(_bytes(pc.fill_null(pc.list_value_length(column), 0)))
+                state.update(_bytes(pc.fill_null(pc.list_value_length(column), 0)))
                 column = pc.list_flatten(column)
-            found.update(_bytes(column))
-    return found.hexdigest().encode()
+            state.update(_bytes(column))
+    return state.hexdigest().encode()
 
 
 def text_of(column: pa.StringArray) -> tuple[NDArray[np.int32], memoryview]:
-    """The lengths of some texts without nulls, and all of them in one piece."""
+    """The lengths in bytes of texts without nulls, and all of them in one piece."""
     _, offsets, content = column.buffers()
     if offsets is None or not len(column):
         return np.empty(0, np.int32), memoryview(b"")

@@ -1,4 +1,4 @@
-"""Rows of `cells` against what a command line could have asked for: a study may come from anybody."""
+"""Whether a run could have written these rows of `cells`: a study may come from anybody."""
 
 from collections.abc import Iterator
 
@@ -17,7 +17,7 @@ _ID = rf"\A[0-9a-f]{{{2 * ID_BYTES}}}\z"
 
 
 def impossible(cells: pa.Table) -> str:
-    """Why some row can be none of a run's; '' where all can. cells: the columns of KEYS.
+    """Why no run could have written some row; '' where one could. cells: the columns of KEYS.
 
     Calls nothing that a row names.
     """
@@ -30,16 +30,16 @@ def _reasons(cells: pa.Table) -> Iterator[str]:
             yield f"a row without {name}"
     for name, allowed in (("status", _STATUS), ("verdict", (*WORDS, "failed"))):
         if not pc.all(pc.is_in(cells[name], value_set=pa.array(allowed))).as_py():
-            yield f"a row with a {name} that there is not"
+            yield f"a row with an unknown {name}"
     if not pc.all(pc.match_substring_regex(cells["cell_id"], _ID)).as_py():
-        yield "a row with a cell_id that is none"
+        yield "a row with a malformed cell_id"
     if not pc.all(pc.match_substring_regex(cells["kernel_version"], _VERSION)).as_py():
         yield "a row with a kernel_version that no program has"
     if not _at_least(cells["seed"], 0):
         yield "a row with a seed below 0"
     outside = pc.or_(pc.less(cells["verdict_layer"], 0), pc.greater(cells["verdict_layer"], cells["depth"]))
     if pc.any(outside).as_py():
-        yield "a row with a verdict_layer that its network has not"
+        yield "a row with a verdict_layer that its network does not have"
     for row in cells.group_by(_SCALARS).aggregate([]).to_pylist():
         try:
             Spec.stored(row | {"widths": None})
@@ -50,7 +50,7 @@ def _reasons(cells: pa.Table) -> Iterator[str]:
 
 
 def _widths(tapered: pa.Table) -> str:
-    """The same of the widths of tapered networks."""
+    """The same for the widths of tapered networks."""
     lists = tapered["widths"].combine_chunks()
     if not len(lists):
         return ""

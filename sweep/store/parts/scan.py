@@ -1,8 +1,8 @@
 """The parts of a study as they are read: many of them together, each opened once, and none trusted.
 
-A study that many runs have added to has many small parts, of which opening takes longer than reading:
-what decides which rows count, what makes an experiment and what shows that a row can be is then read at once,
-and known for as long as the same parts are asked for.
+A study that many runs have added to has many small parts, which take longer to open than to read: what
+decides which rows count, what makes an experiment and what shows that a run could have written it is then
+read at once, and kept for as long as the same parts are asked for.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -23,9 +23,9 @@ from sweep.store.records import reading
 from sweep.store.tables import SCHEMAS
 
 RANK = ("cell_id", "status", "run_id")  # what decides which row of a cell counts, with the part's name
-_LOOK = rows.KEYS  # read together of small parts: whoever asks for some of these asks for others next
-_MANY = 16  # small parts, that are read a few at a time
-_TOGETHER, _ROWS = 256, 50_000  # parts, and rows, that are put into one piece of memory
+_LOOK = rows.KEYS  # read together from small parts: who asks for some of these asks for others next
+_MANY = 16  # small parts are read several at a time
+_TOGETHER, _ROWS = 256, 50_000  # parts, and rows, in one piece of memory
 _SMALL_BYTES, _SMALL_ROWS = 1 << 16, 200_000  # of a small part; of all that are kept
 
 _T = TypeVar("_T")
@@ -41,7 +41,7 @@ class _Known:
 
 
 class Scan:
-    """Reads the parts of one place; they never change, so what is known of one stays known."""
+    """Reads the parts of one place; as they never change, what is known of one is kept."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
@@ -58,17 +58,16 @@ class Scan:
     ) -> pa.Table:
         """The rows of some parts, with the name of each row's part as the last column, `part`.
 
-        repeated: columns of a few texts, again and again: they come as dictionaries, as `part` does.
-        Raises FileNotFoundError where a part is not there any more, DamagedError where one is not what was
-        written, or its layers are not those that it was committed with, UnreadableError where one cannot be
-        read.
+        repeated: columns of a few repeated texts, to return as dictionaries, as `part` is.
+        Raises FileNotFoundError where a part has gone, DamagedError where one is not what was written or its
+        layers are not those that it was committed with, UnreadableError where one cannot be read.
         """
         fields = SCHEMAS[folder].names if columns is None else columns
 
         def made(table: pa.Table) -> pa.Table:
             for name in repeated:
-                place = table.column_names.index(name)
-                table = table.set_column(place, name, table[name].dictionary_encode())
+                index = table.column_names.index(name)
+                table = table.set_column(index, name, table[name].dictionary_encode())
             return table
 
         return self._scanned(folder, parts, fields, made)
@@ -88,18 +87,18 @@ class Scan:
         return self._scanned("cells", parts, names, made)
 
     def states(self, parts: Iterable[str]) -> dict[str, str]:
-        """Name -> at which state of the revisions the rows of a part were computed; '' before there were any.
+        """Name -> the state of the revisions at which a part was computed, '' for the first parts of all.
 
         Raises as `read` does.
         """
         return {name: known.state for name, known in self._footers(parts)}
 
     def versions(self, parts: Iterable[str]) -> dict[str, int]:
-        """Name -> the schema's version, of some parts; raises as `read` does."""
+        """Name -> the schema version of a part; raises as `read` does."""
         return {name: known.version for name, known in self._footers(parts)}
 
     def possible(self, name: str) -> bool:
-        """Whether a part has no row that no run could have written; one that has is named, and left out."""
+        """Whether a run could have written every row of a part; if not, it is named and left out."""
         if name not in self._possible:
             table = PartFile(self.place, "cells", name).read(rows.KEYS)
             part_file.validate(table)
@@ -121,11 +120,11 @@ class Scan:
         self._known[name] = _Known(commit.footer.version, commit.footer.text(STATE))
 
     def _scanned(self, folder: str, parts: Iterable[str], fields: list[str], made: _Made) -> pa.Table:
-        """These columns and `part` as `made` gives them; every part that is damaged is found."""
+        """These columns and `part`, passed through `made`; every damaged part is found."""
         chosen = frozenset(parts)
-        wanted = [*fields, "part"]
+        names = [*fields, "part"]
         if folder == "cells" and self._look and self._look[0] == chosen and {*fields} <= {*_LOOK}:
-            return made(self._look[1].select(wanted)).unify_dictionaries()
+            return made(self._look[1].select(names)).unify_dictionaries()
         nothing = pa.schema([SCHEMAS[folder].field(name) for name in fields]).empty_table()
         done = [made(nothing.append_column("part", pa.array([], pa.string()).dictionary_encode()))]
         small = self._are_small(chosen, folder)
@@ -135,7 +134,7 @@ class Scan:
         count = 0
         columns = list(dict.fromkeys((*fields, *more)))
         for table in self._groups(folder, sorted(chosen), columns, small, broken):
-            done.append(made(table.select(wanted)))
+            done.append(made(table.select(names)))
             if kept is not None:
                 kept.append(table.select([*_LOOK, "part"]))
                 count += table.num_rows
@@ -155,71 +154,71 @@ class Scan:
     def _attempts(
         self, attempt: Callable[[str], _T], parts: list[str], small: bool
     ) -> Iterator[tuple[str, Callable[[], _T]]]:
-        """Every part with what it takes to read it; many small ones are read a few at a time."""
+        """Every part with a function that reads it; many small ones are read several at a time."""
         if len(parts) < _MANY or not small:
             yield from ((name, partial(attempt, name)) for name in parts)
             return
         with ThreadPoolExecutor(self.place.readers) as pool:
             for start in range(0, len(parts), _TOGETHER):
-                some = parts[start : start + _TOGETHER]
-                for name, future in zip(some, [pool.submit(attempt, name) for name in some], strict=True):
+                group = parts[start : start + _TOGETHER]
+                for name, future in zip(group, [pool.submit(attempt, name) for name in group], strict=True):
                     yield name, future.result
 
     def _groups(
         self, folder: str, parts: list[str], columns: list[str], small: bool, broken: dict[str, str]
     ) -> Iterator[pa.Table]:
-        """These columns and `part` of the parts that can be, in pieces of many small parts or a large one."""
+        """These columns and `part` of the possible parts, in pieces of many small parts or a large one."""
         if folder == "layers":
             unknown = [name for name in parts if name not in self._possible]
             for _ in self._groups("cells", unknown, list(rows.KEYS), small, broken):
                 pass
-        there = self.place.files("layers") if folder == "cells" else {}
+        sizes = self.place.files("layers") if folder == "cells" else {}
         keys = [name for name in rows.KEYS if name not in columns] if folder == "cells" else []
-        some: dict[str, pa.Table] = {}
+        tables: dict[str, pa.Table] = {}
         count = 0
 
         def attempt(name: str) -> tuple[PartFile, pa.Table]:
             file = PartFile(self.place, folder, name)
             if folder == "cells":
-                integrity.check_layers(self.place, name, file, there)
+                integrity.check_layers(self.place, name, file, sizes)
             return file, file.read([*columns, *keys])
 
         for name, attempted in self._attempts(attempt, parts, small):
             with integrity.noting(self.place, name, broken):
-                file, some[name] = attempted()
-                count += some[name].num_rows
+                file, tables[name] = attempted()
+                count += tables[name].num_rows
                 if folder == "cells":
                     self._learn(name, file)
-            if len(some) >= _TOGETHER or count >= _ROWS:
-                yield self._checked(folder, some, broken).select([*columns, "part"])
-                some, count = {}, 0
-        if some:
-            yield self._checked(folder, some, broken).select([*columns, "part"])
+            if len(tables) >= _TOGETHER or count >= _ROWS:
+                yield self._checked(folder, tables, broken).select([*columns, "part"])
+                tables, count = {}, 0
+        if tables:
+            yield self._checked(folder, tables, broken).select([*columns, "part"])
 
-    def _checked(self, folder: str, some: dict[str, pa.Table], broken: dict[str, str]) -> pa.Table:
-        """Parts in one piece of memory, without those that are damaged and those that cannot be."""
-        together = pa.concat_tables(some.values())
+    def _checked(self, folder: str, tables: dict[str, pa.Table], broken: dict[str, str]) -> pa.Table:
+        """Parts in one piece of memory, without those that are damaged or impossible."""
+        together = pa.concat_tables(tables.values())
         try:
             part_file.validate(together)
         except BadBytesError:
-            for name in list(some):
+            for name in list(tables):
                 with integrity.noting(self.place, name, broken):
-                    part_file.validate(some[name])
+                    part_file.validate(tables[name])
         known = {*self._possible, *broken}
-        if unknown := {name: table for name, table in some.items() if name not in known}:
+        if unknown := {name: table for name, table in tables.items() if name not in known}:
             self._judge(unknown)
-        fine = [name for name in some if name not in broken and self._possible[name]]
-        if len(fine) < len(some):
-            nothing = next(iter(some.values())).slice(0, 0)
-            together = pa.concat_tables([nothing, *(some[name] for name in fine)])
+        fine = [name for name in tables if name not in broken and self._possible[name]]
+        if len(fine) < len(tables):
+            nothing = next(iter(tables.values())).slice(0, 0)
+            together = pa.concat_tables([nothing, *(tables[name] for name in fine)])
         if len(fine) > 1:
             together = together.combine_chunks()
-        numbers = np.repeat(np.arange(len(fine), dtype=np.int32), [some[name].num_rows for name in fine])
+        numbers = np.repeat(np.arange(len(fine), dtype=np.int32), [tables[name].num_rows for name in fine])
         texts = pa.array(fine, pa.string())
         return together.append_column("part", pa.DictionaryArray.from_arrays(pa.array(numbers), texts))
 
     def _judge(self, each: dict[str, pa.Table]) -> None:
-        """Note which of the parts can be; each: at least the columns of KEYS, by name."""
+        """Note which of the parts are possible; each: at least the columns of KEYS, by name."""
         whys = dict.fromkeys(each, rows.impossible(pa.concat_tables(each.values())))
         if any(whys.values()) and len(each) > 1:
             whys = {name: rows.impossible(table) for name, table in each.items()}
@@ -230,7 +229,7 @@ class Scan:
 
 
 def distinct(ranks: pa.Table, column: str) -> list[str]:
-    """The values of one of the dictionaries."""
+    """The distinct values of a column that is a dictionary."""
     chunks = ranks[column].chunks
     values: list[str] = chunks[0].dictionary.to_pylist() if chunks else []
     return values

@@ -1,14 +1,14 @@
-"""The files of a run's record, a folder of the study for each run: their names stand here only."""
+"""The files of a run's record, a folder of the study for each run; their names stand only here."""
 
 FOLDER = "runs"
 COMMAND, CONFIG, OVERRIDES = "command.txt", "config.yaml", "overrides.yaml"  # what was asked
-THRESHOLDS = "verdict.json"  # where the words of the verdict begin, as the run was given them
+THRESHOLDS = "verdict.json"  # those that the run was given
 PLAN = "plan.jsonl.gz"  # the cells it was to compute, by spec and seeds
-EARLIER_PLAN = "plan.parquet"  # an earlier program's
-SUMMARY = "summary.json"  # what was planned and predicted, and in the end what became of it
+EARLIER_PLAN = "plan.parquet"  # that of an earlier program
+SUMMARY = "summary.json"  # what was planned and predicted, and in the end how it went
 LOG = "log.txt"
 ALIVE = "alive"  # locked while the run lives, where the file system has locks
-SLURM = "slurm"  # a folder: what others may know of its jobs
+SLURM = "slurm"  # a folder: what others may know about its jobs
 
 
 def path(run: str, file: str) -> str:

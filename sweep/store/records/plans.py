@@ -1,7 +1,7 @@
-"""Cells as a file of data: specs, each with its seeds and what one of its cells costs, as lines of JSON.
+"""Cells as a file of data: specs, each with its seeds and the cost of one of its cells, as lines of JSON.
 
-What is read is validated as rows of a study are, runs nothing that it names, and never takes more memory than
-what it stands for, however it was packed.
+Reading validates as with rows of a study, runs nothing that the file names, and is bounded in memory however
+the file was packed.
 """
 
 import gzip
@@ -9,7 +9,7 @@ import io
 import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from typing import Any
 
 from sweep.base import checks
@@ -40,8 +40,8 @@ def pack(blocks: Iterable[Costed]) -> bytes:
 def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
     """The cells of a file that this kernel can compute.
 
-    Raises ValueError where it is no such file, or has more than `most` cells, RequestError where a row
-    cannot be.
+    Raises ValueError where it is not such a file, or has more than `most` cells, RequestError for a row
+    that no command line could have asked for.
     """
     left = most
     try:
@@ -57,16 +57,15 @@ def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
                 raise ValueError(f"more cells than are looked at, of all runs {MOST_CELLS:,}")
             for first, count in runs:
                 checks.whole("seed", first + count - 1, 0)
-            every = (seed for first, count in runs for seed in range(first, first + count))
-            seeds = tuple(dict.fromkeys(every))
+            seeds = tuple(dict.fromkeys(chain(*(range(first, first + count) for first, count in runs))))
             spec = Spec.stored(row)
             for group, registry in REGISTRIES.items():
                 name = getattr(spec, group)
                 if name not in (*registry.names(), CUSTOM):
-                    raise ValueError(f"'{name}' is none of this program's")
+                    raise ValueError(f"'{name}' is not known to this program")
             yield Block((spec,), seeds), checks.real("seconds", row["seconds"], 0.0, below=_MOST_SECONDS)
     except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("it is no plan of a run") from error
+        raise ValueError("it is not the plan of a run") from error
 
 
 def _lines(content: bytes) -> Iterator[bytes]:
@@ -80,7 +79,7 @@ def _lines(content: bytes) -> Iterator[bytes]:
 
 
 def _runs(seeds: Sequence[int]) -> list[Any]:
-    """Seeds as [first, count] of those that follow each other."""
+    """Seeds as [first, count] of consecutive ones."""
     groups = groupby(enumerate(seeds), key=lambda pair: pair[1] - pair[0])
     together = ([seed for _, seed in group] for _, group in groups)
     return [[group[0], len(group)] for group in together]

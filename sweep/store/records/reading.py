@@ -1,8 +1,9 @@
-"""What lies beside a study's tables, read without trusting it: what cannot be read is named, and left out.
+"""What lies beside a study's tables, read without trusting it: what cannot be read is named and left out.
 
-Results never depend on it. A file is a regular one of a sensible size, or it is not read.
+Results never depend on it. Only a regular file of a sensible size is read.
 """
 
+import contextlib
 import json
 import warnings
 from typing import Any
@@ -27,9 +28,9 @@ def content(place: Place, path: str, most: int = _MOST) -> bytes | None:
 
 def text(place: Place, path: str) -> str | None:
     """The same of a text."""
-    found = content(place, path)
+    written = content(place, path)
     try:
-        return None if found is None else found.decode()
+        return None if written is None else written.decode()
     except UnicodeDecodeError:
         leave_out(place, path, "it is not UTF-8")
         return None
@@ -37,21 +38,18 @@ def text(place: Place, path: str) -> str | None:
 
 def mapping(place: Place, path: str) -> dict[str, Any] | None:
     """The same of an object in JSON."""
-    written = text(place, path)
-    if written is None:
+    if (written := text(place, path)) is None:
         return None
-    try:
-        found = json.loads(written)
-    except (ValueError, RecursionError):
-        found = None
-    if isinstance(found, dict):
-        return found
-    leave_out(place, path, "it is no JSON object")
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(written)
+        if isinstance(value, dict):
+            return value
+    leave_out(place, path, "it is not a JSON object")
     return None
 
 
 def leave_out(place: Place, path: str, why: str) -> None:
-    """Say, once, that a file of a study is not taken into account."""
+    """Warn, once, that a file of a study is left out."""
     if (place.root, path) not in _told:
         _told.add((place.root, path))
         warnings.warn(f"left out: {place.root}/{path} ({why})", SweepWarning, stacklevel=3)

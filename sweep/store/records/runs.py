@@ -1,4 +1,4 @@
-"""What is written down about a run: its command, config, plan, prediction and log; and whether it lives."""
+"""The record of a run: its command, config, plan, prediction and log; and whether the run is alive."""
 
 import contextlib
 import json
@@ -6,6 +6,7 @@ import logging
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from sweep.store.study import Study
 if TYPE_CHECKING:
     from sweep.execution.plan.tasks import Task
 
-_LESSONS = 9  # runs to learn from
+_LESSONS = 9  # how many runs to learn from
 _LARGEST = 2.0**63
 _NUMBERS = {"computed", "status", "factor"}
 _MOST_OF_A_PLAN = 1 << 28  # bytes
@@ -26,7 +27,7 @@ class RunRecord:
     """The record of one run, open while it runs."""
 
     def __init__(self, study: Study, asked: Mapping[str, str]) -> None:
-        """asked: what the run was asked, file name -> text."""
+        """asked: what the run was asked for, file name -> text."""
         self.study = study
         self.name = study.writer
         self._lock = study.place.hold(files.path(self.name, files.ALIVE), _here())
@@ -36,7 +37,7 @@ class RunRecord:
         self._summary: dict[str, Any] = {"started": datetime.now(UTC).isoformat(timespec="seconds")}
 
     def write_plan(self, tasks: Sequence["Task"], summary: Mapping[str, Any]) -> None:
-        """Write down which cells are to be computed, and what is expected of it."""
+        """Write down which cells are to be computed, and what that is expected to take."""
         blocks = [stack.block for task in tasks for stack in task.stacks]
         seconds = [stack.seconds / len(stack.block) for task in tasks for stack in task.stacks]
         self._put(files.PLAN, plans.pack(zip(blocks, seconds, strict=True)))
@@ -48,8 +49,8 @@ class RunRecord:
         self._put(files.SUMMARY, json.dumps(self._summary, indent=1).encode())
 
     def close(self, status: int) -> None:
-        """The run has ended."""
-        with contextlib.suppress(OSError):  # a full disk: whoever sees it first has said so
+        """Note that the run has ended, and free its lock."""
+        with contextlib.suppress(OSError):  # a full disk, which has been reported elsewhere
             self.add_to_summary({"ended": datetime.now(UTC).isoformat(timespec="seconds"), "status": status})
         for handler in list(self.log.handlers):
             handler.close()
@@ -62,7 +63,7 @@ class RunRecord:
 
 
 def names(study: Study) -> list[str]:
-    """The runs that this study has seen, the first one first."""
+    """The runs that this study has seen, oldest first."""
     try:
         return sorted(study.place.folders(files.FOLDER))
     except OSError as error:
@@ -71,35 +72,35 @@ def names(study: Study) -> list[str]:
 
 
 def summary(study: Study, name: str) -> dict[str, Any]:
-    """What was written down about a run; empty where nothing was, without what no run writes."""
-    found = reading.mapping(study.place, files.path(name, files.SUMMARY)) or {}
-    return {key: value for key, value in found.items() if key not in _NUMBERS or _is_number(value, key)}
+    """The summary of a run without what no run writes; empty where there is none."""
+    written = reading.mapping(study.place, files.path(name, files.SUMMARY)) or {}
+    return {key: value for key, value in written.items() if key not in _NUMBERS or _is_number(value, key)}
 
 
 def _is_number(value: object, key: str) -> bool:
-    """Whether it is a number such as stands there: of a size that makes sense, and whole where it counts."""
+    """Whether a run could have written this number: of a sensible size, and whole but for a factor."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return 0 <= value < _LARGEST and (isinstance(value, int) or key == "factor")
 
 
 def command(study: Study, name: str) -> str:
-    """The command that was typed."""
+    """The command as it was typed."""
     return (reading.text(study.place, files.path(name, files.COMMAND)) or "").strip()
 
 
 def read_plans(study: Study) -> list[plans.Costed]:
     """The cells that the runs were to compute with this kernel, with the seconds of each.
 
-    A plan that goes beyond MOST_CELLS of all runs together is named and left out.
+    A plan that exceeds MOST_CELLS of all runs together is named and left out.
     """
-    found: list[plans.Costed] = []
+    planned: list[plans.Costed] = []
     left = plans.MOST_CELLS
     for name in names(study):
-        some = read_plan(study, name, left)
-        left -= sum(len(block) for block, _ in some)
-        found += some
-    return found
+        plan = read_plan(study, name, left)
+        left -= sum(len(block) for block, _ in plan)
+        planned += plan
+    return planned
 
 
 def read_plan(study: Study, name: str, most: int = plans.MOST_CELLS) -> list[plans.Costed]:
@@ -117,33 +118,28 @@ def read_plan(study: Study, name: str, most: int = plans.MOST_CELLS) -> list[pla
 
 
 def learned_factor(study: Study) -> float:
-    """What runs on this machine have taken over what their plan said: the middle of the last few."""
+    """How much longer than planned runs on this machine have taken: the median of the last few."""
     here = machine.identity()
-    factors = []
-    for name in reversed(names(study)[-_LESSONS:]):
-        found = summary(study, name)
-        if found.get("factor") and here.items() <= found.items():
-            factors.append(float(found["factor"]))
+    last = [summary(study, name) for name in names(study)[-_LESSONS:]]
+    factors = [float(one["factor"]) for one in last if one.get("factor") and here.items() <= one.items()]
     return median(factors) if factors else 1.0
 
 
 def has_ended(study: Study) -> Callable[[str], bool | None]:
-    """Whether a run of this study has ended: its lock says so; None where there is none to ask.
+    """A function that tells by its lock whether a run of this study has ended; None where there is no lock.
 
-    The lock is the operating system's, which frees it however the run ends.
+    The operating system frees the lock, however the run ends.
     """
-    known: dict[str, bool | None] = {study.writer: True}  # who asks is about to end
 
+    @cache
     def ask(name: str) -> bool | None:
-        if name not in known:
-            known[name] = _has_ended(study, name)
-        return known[name]
+        return name == study.writer or _has_ended(study, name)  # the run that asks is about to end
 
     return ask
 
 
 def living(study: Study) -> list[str]:
-    """The other runs that are at work on this study now, as far as their locks say."""
+    """The other runs at work on this study now, as far as locks tell."""
     others = [name for name in names(study) if name != study.writer]
     return [name for name in others if _has_ended(study, name) is False]
 
@@ -154,7 +150,7 @@ def _has_ended(study: Study, name: str) -> bool | None:
 
 
 def _here() -> bytes:
-    """Which machine this is, for a lock that may be seen from another."""
+    """Which machine this is, in case the lock is seen from another."""
     return platform.node().encode()
 
 
@@ -169,7 +165,7 @@ def _logger(study: Study, name: str) -> logging.Logger:
 
 
 class _Log(logging.StreamHandler[IO[str]]):
-    """A log is no reason to lose a run, nor a traceback: the disk is full, which is said elsewhere."""
+    """A log must not cost a run, nor print a traceback: a full disk is reported elsewhere."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         return

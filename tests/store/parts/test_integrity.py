@@ -140,7 +140,7 @@ def test_a_part_with_an_id_that_is_none_is_left_out(study, forged):
     cells, layers = study.read("cells"), study.read("layers")
     ids = pa.array([forged])
     study.write(part("b"), cells.set_column(0, "cell_id", ids), layers.slice(0, 0))
-    with pytest.warns(SweepWarning, match="a row with a cell_id that is none"):
+    with pytest.warns(SweepWarning, match="a row with a malformed cell_id"):
         assert len(sweep.load(study.path)) == 1
 
 
