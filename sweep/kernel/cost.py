@@ -9,12 +9,26 @@ from sweep.kernel.homogeneity import carried
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.layer import Kind
 
-# Rough figures for one core of a present-day server: good enough to balance tasks.
-_FLOPS_PER_SECOND = {"float32": 1.3e11, "float64": 5e10}
-_SECONDS_PER_ENTRY = 1.5e-9  # activation, slope and statistics of one entry of h
-_SECONDS_PER_LAYER = 4e-4  # what Python and NumPy add to one layer of one chain
-_SECONDS_PER_DRAW = 4e-9
-_SECONDS_PER_STREAM = 1.5e-5
+
+@dataclass(frozen=True)
+class Rates:
+    """How fast one core is.
+
+    float32, float64: operations of a product per second. Then seconds: entry, for activation, slope and
+    statistics of one entry of h; layer, what Python and NumPy add to one layer of one chain; draw, for one
+    weight; stream, to begin one.
+    """
+
+    float32: float
+    float64: float
+    entry: float
+    layer: float
+    draw: float
+    stream: float
+
+
+# Rough figures of a present-day server: good enough to balance tasks.
+RATES = Rates(float32=1.3e11, float64=5e10, entry=1.5e-9, layer=4e-4, draw=4e-9, stream=1.5e-5)
 
 
 @dataclass(frozen=True)
@@ -26,7 +40,9 @@ class Cost:
     flops: int
 
 
-def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: int, dtype: str) -> Cost:
+def cost_of(
+    chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: int, dtype: str, rates: Rates = RATES
+) -> Cost:
     """What `propagate` needs for these chains; widths: of the deepest."""
     signal = batch * max(widths)
     flops = entries = layers = kept = held = weights = 0
@@ -48,11 +64,11 @@ def cost_of(chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: i
         kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one's layers, gradients
     depth = len(widths) - 1
     seconds = (
-        seeds * flops / _FLOPS_PER_SECOND[dtype]
-        + seeds * entries * _SECONDS_PER_ENTRY
-        + layers * _SECONDS_PER_LAYER
-        + seeds * weights * _SECONDS_PER_DRAW
-        + seeds * depth * _SECONDS_PER_STREAM
+        seeds * flops / (rates.float32 if dtype == "float32" else rates.float64)
+        + seeds * entries * rates.entry
+        + layers * rates.layer
+        + seeds * weights * rates.draw
+        + seeds * depth * rates.stream
     )
     itemsize = 4 if dtype == "float32" else 8
     size = itemsize * seeds * ((weights if kept else max(widths) ** 2) + held + kept)

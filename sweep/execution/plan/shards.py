@@ -14,6 +14,7 @@ from sweep.base.errors import RequestError
 from sweep.execution.plan.tasks import Limits, carried_of, stacks_of
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
+from sweep.kernel.cost import Rates
 
 # A part that is dealt out costs at most a share's cost over this: small enough to balance the shares, large
 # enough that cells that share draws are seldom parted.
@@ -21,7 +22,12 @@ _PARTS_PER_SHARE = 4
 _MOST_SHARES = 100_000  # all are made, to know one of them
 _ANY_MEMORY = 10**18  # bytes: the memory that cells need is the concern of whoever computes them
 # Not the plan's, which may be tuned: whoever computes a share, now or later, means the same cells.
-_LIMITS = Limits(seconds=5.0, rows=1 << 15, entries=1 << 20)
+_LIMITS = Limits(
+    seconds=5.0,
+    rows=1 << 15,
+    entries=1 << 20,
+    rates=Rates(float32=1.3e11, float64=5e10, entry=1.5e-9, layer=4e-4, draw=4e-9, stream=1.5e-5),
+)
 
 
 @dataclass(frozen=True)

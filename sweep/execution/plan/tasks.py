@@ -16,7 +16,7 @@ from sweep.base import machine
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
 from sweep.kernel import Chain
-from sweep.kernel.cost import Cost, cost_of
+from sweep.kernel.cost import RATES, Cost, Rates, cost_of
 from sweep.kernel.homogeneity import carried
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
@@ -34,15 +34,16 @@ class Limits:
 
     seconds, rows: a stack of more is split although its parts then draw the same weights again. entries:
     seeds cross a layer together while one signal of theirs has fewer; Python's own time for a layer is then
-    spent once for all of them.
+    spent once for all of them. rates: by which seconds are estimated.
     """
 
     seconds: float
     rows: int
     entries: int
+    rates: Rates
 
 
-_LIMITS = Limits(5.0, _TASK_ROWS, 1 << 20)
+_LIMITS = Limits(5.0, _TASK_ROWS, 1 << 20, RATES)
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,7 @@ def _by_seeds(block: Block, workers: int, limits: Limits) -> Iterator[Block]:
 
 def _by_size(block: Block, memory: int, limits: Limits) -> list[Stack]:
     """The cells as one stack, or as several of fewer seeds or chains where it is too large or too long."""
-    cost = _stack_cost(block.specs, len(block.seeds))
+    cost = _stack_cost(block.specs, len(block.seeds), limits.rates)
     stack = Stack(block, _deepest(block.specs).profile, cost.seconds, cost.bytes, cost.flops)
     short = stack.seconds <= limits.seconds and rows_of(block) <= limits.rows
     if short and stack.bytes <= memory:
@@ -199,9 +200,9 @@ def rows_of(block: Block) -> int:
 
 
 @lru_cache(maxsize=256)
-def _stack_cost(specs: tuple[Spec, ...], seeds: int) -> Cost:
+def _stack_cost(specs: tuple[Spec, ...], seeds: int, rates: Rates) -> Cost:
     """What a stack of these specs with so many seeds costs."""
     deepest = _deepest(specs)
     chains = [chain_of(chain) for chain in chains_of(specs)]
-    cost = cost_of(chains, deepest.profile, seeds, deepest.batch, deepest.dtype)
+    cost = cost_of(chains, deepest.profile, seeds, deepest.batch, deepest.dtype, rates)
     return replace(cost, seconds=cost.seconds + seeds * len(specs) * _SECONDS_PER_CELL)

@@ -98,7 +98,9 @@ def digest(parts):
 )
 def test_shares_stay_what_they_are_however_the_plan_is_tuned(monkeypatch, seeds, count, pin):
     """Half of an array may have run before an upgrade: the other half is to be the other cells."""
-    monkeypatch.setattr(tasks, "_LIMITS", tasks.Limits(0.1, 100, 1))
+    monkeypatch.setattr(
+        tasks, "_LIMITS", tasks.Limits(0.1, 100, 1, tasks.Rates(1.0, 1.0, 1.0, 1.0, 1.0, 1.0))
+    )
     monkeypatch.setattr(tasks, "_TASK_ROWS", 100)
     assert digest(shards.shares(standard(seeds), count)) == pin
 
