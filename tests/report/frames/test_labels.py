@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweep.experiment import axes
 from sweep.report.frames.labels import add_labels, description, parameters
 from sweep.report.frames.layout import Layout, assign_roles, choose, suit
 from sweep.report.frames.measures import MEASURES
@@ -24,9 +25,8 @@ def frame(keywords, function="my.own", source="0"):
     """A cell of a user's own scheme for each of these keyword arguments, and one of an ordinary scheme."""
     texts = [json.dumps({"function": function, "kwargs": own, "source": source}) for own in keywords]
     rows = pd.DataFrame({"init": ["custom"] * len(texts) + ["xavier"], "init_params": [*texts, "{}"]})
-    common = {
-        "act": "tanh", "act_params": "{}", "depth": 2, "width": 8, "widths": None, "batch": 9,
-        "bias_std": 0.0, "dtype": "float32", "backward": True, "kernel_version": 1, "seed": 0, "status": "ok",
+    common = {axis.name: axis.default for axis in axes.ALL.values()} | {
+        "act": "tanh", "act_params": "{}", "depth": 2, "width": 8, "kernel_version": 1, "status": "ok",
         "verdict": "healthy", "verdict_layer": 1.0, "std": 1.0,
     }  # fmt: skip
     return rows.assign(**common, cell_id=rows.index.astype(str))
