@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 from itertools import groupby
+from typing import Any
 
 from sweep.base.secrets import hidden
 
@@ -28,6 +29,17 @@ class PrecisionError(SweepError):
 
 class StoreError(SweepError):
     """A study cannot be read or written as asked (exit status 2)."""
+
+
+class ReportError(SweepError):
+    """Some of a report could not be drawn, and all else was (exit status 1 of `sweep.report` alone).
+
+    files: what was drawn, by path or URL.
+    """
+
+    def __init__(self, message: str, files: Iterable[Any] = ()) -> None:
+        super().__init__(message)
+        self.files = list(files)
 
 
 class ClusterError(SweepError):

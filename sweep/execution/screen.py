@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sweep.base.command import show, visible
-from sweep.base.errors import StoreError
+from sweep.base.errors import ReportError, StoreError
 from sweep.execution.plan.estimate import Counts, Expected
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
@@ -182,10 +182,14 @@ def _draw(study: "Study", cell_id: str | None) -> None:
     from sweep.report import draw  # noqa: PLC0415
 
     try:
-        figures = [str(file) for file in draw(study.path, cell_id)]
+        files = draw(study.path, cell_id)
     except StoreError as error:  # the results are there, whoever may write to the study
         say(str(error))
         return
+    except ReportError as error:  # and whatever cannot be drawn here
+        say(f"{error}; to try again: python -m sweep.report {study.path}")
+        files = error.files
+    figures = [str(file) for file in files]
     if pictures := [path for path in figures if path.endswith(".png")]:
         say(f"figures: {', '.join(pictures)}")
     for page in (path for path in figures if path.endswith(".html")):

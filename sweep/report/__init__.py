@@ -3,6 +3,9 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
+from sweep.base.errors import ReportError
+from sweep.report.attempts import in_a_line
+
 KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "page")
 
 
@@ -22,8 +25,11 @@ def draw(
     axis is the heatmaps' 'rows', 'cols', 'x' and 'y'; those left open get the other axes that vary.
     to: the folder for the files, by path or as file://…; the study's own `report` by default.
     Raises StoreError where there is no study, or none with results, and RequestError for an unknown
-    statistic, kind or axis.
+    statistic, kind or axis; ReportError where something could not be drawn, once all else was.
     """
-    from sweep.report.drawing import write  # noqa: PLC0415  matplotlib is not for --help
+    try:
+        from sweep.report.drawing import write  # noqa: PLC0415  matplotlib is not for --help
+    except ImportError as error:
+        raise ReportError(f"nothing can be drawn here: {in_a_line(error)}") from error
 
     return write(study, cell_id, list(values), list(only), dict(axes or {}), to)

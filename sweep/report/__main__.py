@@ -2,7 +2,8 @@
 
 import sys
 
-from sweep.base.command import Parser, guarded
+from sweep.base.command import Parser, guarded, visible
+from sweep.base.errors import ReportError
 from sweep.report import KINDS, draw
 
 
@@ -28,15 +29,22 @@ def main() -> int:
         parser.add_argument(f"--{role}", metavar="AXIS", help=f"what varies {where}: init, depth, init.std …")
     parser.add_argument("--to", metavar="FOLDER", help="where the files go; by default the study's report/")
     given = parser.parse_args()
-    files = draw(
-        given.study,
-        values=_listed(given.value),
-        only=_listed(given.only),
-        axes={"rows": given.rows, "cols": given.cols, "x": given.x, "y": given.y},
-        to=given.to,
-    )
+    failed = None
+    try:
+        files = draw(
+            given.study,
+            values=_listed(given.value),
+            only=_listed(given.only),
+            axes={"rows": given.rows, "cols": given.cols, "x": given.x, "y": given.y},
+            to=given.to,
+        )
+    except ReportError as error:
+        files, failed = error.files, error
     for path in files:
         print(path)
+    if failed:
+        print(f"sweep: {visible(str(failed))}", file=sys.stderr)
+        return 1
     if not files:
         print(f"nothing to draw of {given.only}: this study holds no results for it", file=sys.stderr)
     return 0

@@ -7,8 +7,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from sweep.base import checks
-from sweep.base.errors import RequestError, StoreError
+from sweep.base.errors import ReportError, RequestError, StoreError
 from sweep.report import KINDS, page
+from sweep.report.attempts import attempt
 from sweep.report.figures import curves, gradients, heatmap, histograms, phase, style, theory
 from sweep.report.frames import layout
 from sweep.report.frames.measures import MEASURES, measure
@@ -35,7 +36,10 @@ def write(
     axes: Mapping[str, str | None],
     to: str | Path | None,
 ) -> list[Path | str]:
-    """Draw and write what `sweep.report.draw` is asked for; returns the files."""
+    """Draw and write what `sweep.report.draw` is asked for; returns the files.
+
+    Raises ReportError at the end where some of it could not be drawn.
+    """
     for kind in only:
         checks.option("only", kind, KINDS)
     if to is not None:
@@ -53,24 +57,33 @@ def write(
     if cell_id or len(layers) > int((ok["depth"] + 1).sum()):  # another writer has added to it
         layers = layers[layers["cell_id"].isin(ok["cell_id"])]
     plain = set(only) == set(KINDS) and not any(axes.values()) and list(values) == ["std"]
+    failed: dict[str, str] = {}
     with style.applied():
         figures: dict[str, Figure] = {}
         if len(cells) == len(ok) == 1 and plain:
             cell = ok.iloc[0]
             name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
-            figures[name] = histograms.picture(cell, layers)
+            with attempt(name, failed):
+                figures[name] = histograms.picture(cell, layers)
         else:
             maps = {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
             for kind in only:
                 for shown in maps.get(kind, ()):
-                    figures |= heatmap.figures(cells, shown, arrangement, _PAGES if plain else _ALL_PAGES)
+                    with attempt(shown.name, failed):
+                        figures |= heatmap.figures(cells, shown, arrangement, _PAGES if plain else _ALL_PAGES)
                 if kind in _OF_LAYERS and len(ok):
-                    figures |= _OF_LAYERS[kind](ok, layers)
+                    with attempt(kind, failed):
+                        figures |= _OF_LAYERS[kind](ok, layers)
         place = _elsewhere(to, study) if to else study.report
-        files = style.write(figures, place, alone=plain and cell_id is None and not to)
+        files = style.write(figures, place, failed, alone=plain and cell_id is None and not to)
     if "page" in only and cell_id is None:
-        files.append(page.write(study, place, cells, layers, thresholds))
-    return [place.at(file) for file in files]
+        with attempt("the page", failed):
+            files.append(page.write(study, place, cells, layers, thresholds))
+    drawn = [place.at(file) for file in files]
+    if failed:
+        named = "; ".join(f"{what} ({why})" for what, why in failed.items())
+        raise ReportError(f"not drawn: {named}; the tables are whole", drawn)
+    return drawn
 
 
 def _elsewhere(to: str | Path, study: Study) -> Place:

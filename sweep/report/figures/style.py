@@ -17,6 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from sweep.base.errors import RequestError, StoreError
 from sweep.base.provenance import provenance
+from sweep.report.attempts import attempt
 from sweep.report.frames.measures import MEASURES
 from sweep.store.places import Place
 
@@ -157,9 +158,10 @@ def writing(what: str, place: Place) -> Iterator[None]:
         raise StoreError(f"cannot write {what} to {place.root}: {why}") from error
 
 
-def write(figures: Mapping[str, Figure], place: Place, alone: bool) -> list[str]:
+def write(figures: Mapping[str, Figure], place: Place, failed: dict[str, str], alone: bool) -> list[str]:
     """Write each figure as PNG (200 dpi) and SVG; returns the files' names.
 
+    failed: gets the name of each that cannot be drawn, and why.
     alone: figures of an earlier drawing that are not among these are removed.
     Raises StoreError where nothing can be written there.
     """
@@ -167,9 +169,12 @@ def write(figures: Mapping[str, Figure], place: Place, alone: bool) -> list[str]
     with writing("the figures", place):
         for name, figure in figures.items():
             plain = re.sub(r"[^\w.-]+", "-", name)  # a scheme may be called torch/normal
-            for kind in ("png", "svg"):
-                files.append(f"{plain}.{kind}")
-                place.write(files[-1], _drawn(figure, kind))
+            contents: dict[str, bytes] = {}
+            with attempt(name, failed):
+                contents = {f"{plain}.{kind}": _drawn(figure, kind) for kind in ("png", "svg")}
+            for file, content in contents.items():
+                place.write(file, content)
+            files += contents
         if alone:
             for stale in {*filter(_OURS.fullmatch, place.entries(""))} - {*files}:
                 place.remove(stale)

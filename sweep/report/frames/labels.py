@@ -42,6 +42,15 @@ def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFr
     return frame.assign(**{name: np.asarray(values, object)[kind] for name, values in added.items()})
 
 
+def filled(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """An axis's values as objects, NONE where a cell has none."""
+    import pandas as pd  # noqa: PLC0415
+
+    objects = values.to_numpy(object, copy=True)  # fillna may turn them into numbers, by its version
+    objects[values.isna().to_numpy()] = NONE
+    return pd.Series(objects, values.index, object, values.name)
+
+
 def _kinds(cells: "pd.DataFrame") -> tuple[NDArray[Any], "pd.DataFrame"]:
     """Which kind each cell is of, and a cell of each: the seeds have in common what labels are made of."""
     kind = group_index(cells, (*_NAMED_BY, *SETTINGS))

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.base.errors import RequestError, unknown
 from sweep.report.frames import labels
-from sweep.report.frames.labels import NONE, SETTINGS, add_labels
+from sweep.report.frames.labels import SETTINGS, add_labels
 from sweep.report.frames.measures import Measure
 from sweep.report.frames.seeds import over_seeds
 from sweep.report.frames.text import short
@@ -122,7 +122,7 @@ def assign_roles(cells: pd.DataFrame, layout: Layout, measure: Measure) -> pd.Da
     axis_of = {"row": layout.rows, "col": layout.cols, "x": layout.x, "y": layout.y}
     for role, axis in axis_of.items():
         values = [""] * len(frame) if axis is None else frame[_LABELS.get(axis, axis)]
-        frame[role] = pd.Series(values, frame.index).astype(object).fillna(NONE)
+        frame[role] = labels.filled(pd.Series(values, frame.index))
     others = [axis for axis in _MAIN if axis not in layout.axes]
     others = [axis for axis in others if frame[_LABELS.get(axis, axis)].nunique() > 1]
     texts = frame["setting"]

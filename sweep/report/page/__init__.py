@@ -4,6 +4,9 @@ Vega-Lite draws, because its marks are SVG: they carry labels for screen readers
 follow the page's colours in the dark and print sharply; and its script is under 1 MB.
 """
 
+import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +27,15 @@ from sweep.store.study import Study
 
 _HERE = Path(__file__).parent
 _NAME, _VEGA_LITE = "index.html", "6.4"
+_BUNDLE = """
+import sys
+try:
+    import vl_convert
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=sys.argv[1])
+except BaseException as error:
+    sys.exit(f"{type(error).__name__}: {error}".split(chr(10))[0])
+sys.stdout.buffer.write(script.encode())
+"""
 
 
 def write(
@@ -84,8 +96,15 @@ def _asset(name: str) -> Markup:
 
 @lru_cache(maxsize=1)
 def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed in one script."""
-    import vl_convert  # noqa: PLC0415  its start takes a second
+    """Vega, Vega-Lite and Vega-Embed in one script.
 
-    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=_VEGA_LITE)
+    Made by a process of its own: native code that panics ends that one alone. Raises RuntimeError then.
+    """
+    command = [sys.executable, "-P", "-c", _BUNDLE, _VEGA_LITE]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    made = subprocess.run(command, env=environment, capture_output=True, check=False)
+    script = made.stdout.decode()
+    if made.returncode:
+        said = made.stderr.decode(errors="replace").strip().splitlines()
+        raise RuntimeError(f"vl_convert ended with status {made.returncode}: {said[-1] if said else ''}")
     return script.replace("</script", "<\\/script")

@@ -13,7 +13,7 @@ from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.figures.colours import DIVERGING, SEQUENTIAL, Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
-from sweep.report.frames.labels import NONE, PANEL, SETTINGS, add_labels
+from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, filled
 from sweep.report.frames.measures import MEASURES, THEORY
 from sweep.report.frames.seeds import average_over_seeds, by_layer
 from sweep.report.frames.text import short
@@ -100,9 +100,9 @@ def _inks(colours: Sequence[str]) -> dict[str, str]:
 
 def _axis(values: "pd.Series[Any]") -> tuple[list[str], list[int]]:
     """The distinct values in order as text, and the index of every row's own."""
-    filled = values.astype(object).fillna(NONE)
-    codes = _codes(filled)
-    return list(map(short, codes)), [codes[value] for value in filled]
+    objects = filled(values)
+    codes = _codes(objects)
+    return list(map(short, codes)), [codes[value] for value in objects]
 
 
 def _codes(values: "pd.Series[Any]") -> dict[Any, int]:
@@ -157,7 +157,7 @@ def _curves(
 
 
 def _keys(frame: pd.DataFrame, keys: Sequence[str]) -> list[tuple[str, ...]]:
-    columns = [frame[key].astype(object).fillna(NONE).map(str) for key in keys]
+    columns = [filled(frame[key]).map(str) for key in keys]
     return list(zip(*columns, strict=True))
 
 
