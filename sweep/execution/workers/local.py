@@ -1,10 +1,12 @@
 """Tasks computed on this machine: by worker processes, or in this one."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from sweep.base import machine
+from sweep.base.errors import SweepWarning
 from sweep.execution.plan.estimate import needs_processes
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool
@@ -52,7 +54,11 @@ def run(
     """
     count = min(workers, len(tasks))
     if needs_processes(tasks, count):
-        return pool.run(tasks, count, histogram, remaining)
+        why_not = pool.why_not()
+        if not why_not:
+            return pool.run(tasks, count, histogram, remaining)
+        said = f"no worker processes here, all is computed in this one: {why_not}"
+        warnings.warn(SweepWarning(said), stacklevel=2)
     return run_here(tasks, histogram, remaining)
 
 

@@ -8,6 +8,7 @@ neighbours may have taken the memory that it lacked.
 
 import os
 import re
+import signal
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,15 @@ def run(tasks: Sequence[Task], count: int, histogram: bool, remaining: Remaining
         raise
     finally:
         pool.close(kill=True)
+
+
+def why_not() -> str:
+    """Why no worker can be started on this machine, in a line; '' where it can."""
+    try:
+        import joblib.externals.loky  # noqa: F401, PLC0415  a short run needs no workers
+    except Exception as error:  # psutil, which it takes where it finds it, knows few systems
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 @dataclass
@@ -165,7 +175,8 @@ def _executor() -> Any:
     warnings.filterwarnings("ignore", message="Failed to kill subprocesses", category=UserWarning)
     # A worker that has grown is replaced between two tasks: of no interest to a user.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs", category=UserWarning)
-    resource_tracker.ensure_running()  # starting it unblocks interrupts, so not while they are blocked
+    if hasattr(signal, "pthread_sigmask"):  # POSIX, which alone has a tracker
+        resource_tracker.ensure_running()  # starting it unblocks interrupts, so not while they are blocked
     return ProcessPoolExecutor(
         max_workers=1, initializer=interrupts.end_with_parent, initargs=(os.getpid(),), env=_ONE_THREAD
     )

@@ -16,6 +16,7 @@ except ImportError:  # not POSIX
     fcntl = None
 
 _NO_LINK, _AT_ONCE = getattr(os, "O_NOFOLLOW", 0), getattr(os, "O_NONBLOCK", 0)
+_AS_IT_IS = getattr(os, "O_BINARY", 0)  # Windows, which else ends a file at the first Ctrl-Z
 _SMALL = 1 << 24  # bytes of a file that is read at once
 
 
@@ -88,7 +89,7 @@ class Local:
 
     def open_file(self, path: str) -> IO[bytes]:
         """A regular file: not a link, nor a pipe that one would wait for."""
-        flags = os.O_RDONLY | _NO_LINK | _AT_ONCE
+        flags = os.O_RDONLY | _NO_LINK | _AT_ONCE | _AS_IT_IS
         try:
             file = os.fdopen(os.open(self._file(path), flags), "rb")
         except OSError as error:

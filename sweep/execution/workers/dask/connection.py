@@ -38,6 +38,9 @@ class Worker:
 @contextlib.contextmanager
 def _unseen_by_children() -> Iterator[None]:
     """Processes started in the block never see Ctrl-C; the command ends them, by other signals."""
+    if not hasattr(signal, "pthread_sigmask"):  # not POSIX
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from sweep.execution.options import Options
 
 _MOST_IDS = 1 << 28  # bytes
-_TIME_IS_UP = signal.SIGUSR2  # what submitit has Slurm send before the time limit
+# What submitit has Slurm send before the time limit; where there is no such signal, there is no Slurm either.
+_TIME_IS_UP = getattr(signal, "SIGUSR2", signal.SIGTERM)
 
 
 @dataclass(frozen=True)
