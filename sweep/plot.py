@@ -4,11 +4,13 @@
     sweep.plot.heatmap(cells[cells["init"].eq("xavier") & cells["act"].eq("tanh")], "rms")
     sweep.plot.curves(layers, cells=cells[cells["act"].eq("relu")])
 
-Seeds are averaged over, nothing else: a frame in which more varies than a plot can show is refused.
+Seeds are averaged over, nothing else: a frame in which more varies than a plot can show is refused. A frame
+is pandas', of NumPy or of pyarrow, or polars', or an Arrow table.
 """
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from sweep.base.errors import RequestError
@@ -21,12 +23,14 @@ from sweep.report.figures import theory as _theory
 from sweep.report.figures.colours import scale_of
 from sweep.report.figures.style import Axes
 from sweep.report.frames import layout
+from sweep.report.frames.given import of_numpy
 from sweep.report.frames.labels import SETTINGS
 from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
 from sweep.report.frames.seeds import by_layer
 
 # What tells cells apart, without which nothing could be averaged over the seeds alone.
 _CELL = ("init", "act", "depth", "width", "seed", "status", "verdict", "init_params", "act_params", *SETTINGS)
+_LEAST, _MOST = 1e-306, 1e306  # ends of an axis whose ticks and margins are floats
 _SOURCES = {"cells": "sweep.load(study)", "layers": 'sweep.load(study, table="layers")'}
 
 
@@ -42,9 +46,9 @@ def heatmap(
     value: a statistic of `cells`, or 'verdict'. x, y: init, act, depth, width, or any other axis.
     Raises RequestError where a third axis varies, and for an unknown statistic or axis.
     """
-    _check("cells", cells, _CELL)
+    cells = _frame("cells", cells, _CELL)
     statistic = measure(value, cells.columns)
-    _check("cells", cells, [statistic.name])
+    cells = _frame("cells", cells, [statistic.name])
     given = layout.choose(cells, x=x, y=y)
     roles = layout.Layout(None, None, given.x, given.y)
     frame = layout.assign_roles(cells, roles, statistic)
@@ -79,9 +83,9 @@ def curves(
     statistic = measure(value)
     if not statistic.by_layer:
         raise RequestError(f"value={value}: it is no statistic of a layer; see the columns of table='layers'")
-    _check("layers", layers, ("layer", statistic.name))
+    layers = _frame("layers", layers, ("layer", statistic.name))
     if cells is not None:
-        _check_pair(cells, layers)
+        cells, layers = _pair(cells, layers)
     ax = style.given_or_current(ax)
     if cells is None:
         rows = _alone(layers, statistic, label or value)
@@ -116,8 +120,7 @@ def _alone(layers: pd.DataFrame, statistic: Measure, label: str) -> pd.DataFrame
 
 def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The signal forward and the gradient backward of one init × act, at its greatest depth and width."""
-    _check("layers", layers, ("layer", "rms", "delta_rms"))
-    _check_pair(cells, layers)
+    cells, layers = _pair(cells, layers, "layer", "rms", "delta_rms")
     rows = by_layer(cells[cells["status"] == "ok"], layers, [MEASURES["rms"], MEASURES["delta_rms"]])
     networks = list(dict.fromkeys(rows["line"] + " × " + rows["act_label"]))
     if len(networks) > 1:
@@ -132,7 +135,7 @@ def gradients(cells: pd.DataFrame, layers: pd.DataFrame, ax: Axes | None = None)
 
 def histograms(layers: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The histograms of h of one cell, the first layer at the top; layers: its rows of table='layers'."""
-    _check("layers", layers, ("layer", "std"))
+    layers = _frame("layers", layers, ("layer", "std"))
     if layers["layer"].duplicated().any():
         raise RequestError("layers: several cells are in this frame; choose one, by its cell_id")
     if "histogram" not in layers or not layers["histogram"].notna().any():
@@ -144,8 +147,7 @@ def histograms(layers: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: Axes | None = None) -> Axes:
     """Measured against predicted of the last layer, a sign per act, and the identity line."""
-    _check("layers", layers, ("layer",))
-    _check_pair(cells, layers)
+    cells, layers = _pair(cells, layers, "layer")
     options = [name for name in MEASURES if f"theory_{name}" in layers]
     if not isinstance(value, str) or value not in options:
         raise RequestError(f"value={value}: theory predicts {', '.join(options)}")
@@ -160,16 +162,19 @@ def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: Ax
     return style.verbatim(ax)
 
 
-def _check_pair(cells: pd.DataFrame, layers: pd.DataFrame) -> None:
-    _check("cells", cells, (*_CELL, "cell_id"))
-    _check("layers", layers, ("depth", "cell_id"))
+def _pair(cells: object, layers: object, *columns: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both frames, the columns of `layers` checked as well; refused where they have no cell in common."""
+    layers = _frame("layers", layers, (*columns, "depth", "cell_id"))
+    cells = _frame("cells", cells, (*_CELL, "cell_id"))
     if not cells["cell_id"].isin(layers["cell_id"]).any():
         raise RequestError("cells, layers: no cell is in both frames; a cell that failed has no layers")
+    return cells, layers
 
 
-def _check(table: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Refuse what is no frame of this table, or an empty one."""
-    if not isinstance(frame, pd.DataFrame):
+def _frame(table: str, given: object, columns: Iterable[str]) -> pd.DataFrame:
+    """A frame of pandas, polars or Arrow as pandas' own; refused where it is none of this table, or empty."""
+    frame = of_numpy(given)
+    if frame is None:
         raise RequestError(f"{table}: give rows of {_SOURCES[table]}, a DataFrame")
     missing = [name for name in dict.fromkeys(columns) if name not in frame]
     if missing:
@@ -177,14 +182,18 @@ def _check(table: str, frame: pd.DataFrame, columns: Iterable[str]) -> None:
         raise RequestError(f"{table}: this frame has no {named}: give rows of {_SOURCES[table]}")
     if frame.empty:
         raise RequestError(f"{table}: this frame has no rows: what it was filtered by matches nothing")
+    return frame
 
 
 def _logarithmic(ax: Axes) -> None:
     """A logarithmic y-axis of two decades or more: noise fills the axis otherwise, and looks like a trend."""
     style.logarithmic(ax)
-    low, high = ax.get_ylim()
+    with np.errstate(over="ignore"):  # the margins of 1e300 are infinite
+        low, high = ax.get_ylim()
     if high < 100 * low:
         ax.set_ylim(min(low, 0.1), max(high, 10.0))
+    elif not _LEAST < low < high < _MOST:
+        ax.set_ylim(max(low, _LEAST), min(high, _MOST))
 
 
 def _too_much(varying: list[str]) -> RequestError:

@@ -3,10 +3,14 @@
 import json
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 import sweep
+from tests.make import cell
 from tests.studies import grid, stored
 
 
@@ -129,3 +133,71 @@ def test_a_scheme_called_like_a_formula_is_shown_as_it_is(frames, ax):
     sweep.plot.heatmap(cells, x="width", y="init", ax=ax)
     (label,) = ax.get_yticklabels()
     assert (label.get_text(), label.get_parse_math()) == ("a_b$c$", False)
+
+
+def _as_polars(frame):
+    polars = pytest.importorskip("polars")
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    return polars.from_arrow(table)
+
+
+def _of_pyarrow(frame):
+    return frame.convert_dtypes(dtype_backend="pyarrow")
+
+
+def _nullable(frame):
+    return frame.convert_dtypes(dtype_backend="numpy_nullable")
+
+
+def _drawn(ax):
+    """The data and the texts on some axes."""
+    lines = [line.get_xydata().tolist() for line in ax.lines]
+    arrays = [drawn.get_array() for drawn in ax.collections]
+    colours = [np.ma.filled(array, np.nan).tolist() for array in arrays if array is not None]
+    return repr((lines, colours, [text.get_text() for text in ax.findobj(Text)]))
+
+
+@pytest.mark.parametrize("other", [_as_polars, _of_pyarrow, _nullable, pa.Table.from_pandas])
+def test_frames_of_other_kinds_draw_the_same(other, frames):
+    cells, layers = frames
+    tanh = cells.query("init == 'xavier' and act == 'tanh'")
+    one = layers[layers["cell_id"] == tanh["cell_id"].iloc[0]]
+    for draw, tables in (
+        (sweep.plot.heatmap, [tanh]),
+        (sweep.plot.verdicts, [tanh]),
+        (lambda cells, layers, ax: sweep.plot.curves(layers, "rms", cells, ax=ax), [cells, layers]),
+        (sweep.plot.gradients, [tanh, layers]),
+        (sweep.plot.theory, [cells, layers]),
+        (sweep.plot.histograms, [one]),
+        (sweep.plot.curves, [one]),
+    ):
+        here = draw(*tables, ax=Figure().subplots())
+        there = draw(*map(other, tables), ax=Figure().subplots())
+        assert _drawn(there) == _drawn(here)
+
+
+def test_frames_read_by_pandas_on_pyarrow_draw_the_same(tmp_path):
+    stored(tmp_path / "s", grid(("xavier",), depths=(2, 3), widths=(8, 9)))
+    drawn = []
+    for options in ({}, {"dtype_backend": "pyarrow"}, {"dtype_backend": "numpy_nullable"}):
+        cells = pd.read_parquet(tmp_path / "s" / "cells", **options).query("act == 'tanh'")
+        drawn.append(_drawn(sweep.plot.heatmap(cells, "std", ax=Figure().subplots())))
+    assert drawn[0] == drawn[1] == drawn[2]
+
+
+def test_what_is_no_frame_is_refused_in_a_line():
+    for given in (None, 3, "outputs/standard", [1, 2], {"std": 1}):
+        with pytest.raises(sweep.RequestError, match="a DataFrame"):
+            sweep.plot.heatmap(given)
+
+
+def test_an_exploding_signal_is_drawn_without_a_warning(tmp_path):
+    huge = {"name": "normal", "std": 1e30}
+    own = [cell(init=huge, act={"name": "identity"}, depth=d, width=16, batch=20) for d in (20, 30)]
+    cells, layers = stored(tmp_path / "s", own)
+    for value in ("std", "rms"):
+        figure = Figure()
+        ax = sweep.plot.curves(layers, value, cells, ax=figure.subplots())
+        figure.savefig(tmp_path / "drawn.png")
+        low, high = ax.get_ylim()
+        assert 0 < low < high < np.inf

@@ -29,7 +29,7 @@ def draw(
     """
     try:
         from sweep.report.drawing import write  # noqa: PLC0415  matplotlib is not for --help
-    except ImportError as error:
+    except Exception as error:
         raise ReportError(f"nothing can be drawn here: {in_a_line(error)}") from error
 
     return write(study, cell_id, list(values), list(only), dict(axes or {}), to)

@@ -111,11 +111,20 @@ def decade(value: float) -> str:
     return f"{10.0**exponent:g}" if -2 <= exponent <= 2 else f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
+class _Decades(LogLocator):
+    """Ticks at powers of ten, up to the last that a float holds."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        with np.errstate(over="ignore"):
+            return super().tick_values(vmin, vmax)
+
+
 def logarithmic(ax: Axes, which: str = "y") -> None:
     """A logarithmic axis with plain text at whole decades."""
-    (ax.set_yscale if which == "y" else ax.set_xscale)("log")
+    with np.errstate(over="ignore"):  # it adds margins, and those of 1e300 are infinite
+        (ax.set_yscale if which == "y" else ax.set_xscale)("log")
     axis = ax.yaxis if which == "y" else ax.xaxis
-    axis.set_major_locator(LogLocator(base=10, numticks=7))
+    axis.set_major_locator(_Decades(base=10, numticks=7))
     axis.set_minor_locator(NullLocator())
     axis.set_major_formatter(FuncFormatter(lambda value, _: decade(value)))
 
@@ -141,10 +150,14 @@ def verbatim(ax: Axes) -> Axes:
 
 @contextmanager
 def applied() -> Iterator[None]:
-    """Draw in this style within the block."""
-    with mpl.rc_context(_RC), warnings.catch_warnings():
+    """Draw in this style within the block, whatever the user's own is."""
+    with mpl.rc_context(), warnings.catch_warnings():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_RC)
         # A function may be called in any script; what the font lacks is drawn as a box.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        # A signal of 1e300 is drawn, though the margins of its axis are not to be computed.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"matplotlib\.|seaborn\.")
         yield
 
 
