@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN = .venv/bin
 GRID ?= init=xavier,kaiming act=tanh,relu
+LOWEST ?= tests/report/frames tests/report/figures tests/report/test_drawing.py tests/test_plot.py tests/store/test_tables.py
 
-.PHONY: sweep test check torture bench figures clean
+.PHONY: sweep test check lowest torture bench figures clean
 
 sweep: .venv/run
 	$(BIN)/python -m sweep -m $(GRID)
@@ -15,6 +16,12 @@ check: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The lowest versions that pyproject.toml allows: the main job, the report and a quick part of the tests.
+lowest: .lowest/run
+	.lowest/bin/python -W error -m sweep -m $(GRID) root=.lowest/outputs
+	.lowest/bin/python -W error -m sweep.report .lowest/outputs/standard --to .lowest/figures
+	.lowest/bin/python -m pytest -n auto --maxprocesses 8 --dist loadfile -m "not slow" -k "not polars" $(LOWEST)
 
 torture: .venv/dev
 	$(BIN)/python -m pytest -m slow
@@ -51,5 +58,11 @@ figures: .venv/run
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
+.lowest/run: .venv/run .ci/lowest.py
+	$(PYTHON) -m venv .lowest
+	$(BIN)/python .ci/lowest.py > .lowest/pins.txt
+	.lowest/bin/python -m pip install -q --disable-pip-version-check -c .lowest/pins.txt -e . pytest pytest-xdist hypothesis
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .figures
+	rm -rf .venv .lowest build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .figures

@@ -1,8 +1,9 @@
-"""Pins every plain dependency of pyproject.toml to the lowest version that it allows, one a line.
+"""Constraints for pip: every plain dependency of pyproject.toml at the lowest version that it allows.
 
-    python .ci/lowest.py > lowest.txt && pip install -r lowest.txt .
+    python .ci/lowest.py > lowest.txt && pip install -c lowest.txt .
 
-A version without a wheel for this Python gives way to the next that has one.
+A version without a wheel for this Python gives way to the next that has one. What they need in turn, and
+the tools that test them, are as in constraints.txt.
 """
 
 import re
@@ -13,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
-PROJECT = Path(__file__).parents[1] / "pyproject.toml"
+ROOT = Path(__file__).parents[1]
+PROJECT, CONSTRAINTS = ROOT / "pyproject.toml", ROOT / "constraints.txt"
 
 
 def lowest(requirement: Requirement) -> str:
@@ -37,12 +40,16 @@ def _is_version(text: str) -> bool:
 
 
 def main() -> None:
-    """Print the pins."""
+    """Print them."""
     project = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]
     requirements = list(map(Requirement, project["dependencies"]))
     with ThreadPoolExecutor(4) as threads:
         for requirement, version in zip(requirements, threads.map(lowest, requirements), strict=True):
             print(f"{requirement.name}=={version}", flush=True)
+    names = {requirement.name for requirement in requirements}
+    for line in CONSTRAINTS.read_text(encoding="utf-8").splitlines():
+        if canonicalize_name(line.partition("==")[0]) not in names:
+            print(line)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The figures and the page of a study, drawn from what is stored."""
 
-from collections.abc import Collection, Mapping
+import logging
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from sweep.base.errors import ReportError
@@ -28,8 +30,21 @@ def draw(
     statistic, kind or axis; ReportError where something could not be drawn, once all else was.
     """
     try:
-        from sweep.report.drawing import write  # noqa: PLC0415  matplotlib is not for --help
+        with _quiet("matplotlib"):  # it reads the user's settings, which a report leaves alone
+            from sweep.report.drawing import write  # noqa: PLC0415  matplotlib is not for --help
     except Exception as error:
         raise ReportError(f"nothing can be drawn here: {in_a_line(error)}") from error
 
     return write(study, cell_id, list(values), list(only), dict(axes or {}), to)
+
+
+@contextmanager
+def _quiet(library: str) -> Iterator[None]:
+    """What a library logs within the block is of interest where it is an error."""
+    logger = logging.getLogger(library)
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
