@@ -31,7 +31,8 @@ class Spec:
     """A cell without its seed: what is asked of every seed alike.
 
     init_params, act_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
-    depth and (last) width it then determines; None where all layers are `width` wide.
+    depth and (last) width it then determines; None where all layers are `width` wide. bias_std: None where
+    the scheme draws its layer's biases itself.
     """
 
     init: str
@@ -41,7 +42,7 @@ class Spec:
     depth: int
     width: int
     widths: tuple[int, ...] | None
-    bias_std: float
+    bias_std: float | None
     batch: int
     dtype: str
     backward: bool
@@ -61,8 +62,14 @@ class Spec:
         else:
             depth, width = len(widths) - 1, widths[-1]
             widths = None if set(widths) == {width} else widths  # not tapered: the same cell
-        settings = {axis.name: axis.rule(values.get(axis.name, axis.default)) for axis in SETTINGS}
-        return cls(init, init_params, act, act_params, depth, width, **settings | {"widths": widths})
+        checked = {
+            axis.name: axis.rule(values.get(axis.name, axis.default))
+            for axis in SETTINGS
+            if axis.name != "bias_std"
+        }
+        bias_std = _bias_std(init, init_params, values.get("bias_std", ALL["bias_std"].default))
+        settings = checked | {"widths": widths, "bias_std": bias_std}
+        return cls(init, init_params, act, act_params, depth, width, **settings)
 
     @classmethod
     def stored(cls, row: Mapping[str, Any]) -> "Spec":
@@ -73,7 +80,12 @@ class Spec:
         values = {name: row[name] for name in SPEC}
         for group in REGISTRIES:
             _check_choice(group, values[group], values[f"{group}_params"])
-        checked = {axis.name: axis.rule(values[axis.name]) for axis in ALL.values() if axis.name in values}
+        values["bias_std"] = _bias_std(values["init"], values["init_params"], values["bias_std"], stored=True)
+        checked = {
+            axis.name: axis.rule(values[axis.name])
+            for axis in ALL.values()
+            if axis.name in values and axis.name != "bias_std"
+        }
         depth, width, widths = (checked[name] for name in ("depth", "width", "widths"))
         if widths and (depth, width) != (len(widths) - 1, widths[-1]):
             raise RequestError(f"depth={depth}, width={width}: no network with these widths has them")
@@ -97,7 +109,7 @@ class Spec:
     @property
     def family(self) -> Chain:
         """Its chain at depth 0: what cells of all depths, seeds and sizes have in common."""
-        return _family(self.init, self.init_params, self.act, self.act_params, self.bias_std)
+        return _family(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
 
     def cell(self, seed: int) -> "Cell":
         """The cell of one seed."""
@@ -120,7 +132,7 @@ class Spec:
             f"{self.widths or (self.depth, self.width)}\0"
         ).encode()
         after = (
-            f"\0{self.bias_std!r}\0{self.batch}\0{self.dtype}\0{self.backward}"
+            f"\0{self.bias_std or 0.0!r}\0{self.batch}\0{self.dtype}\0{self.backward}"
             f"\0{kernel_version or KERNEL_VERSION}{revisions.text(of or self.revisions)}{self._later()}"
         ).encode()
         blake2b = hashlib.blake2b
@@ -194,6 +206,30 @@ def _check_choice(group: str, name: Any, parameters: object) -> None:
         named = isinstance(values.get("kwargs", {}), dict) and values.get("function")
         if not named or not all(isinstance(text, str | None) for text in texts):
             raise RequestError(f"{group}_params: a function of your own needs its name and its source")
+
+
+@lru_cache(maxsize=4096)
+def _bias_std(init: str, init_params: str, value: Any, stored: bool = False) -> float | None:
+    """What a cell with this scheme has for bias_std; stored: a row may be older than its scheme's biases."""
+    registry = REGISTRIES["init"]
+    listed = init in registry.names()
+    if listed:
+        return bias_std_beside(registry.from_json(init, init_params), init, value, stored)
+    foreign = value is None and init != CUSTOM  # of another program's, which may draw its own
+    return None if foreign else ALL["bias_std"].rule(value)
+
+
+def bias_std_beside(scheme: Scheme, name: str, value: Any, stored: bool = False) -> float | None:
+    """bias_std beside a scheme: None where it draws its layer's biases itself, and must be left alone."""
+    if scheme.bias is None:
+        return ALL["bias_std"].rule(value)
+    std = 0.0 if value is None else ALL["bias_std"].rule(value)
+    if std and not stored:
+        raise RequestError(
+            f"bias_std={std:g}: init {name} draws its layer's biases itself, b ~ {scheme.bias_formula}: leave"
+            f" bias_std away, or choose an init that draws weights alone, W ~ {scheme.formula}"
+        )
+    return std or None
 
 
 @lru_cache(maxsize=1 << 14)

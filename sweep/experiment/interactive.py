@@ -1,13 +1,12 @@
 """One network in Python, without files: the layer table as a frame."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
 from sweep.base import checks
-from sweep.experiment.cell import Cell
+from sweep.experiment.cell import Cell, bias_std_beside
 from sweep.initializers import Scheme
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ def propagate(
     *,
     widths: Sequence[int] | None = None,
     seed: int = 0,
-    bias_std: float = 0.0,
+    bias_std: float | None = 0.0,
     batch: int = 1000,
     dtype: str = "float32",
     backward: bool = True,
@@ -34,7 +33,8 @@ def propagate(
     init: a scheme's name, a scheme, or a function (rng, fan_in, fan_out) -> (fan_in, fan_out).
     act: an activation's name, an activation, or an elementwise function z -> h.
     init_params, act_params: their parameters, or the function's keywords, as in {"std": 0.1}.
-    widths: a tapered network, input first; replaces depth and width.
+    widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
+    draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
     """
     import pandas as pd  # noqa: PLC0415
@@ -48,7 +48,6 @@ def propagate(
             "width": width,
             "widths": widths,
             "seed": seed,
-            "bias_std": bias_std,
             "batch": batch,
             "dtype": dtype,
             "backward": backward,
@@ -57,7 +56,8 @@ def propagate(
     back = (cell.depth,) if backward else ()
     scheme = initializers.resolved(init, checks.mapping("init_params", init_params))
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
-    chain = replace(cell.family, scheme=scheme, act=activation, depth=cell.depth, backward=back)
+    bias_std = bias_std_beside(scheme, init if isinstance(init, str) else scheme.formula, bias_std)
+    chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back)
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)
     measured = stack[0].of_seed(0)

@@ -33,8 +33,9 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], depth: int, batch: int
     if predict is None or not scheme.known_std or any(scheme.weight_mean(*fan) for fan in fans):
         return nothing(depth)
     layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
+    biases = [chain.bias_std_of(*fan) for fan in fans]
     try:
-        found = predict(chain.act, layers, chain.bias_std, batch).statistics
+        found = predict(chain.act, layers, biases, batch).statistics
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(depth)
     return {name: found[name] for name in PREDICTED}

@@ -100,7 +100,7 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 def _of_range(spec: "Spec") -> int:
     looks_at_data = spec.init != CUSTOM and not spec.scheme.known_std
-    if looks_at_data and (min(spec.widths or (spec.width,)) < _WIDE or spec.bias_std > 0):
+    if looks_at_data and (min(spec.widths or (spec.width,)) < _WIDE or _bias_std(spec) > 0):
         return _FITTED
     return _RANGE if _out_of_range(spec) else 1
 
@@ -136,14 +136,14 @@ def _tame_draws(
     if spec.activation.homogeneous and not spec.activation.piecewise_linear:  # a slope so small that it hides
         return False
     if spec.activation.homogeneous:  # without bias an exact law reads it off a chain of unit scale
-        return spec.bias_std == 0 and spec.depth <= _LAYERS_PER_UNIT * min(spec.widths or (spec.width,))
+        return _bias_std(spec) == 0 and spec.depth <= _LAYERS_PER_UNIT * min(spec.widths or (spec.width,))
     low, high = _SIGMA_W
-    return wide and spec.bias_std <= _BIAS_STD and all(low <= sigma <= high for sigma in sigmas.values())
+    return wide and _bias_std(spec) <= _BIAS_STD and all(low <= sigma <= high for sigma in sigmas.values())
 
 
 def _tame_equal_weights(spec: "Spec", scheme: Scheme, fans: Counter[tuple[int, int]], wide: bool) -> bool:
     """Whether a network of equal weights keeps within float32: all 0, or tanh and relu of a moderate gain."""
-    if spec.bias_std > 0:
+    if _bias_std(spec) > 0:
         return False
     gains = {fan: abs(scheme.weight_mean(*fan)) * fan[0] for fan in fans}
     if not any(gains.values()):
@@ -152,6 +152,10 @@ def _tame_equal_weights(spec: "Spec", scheme: Scheme, fans: Counter[tuple[int, i
         return False
     growth = sum(count * math.log2(gains[fan]) for fan, count in fans.items())
     return max(gains.values()) <= _GAIN_OF_EQUAL_WEIGHTS and abs(growth) <= _LOG2_OF_EQUAL_WEIGHTS
+
+
+def _bias_std(spec: "Spec") -> float:
+    return spec.bias_std or 0.0  # a scheme's own biases came after all of these corrections
 
 
 def _fans(spec: "Spec") -> Counter[tuple[int, int]]:

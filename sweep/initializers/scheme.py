@@ -68,9 +68,13 @@ class Scheme:
     A subclass is a frozen dataclass whose fields are the scheme's parameters; a field annotated with a rule
     is checked and made canonical. Raises RequestError where a value breaks its rule.
     revision: raised with every correction of its draws; part of the identity of its cells.
+    bias: where biases come from, if it stands for a framework's layer that draws them; else None.
+    bias_formula: those in one line.
     """
 
     revision: int = 1
+    bias: Distribution | None = None
+    bias_formula: str = ""
 
     def __post_init__(self) -> None:
         for name, rule in _rules(type(self)).items():
@@ -108,6 +112,10 @@ class Scheme:
     def weight_std(self, fan_in: int, fan_out: int) -> float:
         """What multiplies Z: sqrt(Var W), where that is known."""
         raise NotImplementedError
+
+    def bias_std(self, fan_in: int, fan_out: int) -> float:
+        """sqrt(Var b) of its own biases."""
+        return 0.0
 
     def fit(self, std: float, spread: Callable[[float], float]) -> float:
         """What multiplies Z once the layer's data are known: `std`, unless the scheme depends on them.
@@ -178,6 +186,21 @@ class Derived(Scheme):
 
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         return self.core(rng, fan_in, fan_out)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerDefault(Derived):
+    """What a framework's layer starts with: W as `core` draws it, and biases of its own.
+
+    A call draws W alone. bias_scale: Var b = bias_scale / fan_in.
+    """
+
+    bias: Distribution | None = None
+    bias_formula: str = ""
+    bias_scale: float
+
+    def bias_std(self, fan_in: int, fan_out: int) -> float:
+        return math.sqrt(self.bias_scale / fan_in)
 
 
 class Row:

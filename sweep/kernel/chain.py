@@ -6,7 +6,7 @@ import numpy as np
 
 from sweep.activations import Activation
 from sweep.base.arrays import Array
-from sweep.initializers import Scheme
+from sweep.initializers import NORMAL, Distribution, Scheme
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.kernel.statistics.table import BACKWARD, FORWARD
 
@@ -15,7 +15,8 @@ from sweep.kernel.statistics.table import BACKWARD, FORWARD
 class Chain:
     """One kind of network in a stack.
 
-    depth: how far it is pushed. backward: the depths from which a gradient is sent back.
+    bias_std: of the biases; without effect where the scheme draws its own. depth: how far it is pushed.
+    backward: the depths from which a gradient is sent back.
     """
 
     scheme: Scheme
@@ -23,6 +24,15 @@ class Chain:
     bias_std: float
     depth: int
     backward: tuple[int, ...] = ()
+
+    @property
+    def bias(self) -> Distribution:
+        """Where the biases come from."""
+        return self.scheme.bias or NORMAL
+
+    def bias_std_of(self, fan_in: int, fan_out: int) -> float:
+        """sqrt(Var b) of a layer."""
+        return self.bias_std if self.scheme.bias is None else self.scheme.bias_std(fan_in, fan_out)
 
 
 @dataclass(frozen=True)

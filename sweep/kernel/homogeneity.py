@@ -66,11 +66,13 @@ def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
 def _unit_of(chain: Chain, widths: Sequence[int]) -> UnitGain | None:
     """The scheme of the chain that this one is read off; None where no law holds."""
     scheme, act = chain.scheme, chain.act
-    if not (kind_of(chain).homogeneous and act.homogeneous) or chain.bias_std:
+    if not (kind_of(chain).homogeneous and act.homogeneous):
         return None
     if scheme.base is None or type(scheme).fit is not Scheme.fit:
         return None
     fans = set(pairwise(widths))
+    if any(chain.bias_std_of(*f) for f in fans):
+        return None
     if any(scheme.weight_mean(*f) != 0 or not 0 < scheme.weight_std(*f) < math.inf for f in fans):
         return None
     positive, negative = (float(value) for value in act.f(np.array([1.0, -1.0])))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.initializers import Distribution
+from sweep.initializers import NORMAL, Distribution
 from sweep.initializers.normal import standard_normals
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM = range(4)
@@ -33,10 +33,20 @@ def weights(seeds: Seeds, distribution: Distribution, layer: int, fan_in: int, f
     return distribution.draw_each(streams, fan_in, fan_out)
 
 
-def biases(seeds: Seeds, distribution: Distribution | None, layer: int, fan_in: int, fan_out: int) -> Drawn:
-    """Biases of one layer before they are scaled: (seeds, fan_out), N(0, 1)."""
+def biases(
+    seeds: Seeds,
+    distribution: Distribution | None,
+    layer: int,
+    fan_in: int,
+    fan_out: int,
+    of: Distribution = NORMAL,
+) -> Drawn:
+    """Biases of one layer before they are scaled: (seeds, fan_out), of unit variance.
+
+    distribution: that of the weights, which keys the stream. of: the biases' own.
+    """
     key = 0 if distribution is None else distribution.key
-    return standard_normals(_streams(seeds, _BIAS, key, layer, fan_in, fan_out), fan_out)
+    return of.draw_each(_streams(seeds, _BIAS, key, layer, fan_in, fan_out), 1, fan_out)[:, 0]
 
 
 def _streams(seeds: Seeds, *key: int) -> list[np.random.Generator]:

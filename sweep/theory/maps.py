@@ -52,10 +52,16 @@ def layers_of(weight_stds: Sequence[float], widths: Sequence[int]) -> tuple[Laye
 
 
 def prediction(
-    act: Act, layers: Sequence[Layer], sigma_b: float, batch: int, q0: float = 1.0, c0: float = 0.0
+    act: Act,
+    layers: Sequence[Layer],
+    sigma_b: float | Sequence[float],
+    batch: int,
+    q0: float = 1.0,
+    c0: float = 0.0,
 ) -> Prediction:
     """The maps from inputs of second moment q0 and cosine c0; RequestError where act has no moments.
 
+    sigma_b: of every layer alike, or by layer.
     A signal beyond float64's range is 0 or inf and followed by its logarithm, so that what does not depend on
     its size, cosines and gradients, stays right. Without weights and biases, z = 0, every statistic is that
     of act(0); a cosine of zeros is NaN.
@@ -69,12 +75,12 @@ def prediction(
     elasticity, slopes, log_rms = np.full((3, depth + 1), math.nan)
     log_rms[0] = math.log(rms)
     scale_before = math.nan
-    for number, layer in enumerate(layers, start=1):
+    for number, (layer, of_biases) in enumerate(zip(layers, by_layer(sigma_b, depth), strict=True), start=1):
         signal = layer.sigma_in * rms
-        scale, share = math.hypot(signal, sigma_b), 0.0
+        scale, share = math.hypot(signal, of_biases), 0.0
         beyond = 0.0  # log of how far the scale lies beyond the last at which act is evaluated
         if not _LEAST < scale < _MOST:
-            log_signal, log_b = _log(layer.sigma_in) + log_rms[number - 1], _log(sigma_b)
+            log_signal, log_b = _log(layer.sigma_in) + log_rms[number - 1], _log(of_biases)
             log_scale = max(log_signal, log_b)  # they differ so much that the smaller adds nothing
             scale = 0.0 if log_scale == -math.inf else _LEAST if scale < 1 else _MOST
             share, beyond = float(log_signal >= log_b), log_scale - math.log(scale) if scale else 0.0
@@ -102,6 +108,11 @@ def prediction(
         )  # fmt: skip
     _send_back(columns, layers, slopes, batch, log_rms)
     return Prediction(columns, tuple(pairs), elasticity)
+
+
+def by_layer(sigma_b: float | Sequence[float], depth: int) -> tuple[float, ...]:
+    """sigma_b of every layer: (depth,)."""
+    return (sigma_b,) * depth if isinstance(sigma_b, (int, float)) else tuple(sigma_b)
 
 
 def _log(size: float) -> float:

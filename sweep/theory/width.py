@@ -32,7 +32,7 @@ from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import Fluctuations, Step, fluctuations
 from sweep.theory.laws import PARTED, UNKNOWN, Law, condense, law_of_inputs, moments_of
-from sweep.theory.maps import Layer, check_inputs, layers_of
+from sweep.theory.maps import Layer, by_layer, check_inputs, layers_of
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.nodes import gauss, hermite, skewed
 from sweep.theory.tilt import Cosines, all_alike, cosines_after, cosines_of_inputs, merge
@@ -83,25 +83,27 @@ def log_rms_deviation(
     act: Act,
     layers: Sequence[Layer],
     widths: Sequence[int],
-    sigma_b: float,
+    sigma_b: float | Sequence[float],
     batch: int,
     q0: float = 1.0,
     c0: float = 0.0,
 ) -> tuple[Array, Array]:
     """E and std over seeds of log rms² - log q, q the mean field's: each (depth + 1,), NaN where not known.
 
-    layers: (depth,); widths: (depth + 1,), the input's first; the other arguments as in `finite_width`.
+    layers: (depth,); widths: (depth + 1,), the input's first; sigma_b: of every layer alike, or by layer; the
+    other arguments as in `finite_width`.
     """
     if c0 == 1:  # all inputs are one
         batch = 1
-    means_of = gaussian(act)
-    kinds = set(zip(layers, widths[1:], strict=True))
+    means_of, biases = gaussian(act), by_layer(sigma_b, len(layers))
+    kinds = set(zip(layers, biases, widths[1:], strict=True))
     if len(kinds) == 1 and widths[0] == widths[1]:  # a shallower network of this kind begins this one
-        network = _network(means_of, layers[0], widths[0], sigma_b, batch == 1, q0, c0)
+        network = _network(means_of, layers[0], widths[0], biases[0], batch == 1, q0, c0)
     else:
-        network = _Network(means_of, widths[0], sigma_b, batch == 1, q0, c0)
-    for layer, width in zip(layers[network.depth :], widths[network.depth + 1 :], strict=True):
-        network.add(layer, width)
+        network = _Network(means_of, widths[0], batch == 1, q0, c0)
+    first = network.depth
+    for layer, of_biases, width in zip(layers[first:], biases[first:], widths[first + 1 :], strict=True):
+        network.add(layer, of_biases, width)
     shift, std = np.array([moments_of(law, batch) for law in network.laws[: len(widths)]]).T
     return shift, std
 
@@ -127,12 +129,12 @@ class _Network:
 
     means_of: Gaussian
     width: int
-    sigma_b: float
     alone: bool  # a batch of one
     q0: float
     c0: float
     laws: list[Law] = field(default_factory=list)
-    _at_rest: tuple[Layer, int] | None = None  # a layer that changes nothing any more
+    _at_rest: tuple[Layer, float, int] | None = None  # a layer that changes nothing any more
+    _biased: bool = False  # so far
 
     def __post_init__(self) -> None:
         law = law_of_inputs(math.log(self.q0), self.width, self.alone, self.c0)
@@ -145,28 +147,29 @@ class _Network:
         """How many layers it has."""
         return len(self.laws) - 1
 
-    def add(self, layer: Layer, width: int) -> None:
+    def add(self, layer: Layer, sigma_b: float, width: int) -> None:
         """Add a layer."""
         signal = self._signal
+        self._biased |= sigma_b > 0
         signal.inverse_widths += 1 / width
         signal.narrowest = min(signal.narrowest, width)
-        if signal.law.known and self._at_rest == (layer, width):
+        if signal.law.known and self._at_rest == (layer, sigma_b, width):
             signal.law = signal.law if self._in_reach() else UNKNOWN
         elif signal.law.known:
             before = signal.law, signal.cosines
             try:
-                silent = layer.sigma_in == 0 == self.sigma_b
-                law = self._without_weights() if silent else self._after(layer, width)
+                silent = layer.sigma_in == 0 == sigma_b
+                law = self._without_weights() if silent else self._after(layer, sigma_b, width)
             except RequestError:  # at some network's signal act has no moments
                 law = UNKNOWN
             signal.law = law if self._in_reach() else UNKNOWN
             at_rest = _is_at_rest(*before, signal.law, signal.cosines)
-            self._at_rest = (layer, width) if at_rest else None
+            self._at_rest = (layer, sigma_b, width) if at_rest else None
         self.laws.append(signal.law)
 
     def _in_reach(self) -> bool:
         signal = self._signal
-        factor = self.means_of.act.homogeneous and self.sigma_b == 0
+        factor = self.means_of.act.homogeneous and not self._biased
         limit = _HOMOGENEOUS if factor else _OTHERS
         if not self.alone and signal.narrowest < _NARROW:
             limit = _FEW_NEURONS if limit == _OTHERS else limit
@@ -184,11 +187,11 @@ class _Network:
         value = 2 * math.log(rms)
         return Law(np.full((1, 1), value), np.ones((1, 1)), np.ones(1), 0.0, value)
 
-    def _after(self, layer: Layer, width: int) -> Law:
+    def _after(self, layer: Layer, sigma_b: float, width: int) -> Law:
         """log q' = log E[f²] + log(1 + ξ): the map at every point's own v; log(1 + ξ) adds to S and to δ."""
         signal, tables = self._signal, fluctuations(self.means_of, width)
-        old, log_w, log_b = signal.law, _log_square(layer.sigma_in), _log_square(self.sigma_b)
-        mean_field, missed = self._mean_field(layer, log_w, log_b, width)
+        old, log_w, log_b = signal.law, _log_square(layer.sigma_in), _log_square(sigma_b)
+        mean_field, missed = self._mean_field(layer, sigma_b, width)
         log_v = np.logaddexp(old.x + log_w, log_b)
         step = tables.at(log_v)
         if not np.isfinite(step.log_map).all():  # nothing comes through
@@ -240,12 +243,13 @@ class _Network:
         rho, moved = cosines_after(self._signal.cosines, tables, width, log_v, of_size, share, fades)
         return np.stack([np.interp(*pair) for pair in zip(law.x, sizes, rho, strict=True)]), moved
 
-    def _mean_field(self, layer: Layer, log_w: float, log_b: float, width: int) -> tuple[float, float]:
+    def _mean_field(self, layer: Layer, sigma_b: float, width: int) -> tuple[float, float]:
         """log q of an infinitely wide network, and how far the tables are from it."""
         signal, tables = self._signal, fluctuations(self.means_of, width)
+        log_w, log_b = _log_square(layer.sigma_in), _log_square(sigma_b)
         log_v = np.logaddexp(signal.law.mean_field + log_w, log_b)
         tabled = float(tables.at(np.array([log_v])).log_map[0])
-        scale = math.hypot(layer.sigma_in * signal.rms, self.sigma_b)
+        scale = math.hypot(layer.sigma_in * signal.rms, sigma_b)
         if not 1e-100 < scale < 1e100:
             signal.rms = math.nan  # from here on only the tables
             return tabled, 0.0
@@ -263,8 +267,8 @@ class _Network:
 def _network(
     means_of: Gaussian, layer: Layer, width: int, sigma_b: float, alone: bool, q0: float, c0: float
 ) -> _Network:
-    """The network all of whose layers are this one."""
-    return _Network(means_of, width, sigma_b, alone, q0, c0)
+    """The network all of whose layers are this one, with biases of sigma_b."""
+    return _Network(means_of, width, alone, q0, c0)
 
 
 def _is_at_rest(law: Law, cosines: Cosines, after: Law, cosines_after: Cosines) -> bool:

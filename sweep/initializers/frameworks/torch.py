@@ -9,7 +9,8 @@ from functools import partial
 from typing import Annotated, Any
 
 from sweep.initializers import schemes
-from sweep.initializers.scheme import Entries, Positive, Real, Row, Scheme, one_of
+from sweep.initializers.distributions import UNIFORM
+from sweep.initializers.scheme import Entries, LayerDefault, Positive, Real, Row, Scheme, one_of
 from sweep.initializers.schemes import Orthogonal, Sparse, VarianceScaling
 
 # gain² by torch.nn.init.calculate_gain; leaky_relu's depends on its slope.
@@ -74,6 +75,12 @@ SCHEMES: Entries = {
     ),
     "torch/orthogonal": Orthogonal,
     "torch/sparse": Sparse,
-    # torch.nn.Linear: kaiming_uniform_ with a = √5, hence gain² = 1/3 and W ~ U(±1/√fan_in)
-    "torch/linear_default": VarianceScaling(1 / 3, "fan_in", "uniform"),
+    # torch.nn.Linear: kaiming_uniform_ with a = √5, hence gain² = 1/3 and W ~ U(±1/√fan_in); b likewise
+    "torch/linear_default": LayerDefault(
+        VarianceScaling(1 / 3, "fan_in", "uniform"),
+        revision=2,  # 1 was without its biases
+        bias=UNIFORM,
+        bias_scale=1 / 3,
+        bias_formula="U(±√(1/fan_in))",
+    ),
 }

@@ -40,7 +40,8 @@ class Dense:
     def __init__(self, chain: Chain, number: int, draws: Draws) -> None:
         self._chain, self._number, self._draws = chain, number, draws
         fans, seeds = draws.fans(number), len(draws.seeds)
-        bias = chain.bias_std * draws.biases(number).astype(np.float64) if chain.bias_std else None
+        bias_std = chain.bias_std_of(*fans)
+        bias = bias_std * draws.biases(number, chain.bias).astype(np.float64) if bias_std else None
         self._affine = Affine.of(chain.scheme, *fans, seeds, bias)
         self._below: Signal | None = None
         self._slope: Array | None = None
@@ -234,10 +235,10 @@ class WideDense:
 
     def _bias(self) -> Array:
         """b: (fan_out,)."""
-        std, base = self._chain.bias_std, self._chain.scheme.base
+        std, base = self._chain.bias_std_of(*self._fans), self._chain.scheme.base
         if not std:
             return np.zeros(self._fans[1], WIDE)
-        unit: Array = streams.biases([self._seed], base, self._number, *self._fans)[0]
+        unit: Array = streams.biases([self._seed], base, self._number, *self._fans, self._chain.bias)[0]
         return WIDE(std) * unit
 
     def _drawn(self, below: WideSignal, bias: Array) -> Array:

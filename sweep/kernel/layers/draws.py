@@ -43,9 +43,9 @@ class Draws:
         """x: (seeds, batch, width)."""
         return streams.inputs(self.seeds, self._batch, self._widths[0]).astype(self._dtype, copy=False)
 
-    def biases(self, number: int) -> Array:
-        """Biases of unit std: (seeds, fan_out)."""
-        return streams.biases(self.seeds, self._base, number, *self.fans(number))
+    def biases(self, number: int, of: Distribution) -> Array:
+        """Biases of unit std from a distribution: (seeds, fan_out)."""
+        return streams.biases(self.seeds, self._base, number, *self.fans(number), of)
 
     def upstream(self, number: int) -> Array:
         """G of the networks that end with this layer: (seeds, batch, width), one for all chains."""

@@ -90,7 +90,8 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
         init, init_params, act, act_params, depth, width, widths, bias_std, batch = spec_of
         tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
         profile = tapered or (int(width),) * (int(depth) + 1)
-        key = (init, init_params, act, act_params, float(bias_std), int(batch), tapered or width)
+        std = None if math.isnan(bias_std or 0.0) else bias_std  # null: the scheme's own
+        key = (init, init_params, act, act_params, std, int(batch), tapered or width)
         chains[key].append((number, profile))
     for (*network, _), members in chains.items():
         shift, std = _deviation(*network, max((profile for _, profile in members), key=len))
@@ -127,7 +128,7 @@ def _deviation(
     init_params: str,
     act: str,
     act_params: str,
-    bias_std: float,
+    bias_std: float | None,
     batch: int,
     widths: tuple[int, ...],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -138,10 +139,13 @@ def _deviation(
         unknown = np.full(len(widths), math.nan)
         return unknown, unknown
     activation = activations.stored(act, act_params)
-    if activation.homogeneous and not bias_std:  # whatever their scale
+    fans = list(pairwise(widths))
+    own = scheme.bias is not None
+    biases = [scheme.bias_std(*fan) if own else bias_std or 0.0 for fan in fans]
+    if activation.homogeneous and not any(biases):  # whatever their scale
         return _deviation_homogeneous(activation, widths, batch)
-    layers = layers_of([scheme.weight_std(*fans) for fans in pairwise(widths)], widths)
-    return log_rms_deviation(activation, layers, widths, bias_std, batch)
+    layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
+    return log_rms_deviation(activation, layers, widths, biases, batch)
 
 
 @lru_cache(maxsize=4096)

@@ -87,7 +87,7 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
     varying = [name for name in SETTINGS if name not in apart and kinds[name].nunique(dropna=False) > 1]
     added["setting"] = [
         " ".join(
-            f"{name}={short(value)}" for name, value in zip(varying, row, strict=True) if value is not None
+            f"{name}={short(value)}" for name, value in zip(varying, row, strict=True) if not _is_null(value)
         )
         for row in zip(*(kinds[name] for name in varying), strict=True)
     ] or [""] * len(kinds)
@@ -116,9 +116,13 @@ def _order(keys: Iterable[Any]) -> list[int]:
 
 def _setting_key(value: Any) -> tuple[int, Any]:
     """Numbers by size, texts by length and letters, nothing first."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if _is_null(value):
         return 0, 0
     return (2, (len(value), value)) if isinstance(value, str) else (1, value)
+
+
+def _is_null(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _parameters_key(text: str) -> tuple[tuple[bool, Any], ...]:
@@ -253,4 +257,4 @@ def common(cells: "pd.DataFrame") -> str:
     told = (axis.name for axis in axes.SETTINGS if axis.caption)
     shared = [name for name in told if frame[name].nunique(dropna=False) == 1]
     values = {name: frame[name].iloc[0] for name in shared}
-    return ", ".join(f"{name} {short(value)}" for name, value in values.items() if value is not None)
+    return ", ".join(f"{name} {short(value)}" for name, value in values.items() if not _is_null(value))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sweep.base.errors import SweepError
-from sweep.experiment import revisions
+from sweep.experiment import axes, revisions
 from sweep.experiment.cell import ID_BYTES, SPEC, Spec
 from sweep.store.parts import digests
 
@@ -92,7 +92,7 @@ def numbered(rows: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
     """A number for each row, equal where all of these columns are: (rows,)."""
     number, size = np.zeros(rows.num_rows, np.int64), 1
     for name in names:
-        codes, count = _codes(rows[name])
+        codes, count = _codes(_without_nulls(name, rows[name]))
         if count < 2:
             continue
         if size * count >= 1 << 62:
@@ -119,6 +119,13 @@ def spec_of(row: Any) -> Spec:
     values = {name: row[name] for name in SPEC}
     values["widths"] = None if row["widths"] is None else tuple(row["widths"])
     return Spec(**values)
+
+
+def _without_nulls(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column with an axis's default for nulls: what a scheme sets itself was once that."""
+    axis = axes.ALL.get(name)
+    known = axis is None or axis.default is None or not column.null_count
+    return column if known else pc.fill_null(column, axis.default)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:

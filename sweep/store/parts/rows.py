@@ -26,7 +26,7 @@ def impossible(cells: pa.Table) -> str:
 
 def _reasons(cells: pa.Table) -> Iterator[str]:
     for name in KEYS:
-        if name not in ("widths", "verdict_layer") and cells[name].null_count:
+        if name not in ("widths", "verdict_layer", "bias_std") and cells[name].null_count:
             yield f"a row without {name}"
     for name, allowed in (("status", _STATUS), ("verdict", (*WORDS, "failed"))):
         if not pc.all(pc.is_in(cells[name], value_set=pa.array(allowed))).as_py():
