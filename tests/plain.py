@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from sweep.initializers import Scheme
+from sweep.initializers import NORMAL, Scheme
 from sweep.kernel import streams
 from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allowed, Spread, ratio
 from tests.exact import FLAT_SLOPE, LONG
@@ -95,8 +95,10 @@ class Network:
         mean = self._copies(np.full((1, 1), scheme.weight_mean(*fans)))
         drawn = streams.weights([self.seed], base, layer, *fans)[0] if base else np.zeros(fans)
         unit = self._copies(drawn)
+        own = self.scheme.bias
         bias = self._copies(
-            LONG(self.bias_std) * streams.biases([self.seed], base, layer, *fans)[0].astype(LONG)[None]
+            LONG(self.bias_std if own is None else self.scheme.bias_std(*fans))
+            * streams.biases([self.seed], base, layer, *fans, own or NORMAL)[0].astype(LONG)[None]
         )
         started = scheme.weight_std(*fans)
         stds = [started] * (COPIES + 1)

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from sweep.initializers import NORMAL
 from sweep.kernel import streams
 
 
@@ -14,8 +15,9 @@ def propagate(scheme, act, widths, seed, batch, bias_std=0.0):
     for layer, fans in enumerate(pairwise(widths), start=1):
         unit = streams.weights([seed], scheme.base, layer, *fans)[0].astype(float) if scheme.base else 0.0
         weights.append(scheme.weight_mean(*fans) + scheme.weight_std(*fans) * unit + np.zeros(fans))
-        bias = bias_std * streams.biases([seed], scheme.base, layer, *fans)[0].astype(float)
-        z.append(h[-1] @ weights[-1] + bias)
+        std = bias_std if scheme.bias is None else scheme.bias_std(*fans)
+        bias = streams.biases([seed], scheme.base, layer, *fans, scheme.bias or NORMAL)[0].astype(float)
+        z.append(h[-1] @ weights[-1] + std * bias)
         h.append(act.f(z[-1]))
     delta, gradients = [streams.upstream_gradient([seed], batch, widths[-1])[0].astype(float)], []
     for layer in range(len(weights), 0, -1):

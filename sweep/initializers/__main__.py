@@ -24,6 +24,7 @@ def main() -> int:
     table.add_column("init", no_wrap=True)
     table.add_column("parameters", min_width=12)
     table.add_column("W", min_width=12)
+    table.add_column("b", no_wrap=True)
     table.add_column("Var W", justify="right", no_wrap=True)
     table.add_column("σ_w", justify="right", no_wrap=True)
     for _, names in groupby(initializers.SCHEMES, key=lambda name: name.rpartition("/")[0]):
@@ -31,10 +32,14 @@ def main() -> int:
             scheme = initializers.get(name)
             std = scheme.weight_std(fan_in, fan_out)
             size = (f"{std * std:.4g}", f"{math.sqrt(fan_in) * std:.4g}") if scheme.known_std else ("–", "–")
-            table.add_row(name, ", ".join(initializers.parameter_names(name)), scheme.formula, *size)
+            words = ", ".join(initializers.parameter_names(name)), scheme.formula, scheme.bias_formula or "–"
+            table.add_row(name, *words, *size)
         table.add_section()
-    caption = "fan_avg = (fan_in + fan_out)/2; σ_w = √(fan_in Var W); –: Var W is 0 or depends on the data"
-    show(table, f"W: ({fan_in}, {fan_out})", caption, spare=("parameters", "W", "Var W"))
+    caption = (
+        "fan_avg = (fan_in + fan_out)/2; σ_w = √(fan_in Var W), –: Var W is 0 or depends on the data\n"
+        "b: the biases of a scheme that stands for a framework's layer; –: bias_std says"
+    )
+    show(table, f"W: ({fan_in}, {fan_out})", caption, spare=("parameters", "b", "W", "Var W"))
     return 0
 
 

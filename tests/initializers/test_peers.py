@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import sweep
 from sweep import activations, initializers
 
 torch = pytest.importorskip("torch", reason="the peers extra is not installed: pip install -e '.[peers]'")
@@ -55,6 +56,33 @@ def theirs(function, parameters, shape=SHAPE):
     if function is None:
         return torch.nn.Linear(*shape).weight.detach().numpy().T
     return function(torch.empty(shape[1], shape[0]), **parameters).numpy().T
+
+
+def test_the_default_linear_layer_has_the_biases_that_torch_draws():
+    scheme = initializers.get("torch/linear_default")
+    torch.manual_seed(0)
+    theirs = np.concatenate([torch.nn.Linear(50, 1000).bias.detach().numpy() for _ in range(20)])
+    unit = scheme.bias.draw(np.random.default_rng(0), 1, 20_000)[0]
+    assert scipy.stats.ks_2samp(scheme.bias_std(50, 1000) * unit, theirs).pvalue > 0.001
+
+
+def test_a_stack_of_default_linear_layers_ends_where_torchs_does():
+    """gelu at depth 50: the biases make the signal, which is 1e-27 without them."""
+    ends = []
+    for seed in range(4):
+        torch.manual_seed(seed)
+        h = torch.randn(200, 512)
+        with torch.no_grad():
+            for _ in range(50):
+                h = functional.gelu(torch.nn.Linear(512, 512)(h))
+        ends.append(float(h.std()))
+    ours = [
+        sweep.propagate("torch/linear_default", "gelu", 50, 512, seed=seed, batch=200, backward=False)
+        for seed in range(4)
+    ]
+    ends_of_ours = [layers["std"].iloc[-1] for layers in ours]
+    assert np.mean(ends) == pytest.approx(0.0132, rel=0.05)
+    assert np.mean(ends_of_ours) == pytest.approx(np.mean(ends), rel=0.05)  # 2 % over seeds each
 
 
 def test_every_torch_option_is_compared():

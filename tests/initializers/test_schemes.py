@@ -262,6 +262,8 @@ def test_the_list_of_schemes_shows_each_with_its_size(sweep_command):
     assert (done.returncode, done.stderr) == (0, "")
     assert all(f" {name} " in done.stdout for name in SCHEMES)
     assert "0.5774" in done.stdout  # σ_w of torch/linear_default: 1/√3
+    with_biases = [line for line in done.stdout.splitlines() if line.count("U(±√(1/fan_in))") == 2]
+    assert [line.split()[1] for line in with_biases] == ["torch/linear_default"], "of a layer, not a function"
     narrow = sweep_command(module="sweep.initializers", COLUMNS="44").stdout
     assert max(map(len, narrow.splitlines())) <= 44
     assert "torch/linear_default" in narrow

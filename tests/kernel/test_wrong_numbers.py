@@ -164,16 +164,18 @@ TAILS = {
     "variance_scaling × mish": one(
         "variance_scaling", "mish", 1, (6, 2), 8, 9, bias_std=1e4, scale=19.5, mode="fan_geo_avg"
     ),
-    "linear_default × silu": one("torch/linear_default", "silu", 3, (4, 8, 3, 4), 3, 4, "float64", 1e4),
-    "linear_default × silu, float32": one(
-        "torch/linear_default", "silu", 3, (6, 7, 6, 4), 6, 4, bias_std=1e4
+    "uniform × silu": one(
+        "variance_scaling", "silu", 3, (4, 8, 3, 4), 3, 4, "float64", 1e4, scale=1 / 3, distribution="uniform"
+    ),
+    "uniform × silu, float32": one(
+        "variance_scaling", "silu", 3, (6, 7, 6, 4), 6, 4, bias_std=1e4, scale=1 / 3, distribution="uniform"
     ),
 }
 PINNED = {
     "constant × gelu": ("sample_cosine", 15, 1 / 15),
     "orthogonal × softplus": ("neuron_corr", 3, 0.2946401),
     "variance_scaling × mish": ("neuron_corr", 1, math.nan),  # e^-2120 beside 0: neither varies enough
-    "linear_default × silu": ("neuron_corr", 2, 0.95049822),
+    "uniform × silu": ("neuron_corr", 2, 0.95049822),
 }
 
 

@@ -84,7 +84,7 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
         group, _, parameter = name.partition(".")
         if parameter:
             added[name] = _values([_flat(text) for text in kinds[f"{group}_params"]], parameter)
-    varying = [name for name in SETTINGS if name not in apart and kinds[name].nunique(dropna=False) > 1]
+    varying = [name for name in settings_that_vary(kinds) if name not in apart]
     added["setting"] = [
         " ".join(
             f"{name}={short(value)}" for name, value in zip(varying, row, strict=True) if not _is_null(value)
@@ -92,6 +92,17 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
         for row in zip(*(kinds[name] for name in varying), strict=True)
     ] or [""] * len(kinds)
     return added
+
+
+def settings_that_vary(cells: "pd.DataFrame") -> list[str]:
+    """The settings in which these cells differ; not what a scheme sets itself, which its name tells."""
+    return [name for name in SETTINGS if _vary(cells["init"], cells[name])]
+
+
+def _vary(init: "pd.Series[Any]", values: "pd.Series[Any]") -> bool:
+    if values.name != "bias_std" or not values.isna().any():
+        return values.nunique(dropna=False) > 1
+    return values.nunique() > 1 or bool(init[values.isna()].isin(init[values.notna()]).any())
 
 
 def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:

@@ -13,7 +13,7 @@ from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.figures.colours import DIVERGING, SEQUENTIAL, Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
-from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, filled
+from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, filled, settings_that_vary
 from sweep.report.frames.measures import MEASURES, THEORY
 from sweep.report.frames.seeds import average_over_seeds, by_layer
 from sweep.report.frames.text import short
@@ -30,7 +30,7 @@ _MOST_PANELS, _MOST_COLUMNS = 48, 6  # beyond, an axis is held at its greatest v
 def networks(cells: pd.DataFrame) -> pd.DataFrame:
     """The rows of `average_over_seeds` for every statistic; the seed is all that is averaged over."""
     frame = add_labels(cells)
-    apart = [name for name in SETTINGS if frame[name].nunique(dropna=False) > 1]
+    apart = settings_that_vary(frame)
     rows = average_over_seeds(add_labels(cells, apart), list(MEASURES.values()), apart)
     return rows.sort_values(["depth", "width"], kind="stable").sort_values(
         ["init_label", "act_label"], key=lambda names: names.map(_codes(names)), kind="stable"
