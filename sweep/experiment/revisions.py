@@ -57,7 +57,7 @@ def state() -> str:
         for registry in (initializers.REGISTRY, activations.REGISTRY)
         for name in registry.names()
     }
-    raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _FITTED}
+    raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _STEPS}
     return ", ".join(f"{name}={number}" for name, number in sorted(raised.items()) if number > 1)
 
 
@@ -84,7 +84,10 @@ _NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks are found, it
 # The range rule names the cells that can have been wrong, and in doubt more of them.
 # 2: exponents are carried, and statistics formed, beyond the range of the array's dtype.
 # 3: a scheme that looks at z no longer takes rounding for variation.
-_RANGE, _FITTED = 2, 3
+# 4: the cosine that theory predicts of inputs so large that a bounded activation is a step.
+_RANGE, _FITTED, _STEPS = 2, 3, 4
+_STEP_FROM = 2.0**200  # sigma_w or bias_std
+_BOUNDED = {"tanh", "sigmoid", "erf", "hardtanh", "softsign", CUSTOM}
 _FEW = 3  # samples
 _CUTS = 1e-9  # standard deviations between the cuts of a truncated normal
 # Bounded on one side and linear on the other: one unit in the far tail decides, and dL/dW was inf in windows.
@@ -99,10 +102,20 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
+    if _steps(spec):
+        return _STEPS
     looks_at_data = spec.init != CUSTOM and not spec.scheme.known_std
     if looks_at_data and (min(spec.widths or (spec.width,)) < _WIDE or _bias_std(spec) > 0):
         return _FITTED
     return _RANGE if _out_of_range(spec) else 1
+
+
+def _steps(spec: "Spec") -> bool:
+    if spec.act not in _BOUNDED or spec.init == CUSTOM:
+        return False
+    scheme, fans = spec.scheme, _fans(spec)
+    sigmas = [scheme.weight_std(*fan) * math.sqrt(fan[0]) for fan in fans] if scheme.known_std else []
+    return bool(sigmas) and max(*sigmas, _bias_std(spec)) > _STEP_FROM
 
 
 def _out_of_range(spec: "Spec") -> bool:

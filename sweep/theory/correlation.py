@@ -67,7 +67,7 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
     near = len(means.structure) - 2 * max(0.0, math.log2(scale))  # besides powers of two
     if min(shared, own) > 0 and (near > _MOST_KINKS or len(means.structure) > _MOST_POINTS):
-        return _UNKNOWN
+        return _of_steps(means_of, means, scale, c) or _UNKNOWN
     return _by_series(means_of, means, scale, c) or _by_quadrature(means_of, means, shared, own, c)
 
 
@@ -94,6 +94,43 @@ def _of_waves(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair:
     terms = np.abs(harmonics) ** 2 * near + (harmonics**2).real * far
     product, slopes, squares = (harmonics[:, 0].real ** 2 + 2 * terms[:, 1:].sum(axis=1)).tolist()
     return Pair(_or_zero(product), slopes, _or_zero(squares - 1))
+
+
+def _of_steps(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair | None:
+    """At a scale so large that act is a step at 0, b below and a above; None where it is not.
+
+    With θ the angle between the inputs, P(u1 u2 < 0) = θ/π, and f' is (a - b) times a delta function at 0.
+    """
+    sides = _levels(means_of.act, scale)
+    if sides is None or abs(c) == 1:
+        return None
+    below, above, apart = sides[0] / means.rms, sides[1] / means.rms, math.acos(c) / math.pi
+    whole, crossed = (above**2 + below**2) / 2, above * below
+    product = whole * (1 - apart) + crossed * apart
+    squares = (above**4 + below**4) / 2 * (1 - apart) + crossed**2 * apart
+    slope = _slope_of_step(*sides, scale, c)
+    return Pair(_or_zero(product / whole), slope * slope, _or_zero(squares / (whole * whole) - 1))
+
+
+def slope_of_pair(means_of: Gaussian, scale: float, c: float) -> float:
+    """sqrt(abs(E[f'(u1) f'(u2)])), c in (-1, 1), also where its square is no number of float64."""
+    levels = None if waves(means_of.act, scale) or means_of.act.homogeneous else _levels(means_of.act, scale)
+    return _slope_of_step(*levels, scale, c) if levels else math.sqrt(abs(pair(means_of, scale, c).slopes))
+
+
+def _levels(act: Activation, scale: float) -> tuple[float, float] | None:
+    """(b, a) where act is b below 0 and a above it at this scale; None where it is not."""
+    if scale < _FAR:
+        return None
+    z = scale * _SAMPLED
+    with np.errstate(all="ignore"):
+        h = np.asarray(act.f(np.stack([-z, z])), dtype=np.float64)
+        level = bool((np.ptp(h, axis=1) <= np.abs(h).max() / _FAR).all())
+    return (float(h[0, -1]), float(h[1, -1])) if level else None
+
+
+def _slope_of_step(b: float, a: float, scale: float, c: float) -> float:
+    return abs(a - b) / scale / math.sqrt(2 * math.pi * math.sqrt(1 - c * c))
 
 
 def _by_series(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair | None:

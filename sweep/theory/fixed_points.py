@@ -15,11 +15,12 @@ from dataclasses import dataclass
 
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.theory.correlation import pair
+from sweep.theory.correlation import pair, slope_of_pair
 from sweep.theory.moments import Act, Gaussian, gaussian
 
 _STEP = 1.25  # in scale, while looking for a fixed point
 _NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanished or diverged
+_LEAST, _MOST = 1e-290, 1e290  # scales between which act is evaluated
 _LIMIT = 1e-15  # a scale at which every activation is its two slopes at 0
 _ROUNDING = 1e-14
 _LEVEL = 5.0  # multiples of the noise: a larger growth is real
@@ -27,6 +28,7 @@ _CRITICAL = 1e-12  # chi1 this close to 1 is 1
 _MOST_STEPS, _FEW_STEPS = 2000, 300  # the second where act' is not known
 _SAFETY = 4.0  # how much faster than here the slope may change nearby
 _FARTHEST = 0.5  # in log v: the longest step
+_POWER_LAW = 60.0  # abs(log v) from which on act is a power law to all its digits
 _CLOSE, _NEAR = 1e-3, 1e-2  # in log v: a stretch that holds at most one fixed point; a distance close to one
 
 
@@ -59,19 +61,22 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     sigma_w, sigma_b = checks.real("sigma_w", sigma_w, 0.0), checks.real("sigma_b", sigma_b, 0.0)
     q0 = checks.real("q0", q0, 0.0, strictly=True)
     means_of = gaussian(act)
-    scale = settle(means_of, sigma_w, sigma_b, math.hypot(sigma_w * math.sqrt(q0), sigma_b))
+    start = math.hypot(sigma_w * math.sqrt(q0), sigma_b)
+    if start == 0 < sigma_w:  # too small a number
+        start = _LEAST
+    scale = settle(means_of, sigma_w, sigma_b, start)
     if math.isnan(scale):
         return FixedPoint(*(math.nan,) * 6)
     if scale == math.inf:
         return FixedPoint(math.inf, math.nan, _limit_of_chi1(means_of, sigma_w), *(math.nan,) * 3)
     at = means_of.at(scale or _LIMIT)
     v, chi1 = _square(scale), _square(sigma_w * at.slope_rms)
-    share = (sigma_w * at.rms / (scale or _LIMIT)) ** 2
+    share = _square(sigma_w * at.rms / (scale or _LIMIT))
     if math.isnan(chi1):  # the slope of act is not known
         return FixedPoint(v, *(math.nan,) * 5)
     slope = share * at.elasticity
     c = _settle_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + _CRITICAL else 1.0
-    slopes = chi1 if c == 1 else _square(sigma_w) * pair(means_of, scale, c).slopes
+    slopes = chi1 if c == 1 else _square(sigma_w * slope_of_pair(means_of, scale, c))
     return FixedPoint(v, c, chi1, slope, _depth_scale(slope), _depth_scale(slopes))
 
 
@@ -94,12 +99,12 @@ def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
             return limit
     unstable: list[tuple[float, float]] = []
     if not means_of.act.homogeneous:
-        for scale in _crossings(lambda s: _excess(means_of, s) - (sigma_b / s) ** 2, _farthest(sigma_b)):
+        for scale in _crossings(lambda s: _excess(means_of, s) - _square(sigma_b / s), _farthest(sigma_b)):
             at = means_of.at(scale)
-            slope = (at.rms / (scale * at.slope_rms)) ** 2 * at.elasticity
+            slope = _square(at.rms / (scale * at.slope_rms)) * at.elasticity
             if slope < 1:
                 return 1 / at.slope_rms
-            unstable.append((scale**2, slope))
+            unstable.append((_square(scale), slope))
     raise RequestError(_why_not(means_of, sigma_b, unstable, repels))
 
 
@@ -117,6 +122,7 @@ def settle(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> 
     def at(t: float) -> _Growth:
         return _growth(means_of, sigma_w, sigma_b, t)
 
+    scale = min(max(scale, _LEAST), _MOST)
     low, high = 2 * math.log(_NOTHING * min(1.0, scale)), 2 * math.log(_INFINITE * max(1.0, scale))
     t = 2 * math.log(scale)
     for _ in range(_FEW_STEPS if math.isnan(means_of.at(scale).elasticity) else _MOST_STEPS):
@@ -129,11 +135,17 @@ def settle(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> 
                 return math.inf if drift > 0 else 0.0
             t += drift
             continue
-        step, ended = _follow(at, t, here)
+        step, ended = _follow(at, t, here, _farthest_step(t, here))
         t += step
         if ended or not low < t < high:
             return math.exp(t / 2) if ended else math.inf if t >= high else 0.0
     return math.nan
+
+
+def _farthest_step(t: float, here: "_Growth") -> float:
+    """The longest step from t: far from v = 1, where act is a power law, halfway to where it is not."""
+    inward = here.growth * t < 0
+    return max(_FARTHEST, (abs(t) - _POWER_LAW) / 2) if inward else _FARTHEST
 
 
 def _drift(at: "Callable[[float], _Growth]", t: float) -> float:
@@ -155,9 +167,9 @@ def _noise(t: float) -> float:
     return _ROUNDING * (2 + abs(t) / 20)
 
 
-def _follow(at: "Callable[[float], _Growth]", t: float, here: "_Growth") -> tuple[float, bool]:
+def _follow(at: "Callable[[float], _Growth]", t: float, here: "_Growth", most: float) -> tuple[float, bool]:
     """The step to take from t, which passes no fixed point, and whether it ends at one."""
-    step = _step(here)
+    step = _step(here, most)
     while here.slope >= 0 and math.isfinite(step):
         there = at(t + step).growth
         if there * here.growth >= 0:
@@ -187,12 +199,14 @@ def _growth(means_of: Gaussian, sigma_w: float, sigma_b: float, t: float) -> _Gr
     mapped = math.hypot(signal, sigma_b)
     if mapped == 0:
         return _Growth(-math.inf, 0.0, 0.0)
-    share = (signal / mapped) ** 2
+    share = (signal / mapped) ** 2 if signal < math.inf else 1.0
     slope = share * at.elasticity
-    return _Growth(2 * math.log(mapped / scale), slope, share * at.curvature + slope - slope**2)
+    ratio = mapped / scale
+    growth = math.log(ratio) if 0 < ratio < math.inf else math.log(mapped) - math.log(scale)
+    return _Growth(2 * growth, slope, share * at.curvature + slope - slope**2)
 
 
-def _step(here: _Growth) -> float:
+def _step(here: _Growth, most: float) -> float:
     """How far in t the map may be followed at once; where it rises, no less than its own step."""
     size = abs(here.growth)
     if size == math.inf:
@@ -202,7 +216,7 @@ def _step(here: _Growth) -> float:
         return here.growth / (1 - here.slope) if near else here.growth
     fall, bound = 1 - here.slope, _SAFETY * abs(here.bend) + size
     step = 2 * size / (fall + math.sqrt(fall * fall + 2 * bound * size))
-    return math.copysign(min(max(step, min(size, _FARTHEST)), _FARTHEST), here.growth)
+    return math.copysign(min(max(step, min(size, most)), most), here.growth)
 
 
 def _settle_line(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> float:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 _SETTLED = 4e-16  # a relative change that is rounding
 _LEAST, _MOST = 1e-290, 1e290  # scales between which act is evaluated; beyond them it is a power law
-_LOG_LARGEST = math.log(np.finfo(np.float64).max)
+_LARGEST = float(np.finfo(np.float64).max)
+_LOG_LARGEST = math.log(_LARGEST)
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Prediction:
 def layers_of(weight_stds: Sequence[float], widths: Sequence[int]) -> tuple[Layer, ...]:
     """The layers of a network with these weights: sqrt(Var W) by layer, and its widths, input first."""
     return tuple(
-        Layer(std * math.sqrt(fan_in), std * math.sqrt(fan_out))
+        Layer(min(std * math.sqrt(fan_in), _LARGEST), min(std * math.sqrt(fan_out), _LARGEST))
         for std, (fan_in, fan_out) in zip(weight_stds, pairwise(widths), strict=True)
     )
 
