@@ -183,6 +183,8 @@ def act_choice(rng):
         return name, {"negative_slope": float(rng.choice([0.0, 1.0, 1e-3, rng.uniform(-2, 2)]))}
     if name == "elu" and rng.random() < 0.5:
         return name, {"alpha": float(rng.choice([0.0, -1.0, 1e-3, 1e3, rng.uniform(0.1, 10)]))}
+    if name == "celu" and rng.random() < 0.5:
+        return name, {"alpha": float(rng.choice([1e-3, 1e3, rng.uniform(0.1, 10)]))}
     return name, {}
 
 

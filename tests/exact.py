@@ -151,6 +151,14 @@ def elu_slope(z, alpha=1.0, scale=1.0):
     return scale * np.where(z > 0, LONG(1), alpha * np.exp(np.minimum(z, 0)))
 
 
+def celu(z, alpha=1.0):
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0) / LONG(alpha)))
+
+
+def celu_slope(z, alpha=1.0):
+    return np.where(z > 0, LONG(1), np.exp(np.minimum(z, 0) / LONG(alpha)))
+
+
 def root(z):
     return z / np.sqrt(np.hypot(1, z))
 
@@ -166,7 +174,18 @@ BUILT_IN = {
     "identity": Exact(np.positive, np.ones_like),
     "relu": RELU,
     "leaky_relu": Exact(leaky, leaky_slope, (0.0,)),
+    "relu6": Exact(lambda z: np.clip(z, 0, 6), lambda z: ((z > 0) & (z < 6)).astype(LONG), (0.0, 6.0)),
+    "squared_relu": Exact(lambda z: np.maximum(z, 0) ** 2, lambda z: 2 * np.maximum(z, 0), (0.0,)),
+    "hardswish": Exact(
+        lambda z: z * np.clip(z + 3, 0, 6) / 6,
+        lambda z: np.where(z >= 3, LONG(1), np.where(z <= -3, LONG(0), z / 3 + LONG(1) / 2)),
+        (-3.0, 3.0),
+    ),
+    "hardsigmoid": Exact(
+        lambda z: np.clip(z + 3, 0, 6) / 6, lambda z: (np.abs(z) < 3) * (LONG(1) / 6), (-3.0, 3.0)
+    ),
     "elu": Exact(elu, elu_slope, (0.0,)),
+    "celu": Exact(celu, celu_slope, (0.0,)),
     "selu": Exact(
         partial(elu, alpha=SELU_ALPHA, scale=SELU_SCALE),
         partial(elu_slope, alpha=SELU_ALPHA, scale=SELU_SCALE),

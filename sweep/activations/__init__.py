@@ -69,6 +69,20 @@ def elu(alpha: float = 1.0) -> Activation:
     )
 
 
+def celu(alpha: float = 1.0) -> Activation:
+    """max(z, 0) + alpha · (exp(min(z, 0) / alpha) - 1): Barron 2017."""
+    alpha = checks.real("act.alpha", alpha, 0.0, strictly=True)
+    factor, scaled = ("", "z") if alpha == 1 else (f"{alpha:g} ", f"z/{alpha:g}")
+    return Activation(
+        "celu",
+        Given(piecewise.celu, (alpha,)),
+        Given(piecewise.celu_slope, (alpha,)),
+        kinks=(0.0,),  # of f''
+        formula=f"z if z > 0 else {factor}(exp({scaled}) - 1)",
+        parameters=(("alpha", alpha),),
+    )
+
+
 # A function here makes an activation of the parameters it takes; an Activation has none.
 ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "identity": Activation(
@@ -84,7 +98,23 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
         formula="max(z, 0)",
     ),
     "leaky_relu": leaky_relu,
+    "relu6": Activation(
+        "relu6",
+        piecewise.relu6,
+        piecewise.relu6_slope,
+        kinks=(0.0, 6.0),
+        piecewise_linear=True,
+        formula="min(max(z, 0), 6)",
+    ),
+    "squared_relu": Activation(
+        "squared_relu",
+        piecewise.squared_relu,
+        piecewise.squared_relu_slope,
+        kinks=(0.0,),  # of f''
+        formula="max(z, 0)²",
+    ),
     "elu": elu,
+    "celu": celu,
     "selu": Activation(
         "selu",
         piecewise.selu,
@@ -100,9 +130,24 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
         formula="z/2 (1 + tanh(√(2/π) (z + 0.044715 z³)))",
     ),
     "silu": Activation("silu", smooth.silu, smooth.silu_slope, formula="z / (1 + exp(-z))"),
+    "hardswish": Activation(
+        "hardswish",
+        piecewise.hardswish,
+        piecewise.hardswish_slope,
+        kinks=(-3.0, 3.0),
+        formula="z min(max(z + 3, 0), 6) / 6",
+    ),
     "mish": Activation("mish", smooth.mish, smooth.mish_slope, formula="z tanh(log(1 + exp(z)))"),
     "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, rough_slope=smooth.ROUGH, formula="tanh(z)"),
     "sigmoid": Activation("sigmoid", smooth.sigmoid, smooth.sigmoid_slope, formula="1 / (1 + exp(-z))"),
+    "hardsigmoid": Activation(
+        "hardsigmoid",
+        piecewise.hardsigmoid,
+        piecewise.hardsigmoid_slope,
+        kinks=(-3.0, 3.0),
+        piecewise_linear=True,
+        formula="min(max(z + 3, 0), 6) / 6",
+    ),
     "erf": Activation("erf", extended.erf, smooth.erf_slope, formula="erf(z)"),
     "hardtanh": Activation(
         "hardtanh",

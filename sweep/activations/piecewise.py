@@ -54,6 +54,70 @@ def selu_slope(z: Array, h: Array) -> Array:
     return _either(z, SELU_SCALE, (SELU_SCALE * SELU_ALPHA) * np.exp(np.minimum(z, 0)))
 
 
+def celu(z: Array, alpha: float) -> Array:
+    """max(z, 0) + alpha · (exp(min(z, 0) / alpha) - 1), smooth in its slope: Barron 2017."""
+    h = alpha * np.expm1(np.minimum(z, 0) / alpha)
+    h += np.maximum(z, 0)
+    return h
+
+
+def celu_slope(z: Array, h: Array, alpha: float) -> Array:
+    """1 above 0, else exp(z / alpha)."""
+    return _either(z, 1.0, np.exp(np.minimum(z, 0) / alpha))
+
+
+def squared_relu(z: Array) -> Array:
+    """max(z, 0)²: So et al. 2021."""
+    h = np.maximum(z, 0)
+    h *= h
+    return h
+
+
+def squared_relu_slope(z: Array, h: Array) -> Array:
+    """2 max(z, 0)."""
+    return 2 * np.maximum(z, 0)
+
+
+def relu6(z: Array) -> Array:
+    """min(max(z, 0), 6): Krizhevsky 2010."""
+    return np.clip(z, 0, 6)
+
+
+def relu6_slope(z: Array, h: Array) -> Array:
+    """1 inside (0, 6), else 0."""
+    return ((z > 0) & (z < 6)).astype(z.dtype)
+
+
+def hardsigmoid(z: Array) -> Array:
+    """relu6(z + 3) / 6."""
+    h = relu6(z + 3)
+    h /= 6
+    return h
+
+
+def hardsigmoid_slope(z: Array, h: Array) -> Array:
+    """1/6 inside (-3, 3), else 0."""
+    return (np.abs(z) < 3) * z.dtype.type(1 / 6)
+
+
+def hardswish(z: Array) -> Array:
+    """z relu6(z + 3) / 6: Howard et al. 2019."""
+    h = hardsigmoid(z)
+    h *= np.maximum(z, -3)
+    h += 0  # -0 is 0
+    return h
+
+
+def hardswish_slope(z: Array, h: Array) -> Array:
+    """z/3 + 1/2 inside (-3, 3), 1 above, 0 below."""
+    slope = np.clip(z, -3, 3)
+    slope /= 3
+    slope += 0.5
+    slope[z <= -3] = 0
+    slope[z >= 3] = 1
+    return slope
+
+
 def hardtanh(z: Array) -> Array:
     """min(max(z, -1), 1): z, clipped to [-1, 1]."""
     return np.clip(z, -1, 1)

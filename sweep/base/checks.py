@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping
 from numbers import Integral, Real
 from typing import Any
 
-from sweep.base.errors import RequestError, suggestion, unknown
+from sweep.base.errors import RequestError, unknown
+from sweep.base.meant import suggestion
 from sweep.base.secrets import hidden
 
 _MOST_SHOWN = 200

@@ -1,10 +1,10 @@
 """The few exceptions a user can meet, each one clear line."""
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 from itertools import groupby
 from typing import Any
 
+from sweep.base.meant import suggestion
 from sweep.base.secrets import hidden
 
 
@@ -53,17 +53,11 @@ class SweepWarning(UserWarning):
         return hidden(super().__str__())
 
 
-def suggestion(value: object, options: Iterable[str]) -> str:
-    """'did you mean …? ' when one of the options is close to `value`, else ''."""
-    close = get_close_matches(str(value), list(options), n=1, cutoff=0.6)
-    return f"did you mean '{close[0]}'? " if close else ""
-
-
 def unknown(kind: str, value: object, options: Iterable[str]) -> RequestError:
     """The error for a name that is not among the options."""
     names = sorted(options)
     listed = ", ".join(_folded(names, str(value).rpartition("/")[0]))
-    return RequestError(f"unknown {kind} '{value}': {suggestion(value, names)}options: {listed}")
+    return RequestError(f"unknown {kind} '{value}': {suggestion(value, names, kind)}options: {listed}")
 
 
 def _folded(names: list[str], folder: str) -> Iterable[str]:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.base.errors import RequestError, UserCodeError, suggestion
+from sweep.base.errors import RequestError, UserCodeError
+from sweep.base.meant import suggestion
 
 Keywords = tuple[tuple[str, Any], ...]
 

@@ -7,7 +7,8 @@ from hydra.core.override_parser.types import Glob, Override, Sweep
 from hydra.errors import HydraException
 
 from sweep.base.checks import shown
-from sweep.base.errors import RequestError, suggestion, unknown
+from sweep.base.errors import RequestError, unknown
+from sweep.base.meant import suggestion
 from sweep.experiment.axes import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS
 
 
@@ -78,7 +79,7 @@ def _check_key(override: Override) -> None:
     if override.is_delete():
         raise RequestError(f"~{key}: no key can be removed; set it instead")
     if top not in KEYS:
-        raise RequestError(f"unknown key '{top}': {suggestion(top, KEYS)}keys: {', '.join(KEYS)}")
+        raise RequestError(f"unknown key '{top}': {suggestion(top, KEYS, 'key')}keys: {', '.join(KEYS)}")
     if value == "":
         raise RequestError(f"{key}= is empty: give {key} at least one value")
     if below and top == "verdict":

@@ -46,7 +46,8 @@ def biases(
     distribution: that of the weights, which keys the stream. of: the biases' own.
     """
     key = 0 if distribution is None else distribution.key
-    return of.draw_each(_streams(seeds, _BIAS, key, layer, fan_in, fan_out), 1, fan_out)[:, 0]
+    rngs = _streams(seeds, _BIAS, key, layer, fan_in, fan_out)
+    return standard_normals(rngs, fan_out) if of == NORMAL else of.draw_each(rngs, 1, fan_out)[:, 0]
 
 
 def _streams(seeds: Seeds, *key: int) -> list[np.random.Generator]:

@@ -27,6 +27,7 @@ _DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it 
 _MISSING = 1e-11
 _PHASES = 512  # of a period
 _FAR = 1e12  # a scale from which on bends next to 0 are rounding
+_NEARER = 1e6  # a scale at which a power law is one, and easily integrated
 _SAMPLED = 2.0 ** np.arange(-9, 4)  # of the scale
 _ANY_PHASE = 1e100  # a scale with so many periods that more make no difference
 _CHUNK = 200_000  # evaluations of the activation at a time
@@ -67,7 +68,7 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
     shared, own = scale * math.sqrt(abs(c)), scale * math.sqrt(1 - abs(c))
     near = len(means.structure) - 2 * max(0.0, math.log2(scale))  # besides powers of two
     if min(shared, own) > 0 and (near > _MOST_KINKS or len(means.structure) > _MOST_POINTS):
-        return _of_steps(means_of, means, scale, c) or _UNKNOWN
+        return _of_steps(means_of, means, scale, c) or _of_power(means_of, means, scale, c) or _UNKNOWN
     return _by_series(means_of, means, scale, c) or _by_quadrature(means_of, means, shared, own, c)
 
 
@@ -110,6 +111,20 @@ def _of_steps(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair 
     squares = (above**4 + below**4) / 2 * (1 - apart) + crossed**2 * apart
     slope = _slope_of_step(*sides, scale, c)
     return Pair(_or_zero(product / whole), slope * slope, _or_zero(squares / (whole * whole) - 1))
+
+
+def _of_power(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair | None:
+    """At a scale so large that act is a power law, as z² is: that of a nearer scale; None where it is not."""
+    z = np.stack([-_SAMPLED, _SAMPLED])
+    with np.errstate(all="ignore"):
+        far, near = (
+            np.asarray(means_of.act.f(s * z), dtype=np.float64) / means_of.at(s).rms for s in (scale, _NEARER)
+        )
+        if scale < _FAR or not (np.abs(far - near) <= np.abs(near) / _FAR).all():
+            return None
+    found = pair(means_of, _NEARER, c)
+    slope = means.slope_rms / (means_of.at(_NEARER).slope_rms or 1.0)
+    return Pair(found.cosine, found.slopes * slope * slope, found.squares)
 
 
 def slope_of_pair(means_of: Gaussian, scale: float, c: float) -> float:

@@ -20,7 +20,6 @@ from sweep.theory.moments import Act, Gaussian, gaussian
 
 _STEP = 1.25  # in scale, while looking for a fixed point
 _NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanished or diverged
-_LEAST, _MOST = 1e-290, 1e290  # scales between which act is evaluated
 _LIMIT = 1e-15  # a scale at which every activation is its two slopes at 0
 _ROUNDING = 1e-14
 _LEVEL = 5.0  # multiples of the noise: a larger growth is real
@@ -63,7 +62,7 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     means_of = gaussian(act)
     start = math.hypot(sigma_w * math.sqrt(q0), sigma_b)
     if start == 0 < sigma_w:  # too small a number
-        start = _LEAST
+        start = means_of.scales[0]
     scale = settle(means_of, sigma_w, sigma_b, start)
     if math.isnan(scale):
         return FixedPoint(*(math.nan,) * 6)
@@ -122,7 +121,8 @@ def settle(means_of: Gaussian, sigma_w: float, sigma_b: float, scale: float) -> 
     def at(t: float) -> _Growth:
         return _growth(means_of, sigma_w, sigma_b, t)
 
-    scale = min(max(scale, _LEAST), _MOST)
+    least, most = means_of.scales
+    scale = min(max(scale, least), most)
     low, high = 2 * math.log(_NOTHING * min(1.0, scale)), 2 * math.log(_INFINITE * max(1.0, scale))
     t = 2 * math.log(scale)
     for _ in range(_FEW_STEPS if math.isnan(means_of.at(scale).elasticity) else _MOST_STEPS):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 _SETTLED = 4e-16  # a relative change that is rounding
-_LEAST, _MOST = 1e-290, 1e290  # scales between which act is evaluated; beyond them it is a power law
-_LARGEST = float(np.finfo(np.float64).max)
+_MOST_LOG = 1e300  # of a size that doubles its logarithm layer by layer
+_SMALLEST, _LARGEST = float(np.finfo(np.float64).tiny), float(np.finfo(np.float64).max)
 _LOG_LARGEST = math.log(_LARGEST)
 
 
@@ -68,22 +68,23 @@ def prediction(
     of act(0); a cosine of zeros is NaN.
     """
     means_of = gaussian(act)
+    least, most = means_of.scales
     depth = len(layers)
     columns = {name: np.full(depth + 1, math.nan) for name in COLUMNS}
     rms, cosine = math.sqrt(q0), c0
     _set(columns, 0, rms=rms, mean=0.0, std=rms, sample_cosine=cosine)
     pairs: list[Pair] = []
-    elasticity, slopes, log_rms = np.full((3, depth + 1), math.nan)
+    elasticity, slopes, log_slopes, log_rms = np.full((4, depth + 1), math.nan)
     log_rms[0] = math.log(rms)
     scale_before = math.nan
     for number, (layer, of_biases) in enumerate(zip(layers, by_layer(sigma_b, depth), strict=True), start=1):
         signal = layer.sigma_in * rms
         scale, share = math.hypot(signal, of_biases), 0.0
         beyond = 0.0  # log of how far the scale lies beyond the last at which act is evaluated
-        if not _LEAST < scale < _MOST:
+        if not least < scale < most:
             log_signal, log_b = _log(layer.sigma_in) + log_rms[number - 1], _log(of_biases)
             log_scale = max(log_signal, log_b)  # they differ so much that the smaller adds nothing
-            scale = 0.0 if log_scale == -math.inf else _LEAST if scale < 1 else _MOST
+            scale = 0.0 if log_scale == -math.inf else least if scale < 1 else most
             share, beyond = float(log_signal >= log_b), log_scale - math.log(scale) if scale else 0.0
         elif abs(scale - scale_before) <= _SETTLED * scale:
             scale = scale_before
@@ -97,8 +98,11 @@ def prediction(
         together = _pair(means_of, scale, correlation)
         elasticity[number] = share * means.elasticity
         slopes[number] = means.slope_rms
-        # Beyond its bounds act goes on as the power law that it is there.
-        log_rms[number] = _log(means.rms) + (means.elasticity * beyond if beyond else 0.0)
+        log_slopes[number], log_rms[number] = _log(means.slope_rms), _log(means.rms)
+        if beyond:  # act goes on as the power law that it is there
+            log_slopes[number] = _limited(log_slopes[number] + _power_of_slope(means_of, scale) * beyond)
+            slopes[number] = _exp(log_slopes[number])
+            log_rms[number] = _limited(log_rms[number] + means.elasticity * beyond)
         rms, cosine = _exp(log_rms[number]) if beyond else means.rms, together.cosine
         pairs.append(together)
         factor = rms / means.rms if beyond and means.rms else 1.0
@@ -107,7 +111,7 @@ def prediction(
             std=means.std and means.std * factor, pre_rms=_exp(math.log(scale) + beyond) if beyond else scale,
             sample_cosine=cosine, flat=means_of.flat(scale),
         )  # fmt: skip
-    _send_back(columns, layers, slopes, batch, log_rms)
+    _send_back(columns, layers, slopes, batch, log_slopes, log_rms)
     return Prediction(columns, tuple(pairs), elasticity)
 
 
@@ -118,6 +122,19 @@ def by_layer(sigma_b: float | Sequence[float], depth: int) -> tuple[float, ...]:
 
 def _log(size: float) -> float:
     return math.log(size) if size else -math.inf
+
+
+def _limited(log: float) -> float:
+    return min(max(log, -_MOST_LOG), _MOST_LOG) if log > -math.inf else log
+
+
+def _power_of_slope(means_of: Gaussian, scale: float) -> float:
+    """p of sqrt(E[act'²]) ~ scale^p next to this scale: 0 where act is a line, -1/2 where it is a step."""
+    here, nearer = (means_of.at(s).slope_rms for s in (scale, scale / 2 if scale > 1 else scale * 2))
+    if not (0 < here < math.inf and 0 < nearer < math.inf):
+        return 0.0
+    power = math.log2(here / nearer) if scale > 1 else math.log2(nearer / here)
+    return round(2 * power) / 2
 
 
 def _exp(log: float) -> float:
@@ -138,7 +155,12 @@ def _set(columns: dict[str, Array], layer: int, **values: float) -> None:
 
 
 def _send_back(
-    columns: dict[str, Array], layers: Sequence[Layer], slopes: Array, batch: int, log_rms: Array
+    columns: dict[str, Array],
+    layers: Sequence[Layer],
+    slopes: Array,
+    batch: int,
+    log_slopes: Array,
+    log_rms: Array,
 ) -> None:
     """Set delta_rms, from the last layer's 1 down, and grad_rms, whatever the size of the forward signal.
 
@@ -150,14 +172,14 @@ def _send_back(
     with np.errstate(all="ignore"):
         for number in range(len(layers), 0, -1):
             sigma_out = layers[number - 1].sigma_out
-            log_passed = log_delta + _log(float(slopes[number]))
+            log_passed = log_delta + float(log_slopes[number])
             log_delta = log_passed + _log(sigma_out)
-            passed = slopes[number] * delta[number]
+            passed = slopes[number] * (delta[number] if delta[number] >= _SMALLEST else 0.0)
             delta[number - 1] = sigma_out * passed
             if not 0 < delta[number - 1] < math.inf:
                 delta[number - 1] = _exp(log_delta)
             grad[number] = math.sqrt(batch) * rms[number - 1] * passed
-            if not 0 < grad[number] < math.inf:
+            if not 0 < grad[number] < math.inf or rms[number - 1] < _SMALLEST:
                 grad[number] = _exp(math.log(batch) / 2 + log_rms[number - 1] + log_passed)
 
 

@@ -8,7 +8,7 @@ user's function may have undeclared kinks. Scales are standard deviations, not v
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -36,6 +36,7 @@ _LARGEST = 1020.0  # log2 of the largest bend: four times as much is still a flo
 _AT_ZERO = 2.0**-56  # how far from 0 the search for a kink at 0 may end
 _PHASES = 512  # of a period; the mean over them is exact for half as many harmonics
 _CLOSE, _LINEAR = 1e-3, 1e-8  # std / rms below which rms² - mean² cancels, and below which act is a line
+_POWERS, _MARGIN = (290, 139, 88, 62), 14  # of 10: scales that a power of degree 1, 2, 3, 4 holds, and more
 _BEYOND = 1e-12  # the outermost panels' share up to which nothing lies beyond them
 
 
@@ -65,6 +66,20 @@ class Gaussian:
         self.act = act
         self._means: dict[float, Means] = {}
         self._flat: dict[int, list[tuple[float, float]]] = {}
+
+    @cached_property
+    def scales(self) -> tuple[float, float]:
+        """The least and the largest scale at which act is evaluated; beyond it is a power law."""
+        for power in _POWERS:
+            z = 10.0 ** (power + _MARGIN) * np.array([-1.0, 1.0])
+            try:
+                with np.errstate(all="ignore"):
+                    h = np.asarray(self.act.f(z), np.float64)
+            except SweepError:  # a user's function that is not defined everywhere
+                break
+            if np.isfinite(h).all():
+                return 10.0**-power, 10.0**power
+        return 10.0 ** -_POWERS[0], 10.0 ** _POWERS[0]
 
     def without_slope(self) -> str | None:
         """Why E[act'²] is not known, in one line; None where it is, at unit variance."""

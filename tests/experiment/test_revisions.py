@@ -128,8 +128,17 @@ def test_what_a_scheme_that_looks_at_z_took_for_variance_was_corrected_later():
     assert cell(bias_std=0.5, width=1).revisions == (1, 1, 2)
 
 
+def test_the_cosine_of_inputs_so_large_that_tanh_is_a_step_was_unknown_once():
+    huge = {"name": "normal", "std": 1e70}
+    cells = cell(init=huge), cell(bias_std=1e70), cell(init=huge, act={"name": "softsign"})
+    assert {one.revisions for one in cells} == {(1, 1, 4)}
+    for other in (cell(init={"name": "normal", "std": 1e50}), cell(init=huge, act={"name": "gelu"})):
+        assert other.revisions == (1, 1, 2)
+    assert cell().revisions == FIRST
+
+
 def test_a_relu_without_bias_is_read_off_a_chain_of_unit_scale_and_stays_unless_that_drifts():
-    for init in ("kaiming", "huge_normal", "orthogonal", "torch/linear_default"):
+    for init in ("kaiming", "huge_normal", "orthogonal", "lecun_uniform"):
         (shallow,), (deep,) = (named((init, "relu"), width=4, depth=depth) for depth in (12, 100))
         assert shallow.revisions == FIRST != deep.revisions
 

@@ -148,6 +148,11 @@ PEERS = {
     "sigmoid": torch.sigmoid,
     "erf": torch.erf,
     "hardtanh": functional.hardtanh,
+    "relu6": functional.relu6,
+    "hardswish": functional.hardswish,
+    "hardsigmoid": functional.hardsigmoid,
+    "celu": functional.celu,
+    "squared_relu": lambda z: functional.relu(z).square(),
     "softplus": functional.softplus,
     "softsign": functional.softsign,
     "sin": torch.sin,
@@ -175,6 +180,8 @@ def test_parameters_mean_what_they_mean_in_torch():
     tensor = torch.tensor(z)
     np.testing.assert_allclose(leaky.f(z), functional.leaky_relu(tensor, 0.3).numpy(), atol=1e-12)
     np.testing.assert_allclose(elu.f(z), functional.elu(tensor, 0.7).numpy(), atol=1e-12)
+    celu = activations.get("celu", alpha=0.7)
+    np.testing.assert_allclose(celu.f(z), functional.celu(tensor, 0.7).numpy(), atol=1e-12)
 
 
 def test_every_activation_is_compared():
