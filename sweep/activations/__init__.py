@@ -5,6 +5,7 @@
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import numpy as np
 
@@ -83,6 +84,52 @@ def celu(alpha: float = 1.0) -> Activation:
     )
 
 
+def softplus(beta: float = 1.0) -> Activation:
+    """log(1 + exp(beta z)) / beta."""
+    return _scaled(_SOFTPLUS, "log(1 + exp({0:g} z)) / {0:g}", beta)
+
+
+def silu(beta: float = 1.0) -> Activation:
+    """z / (1 + exp(-beta z)): swish; with beta = 1.702 the sigmoid's approximation of gelu."""
+    return _scaled(_SILU, "z / (1 + exp(-{0:g} z))", beta)
+
+
+def sin(omega: float = 1.0) -> Activation:
+    """sin(omega z): Sitzmann et al. 2020."""
+    omega = checks.real("act.omega", omega, 0.0, strictly=True)
+    if omega == 1:
+        return _SIN
+    return Activation(
+        "sin",
+        Given(smooth.sine, (omega,)),
+        Given(smooth.sine_slope, (omega,)),
+        oscillates=True,
+        formula=f"sin({omega:g} z)",
+        parameters=(("omega", omega),),
+        period=2 * math.pi / omega,
+        unit=1 / omega,
+    )
+
+
+def _scaled(act: Activation, formula: str, beta: float) -> Activation:
+    """act(beta z) / beta; act itself at 1, so that its cells are what they were without the parameter."""
+    beta = checks.real("act.beta", beta, 0.0, strictly=True)
+    if beta == 1:
+        return act
+    return Activation(
+        act.name,
+        Given(smooth.scaled, (act.f, beta)),
+        Given(smooth.scaled_slope, (act.derivative, beta)),
+        formula=formula.format(beta),
+        parameters=(("beta", beta),),
+        unit=1 / beta,
+    )
+
+
+_SILU = Activation("silu", smooth.silu, smooth.silu_slope, formula="z / (1 + exp(-z))")
+_SOFTPLUS = Activation("softplus", smooth.softplus, smooth.softplus_slope, formula="log(1 + exp(z))")
+_SIN = Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)", period=2 * math.pi)
+
 # A function here makes an activation of the parameters it takes; an Activation has none.
 ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
     "identity": Activation(
@@ -129,7 +176,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
         smooth.gelu_tanh_slope,
         formula="z/2 (1 + tanh(√(2/π) (z + 0.044715 z³)))",
     ),
-    "silu": Activation("silu", smooth.silu, smooth.silu_slope, formula="z / (1 + exp(-z))"),
+    "silu": silu,
     "hardswish": Activation(
         "hardswish",
         piecewise.hardswish,
@@ -157,11 +204,11 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
         piecewise_linear=True,
         formula="min(max(z, -1), 1)",
     ),
-    "softplus": Activation("softplus", smooth.softplus, smooth.softplus_slope, formula="log(1 + exp(z))"),
+    "softplus": softplus,
     "softsign": Activation(
         "softsign", piecewise.softsign, piecewise.softsign_slope, kinks=(0.0,), formula="z / (1 + abs(z))"
     ),
-    "sin": Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)", period=2 * math.pi),
+    "sin": sin,
 }
 
 REGISTRY = Registry("act", "activation", Activation, ACTIVATIONS, user_activation)
@@ -181,6 +228,9 @@ def structure_of(act: Activation) -> tuple[float, ...]:
     return kinks if act.kinks or _is_listed(act) else (*kinks, *found_of(act).ends)
 
 
+@lru_cache(maxsize=256)
 def _is_listed(act: Activation) -> bool:
     """Whether it is one of `ACTIVATIONS`, whose kinks are declared."""
-    return act == ACTIVATIONS.get(act.name)
+    given = dict(act.parameters)
+    listed = act.name in ACTIVATIONS and set(given) <= set(parameter_names(act.name))
+    return listed and act == get(act.name, **given)

@@ -33,6 +33,7 @@ class Activation:
     parameters: (name, value) of each.
     revision: raised with every correction of f or f'; part of the identity of its cells.
     period: f(z + period) = f(z), where there is one.
+    unit: of z, in which f bends as fast as the others do.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Activation:
     parameters: tuple[tuple[str, Any], ...] = field(default=(), compare=False)  # f has them too
     revision: int = 1
     period: float | None = None
+    unit: float = 1.0
 
     def __call__(self, z: ArrayLike) -> Array:
         """f(z), for anything that NumPy can make an array of."""
@@ -66,7 +68,7 @@ class Given:
     """`function` with its last arguments given; unlike functools.partial, compared by value."""
 
     function: Callable[..., Array]
-    arguments: tuple[float, ...]
+    arguments: tuple[Any, ...]
 
     def __call__(self, *arrays: Array, **out: Array) -> Array:
         return self.function(*arrays, *self.arguments, **out)

@@ -21,7 +21,7 @@ _STEP = 1 / 64
 @lru_cache(maxsize=256)
 def flat_regions(act: Activation) -> Regions | None:
     """The closed intervals of z on which abs(f'(z)) < FLAT_SLOPE; None where they cannot be listed."""
-    return None if act.oscillates else _regions(act, _POINTS)
+    return None if act.oscillates else _regions(act, _POINTS * act.unit)
 
 
 def flat_within(act: Activation, reach: float, rough: tuple[float, ...] = ()) -> Regions:
@@ -32,12 +32,13 @@ def flat_within(act: Activation, reach: float, rough: tuple[float, ...] = ()) ->
     listed = flat_regions(act)
     if listed is not None:
         return listed
-    near = np.arange(_STEP / 2, min(reach, _SCANNED), _STEP)  # no kink at a round number falls on a point
+    scanned, step = _SCANNED * act.unit, _STEP * act.unit
+    near = np.arange(step / 2, min(reach, scanned), step)  # no kink at a round number falls on a point
     if rough:
         ends = np.abs(rough)
         about = np.concatenate([0.75 * ends, ends, 1.25 * ends])
         near = np.append(near, about[about < reach])
-    return _regions(act, np.append(near, _SCANNED * 2.0 ** np.arange(1, max(1, math.log2(reach / _SCANNED)))))
+    return _regions(act, np.append(near, scanned * 2.0 ** np.arange(1, max(1, math.log2(reach / scanned)))))
 
 
 @lru_cache(maxsize=256)

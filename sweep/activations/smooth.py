@@ -5,6 +5,7 @@ overflows, and a tail keeps its relative accuracy until it underflows to 0.
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -93,6 +94,29 @@ def mish_slope(z: Array, h: Array) -> Array:
     p *= np.clip(z, -_FAR, _FAR)
     p += gate
     return p
+
+
+def scaled(z: Array, f: Callable[[Array], Array], beta: float) -> Array:
+    """f(beta z) / beta."""
+    h = f(beta * z)
+    h /= beta
+    return h
+
+
+def scaled_slope(z: Array, h: Array, slope: Callable[[Array, Array], Array], beta: float) -> Array:
+    """Its slope, f'(beta z)."""
+    return slope(beta * z, beta * h)
+
+
+def sine(z: Array, omega: float) -> Array:
+    """sin(omega z): Sitzmann et al. 2020."""
+    return np.sin(omega * z)
+
+
+def sine_slope(z: Array, h: Array, omega: float) -> Array:
+    """omega cos(omega z)."""
+    slope: Array = omega * np.cos(omega * z)
+    return slope
 
 
 def softplus(z: Array) -> Array:

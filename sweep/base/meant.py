@@ -21,6 +21,7 @@ _MEANT: Mapping[str, Mapping[str, tuple[str, ...] | str]] = {
                         ("gelu_tanh",)),
         **dict.fromkeys(("logistic", "expit", "sigm"), ("sigmoid",)),
         **dict.fromkeys(("sine", "siren"), ("sin",)),
+        "quickgelu": "with act.beta=1.702 it is 'silu'",
         **dict.fromkeys(("swiglu", "siglu"), f"{_GATED}'silu'"),
         "geglu": f"{_GATED}'gelu'",
         "reglu": f"{_GATED}'relu'",

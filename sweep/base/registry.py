@@ -84,9 +84,20 @@ class Registry(Generic[Kind]):
         return () if isinstance(entry, self.kind) else tuple(inspect.signature(entry).parameters)
 
     def parameters_of(self, name: str, option: Kind) -> dict[str, Any]:
-        """Their values in `option`, defaults included; plain enough for JSON."""
+        """Their values in `option`, defaults included; plain enough for JSON.
+
+        But for those that came later: an option that has their defaults is, and is stored as, it was before.
+        """
         values = dict(option.parameters)
-        return {key: values[key] for key in self.parameter_names(name)}
+        return {key: values[key] for key in self.parameter_names(name) if key in values}
+
+    def filled(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters of a row, with the defaults of those that it does not name."""
+        entry = self.entries.get(name)
+        if entry is None or isinstance(entry, self.kind):
+            return dict(values)
+        described = inspect.signature(entry).parameters.values()
+        return {one.name: one.default for one in described if one.default is not one.empty} | dict(values)
 
     def _entry(self, name: str) -> Any:
         if not isinstance(name, str) or name not in {*self.entries, CUSTOM}:

@@ -12,7 +12,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep import activations
+from sweep import activations, theory
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell
 from tests.paths import DATA
@@ -24,6 +24,9 @@ VARIANTS = [
     ("leaky_relu", {"negative_slope": -1.5}),
     ("elu", {"alpha": 2.0}),
     ("celu", {"alpha": 0.4}),
+    ("softplus", {"beta": 2.5}),
+    ("silu", {"beta": 1.702}),
+    ("sin", {"omega": 3.0}),
 ]
 DTYPES = (np.float32, np.float64)
 
@@ -91,7 +94,7 @@ def test_homogeneous_means_that_positive_factors_pass_through(name, z, factor):
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_what_is_not_declared_homogeneous_is_not(name):
     act = activations.get(name)
-    z = np.array([-1.7, -0.4, 0.3, 2.1])
+    z = np.array([-1.7, -0.4, 0.3, 2.1, 5.0])
     assert act.homogeneous == np.allclose(act.f(2 * z), 2 * act.f(z), rtol=1e-12)
 
 
@@ -202,6 +205,50 @@ def test_a_plain_number_or_list_will_do():
         assert np.shape(activations.get(name)(0.5)) == ()
 
 
+@pytest.mark.parametrize(("name", "parameter"), [("softplus", "beta"), ("silu", "beta"), ("sin", "omega")])
+def test_a_later_parameter_leaves_the_cells_that_have_its_default_as_they_were(name, parameter):
+    spec = {"depth": 2, "width": 8, "widths": None, "seed": 0, "init": {"name": "xavier"}}
+    plain, given, other = (
+        Cell.of(spec | {"act": {"name": name} | values}) for values in ({}, {parameter: 1}, {parameter: 2})
+    )
+    assert plain == given
+    assert plain.act_params == "{}"
+    ids = {  # of the program that had no such parameter
+        "softplus": "65c886bffedf244c465023a52fc81a98", "silu": "dcbb7391854beb0ee0f6e7ef5d1633b1", "sin": "0c141b9bffb42e9dfc097407ee12e876",
+    }  # fmt: skip
+    assert plain.id == ids[name]
+    assert other.act_params == f'{{"{parameter}":2.0}}'
+    assert other.activation == activations.get(name, **{parameter: 2.0})
+    assert activations.get(name, **{parameter: 1.0}) == activations.get(name)
+
+
+@pytest.mark.parametrize("size", [1e-6, 0.01, 30.0, 1e5])
+def test_a_scaled_activation_is_flat_where_its_own_is(size):
+    for name in ("silu", "softplus"):
+        plain, scaled = activations.get(name), activations.get(name, beta=size)
+        expected = np.array(activations.flat_regions(plain)) / size
+        np.testing.assert_allclose(activations.flat_regions(scaled), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "key"), [("silu", "beta"), ("softplus", "beta"), ("sin", "omega")])
+@pytest.mark.parametrize("size", [0.01, 1.702, 30.0])
+def test_moments_of_a_scaled_activation_are_those_of_its_own_at_another_variance(name, key, size):
+    plain, scaled = (
+        theory.predict(activations.get(name, **values), sigma_w, depth=1, q0=1.0, c0=0.4)
+        for values, sigma_w in (({}, 1.3 * size), ({key: size}, 1.3))
+    )
+    factor = 1.0 if name == "sin" else size
+    for column in ("rms", "mean", "std"):
+        assert scaled[column][1] == pytest.approx(plain[column][1] / factor, rel=1e-8, abs=1e-15)
+    assert scaled["sample_cosine"][1] == pytest.approx(plain["sample_cosine"][1], rel=1e-8)
+    if name != "sin":
+        assert scaled["flat"][1] == pytest.approx(plain["flat"][1], abs=1e-9)
+    found = activations.flat_share(activations.get(name, **{key: size}))
+    z = np.random.default_rng(0).standard_normal(200_000)
+    act = activations.get(name, **{key: size})
+    assert found == pytest.approx(np.mean(np.abs(act.derivative(z, act.f(z))) < 0.0199), abs=5e-3)
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_a_cell_names_every_parameter(name):
     spec = {"depth": 2, "width": 8, "widths": None, "seed": 0, "bias_std": 0.0, "batch": 4}
@@ -223,6 +270,8 @@ def test_a_cell_names_every_parameter(name):
         ("elu", {"alpha": [1]}, "act.alpha=[1]"),
         ("elu", {"alpah": 1}, "did you mean 'alpha'"),
         ("relu", {"alpha": 1}, "act 'relu' has no parameter 'alpha': it takes none"),
+        ("silu", {"beta": 0}, "act.beta=0: act.beta must be a finite number above 0"),
+        ("sin", {"omega": -1}, "act.omega=-1"),
         ("celu", {"alpha": 0}, "act.alpha=0: act.alpha must be a finite number above 0"),
         ("glue", {}, "unknown act 'glue': did you mean 'gelu'"),
     ],

@@ -83,7 +83,8 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
     for name in apart:
         group, _, parameter = name.partition(".")
         if parameter:
-            added[name] = _values([_flat(text) for text in kinds[f"{group}_params"]], parameter)
+            pairs = zip(kinds[group], kinds[f"{group}_params"], strict=True)
+            added[name] = _values([_filled(group, *pair) for pair in pairs], parameter)
     varying = [name for name in settings_that_vary(kinds) if name not in apart]
     added["setting"] = [
         " ".join(
@@ -158,8 +159,8 @@ def parameters(cells: "pd.DataFrame") -> list[str]:
     """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
     varying: list[str] = []
     for group in REGISTRIES:
-        texts = dict.fromkeys(cells[f"{group}_params"])
-        flat = [_flat(text) for text in texts]
+        pairs = dict.fromkeys(zip(cells[group], cells[f"{group}_params"], strict=True))
+        flat = [_filled(group, *pair) for pair in pairs]
         names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
         varying += [
             f"{group}.{name}"
@@ -167,6 +168,12 @@ def parameters(cells: "pd.DataFrame") -> list[str]:
             if len({json.dumps(values[name]) for values in flat if name in values}) > 1
         ]
     return varying
+
+
+def _filled(group: str, name: str, text: str) -> dict[str, Any]:
+    """The same, with the defaults of parameters that are not stored where they have them."""
+    values = REGISTRIES[group].filled(name, {})
+    return {key: value for key, value in values.items() if key not in _OWN} | _flat(text)
 
 
 def _flat(text: str) -> dict[str, Any]:
@@ -204,7 +211,7 @@ def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[st
     """
     pairs = list(zip(frame[group], frame[f"{group}_params"], strict=True))
     named: dict[str, list[tuple[str, str]]] = {}
-    flat = {(name, text): _flat(text) for name, text in dict.fromkeys(pairs)}
+    flat = {pair: _filled(group, *pair) for pair in dict.fromkeys(pairs)}
     for pair, values in flat.items():
         named.setdefault(str(values.pop("function", pair[0])), []).append(pair)
     labels: dict[tuple[str, str], str] = {}
@@ -242,7 +249,7 @@ def _told(shown: Sequence[Mapping[str, Any]]) -> list[str]:
 def _defaults(group: str, name: str) -> dict[str, Any]:
     registry = REGISTRIES[group]
     known = name in registry.names()  # else a user's own, or another program's
-    return registry.parameters_of(name, registry.get(name)) if known else {}
+    return registry.filled(name, registry.parameters_of(name, registry.get(name))) if known else {}
 
 
 def description(name: str, parameters: str) -> str:

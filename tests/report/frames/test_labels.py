@@ -85,3 +85,13 @@ def test_the_figures_and_the_page_lay_out_alike_what_both_have_room_for():
     assert suit(wide | {"bias_std": 3}, panels=11) == Layout(None, "act", "init", "bias_std")
     # A scheme's own parameter is a number to put on an axis.
     assert suit(sizes | {"bias_std": 3}, "init.scale") == Layout(None, "act", "init.scale", "bias_std")
+
+
+def test_a_parameter_that_is_not_stored_at_its_default_is_an_axis_with_its_default():
+    cells = frame([{}, {}]).assign(
+        init="xavier", init_params="{}", act="silu", act_params=["{}", '{"beta":2.0}', '{"beta":0.5}']
+    )
+    assert sorted(add_labels(cells)["act_label"]) == ["silu beta=0.5", "silu beta=1", "silu beta=2"]
+    assert parameters(cells) == ["act.beta"]
+    assert sorted(add_labels(cells, ["act.beta"])["act.beta"]) == [0.5, 1.0, 2.0]
+    assert add_labels(cells.iloc[:1])["act_label"].tolist() == ["silu"]
