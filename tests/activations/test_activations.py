@@ -214,8 +214,10 @@ def test_a_later_parameter_leaves_the_cells_that_have_its_default_as_they_were(n
     assert plain == given
     assert plain.act_params == "{}"
     ids = {  # of the program that had no such parameter
-        "softplus": "65c886bffedf244c465023a52fc81a98", "silu": "dcbb7391854beb0ee0f6e7ef5d1633b1", "sin": "0c141b9bffb42e9dfc097407ee12e876",
-    }  # fmt: skip
+        "softplus": "65c886bffedf244c465023a52fc81a98",
+        "silu": "dcbb7391854beb0ee0f6e7ef5d1633b1",
+        "sin": "0c141b9bffb42e9dfc097407ee12e876",
+    }
     assert plain.id == ids[name]
     assert other.act_params == f'{{"{parameter}":2.0}}'
     assert other.activation == activations.get(name, **{parameter: 2.0})
