@@ -26,7 +26,7 @@ VARIANTS = [
     ("celu", {"alpha": 0.4}),
     ("softplus", {"beta": 2.5}),
     ("silu", {"beta": 1.702}),
-    ("sin", {"omega": 3.0}),
+    ("sin", {"omega": 1.5}),
 ]
 DTYPES = (np.float32, np.float64)
 
@@ -303,3 +303,37 @@ def test_scipy_is_imported_only_by_those_that_need_it():
         "sys.exit('scipy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "regions"),
+    [
+        ("relu6", {}, [(-math.inf, 0.0), (6.0, math.inf)]),
+        ("hardsigmoid", {}, [(-math.inf, -3.0), (3.0, math.inf)]),
+        ("hardswish", {}, [(-math.inf, -3.0), (3 * (-0.5 - 0.0199), 3 * (-0.5 + 0.0199))]),
+        ("squared_relu", {}, [(-math.inf, 0.0199 / 2)]),
+        ("celu", {"alpha": 0.5}, [(-math.inf, 0.5 * math.log(0.0199))]),
+    ],
+)
+def test_where_an_activation_is_flat_is_known_exactly(name, parameters, regions):
+    found = activations.flat_regions(activations.get(name, **parameters))
+    np.testing.assert_allclose(found, regions, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("name", "second", "slope_second"),
+    [
+        ("squared_relu", 1.5, 2.0),  # E[z⁴]/2, 4 E[z²]/2
+        ("relu6", 0.4999999987, 0.499999999),
+        ("celu", 0.644945, 0.668102),  # elu's
+        ("hardsigmoid", 0.277639, 0.027703),
+        ("hardswish", 0.331567, 0.358532),
+    ],
+)
+def test_the_moments_of_newer_activations(name, second, slope_second):
+    found = theory.gaussian_moments(name)
+    z = np.random.default_rng(1).standard_normal(1_000_000)
+    act = activations.get(name)
+    assert np.square(act.f(z)).mean() == pytest.approx(second, rel=0.01)
+    assert found.second == pytest.approx(second, abs=1e-6)
+    assert found.slope_second == pytest.approx(slope_second, abs=1e-6)
