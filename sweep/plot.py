@@ -186,14 +186,18 @@ def _frame(table: str, given: object, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def _logarithmic(ax: Axes) -> None:
-    """A logarithmic y-axis of two decades or more: noise fills the axis otherwise, and looks like a trend."""
+    """A logarithmic y-axis of two decades or more: noise fills the axis otherwise, and looks like a trend.
+
+    It goes on to grow with what is drawn later; limits that the user has set stay.
+    """
     style.logarithmic(ax)
     with np.errstate(over="ignore"):  # the margins of 1e300 are infinite
         low, high = ax.get_ylim()
-    if high < 100 * low:
-        ax.set_ylim(min(low, 0.1), max(high, 10.0))
+    if ax.get_autoscaley_on() and high < 100 * low:
+        ax.update_datalim([(0.0, 0.1), (0.0, 10.0)], updatex=False)
+        ax.autoscale_view(scalex=False)
     elif not _LEAST < low < high < _MOST:
-        ax.set_ylim(max(low, _LEAST), min(high, _MOST))
+        ax.set_ylim(max(low, _LEAST), min(high, _MOST), auto=None)
 
 
 def _too_much(varying: list[str]) -> RequestError:

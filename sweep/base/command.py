@@ -111,9 +111,7 @@ def guarded(command: Callable[[], int]) -> int:
             stream.reconfigure(errors="replace")  # a character that an encoding lacks is no reason to fail
     # Arrow's own allocator keeps what a large table took; the system's returns it, and is as quick here.
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-    os.environ.pop(
-        "MPLBACKEND", None
-    )  # a command draws into files; an unknown one stops matplotlib
+    os.environ.pop("MPLBACKEND", None)  # a command draws into files; an unknown one stops matplotlib
     try:
         with interrupts.raised(), warnings.catch_warnings():
             warnings.showwarning = _warned

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
 
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
 # What the tables at the end of a run are made of.
-_MEASURED = ("status", "std", "rms", "theory_std", "theory_rms", "verdict", "verdict_layer")
+_MEASURED = (
+    "status", "std", "rms", "delta_std_first", "theory_std", "theory_rms", "verdict", "verdict_layer",
+)  # fmt: skip
 _SHOWN = (*SPEC, "seed", "kernel_version", *_MEASURED)
 _MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
 
@@ -154,19 +156,22 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     """
     from sweep.report import terminal  # noqa: PLC0415  pandas: not for a share on a node
     from sweep.report.frames.agreement import agreement  # noqa: PLC0415
+    from sweep.report.frames.fates import fate_of  # noqa: PLC0415
     from sweep.store import results  # noqa: PLC0415
 
     first = next(iter(cells))
-    if len(cells) == 1:
-        frame = results.load(study.path, "layers")
-        frame = frame[frame["cell_id"] == first.id]
-    else:
-        frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
+    fate = ""
+    frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
     if frame.empty:  # a store may list late
         say(f"what was stored is not listed yet; look again: python -m sweep.status {study.path}")
         return
     if len(cells) == 1:
-        terminal.show_layers(first, frame)
+        (own,) = frame.to_dict("records")
+        layers = results.load(study.path, "layers")
+        fate = fate_of(
+            own["verdict"], own["verdict_layer"], options.thresholds, first.depth, own["delta_std_first"] >= 0
+        )
+        terminal.show_layers(first, layers[layers["cell_id"] == first.id])
     else:
         terminal.show_grid(frame)
         say(str(agreement(frame, _MOST_SPECS_JUDGED)))
@@ -176,6 +181,8 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     elif options.report and _is_outdated(study, cell_id):
         _draw(study, cell_id)
     say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
+    if fate:  # the answer, after all that was said of files
+        print(fate, flush=True)
 
 
 def _draw(study: "Study", cell_id: str | None) -> None:

@@ -80,8 +80,8 @@ class Word:
     """One word of a verdict.
 
     meaning: when it is said, with the thresholds in braces. rule: the same of statistics; None where nothing
-    is measured, or nothing wrong. letter, colour: how a map shows it. mark: a figure's sign for how the
-    forward signal died, '' where it lives. fate: the mark's name. told: its legend, if not the fate.
+    is measured, or nothing wrong. letter, colour: how a map of verdicts shows it. mark: its sign beside any
+    other number, '' where nothing is wrong. told: what a legend adds to the name.
     """
 
     name: str
@@ -90,8 +90,12 @@ class Word:
     colour: str
     rule: Rule | None = None
     mark: str = ""
-    fate: str = ""
     told: str = ""
+
+    @property
+    def legend(self) -> str:
+        """The mark, and what it stands for."""
+        return f"{self.mark} {self.name}{': ' * bool(self.told)}{self.told}"
 
     @property
     def backward(self) -> bool:
@@ -104,38 +108,41 @@ class Word:
 WORDS = {
     word.name: word
     for word in (
-        Word("failed", "could not be computed", "×", "#ffffff", None, "×", "failed"),
+        Word("failed", "could not be computed", "×", "#ffffff", None, "×"),
         Word(
             "symmetric", "neuron_corr > 1 - {symmetric:g} at layer 1: neurons are copies of each other",
             "=", "#b9a3cf", lambda of, t, f0: _from_layer_1(of["neuron_corr"] > 1 - t.symmetric),
-            "=", "symmetric", "symmetric: all neurons do the same thing",
+            "=", "all neurons do the same thing",
         ),
         Word(
             "exploding", "not finite, or rms > {exploding:g} × the input's", "E", "#c8702a",
             lambda of, t, f0: ~np.isfinite(of["rms"]) | (of["rms"] > t.exploding * of["rms"][:, :1]),
-            "▲", "exploded",
+            "▲",
         ),
         Word(
             "vanishing", "rms < {vanishing:g} × the input's", "V", "#27598b",
             lambda of, t, f0: of["rms"] < t.vanishing * of["rms"][:, :1],
-            "▼", "vanished",
+            "▼",
         ),
         Word(
             "saturated", "flat > f0 + {saturated:g} (1 - f0), f0 the activation's at unit variance",
             "S", "#8fb8d6", lambda of, t, f0: of["flat"] > f0 + t.saturated * (1 - f0),
-            "■", "saturated", "saturated: most units pass no gradient",
+            "■", "most units pass no gradient",
         ),
         Word(
             "collapsed", "sample_cosine > {collapsed:g}: all inputs look alike", "C", "#7d8894",
             lambda of, t, f0: of["sample_cosine"] > t.collapsed,
+            "●", "all inputs look alike",
         ),
         Word(
             "gradient-vanishing", "delta_std at layer 0 < {gradient_vanishing:g}", "gV", "#5d8fb8",
             lambda of, t, f0: of["delta_std"] < t.gradient_vanishing,
+            "▽",
         ),
         Word(
             "gradient-exploding", "delta_std at layer 0 > {gradient_exploding:g}", "gE", "#e8b06f",
             lambda of, t, f0: of["delta_std"] > t.gradient_exploding,
+            "△",
         ),
         Word("healthy", "none of these", "H", "#fbfaf5"),
     )

@@ -116,9 +116,12 @@ def test_every_word_can_be_read_on_a_map_and_begins_at_a_threshold_or_is_none():
     words = WORDS.values()
     for unique in ("letter", "colour"):
         assert len({getattr(word, unique) for word in words}) == len(words), unique
-    marks = {word.fate: word.mark for word in words if word.mark or word.fate}
-    assert all(marks.values())
-    assert len(set(marks.values())) == len(marks)
+    marks = [word.mark for word in words if word.name != "healthy"]
+    assert all(marks), "no dead network is unmarked"
+    assert len(set(marks)) == len(marks)
+    assert WORDS["healthy"].mark == ""
+    assert WORDS["collapsed"].legend == "● collapsed: all inputs look alike"
+    assert WORDS["gradient-exploding"].legend == "△ gradient-exploding"
     assert [word.name for word in words if word.rule is None] == ["failed", "healthy"]
     assert {name for name in THRESHOLDS if any(f"{{{name}:g}}" in word.meaning for word in words)} == set(
         THRESHOLDS

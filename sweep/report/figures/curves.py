@@ -33,23 +33,35 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
     curves = by_layer(cells, layers, statistics)
     columns = spread_names(acts(curves["act_label"]), _MOST_COLUMNS)
     lines = spread_names(curves["line"], _MOST_LINES)
-    figure = Figure(figsize=(3.1 * len(columns) + 1.6, 2.0 * len(names) + 0.6), layout="constrained")
-    axes = figure.subplots(len(names), len(columns), squeeze=False, sharex=True, sharey="row")
+    width, height = max(3.1 * len(columns) + 0.5, 4.6), 2.0 * len(names) + 0.6
+    figure, top, body = style.with_legend(width, height, lines)
+    axes = body.subplots(len(names), len(columns), squeeze=False, sharex=True)
+    titles = style.titles(columns)
+    drawn = curves[curves["line"].isin(lines) & curves["act_label"].isin(columns)]
+    left = False
     for r, statistic in enumerate(statistics):
         for c, act in enumerate(columns):
-            panel = curves[curves["act_label"] == act]
-            draw(axes[r, c], panel, statistic, lines)
-            axes[r, c].set_ylabel((statistic.label or statistic.name) if c == 0 else "")
+            ax, panel = axes[r, c], drawn[drawn["act_label"] == act]
+            draw(ax, panel, statistic, lines)
+            # A mean is about 0 with one act and far from it with another: each has an axis of its own.
+            set_limits(ax, panel if statistic.scale == SIGNED else drawn, statistic)
+            left |= style.mark_exits(ax)
+            ax.set_ylabel((statistic.label or statistic.name) if c == 0 else "")
+            ax.tick_params(labelleft=c == 0 or statistic.scale == SIGNED)
             if r == 0:
-                axes[r, c].set_title(style.clipped(act))
-        set_limits(axes[r, 0], curves, statistic)
+                ax.set_title(titles[act])
     for ax in axes[-1]:
         ax.set_xlabel("layer")
-    style.legend(figure, axes.flat)
+    style.legend(top, axes.flat)
     style.headline(figure, "Layer by layer")
-    lines_note = f"line: mean over {counted(curves['seeds'])} (of what is positive the geometric one), "
+    means = " and ".join(
+        f"{'geometric ' * kind}mean{' of h' * (not kind)}"
+        for kind in dict.fromkeys(statistic.geometric for statistic in statistics)
+    )
+    lines_note = f"line: {means} over {counted(curves['seeds'])}, band: all seeds"
     predicted = any(is_predicted(curves, name) for name in names)
-    lines_note += "band: all seeds" + ("; thin black: theory" if predicted else "")
+    lines_note += "; thin black: theory" if predicted else ""
+    lines_note += f"; {style.EXITS}" if left else ""
     for left_out, what in (
         (curves["line"].nunique() - len(lines), "init"),
         (curves["act_label"].nunique() - len(columns), "act"),

@@ -16,7 +16,7 @@ from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted
 
 FORWARD, BACKWARD = "rms", "delta_rms"
-_LABELS = {FORWARD: "forward:\nrms of h →", BACKWARD: "backward:\nrms of dL/dh ←"}
+_LABELS = {FORWARD: "forward: rms of h →", BACKWARD: "backward: rms of dL/dh ←"}
 _LOOKS = {FORWARD: (style.LINES[0], "-"), BACKWARD: (style.LINES[1], "--")}
 _REACH = 1e-6, 1e6  # what lies beyond leaves the frame
 _ROWS_PER_PAGE, _COLUMNS_PER_PAGE = 7, 6
@@ -38,8 +38,11 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 2) -> d
 
 def _page(curves: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], note: str) -> Figure:
     here = curves[curves["line"].isin(rows) & curves["act_label"].isin(columns)]
-    figure = Figure(figsize=(2.5 * len(columns) + 2.9, 1.55 * len(rows) + 1.3), layout="constrained")
-    axes = figure.subplots(len(rows), len(columns), squeeze=False, sharey=True)
+    width, height = max(2.6 * len(columns) + 0.6, 5.2), 1.55 * len(rows) + 1.2
+    figure, top, body = style.with_legend(width, height, _LABELS.values())
+    axes = body.subplots(len(rows), len(columns), squeeze=False, sharey=True)
+    present = here[["line", "act_label"]].drop_duplicates().itertuples(index=False)
+    titles = style.titles((f"{line} × {act}" for line, act in present), 30)
     for r, line in enumerate(rows):
         for c, act in enumerate(columns):
             panel = here[(here["line"] == line) & (here["act_label"] == act)]
@@ -48,18 +51,20 @@ def _page(curves: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], not
                 ax.set_axis_off()
                 continue
             draw(ax, panel)
-            ax.set_title(style.clipped(f"{line} × {act}"), fontsize=9)
+            ax.set_title(titles[f"{line} × {act}"], fontsize=9)
             ax.set_xlabel("layer" if r == len(rows) - 1 else "")
     style.logarithmic(axes[0, 0])
     values = here[[f"{end}:{name}" for name in (FORWARD, BACKWARD) for end in ("low", "high")]]
     positive = values.where(values > 0)
     low, high = positive.min().min(), positive.max().max()
     axes[0, 0].set_ylim(max(_REACH[0], min(0.1, low / 2)), min(_REACH[1], max(10.0, 2 * high)))
-    style.legend(figure, axes.flat)
+    left = [style.mark_exits(ax) for ax in axes.flat if ax.axison]
+    style.legend(top, axes.flat)
     style.headline(figure, "Does a gradient get through?")
     predicted = any(is_predicted(here, name) for name in (FORWARD, BACKWARD))
     reading = "both lines level: the network can learn; a steep line: the signal dies or explodes on that way"
-    style.caption(figure, reading + ("; thin black: theory" if predicted else ""), note)
+    reading += "; thin black: theory" if predicted else ""
+    style.caption(figure, reading, note + (f"; {style.EXITS}" if any(left) else ""))
     return figure
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from sweep.experiment.verdict import ORDER, WORDS
@@ -17,6 +18,7 @@ from sweep.kernel.statistics.table import SHARE
 from sweep.report.figures import style
 from sweep.report.figures.colours import Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
+from sweep.report.frames.fates import gradients_unmeasured
 from sweep.report.frames.labels import common
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import WORD, Measure
@@ -27,7 +29,15 @@ _ROWS_PER_PAGE = 6
 _COLUMNS_PER_PAGE = 6
 _OVERVIEW_ROWS = 24  # of a panel whose rows are inits
 _MOST_VALUES = 40  # along an axis of a panel: more are thinned, and the caption says so
-_MOST_TEXTS = (12, 24)  # across and down: a panel with more shows colours alone
+_MOST_TEXTS = (12, 24)  # across and down: a panel with more shows colours and marks alone
+_SQUARE, _WORD = (0.62, 0.46), 0.74  # of a number, and across of a word, in inches
+_TITLE, _LINE = 11, 0.16  # characters of a title to an inch, and the height of one more line of it
+_BARE = "#eceff1"  # where a network is in no square
+# A mark where there is no room for text: the marker that looks like it, and whether it is hollow.
+_MARKERS = {
+    "×": ("x", False), "=": ("$=$", False), "▲": ("^", False), "▼": ("v", False), "■": ("s", False),
+    "●": ("o", False), "△": ("^", True), "▽": ("v", True),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,7 @@ class Picture:
     layout: Layout
     scale: Scale
     caption: str
+    words: bool = True  # verdicts are written as words, else as letters
 
 
 def figures(
@@ -103,9 +114,14 @@ def _page(frame: pd.DataFrame, picture: Picture) -> Figure:
     roles = picture.layout
     rows, columns = _rows(frame, roles), layout.distinct(frame["col"], roles.cols)
     by_row = frame.groupby(["row", "rest"])["y"].nunique()
-    tall = [_extent(int(by_row[row]), 0.46, 0.1, _MOST_TEXTS[1]) + 0.5 for row in rows]
+    across = _WORD if picture.measure.scale == WORD else _SQUARE[0]
     by_column = frame.groupby("col")["x"].nunique()
-    wide = [_extent(int(by_column[column]), 0.62, 0.14, _MOST_TEXTS[0]) + 0.5 for column in columns]
+    wide = [_extent(int(by_column[column]), across, 0.14, _MOST_TEXTS[0]) + 0.5 for column in columns]
+    titles = _titles(frame, roles, max(16, int(_TITLE * min(wide))))
+    lines = {row: max(titles[row, c].count("\n") for c in columns if (row, c) in titles) for row in rows}
+    tall = [
+        _extent(int(by_row[row]), _SQUARE[1], 0.1, _MOST_TEXTS[1]) + 0.5 + _LINE * lines[row] for row in rows
+    ]
     margin = 0.9 + 0.075 * _longest(frame["y"], roles.y)
     figure = Figure(figsize=(max(sum(wide) + margin, 4.2), sum(tall) + 1.3), layout="constrained")
     axes = figure.subplots(len(rows), len(columns), squeeze=False, height_ratios=tall, width_ratios=wide)
@@ -118,12 +134,25 @@ def _page(frame: pd.DataFrame, picture: Picture) -> Figure:
                 ax.set_axis_off()
                 continue
             draw(ax, panel, picture)
-            names = [layout.title(roles.rows, row), layout.title(roles.cols, column)]
-            title = style.clipped(" × ".join(filter(None, names)), max(16, int(11 * wide[c])))
-            ax.set_title("\n".join(filter(None, [title, rest])), fontsize=9)
+            ax.set_title(titles[(row, rest), column], fontsize=9)
             ax.set_ylabel(roles.y if c == 0 and roles.y not in ("init", "act") else "")
             ax.set_xlabel(roles.x if r == len(rows) - 1 and roles.x not in ("init", "act") else "")
     return _finish(figure, axes, frame, picture)
+
+
+def _titles(frame: pd.DataFrame, roles: Layout, most: int) -> dict[tuple[tuple[Any, str], Any], str]:
+    """The title of every panel, which no other has, in lines of at most so many characters if that can be."""
+    panels = dict.fromkeys(zip(frame["row"], frame["rest"], frame["col"], strict=True))
+    names = {
+        ((row, rest), column): (
+            " × ".join(filter(None, [layout.title(roles.rows, row), layout.title(roles.cols, column)])),
+            rest,
+        )
+        for row, rest, column in panels
+    }
+    heads = style.titles((head for head, _ in names.values()), most)
+    rests = style.titles((rest for _, rest in names.values()), most)
+    return {key: "\n".join(filter(None, [heads[head], rests[rest]])) for key, (head, rest) in names.items()}
 
 
 def _extent(count: int, each: float, small: float, most: int) -> float:
@@ -131,7 +160,10 @@ def _extent(count: int, each: float, small: float, most: int) -> float:
 
 
 def _longest(values: "pd.Series[Any]", axis: str) -> int:
-    return max(len(style.clipped(short(v))) for v in values) if axis in ("init", "act") else 6
+    if axis not in ("init", "act"):
+        return 6
+    texts = style.titles(map(short, values.unique())).values()
+    return max(len(line) for text in texts for line in text.splitlines())
 
 
 def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -150,7 +182,7 @@ def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataF
     if measure.scale == WORD:
         words = spread_out("value")
         colours = words.map(lambda word: ORDER.index(word) if isinstance(word, str) else np.nan)
-        texts = words.map(lambda word: WORDS[word].letter if isinstance(word, str) else "")
+        texts = words.map(lambda word: _written(word, picture.words) if isinstance(word, str) else "")
         agree = spread_out("agree")
         shares = (agree * seeds).map("{:.0f}".format) + "/" + seeds.map("{:.0f}".format)
         return colours.astype(float), texts.where(~(agree < 1), texts + "\n" + shares)
@@ -163,8 +195,12 @@ def grids(panel: pd.DataFrame, picture: Picture) -> tuple[pd.DataFrame, pd.DataF
     return colours, texts.mask(failed, WORDS["failed"].mark).mask(missing, "")
 
 
+def _written(word: str, whole: bool) -> str:
+    return word.replace("-", "-\n") if whole else WORDS[word].letter
+
+
 def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
-    """One panel on given axes."""
+    """One panel on given axes; where there is no room for text, a mark says what has died."""
     positions, texts = grids(panel, picture)
     scale, (down, across) = picture.scale, positions.shape
     written = across <= _MOST_TEXTS[0] and down <= _MOST_TEXTS[1]
@@ -188,16 +224,36 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
             look: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False}
             look |= {"size": 9} if np.isnan(position) else {"size": 7, "linespacing": 0.9, "color": ink}
             ax.text(x + 0.5, y + 0.5, str(texts.iat[y, x]), **look)
-    _ticks(ax, "x", [style.clipped(short(v), 12) for v in positions.columns], 12)
-    _ticks(ax, "y", [style.clipped(short(v)) for v in positions.index], 24)
-    ax.set_facecolor("#eceff1")
+    elif picture.measure.scale != WORD:
+        _mark(ax, panel, positions, scale)
+    for which, values, most in (("x", positions.columns, 12), ("y", positions.index, 34)):
+        names = style.titles(map(short, values), most)
+        _ticks(ax, which, [names[short(value)] for value in values], 12 if which == "x" else 24)
+    ax.set_facecolor(_BARE)
     ax.tick_params(length=0)
     ax.set(xlabel="", ylabel="")
 
 
+def _mark(ax: Axes, panel: pd.DataFrame, positions: pd.DataFrame, scale: Scale) -> None:
+    """In the squares of networks that died, the mark of what they died of, a collection for each word."""
+    x, y = positions.columns.get_indexer(panel["x"]), positions.index.get_indexer(panel["y"])
+    grounds = np.where(
+        np.isnan(at := positions.to_numpy()[y, x])[:, None], 1.0, scale.colours(scale.norm(at))[:, :3]
+    )
+    inks = np.where(takes_dark_ink(grounds)[:, None], 0.0, np.ones(3))
+    for word in panel.loc[panel["mark"] != "", "mark"].unique():
+        marker, hollow = _MARKERS[WORDS[word].mark]
+        own = (panel["mark"] == word).to_numpy()
+        faces = "none" if hollow else inks[own]
+        drawn = ax.scatter(
+            x[own] + 0.5, y[own] + 0.5, s=9, marker=marker, facecolors=faces, edgecolors=inks[own], lw=0.6
+        )
+        drawn.set_gid(word)
+
+
 def _ticks(ax: Axes, which: str, texts: Sequence[str], most: int) -> None:
     shown = spread(range(len(texts)), most)
-    long = which == "x" and max(map(len, texts)) > 6
+    long = which == "x" and max(len(line) for text in texts for line in text.split("\n")) > 6
     (ax.set_xticks if which == "x" else ax.set_yticks)(
         [index + 0.5 for index in shown],
         [texts[index] for index in shown],
@@ -206,16 +262,33 @@ def _ticks(ax: Axes, which: str, texts: Sequence[str], most: int) -> None:
     )
 
 
+def _sizes(frame: pd.DataFrame) -> list[tuple[int, int]]:
+    """How many squares every panel has, across and down."""
+    of_panels = frame.groupby(["row", "rest", "col"])[["x", "y"]].nunique()
+    return list(of_panels.itertuples(index=False, name=None))
+
+
 def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) -> Figure:
     measure, scale = picture.measure, picture.scale
     question = "What becomes of the signal?" if measure.scale == WORD else "Does the signal survive?"
     style.headline(figure, f"{question} {measure.title[0].upper() + measure.title[1:]}")
     lines = []
     if measure.scale == WORD:
-        present = [word for word in WORDS if (frame["value"] == word).any()]
-        lines.append("   ".join(f"{WORDS[word].letter} {word}" for word in present))
+        present = [WORDS[word] for word in WORDS if (frame["value"] == word).any()]
+        told = [f"{word.name}: {word.told}" for word in present if word.told]
+        lines += ["; ".join(told)] if told else []
         if (frame["agree"] < 1).any():
-            lines.append("a count below a letter: so many of the seeds agree")
+            lines.append("a count below a word: so many of the seeds agree")
+        if healthy := gradients_unmeasured(frame):
+            lines.append(healthy)
+        if any(max(across, down / 2) > _MOST_TEXTS[0] for across, down in _sizes(frame)):
+            colours = ListedColormap([word.colour for word in present])
+            norm = Normalize(0, len(present))
+            bar = figure.colorbar(ScalarMappable(norm, colours), ax=axes, fraction=0.03, pad=0.02, aspect=24)
+            bar.set_ticks(
+                [place + 0.5 for place in range(len(present))], labels=[word.name for word in present]
+            )
+            bar.ax.tick_params(length=0)
     else:
         bar = figure.colorbar(
             ScalarMappable(scale.norm, scale.colours),
@@ -227,10 +300,11 @@ def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) ->
         )
         bar.set_ticks(scale.ticks, labels=scale.texts)
         bar.outline.set_visible(False)
-        marked = [word for word in WORDS.values() if word.mark and (frame["mark"] == word.fate).any()]
-        used = [f"{word.mark} {word.told or word.fate}" for word in marked]
+        used = [WORDS[name].legend for name in MARKS if (frame["mark"] == name).any()]
         if (frame["value"].isna() & (frame["seeds"] > 0)).any():
             used.append("· not defined")
         lines += ["   ".join(used)] if used else []
+    squares = sum(across * down for across, down in _sizes(frame))
+    lines += ["grey squares: no such network in this study"] if squares > len(frame) else []
     style.caption(figure, *lines, picture.caption)
     return figure

@@ -3,7 +3,7 @@
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, TypeVar
@@ -11,19 +11,22 @@ from typing import Any, TypeVar
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes as Axes  # noqa: PLC0414  `sweep.plot` has it from here
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
+from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, StoreError
 from sweep.base.provenance import provenance
 from sweep.report.attempts import attempt
 from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.shortening import shortened
 from sweep.store.places import Place
 
 _T = TypeVar("_T")
 INK = "#22303c"
 FAINT = "#8a97a3"
+_ENTRY = 48  # characters of a legend's entry
 # Told apart by hue for most, by lightness for all; line styles and direct labels do the rest.
 LINES = ("#0b6e99", "#d1495b", "#5b8c5a", "#e0a030", "#6f5f90", "#3b4a54", "#b07156", "#7fa8c9")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)), (0, (3, 1, 1, 1, 1, 1)))
@@ -71,14 +74,34 @@ def slices(values: Sequence[_T], most: int) -> list[Sequence[_T]]:
     return [values[start : start + most] for start in range(0, len(values), most)]
 
 
-def legend(figure: Figure, axes: Iterable[Axes], handlelength: float = 3.0) -> None:
-    """Beside the panels, an entry for each label in any of them."""
+def with_legend(width: float, height: float, labels: Iterable[str]) -> tuple[Figure, SubFigure, SubFigure]:
+    """A figure whose panels take this width and height in inches, and a legend above them, below the title.
+
+    labels: those of the legend. Returns the figure, the part for the legend and that for the panels.
+    """
+    entries = list(shortened(labels, _ENTRY).values())
+    above = 0.19 * -(-len(entries) // _columns(entries, width)) + 0.1
+    figure = Figure(figsize=(width, height + above), layout="constrained")
+    top, panels = figure.subfigures(2, 1, height_ratios=(above, height), squeeze=True)
+    return figure, top, panels
+
+
+def _columns(entries: Collection[str], width: float) -> int:
+    """How many of a legend's entries stand side by side in so many inches."""
+    longest = max(map(len, entries), default=0)
+    return max(1, min(len(entries), int(width / (0.75 + 0.075 * longest))))
+
+
+def legend(part: SubFigure, axes: Iterable[Axes], handlelength: float = 3.0) -> None:
+    """In its part of the figure, an entry for each label in any of the panels."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    look: dict[str, Any] = {"loc": "outside right upper", "frameon": False, "fontsize": 8}
-    figure.legend(handles.values(), map(clipped, handles), handlelength=handlelength, **look)
+    names = list(shortened(handles, _ENTRY).values())
+    look: dict[str, Any] = {"loc": "center left", "frameon": False, "fontsize": 8, "columnspacing": 1.6}
+    look |= {"ncols": _columns(names, part.get_figure(root=True).get_figwidth()), "borderaxespad": 0.0}
+    part.legend(handles.values(), names, handlelength=handlelength, bbox_to_anchor=(0.01, 0.5), **look)
 
 
 def headline(figure: Figure, text: str) -> None:
@@ -97,9 +120,67 @@ def _wrapped(figure: Figure, text: str, per_inch: float) -> str:
     return textwrap.fill(text, max(30, int(per_inch * figure.get_figwidth())), break_long_words=False)
 
 
-def clipped(label: str, most: int = 34) -> str:
-    """A label that fits, its middle left out where it is longer: the end tells schemes apart."""
-    return label if len(label) <= most else f"{label[: most // 2]}…{label[len(label) - most // 2 + 1 :]}"
+def titles(names: Iterable[str], most: int = 34, lines: int = 2) -> dict[str, str]:
+    """Every name as a title of at most so many characters a line, if it can be: no two read the same."""
+    short = shortened(names, lines * most)
+    return {name: _broken(text.replace(" × ", " ×\N{NO-BREAK SPACE}"), most) for name, text in short.items()}
+
+
+def _broken(text: str, most: int) -> str:
+    """The text in lines, none of which ends with ×."""
+    return textwrap.fill(text, most, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
+
+
+EXITS = "▲ ▼: here a curve leaves the axes"
+
+
+def mark_exits(ax: Axes) -> bool:
+    """Put a triangle where a curve leaves the axes above or below; whether any does.
+
+    The limits must be set. Curves without a label, as theory's, get none.
+    """
+    low, high = ax.get_ylim()
+    logarithmic = ax.get_yscale() == "log"
+    found = False
+    for line in ax.get_lines():
+        x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
+        if str(line.get_label()).startswith("_") or len(x) < 2:
+            continue
+        for place, above in exits(x, y, low, high, logarithmic):
+            look: dict[str, Any] = {"marker": "^" if above else "v", "ms": 5, "mew": 0, "ls": "none"}
+            ax.plot(
+                [place], [high if above else low], color=line.get_color(), clip_on=False, zorder=4, **look
+            )
+            found = True
+    return found
+
+
+def exits(x: Array, y: Array, low: float, high: float, logarithmic: bool) -> list[tuple[float, bool]]:
+    """Where a curve crosses from within the limits to beyond, and whether above; a NaN is a gap.
+
+    x, y: (points,). Every pair of neighbours of which one alone is within the limits is one crossing.
+    """
+    with np.errstate(all="ignore"):
+        heights, floor, ceiling = (
+            np.log(v) if logarithmic else v for v in (y, np.float64(low), np.float64(high))
+        )
+    heights = np.where(y == 0, -np.inf, heights) if logarithmic else heights
+    found = []
+    for i in range(len(x) - 1):
+        one, other = heights[i], heights[i + 1]
+        inside, outside = (i, i + 1) if floor <= one <= ceiling else (i + 1, i)
+        start, end = heights[inside], heights[outside]
+        if (
+            not (floor <= start <= ceiling)
+            or floor <= end <= ceiling
+            or np.isnan(other + one)
+            and not np.isinf(end)
+        ):
+            continue
+        edge = ceiling if end > ceiling else floor
+        share = 0.0 if np.isinf(end) else float((edge - start) / (end - start))
+        found.append((float(x[inside] + share * (x[outside] - x[inside])), bool(end > ceiling)))
+    return found
 
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from sweep.report.figures import style
 from sweep.report.figures.curves import spread_names
@@ -26,6 +27,8 @@ _SHOWN: tuple[tuple[str, int | None, str], ...] = (
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MOST_JUDGED = 200  # specs whose spread is predicted
+_LEAST_RATIO, _LEAST_DIFFERENCE = 1.25, 0.05  # of the axes of what differs: less is noise
+_RATIOS = (1e9, 1e6, 1e3, 100.0, 30.0, 10.0, 3.0, 2.0, 1.5, 1.2)  # that an axis of ratios may name
 _REACH = 1e-12, 1e12  # beyond, both have long vanished or exploded
 
 
@@ -37,18 +40,24 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
         return {}
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(2.9 * columns + 1.5, 2.8 * rows + 0.9), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
     drawn = pd.concat(panels.values())
     shown = spread_names(acts(drawn["act_label"]), len(_MARKERS))
-    for ax, (title, panel) in zip(axes, panels.items(), strict=False):
+    figure, top, body = style.with_legend(max(2.9 * columns + 0.3, 4.6), 3.4 * rows + 0.7, shown)
+    axes = body.subplots(2 * rows, columns, squeeze=False, height_ratios=(2.4, 1) * rows)
+    above, below = axes[::2].ravel(), axes[1::2].ravel()
+    for ax, off, (title, panel) in zip(above, below, panels.items(), strict=False):
         draw(ax, panel, shown)
-        ax.set_title(title, fontsize=9)
-    for ax in axes[len(panels) :]:
+        draw_distance(off, panel, shown)
+        off.sharex(ax)
+        ax.tick_params(labelbottom=False)
+        ax.set(title=title, xlabel="")
+        ax.title.set_fontsize(9)
+    for ax in (*above[len(panels) :], *below[len(panels) :]):
         ax.set_axis_off()
-    style.legend(figure, axes, handlelength=2.0)
+    style.legend(top, above, handlelength=1.5)
     style.headline(figure, "Measured against predicted")
-    note = f"a point per init, act, depth and width: mean over {counted(drawn['seeds'])}; line: identity"
+    note = f"a point per init, act, depth and width: mean over {counted(drawn['seeds'])}; line: equality"
+    note += "; below each: their ratio, of shares their difference"
     left_out = drawn["act_label"].nunique() - len(shown)
     note += f"; {left_out} more acts left out" if left_out else ""
     style.caption(figure, note, str(agreement(cells, _MOST_JUDGED)), common(cells))
@@ -89,4 +98,29 @@ def draw(ax: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:
         low, high = min(0.0, values.min()) - 0.05, max(1.0, values.max()) + 0.05
     ax.plot([low, high], [low, high], color=style.FAINT, lw=0.8, zorder=0)
     ax.set(xlim=(low, high), ylim=(low, high), xlabel="predicted", ylabel="measured")
-    ax.set_box_aspect(1)
+
+
+def draw_distance(ax: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:
+    """How far the rows of `points` are from the identity: measured / predicted, of shares the difference.
+
+    Over twenty decades the identity would hide a factor of 3.
+    """
+    geometric = bool(rows["geometric"].iloc[0])
+    distance = rows["y"] / rows["x"] if geometric else rows["y"] - rows["x"]
+    for act, marker, colour in zip(shown, _MARKERS, style.LINES, strict=False):
+        own = rows["act_label"] == act
+        ax.plot(rows.loc[own, "x"], distance[own], marker, ms=3.5, mfc="none", mew=0.9, color=colour)
+    ax.axhline(1 if geometric else 0, color=style.FAINT, lw=0.8, zorder=0)
+    if geometric:
+        reach = max(_LEAST_RATIO, float(np.exp(np.log(distance).abs().max()) * 1.1))
+        style.logarithmic(ax, "x")
+        ax.set_yscale("log")
+        ticks = next((t for t in _RATIOS if t <= reach), 10.0 ** np.floor(np.log10(reach)))
+        ax.yaxis.set_major_locator(FixedLocator([1 / ticks, 1, ticks]))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.3g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.set_ylim(1 / reach, reach)
+    else:
+        reach = max(_LEAST_DIFFERENCE, 1.1 * float(distance.abs().max()))
+        ax.set_ylim(-reach, reach)
+    ax.set(xlabel="predicted", ylabel="ratio" if geometric else "difference")

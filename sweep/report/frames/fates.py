@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from sweep.experiment.verdict import WORDS, Thresholds, meanings
 from sweep.report.frames.labels import SETTINGS, acts
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
 
+UNMEASURED = "gradients were not measured"
 MOST_NAMED = 6  # schemes of one act by name; the table has them all
 
 
@@ -88,12 +90,44 @@ def _fate(name: str, rows: Sequence[_Row]) -> Fate:
 
 
 def counts(rows: "pd.DataFrame") -> str:
-    """One sentence: how many networks there are, and what becomes of them."""
+    """A sentence: how many networks there are, and what becomes of them, as far as that was measured."""
     words = Counter(rows["verdict"])
     healthy = words.pop("healthy", 0)
-    rest = ", ".join(f"{count} {word}" for word, count in words.most_common())
-    total = len(rows)
-    networks = "network" if total == 1 else "networks"
-    return (
-        f"{healthy:,} of {total:,} {networks} keep their signal and their gradient{'; ' * bool(rest)}{rest}."
-    )
+    alone = int(((rows["verdict"] == "healthy") & ~rows["measured"]).sum())  # their signal is all we know of
+    total, both = len(rows), healthy - alone
+    networks = "network keeps its" if total == 1 else "networks keep their"
+    its = networks.rpartition(" ")[2]
+    if alone and both:
+        kept = f"{both:,} of {total:,} {networks} signal and {its} gradient"
+        kept += f", {alone:,} {its} signal ({UNMEASURED})"
+    elif alone:
+        kept = f"{alone:,} of {total:,} {networks} signal; {UNMEASURED}"
+    else:
+        kept = f"{both:,} of {total:,} {networks} signal and {its} gradient"
+    dead = ", ".join(f"{n:,} {word}" for word, n in words.most_common())
+    return f"{kept}{'; ' * bool(dead)}{dead}."
+
+
+def gradients_unmeasured(rows: "pd.DataFrame") -> str:
+    """What 'healthy' does not say of these networks; '' where it says all."""
+    healthy = rows.loc[rows["verdict"] == "healthy", "measured"]
+    if healthy.all():
+        return ""
+    where = " in some of these networks" if healthy.any() else ""
+    return f"healthy here is the signal alone: {UNMEASURED}{where}"
+
+
+def fate_of(word: str, layer: float, thresholds: Thresholds, depth: int, measured: bool) -> str:
+    """The verdict on one network as a sentence: what becomes of it, and from which layer on.
+
+    layer: `verdict_layer`. measured: whether its gradients were.
+    """
+    if word == "healthy":
+        what = "the signal and the gradient get" if measured else "the signal gets"
+        through = f"{what} through {'all ' if depth > 1 else ''}{depth} layer{'s' if depth > 1 else ''}"
+        return f"verdict: healthy: {through}{'' if measured else f'; {UNMEASURED}'}"
+    begins = ""
+    if not math.isnan(layer):
+        begins = f" from layer {layer:.0f} {'down to the input' if WORDS[word].backward else 'on'}"
+    rule, told = meanings(thresholds)[word], WORDS[word].told
+    return f"verdict: {word}{begins}: {f'{told} ({rule})' if told and told not in rule else rule}"

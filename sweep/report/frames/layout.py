@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.base.errors import RequestError, unknown
 from sweep.report.frames import labels
-from sweep.report.frames.labels import SETTINGS, add_labels
+from sweep.report.frames.labels import SETTINGS, add_labels, by_interest
 from sweep.report.frames.measures import Measure
 from sweep.report.frames.seeds import over_seeds
 from sweep.report.frames.text import short
@@ -115,10 +115,10 @@ def _sizes(cells: pd.DataFrame) -> dict[str, int]:
 
 def assign_roles(cells: pd.DataFrame, layout: Layout, measure: Measure) -> pd.DataFrame:
     """The rows of `over_seeds` with columns `row`, `col`, `x`, `y` (values, '' where the role is not used)
-    and `rest`, which names whatever else varies; the values in their natural order.
+    and `rest`, which names whatever else varies; the values in their natural order, schemes by interest.
     """
     apart = [axis for axis in layout.axes if axis not in _MAIN]
-    frame = over_seeds(cells, measure.name, apart)
+    frame = by_interest(over_seeds(cells, measure.name, apart)).reset_index(drop=True)
     axis_of = {"row": layout.rows, "col": layout.cols, "x": layout.x, "y": layout.y}
     for role, axis in axis_of.items():
         values = [""] * len(frame) if axis is None else frame[_LABELS.get(axis, axis)]

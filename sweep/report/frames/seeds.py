@@ -3,6 +3,7 @@
 The seed is the one axis that is averaged over.
 """
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,15 @@ import numpy as np
 
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.report.frames import measures
-from sweep.report.frames.labels import PANEL, add_labels, common, group_index
+from sweep.report.frames.labels import NONE, PANEL, SETTINGS, add_labels, by_interest, common, group_index
 from sweep.report.frames.measures import Measure
-from sweep.report.frames.text import counted, number, spread
+from sweep.report.frames.text import counted, number, short, spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_ROWS = 60  # of the table in the terminal
-MARKS = {word.fate: word.mark for word in WORDS.values() if word.mark}
+MARKS = {name: word.mark for name, word in WORDS.items() if word.mark}
 
 
 def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str] = ()) -> "pd.DataFrame":
@@ -29,7 +30,8 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
     Columns added: `value` (the mean: see `_over_groups`; the majority of verdicts), `low`
     and `high` over the seeds, `factor` (exp of the standard deviation of the logarithm: 1 where all
     seeds agree; of a signed value its standard deviation), `seeds`, `failed` (how many seeds),
-    `verdict` (the most frequent), `agree` (its share), `theory` and `mark` (a key of MARKS, or '').
+    `verdict` (the most frequent), `agree` (its share), `measured` (whether the gradient was), `theory` and
+    `mark` (a key of MARKS, or '').
     Raises RequestError for an unknown value.
     """
     measure = measures.measure(value, cells.columns)
@@ -54,8 +56,11 @@ def average_over_seeds(
     votes["rank"] = votes["verdict"].map(ORDER.index)
     winner = votes.sort_values(["votes", "rank"], ascending=[False, True]).groupby("group").first()
     rows["verdict"] = winner["verdict"].reindex(rows.index).fillna("failed")
+    # A gradient that was not measured, or cannot be, is null in every seed.
+    known = fine["delta_std_first"].notna() if "delta_std_first" in fine else fine["status"] == "ok"
+    rows["measured"] = known.groupby(fine["group"]).any().reindex(rows.index, fill_value=False)
     rows["agree"] = winner["votes"] / rows["seeds"]
-    rows["mark"] = rows["verdict"].map(lambda word: WORDS[word].fate)
+    rows["mark"] = rows["verdict"].where(rows["verdict"].isin(list(MARKS)), "")
     for measure in statistics:
         if measure.scale == measures.WORD:
             rows[f"value:{measure.name}"] = rows["verdict"]
@@ -80,7 +85,7 @@ def by_layer(
     part of a line's name.
     """
     frame = add_labels(cells, apart)
-    frame = frame if whole else largest(frame)
+    frame = frame if whole else by_interest(largest(frame))
     names = [measure.name for measure in statistics]
     theory = [column for name in names if (column := f"{measures.THEORY}{name}") in layers]
     of_cells = frame[["cell_id", "seed", "depth", "width", *PANEL, *apart]]
@@ -158,28 +163,29 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
 
     spreads: with the spread over the seeds behind every value.
     """
-    frame = over_seeds(cells)
-    frame = frame[frame["width"] == frame.groupby(list(PANEL))["width"].transform("max")]
+    labelled = add_labels(cells)
+    settings = [name for name in SETTINGS if labelled[name].nunique(dropna=False) > 1]
+    frame = over_seeds(cells, apart=settings)
+    panel = ["init_label", "act_label", *settings]
+    frame = frame[frame["width"] == frame["width"].groupby(group_index(frame, panel)).transform("max")]
     depths = spread(sorted(frame["depth"].unique()), most_depths)
     same_width = frame["width"].nunique() == 1
-    keys = ["init_label", "act_label"]
-    keys += ["setting"] if frame["setting"].any() else []
-    keys += [] if same_width else ["width"]
-    panel_of = frame.groupby(keys, sort=False).ngroup()
-    count = int(panel_of.max()) + 1
-    shown = frame[panel_of.isin(spread(range(count), _MOST_ROWS))]
+    keys = [*panel, *([] if same_width else ["width"])]
+    count = _count(frame, keys)
+    shown, sampled = _sampled(frame, keys)
+    shown = shown[shown["depth"].isin(depths)]
     rows = []
-    for key, panel in shown.groupby(keys, sort=False):
-        at = {row["depth"]: _cell_text(row, spreads) for _, row in panel.iterrows()}
-        assert isinstance(key, tuple)
-        rows.append((tuple(map(str, key)), tuple(at.get(depth, "") for depth in depths)))
+    for _, own in shown.groupby(group_index(shown, keys), sort=False):
+        at = {row["depth"]: _cell_text(row, spreads) for _, row in own.iterrows()}
+        names = tuple(own[key].iloc[0] for key in keys)
+        rows.append((tuple(map(_key_text, names)), tuple(at.get(depth, "") for depth in depths)))
     widths = cells["width"].nunique()
     where = f"width {frame['width'].iloc[0]}" if same_width else "each row's greatest width"
     where += f" (of {widths} widths)" if same_width and widths > 1 else ""
     known = frame["depth"].nunique()
     where += f" and {len(depths)} of {known} depths" if len(depths) < known else ""
-    marks = [f"{MARKS[name]} {name}" for name in MARKS if (frame["mark"] == name).any()]
-    more = [f"({len(rows)} of {count:,} rows, evenly spread)"] if count > len(rows) else []
+    marks = [f"{MARKS[name]} {name}" for name in MARKS if (shown["mark"] == name).any()]
+    more = [f"({len(rows)} of {count:,} rows: {sampled})"] if sampled else []
     return DepthTable(
         title=f"std of the last layer at {where}, geometric mean over {counted(frame['seeds'])}",
         caption="  ".join([common(cells), *marks, *more]),
@@ -187,6 +193,32 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
         depths=tuple(int(depth) for depth in depths),
         rows=rows,
     )
+
+
+def _sampled(frame: "pd.DataFrame", keys: Sequence[str]) -> "tuple[pd.DataFrame, str]":
+    """At most _MOST_ROWS rows of a table, and which: a few values of each axis, each with all of the others.
+
+    So rows can be compared: two that differ in one axis alone are both there.
+    """
+    texts = {key: frame[key].map(_key_text) for key in keys}
+    values = {key: list(dict.fromkeys(texts[key])) for key in keys}
+    kept, shown = dict(values), frame
+    while _count(shown, keys) > _MOST_ROWS:
+        longest = max(keys, key=lambda key: len(kept[key]))
+        length = len(kept[longest])
+        kept[longest] = spread(values[longest], length - max(1, length // 16))
+        shown = frame[np.all([texts[key].isin(kept[key]) for key in keys], axis=0)]
+    fewer = [key for key in keys if len(kept[key]) < len(values[key])]
+    named = (f"{len(kept[key])} of {len(values[key])} {key.removesuffix('_label')}s" for key in fewer)
+    return shown, ", ".join(named)
+
+
+def _count(frame: "pd.DataFrame", keys: Sequence[str]) -> int:
+    return int(group_index(frame, keys).max(initial=-1)) + 1
+
+
+def _key_text(value: Any) -> str:
+    return NONE if value is None or (isinstance(value, float) and math.isnan(value)) else short(value)
 
 
 def _cell_text(row: "pd.Series[Any]", spreads: bool) -> str:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_T = TypeVar("_T")
 
 
 def short(value: object) -> str:
@@ -26,7 +28,7 @@ def counted(seeds: "pd.Series[int]") -> str:
     return f"{most} seed{'s' if most != 1 else ''}" if least == most else f"{least} to {most} seeds"
 
 
-def spread(values: Sequence[int], most: int) -> list[int]:
+def spread(values: Sequence[_T], most: int) -> list[_T]:
     """At most `most` of the values, evenly spread, the first and the last among them."""
     if len(values) <= most:
         return list(values)

@@ -26,7 +26,7 @@ def test_a_panel_shows_depth_down_and_width_across(frames):
 def test_one_exploded_cell_does_not_eat_the_colour_scale(frames):
     places, texts = heatmap.grids(*panel_of(frames[0], row="big_normal", col="relu"))
     assert places.to_numpy().max() == colours.DECADES
-    assert seeds.MARKS["exploded"] in texts.loc[8, 300]
+    assert seeds.MARKS["exploding"] in texts.loc[8, 300]
 
 
 def test_heatmap_has_a_panel_per_init_and_act(frames):

@@ -20,8 +20,8 @@ def test_over_seeds_is_the_geometric_mean(frames):
 
 def test_what_became_of_the_signal_is_marked(frames):
     rows = seeds.over_seeds(frames[0]).set_index([*labels.PANEL, "depth", "width"])["mark"]
-    assert rows["small_normal", "tanh", "", 8, 300] == "vanished"
-    assert rows["big_normal", "relu", "", 8, 300] == "exploded"
+    assert rows["small_normal", "tanh", "", 8, 300] == "vanishing"
+    assert rows["big_normal", "relu", "", 8, 300] == "exploding"
     assert rows["big_normal", "tanh", "", 8, 300] == "saturated"
     assert rows["kaiming", "relu", "", 8, 300] == ""
 
@@ -45,7 +45,7 @@ def test_the_terminal_table_is_at_the_greatest_width(frames):
     assert table.keys == ("init", "act")
     assert "width 300 (of 2 widths)" in table.title
     cells = dict(table.rows)
-    assert cells["big_normal", "relu"][1].endswith(seeds.MARKS["exploded"])
+    assert cells["big_normal", "relu"][1].endswith(seeds.MARKS["exploding"])
     assert "±" in cells["xavier", "tanh"][0]
 
 
