@@ -10,7 +10,7 @@ from sweep.base import checks
 from sweep.base.errors import ReportError, RequestError, StoreError
 from sweep.report import KINDS, page
 from sweep.report.attempts import attempt
-from sweep.report.figures import curves, gradients, heatmap, histograms, phase, style, theory
+from sweep.report.figures import curves, gradients, heatmap, histograms, network, phase, style, theory
 from sweep.report.frames import layout
 from sweep.report.frames.measures import MEASURES, measure
 from sweep.store import places, results
@@ -64,7 +64,7 @@ def write(
             cell = ok.iloc[0]
             name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
             with attempt(name, failed):
-                figures[name] = histograms.picture(cell, layers)
+                figures[name] = network.picture(cell, layers)
         else:
             maps = {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
             for kind in only:

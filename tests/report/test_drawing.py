@@ -7,7 +7,7 @@ import pytest
 import sweep
 from sweep.base.errors import RequestError
 from sweep.report import draw
-from sweep.report.figures import curves, gradients, histograms, style, theory
+from sweep.report.figures import curves, gradients, histograms, network, style, theory
 from sweep.report.frames.labels import add_labels
 from sweep.report.frames.measures import MEASURES
 from sweep.report.frames.seeds import average_over_seeds, by_layer
@@ -49,7 +49,7 @@ def test_histogram_strips_show_what_is_stored(frames):
 def test_the_picture_of_one_cell(tmp_path, values):
     cells, layers = stored(tmp_path / "study", [cell(batch=50, **values)], histogram=True)
     with style.applied():
-        figure = histograms.picture(cells.iloc[0], layers)
+        figure = network.picture(cells.iloc[0], layers)
         assert overlaps(figure) == []
         depth = cells["depth"].iloc[0]
         if depth > 10:  # a ridge: a histogram for every layer shown, the deepest at the bottom
@@ -134,7 +134,7 @@ def test_a_signal_that_overflows_can_be_drawn(tmp_path):
     assert np.isinf(layers["std"]).any()
     assert draw(tmp_path / "a")
     with style.applied():
-        assert overlaps(histograms.picture(cells.iloc[0], layers)) == []
+        assert overlaps(network.picture(cells.iloc[0], layers)) == []
 
 
 def test_a_report_that_cannot_be_written_is_one_line(tmp_path):

@@ -54,11 +54,10 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
         ax.set_xlabel("layer")
     style.legend(top, axes.flat)
     style.headline(figure, "Layer by layer")
-    means = " and ".join(
-        f"{'geometric ' * kind}mean{' of h' * (not kind)}"
-        for kind in dict.fromkeys(statistic.geometric for statistic in statistics)
-    )
-    lines_note = f"line: {means} over {counted(curves['seeds'])}, band: all seeds"
+    geometric = [one.label or one.name for one in statistics if one.geometric]
+    kind = "geometric mean" if len(geometric) == len(statistics) else "mean"
+    also = f" (geometric for {', '.join(geometric)})" if geometric and kind == "mean" else ""
+    lines_note = f"line: {kind} over {counted(curves['seeds'])}{also}, band: all seeds"
     predicted = any(is_predicted(curves, name) for name in names)
     lines_note += "; thin black: theory" if predicted else ""
     lines_note += f"; {style.EXITS}" if left else ""

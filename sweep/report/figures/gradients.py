@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from itertools import product
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from sweep.report.figures import style
-from sweep.report.figures.curves import draw_curve, is_predicted
+from sweep.report.figures.curves import draw_curve, is_predicted, spread_names
 from sweep.report.frames.labels import acts, common, greatest
 from sweep.report.frames.measures import measure
 from sweep.report.frames.seeds import by_layer
@@ -27,9 +28,12 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 2) -> d
     curves = by_layer(cells, layers, [measure(FORWARD), measure(BACKWARD)])
     if not curves[f"value:{BACKWARD}"].notna().any():
         return {}
-    rows, columns = list(dict.fromkeys(curves["line"])), acts(curves["act_label"])
-    pages = list(product(style.slices(rows, _ROWS_PER_PAGE), style.slices(columns, _COLUMNS_PER_PAGE)))
-    left_out = sum(len(r) * len(c) for r, c in pages[most_pages:])
+    columns = acts(curves["act_label"])
+    across = style.slices(columns, _COLUMNS_PER_PAGE)
+    rows = spread_names(curves["line"], _ROWS_PER_PAGE * max(1, most_pages // len(across)))
+    pages = list(product(style.slices(rows, _ROWS_PER_PAGE), across))
+    shown = [curves["line"].isin(r) & curves["act_label"].isin(c) for r, c in pages[:most_pages]]
+    left_out = len(curves.loc[~np.any(shown, axis=0), ["line", "act_label"]].drop_duplicates())
     note = f"{counted(curves['seeds'])} (line: geometric mean, band: all), {common(cells)}"
     note += f", {greatest(curves)}"
     note += f"; {left_out} more panels left out" if left_out else ""
@@ -62,7 +66,7 @@ def _page(curves: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], not
     style.legend(top, axes.flat)
     style.headline(figure, "Does a gradient get through?")
     predicted = any(is_predicted(here, name) for name in (FORWARD, BACKWARD))
-    reading = "both lines level: the network can learn; a steep line: the signal dies or explodes on that way"
+    reading = "both lines level: the network can learn; a steep line: what it shows dies out or explodes"
     reading += "; thin black: theory" if predicted else ""
     style.caption(figure, reading, note + (f"; {style.EXITS}" if any(left) else ""))
     return figure

@@ -7,6 +7,7 @@ critical line chi1 = 1 it takes longest, and so deep it can be trained. Schoenho
 import json
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,9 +17,10 @@ from matplotlib.figure import Figure
 
 from sweep import activations, theory
 from sweep.activations import Activation
+from sweep.base.arrays import Array
 from sweep.base.errors import SweepError
 from sweep.report.figures import style
-from sweep.report.frames.labels import common
+from sweep.report.frames.labels import common, description
 from sweep.report.frames.text import counted, spread
 
 _FEWEST = 3  # values of each axis that make a plane
@@ -26,6 +28,9 @@ _ARRIVED = 0.1  # of the first distance to the fixed point
 _SEEN = 0.1  # a shorter way than this is lost in the noise of a finite width
 _FREE = ("scale", "std", "gain")  # parameters that move sigma_w
 _MOST_LINES = 4
+_FINE = 60  # points of a predicted curve
+_NOTHING = "#dfe3e6"  # where there is no cosine to show
+_HIGHEST = 30  # times the depth: how far the axes of depths reach at most
 _COLOURS = LinearSegmentedColormap.from_list(
     "cosine", ["#c8702a", "#f0c987", "#fbfaf5", "#8fb8d6", "#27598b"]
 )
@@ -57,7 +62,8 @@ def _fixed(init_params: str) -> str:
 def points(plane: pd.DataFrame, layers: pd.DataFrame, act: Activation) -> pd.DataFrame:
     """One row per sigma_w and bias_std, the mean over seeds beside theory.
 
-    cosine: sample_cosine of the last layer. depth_c, depth_q: the first layer at which sample_cosine, and
+    cosine: sample_cosine of the last layer. fades: whether theory has the signal vanish, as without bias
+    in order: cosines of nothing say nothing. depth_c, depth_q: the first layer at which sample_cosine, and
     log rms, are within a tenth of their first distance from the fixed point; inf where none is, NaN
     where the way is too short to see. theory_c, theory_q: the depth scales xi_c and xi_q times ln 10.
     """
@@ -78,6 +84,7 @@ def points(plane: pd.DataFrame, layers: pd.DataFrame, act: Activation) -> pd.Dat
                 "sigma_b": sigma_b,
                 "seeds": seeds["seed"].nunique(),
                 "cosine": cosine[-1],
+                "fades": not q > 0,
                 "chi1": point.chi1,
                 "depth_c": _arrival(cosine, settled),
                 "depth_q": _arrival(log_q, math.log(q) if 0 < q < math.inf else math.nan),
@@ -108,27 +115,32 @@ def _arrival(values: "np.ndarray[tuple[int], np.dtype[np.float64]]", settled: fl
 
 
 def _figure(plane: pd.DataFrame, act: Activation, rows: pd.DataFrame) -> Figure:
-    figure = Figure(figsize=(12.5, 4.4), layout="constrained")
+    figure = Figure(figsize=(12.5, 4.6), layout="constrained")
     alike, reach, against = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
     depth = int(plane["depth"].iloc[0])
     _draw_plane(figure, alike, act, rows)
-    _draw_reach(reach, rows, depth)
+    _draw_reach(reach, rows, depth, act)
     _draw_against(against, rows, depth)
-    style.headline(figure, f"Order and chaos: {act.formula}")
+    init = description(str(plane["init"].iloc[0]), _fixed(str(plane["init_params"].iloc[0])))
+    style.headline(figure, f"Order and chaos: {act.formula}, {init}")
     style.caption(
         figure,
         f"a point per sigma_w and sigma_b: mean over {counted(rows['seeds'])}, depth {depth}, "
         f"width {plane['width'].iloc[0]}, {common(plane)}",
         "there: the first layer at which a tenth of the first distance to the fixed point is left; "
-        "theory: xi ln 10; ▲: not within this depth; without bias cosines start at 0 and stay there",
+        f"theory: xi ln 10; ▲: not within {depth} layers; at an edge: beyond it",
+        *(["grey: the signal vanishes, and a cosine of nothing says nothing"] if rows["fades"].any() else []),
     )
     return figure
 
 
 def _draw_plane(figure: Figure, ax: Axes, act: Activation, rows: pd.DataFrame) -> None:
-    table = rows.pivot(index="sigma_b", columns="sigma_w", values="cosine")
+    # Without bias inputs that are orthogonal stay so while the signal vanishes: that is no chaos.
+    alive = rows.assign(cosine=rows["cosine"].mask(rows["fades"]))
+    table = alive.pivot(index="sigma_b", columns="sigma_w", values="cosine")
     x, y = table.columns.to_numpy(float), table.index.to_numpy(float)
     mesh = ax.pcolormesh(x, y, table.to_numpy(), cmap=_COLOURS, vmin=0, vmax=1, shading="nearest")
+    ax.set_facecolor(_NOTHING)
     x_limits, y_limits = ax.get_xlim(), ax.get_ylim()
     line = critical_line(act, np.linspace(0, y_limits[1], 25))
     if not line.empty:
@@ -140,7 +152,8 @@ def _draw_plane(figure: Figure, ax: Axes, act: Activation, rows: pd.DataFrame) -
     bar.set_label("sample_cosine of the last layer: 1 order, below chaos")
 
 
-def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
+def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int, act: Activation) -> None:
+    top = 0.0
     shown = spread(sorted(rows["sigma_b"].unique()), _MOST_LINES)
     for sigma_b, colour in zip(shown, style.LINES, strict=False):
         line = rows[rows["sigma_b"] == sigma_b].sort_values("sigma_w")
@@ -149,30 +162,54 @@ def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
         labels = (
             (f"sigma_b {sigma_b:g} (theory alone)", None) if seen.empty else (None, f"sigma_b {sigma_b:g}")
         )
-        theory_c = line["theory_c"].clip(upper=10 * depth)
-        ax.plot(line["sigma_w"], theory_c, color=colour, lw=1, ls="--", label=labels[0])
-        measured = seen["depth_c"].clip(upper=depth)
-        ax.plot(seen["sigma_w"], measured, "o-", ms=3.5, color=colour, lw=1.4, label=labels[1])
+        ax.plot(*_predicted(line, act), color=colour, lw=1, ls="--", label=labels[0] or f"_{sigma_b:g}")
+        arrived = seen["depth_c"].where(np.isfinite(seen["depth_c"]))
+        ax.plot(seen["sigma_w"], arrived, "o-", ms=3.5, color=colour, lw=1.4, label=labels[1])
+        late = seen.loc[arrived.isna(), "sigma_w"]
+        ax.plot(late, np.full(len(late), float(depth)), "^", ms=5, color=colour, mew=0)
+        finite = line["theory_c"][np.isfinite(line["theory_c"])]
+        top = max([top, *finite])
     ax.axhline(depth, color=style.FAINT, lw=0.6)
-    ax.set(xlabel="sigma_w", ylabel="layers until cosines are there", ylim=(0.8, 2 * depth))
+    ax.text(
+        0.99, depth, f"depth {depth}", transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=7
+    )
     style.logarithmic(ax)
+    ax.set(xlabel="sigma_w", ylabel="layers until cosines are there")
+    ax.set_ylim(0.8, 1.5 * min(max(top, depth), _HIGHEST * depth))
+    style.mark_exits(ax, hidden=True)
     ax.set_title("trainable depth (dashed: xi_c ln 10)")
     ax.legend(frameon=False, fontsize=7.5)
 
 
+def _predicted(line: pd.DataFrame, act: Activation) -> tuple[Array, Array]:
+    """sigma_w and xi_c ln 10 at one sigma_b, between the points of `line` too: a peak is no corner."""
+    sigma_w = np.linspace(line["sigma_w"].min(), line["sigma_w"].max(), _FINE)
+    sigma_w = np.unique(np.concatenate([sigma_w, line["sigma_w"].to_numpy(float)]))
+    sigma_b = float(line["sigma_b"].iloc[0])
+    scales = [theory.fixed_point(act, float(value), sigma_b).xi_c for value in sigma_w]
+    return sigma_w, np.array(scales) * math.log(1 / _ARRIVED)
+
+
 def _draw_against(ax: Axes, rows: pd.DataFrame, depth: int) -> None:
-    ends = [0.8, 2.0 * depth]
+    both = rows[["theory_c", "theory_q"]].to_numpy(float)
+    ends = [0.8, 1.5 * min(max(depth, both[np.isfinite(both)].max(initial=0)), _HIGHEST * depth)]
     ax.plot(ends, ends, color=style.FAINT, lw=0.8, zorder=0)
     for name, label, marker, colour in (
         ("c", "sample_cosine, xi_c", "o", style.LINES[0]),
         ("q", "rms, xi_q", "s", style.LINES[1]),
     ):
         seen = rows.dropna(subset=f"depth_{name}")
-        x, y = seen[f"theory_{name}"].clip(*ends), seen[f"depth_{name}"]
-        arrived = np.isfinite(y)
-        ax.scatter(x[arrived], y[arrived], s=14, marker=marker, color=colour, alpha=0.7, label=label, lw=0)
-        ax.scatter(x[~arrived], np.full((~arrived).sum(), float(depth)), s=22, marker="^", color=colour, lw=0)
-    ax.set(xlim=ends, ylim=ends, xlabel="predicted: xi ln 10", ylabel="measured layers")
+        x, y = seen[f"theory_{name}"], seen[f"depth_{name}"]
+        arrived, far = np.isfinite(y), x > ends[1]
+        look: dict[str, Any] = {"color": colour, "lw": 0}
+        here = arrived & ~far
+        ax.scatter(x[here], y[here], s=14, marker=marker, alpha=0.7, label=label, **look)
+        late = y[~arrived & ~far].clip(upper=depth)
+        ax.scatter(x[late.index], late, s=22, marker="^", **look)
+        beyond = y[far].clip(upper=depth)  # what theory has at infinity stands at the edge
+        ax.scatter(np.full(len(beyond), ends[1]), beyond, s=22, marker=">", clip_on=False, **look)
+    ax.axhline(depth, color=style.FAINT, lw=0.6, zorder=0)
+    ax.set(xlim=ends, ylim=(ends[0], 2.0 * depth), xlabel="predicted: xi ln 10", ylabel="measured layers")
     style.logarithmic(ax, "x")
     style.logarithmic(ax, "y")
     ax.set_title("measured against predicted")

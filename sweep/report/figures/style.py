@@ -134,17 +134,17 @@ def _broken(text: str, most: int) -> str:
 EXITS = "▲ ▼: here a curve leaves the axes"
 
 
-def mark_exits(ax: Axes) -> bool:
+def mark_exits(ax: Axes, hidden: bool = False) -> bool:
     """Put a triangle where a curve leaves the axes above or below; whether any does.
 
-    The limits must be set. Curves without a label, as theory's, get none.
+    The limits must be set. hidden: of curves too that no legend names, as theory's.
     """
     low, high = ax.get_ylim()
     logarithmic = ax.get_yscale() == "log"
     found = False
     for line in ax.get_lines():
         x, y = np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)
-        if str(line.get_label()).startswith("_") or len(x) < 2:
+        if len(x) < 2 or (str(line.get_label()).startswith("_") and not hidden):
             continue
         for place, above in exits(x, y, low, high, logarithmic):
             look: dict[str, Any] = {"marker": "^" if above else "v", "ms": 5, "mew": 0, "ls": "none"}
@@ -158,28 +158,19 @@ def mark_exits(ax: Axes) -> bool:
 def exits(x: Array, y: Array, low: float, high: float, logarithmic: bool) -> list[tuple[float, bool]]:
     """Where a curve crosses from within the limits to beyond, and whether above; a NaN is a gap.
 
-    x, y: (points,). Every pair of neighbours of which one alone is within the limits is one crossing.
+    x, y: (points,). Of every crossing one point lies within the limits, and its neighbour beyond.
     """
     with np.errstate(all="ignore"):
-        heights, floor, ceiling = (
-            np.log(v) if logarithmic else v for v in (y, np.float64(low), np.float64(high))
-        )
-    heights = np.where(y == 0, -np.inf, heights) if logarithmic else heights
+        heights, ends = (np.log(v) if logarithmic else np.asarray(v) for v in (y, np.array([low, high])))
+    within = (heights >= ends[0]) & (heights <= ends[1])
     found = []
     for i in range(len(x) - 1):
-        one, other = heights[i], heights[i + 1]
-        inside, outside = (i, i + 1) if floor <= one <= ceiling else (i + 1, i)
+        inside, outside = (i, i + 1) if within[i] else (i + 1, i)
         start, end = heights[inside], heights[outside]
-        if (
-            not (floor <= start <= ceiling)
-            or floor <= end <= ceiling
-            or np.isnan(other + one)
-            and not np.isinf(end)
-        ):
+        if within[i] == within[i + 1] or np.isnan(end):
             continue
-        edge = ceiling if end > ceiling else floor
-        share = 0.0 if np.isinf(end) else float((edge - start) / (end - start))
-        found.append((float(x[inside] + share * (x[outside] - x[inside])), bool(end > ceiling)))
+        share = 0.0 if np.isinf(end) else float((ends[int(end > start)] - start) / (end - start))
+        found.append((float(x[inside] + share * (x[outside] - x[inside])), bool(end > start)))
     return found
 
 
