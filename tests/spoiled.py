@@ -49,7 +49,7 @@ OWN = ["seconds", "run_id"]
 
 def computed(root: Path, cells: list) -> int:
     """The exit status of a run of these cells, as `python -m sweep` starts one."""
-    options = Options(study="victim", root=str(root), n_jobs=1, report=False)
+    options = Options(study="victim", root=str(root), n_jobs=1, report=())
     return guarded(lambda: run(Cells.of(cells), options, {"command.txt": "python -m sweep\n"}))
 
 

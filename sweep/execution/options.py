@@ -13,6 +13,7 @@ from sweep.execution.workers.executor import Executor
 from sweep.execution.workers.local import Local
 from sweep.execution.workers.registry import executor_of
 from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.report import KINDS, PAGE
 from sweep.store.places import check_kept, study_path
 
 _SHELL = re.compile(r"""[*?\[\]{}$`"'\\;|&<>()!~#\x00-\x1f\x7f]""")
@@ -32,7 +33,7 @@ class Options:
     retry_failed: bool = True
     overwrite: bool = False
     fail_fast: bool = False
-    report: bool = True
+    report: tuple[str, ...] = KINDS
     histogram: bool | None = None
     thresholds: Thresholds = DEFAULT
     show: bool = True  # the table at the end; a share on a cluster's node shows none
@@ -65,7 +66,7 @@ class Options:
             retry_failed=checks.flag("retry_failed", values["retry_failed"]),
             overwrite=checks.flag("overwrite", values["overwrite"]),
             fail_fast=checks.flag("fail_fast", values["fail_fast"]),
-            report=checks.flag("report", values["report"]),
+            report=_report(values["report"]),
             histogram=None if histogram is None else checks.flag("histogram", histogram),
             thresholds=Thresholds.of(values["verdict"]),
         )
@@ -74,6 +75,14 @@ class Options:
     def path(self) -> str | Path:
         """The study's folder, or its URL."""
         return study_path(self.root, self.study)
+
+
+def _report(report: object) -> tuple[str, ...]:
+    """The kinds of what is drawn: all of them, the figures or the page alone, or nothing."""
+    kinds = {True: KINDS, False: (), PAGE: (PAGE,), "figures": tuple(kind for kind in KINDS if kind != PAGE)}
+    if not isinstance(report, bool | str) or report not in kinds:
+        raise RequestError(f"report={report}: report must be true, false, page or figures")
+    return kinds[report]
 
 
 def _root(root: object) -> str:

@@ -63,6 +63,10 @@ def run(
         screen.show_plan(str(options.path), counts, expected, warning)
         return 0
     screen.say(screen.summary(options, counts, expected))
+    if wanted and options.histogram is None and not histogram:
+        screen.say(
+            f"histograms are kept in runs of at most {_HISTOGRAM_CELLS} cells; histogram=true keeps them here"
+        )
 
     failures = Failures()
     if wanted:

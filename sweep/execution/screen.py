@@ -3,7 +3,7 @@
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,6 +17,7 @@ from sweep.execution.plan.estimate import Counts, Expected
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
+from sweep.report import PAGE
 from sweep.report.frames import text
 from sweep.report.frames.text import duration, si
 
@@ -175,21 +176,22 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     else:
         terminal.show_grid(frame)
         say(str(agreement(frame, _MOST_SPECS_JUDGED)))
-    cell_id = first.id if single else None
+    # The page is a study's, the picture is one network's.
+    cell_id = first.id if single and options.report != (PAGE,) else None
     if options.shard:
         say(f"once all shares are done: python -m sweep.report {study.path}")
-    elif options.report and _is_outdated(study, cell_id):
-        _draw(study, cell_id)
+    elif options.report and _is_outdated(study, cell_id, options.report):
+        _draw(study, cell_id, options.report)
     say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
     if fate:  # the answer, after all that was said of files
         print(fate, flush=True)
 
 
-def _draw(study: "Study", cell_id: str | None) -> None:
+def _draw(study: "Study", cell_id: str | None, kinds: Collection[str]) -> None:
     from sweep.report import draw  # noqa: PLC0415
 
     try:
-        files = draw(study.path, cell_id)
+        files = draw(study.path, cell_id, only=kinds)
     except StoreError as error:  # the results are there, whoever may write to the study
         say(str(error))
         return
@@ -203,9 +205,14 @@ def _draw(study: "Study", cell_id: str | None) -> None:
         say(f"page: {page}")
 
 
-def _is_outdated(study: "Study", cell_id: str | None) -> bool:
-    """Whether the figures are missing, or older than the results that they show."""
-    drawn = [name for name in study.report.files("") if name.endswith(".svg")]
+def _is_outdated(study: "Study", cell_id: str | None, kinds: Collection[str]) -> bool:
+    """Whether what is to be drawn is missing, or older than the results that it shows."""
+    names = study.report.files("")
+    figures = [name for name in names if name.endswith(".svg")]
+    page = [name for name in names if name.endswith(".html")]
+    if PAGE in kinds and not cell_id and not page:
+        return True
+    drawn = page if kinds == (PAGE,) else [*figures, *(page if PAGE in kinds else [])]
     if cell_id:
         return not any(name.startswith("cell-") and name.endswith(f"-{cell_id[:8]}.svg") for name in drawn)
     times = (study.report.modified(name) for name in drawn if not name.startswith("cell-"))

@@ -8,7 +8,8 @@ from pathlib import Path
 from sweep.base.errors import ReportError
 from sweep.report.attempts import in_a_line
 
-KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "page")
+PAGE = "page"
+KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", PAGE)
 
 
 def draw(

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from sweep.base import checks
 from sweep.base.errors import ReportError, RequestError, StoreError
-from sweep.report import KINDS, page
+from sweep.report import KINDS, PAGE, page
 from sweep.report.attempts import attempt
 from sweep.report.figures import curves, gradients, heatmap, histograms, network, phase, style, theory
 from sweep.report.frames import layout
@@ -56,7 +56,7 @@ def write(
     layers = results.load(path, "layers")
     if cell_id or len(layers) > int((ok["depth"] + 1).sum()):  # another writer has added to it
         layers = layers[layers["cell_id"].isin(ok["cell_id"])]
-    plain = set(only) == set(KINDS) and not any(axes.values()) and list(values) == ["std"]
+    plain = {*only, PAGE} == set(KINDS) and not any(axes.values()) and list(values) == ["std"]
     failed: dict[str, str] = {}
     with style.applied():
         figures: dict[str, Figure] = {}
@@ -76,7 +76,7 @@ def write(
                         figures |= _OF_LAYERS[kind](ok, layers)
         place = _elsewhere(to, study) if to else study.report
         files = style.write(figures, place, failed, alone=plain and cell_id is None and not to)
-    if "page" in only and cell_id is None:
+    if PAGE in only and cell_id is None:
         with attempt("the page", failed):
             files.append(page.write(study, place, cells, layers, thresholds))
     drawn = [place.at(file) for file in files]

@@ -204,7 +204,7 @@ def test_a_run_lives_until_it_has_tidied(tmp_path, monkeypatch):
         tidy(study, *arguments)
 
     monkeypatch.setattr(upkeep, "tidy", watched)
-    options = Options(study="one", root=str(tmp_path), executor=Serial(), report=False, show=False)
+    options = Options(study="one", root=str(tmp_path), executor=Serial(), report=(), show=False)
     assert run(Cells.of([cell(depth=2, width=4)]), options, {}) == 0
     (name,) = runs.names(Study(tmp_path / "one"))
     assert living == [[name]], "else others take for leftovers what it writes while it tidies"

@@ -261,7 +261,7 @@ def test_status_and_verify_name_rows_of_an_older_revision_and_the_command_replac
     sweep_command, tmp_path
 ):
     def command(cells):
-        options = Options(study="one", root=str(tmp_path), executor=Serial(), report=False, show=False)
+        options = Options(study="one", root=str(tmp_path), executor=Serial(), report=(), show=False)
         assert run(Cells.of(cells), options, {}) == 0
 
     with before_any_correction():

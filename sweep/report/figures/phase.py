@@ -28,6 +28,7 @@ _ARRIVED = 0.1  # of the first distance to the fixed point
 _SEEN = 0.1  # a shorter way than this is lost in the noise of a finite width
 _FREE = ("scale", "std", "gain")  # parameters that move sigma_w
 _MOST_LINES = 4
+_INFINITE = 1e9  # layers: how high a line goes on to infinity
 _FINE = 60  # points of a predicted curve
 _NOTHING = "#dfe3e6"  # where there is no cosine to show
 _HIGHEST = 30  # times the depth: how far the axes of depths reach at most
@@ -187,7 +188,7 @@ def _predicted(line: pd.DataFrame, act: Activation) -> tuple[Array, Array]:
     sigma_w = np.unique(np.concatenate([sigma_w, line["sigma_w"].to_numpy(float)]))
     sigma_b = float(line["sigma_b"].iloc[0])
     scales = [theory.fixed_point(act, float(value), sigma_b).xi_c for value in sigma_w]
-    return sigma_w, np.array(scales) * math.log(1 / _ARRIVED)
+    return sigma_w, np.minimum(scales, _INFINITE) * math.log(1 / _ARRIVED)
 
 
 def _draw_against(ax: Axes, rows: pd.DataFrame, depth: int) -> None:

@@ -81,7 +81,7 @@ def options_of_share(options: "Options", cores: int, histogram: bool) -> "Option
         executor=ThisMachine(),
         n_jobs=cores,
         shard=None,
-        report=False,
+        report=(),
         histogram=histogram,
         show=False,
     )
