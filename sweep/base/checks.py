@@ -132,6 +132,8 @@ def widths(value: object) -> tuple[int, ...] | None:
     """The width of the input and of every layer; None for None."""
     if value is None:
         return None
+    if isinstance(value, str) and value.startswith("["):
+        raise RequestError(f"widths='{shown(value)}': a text in quotes; without them: widths={shown(value)}")
     if not isinstance(value, (list, tuple)) or len(value) < 2:
         raise RequestError(
             f"widths={shown(value)}: widths must list the input's width and that of every layer, "

@@ -1,6 +1,6 @@
 """This machine: which one it is, and the cores and the memory that it has for workers.
 
-Memory is what the control groups of this process leave of the machine's. A group is bounded by its own limit
+Both are what the control groups of this process leave of the machine's. A group is bounded by its own limit
 and by that of every group above it (cgroups(7)); the kernel kills whatever exceeds one, however much the
 machine has.
 """
@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from sweep.base.errors import RequestError
 
 ROOT = Path("/")
 DRIVER_BYTES = 180_000_000
@@ -40,9 +42,21 @@ def identity() -> dict[str, str]:
 
 
 def workers(n_jobs: int) -> int:
-    """How many workers n_jobs stands for, counted as joblib does: -1 is every core."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return n_jobs if n_jobs > 0 else max(1, cores + 1 + n_jobs)
+    """How many workers n_jobs stands for, counted as joblib does: -1 is every core that this process has."""
+    return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)
+
+
+def cores(root: Path = ROOT) -> int:
+    """Cores of this process: as many as its affinity, its control groups and LOKY_MAX_CPU_COUNT leave it."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    told = os.environ.get("LOKY_MAX_CPU_COUNT") or there
+    try:
+        most = int(told)
+    except ValueError:
+        raise RequestError(
+            f"LOKY_MAX_CPU_COUNT={told}: it must be a whole number of cores, or unset"
+        ) from None
+    return max(1, min(there, most, *_quotas(root)))
 
 
 def workers_in_memory(workers: int) -> int:
@@ -80,7 +94,8 @@ def _meminfo(root: Path) -> dict[str, int]:
 
 def _groups(root: Path) -> Iterator[tuple[int, int]]:
     """The limit of this process's group and of each above it, and what it uses that cannot be freed."""
-    for files, mount, path in _hierarchies(root):
+    for kind, mount, path in _hierarchies(root, "memory"):
+        files = _VERSIONS[kind]
         for group in (path, *path.parents):
             folder = mount / group.relative_to("/")
             limit = _text(folder / files.limit).strip()
@@ -92,24 +107,38 @@ def _groups(root: Path) -> Iterator[tuple[int, int]]:
                 yield int(limit), max(used, 0)
 
 
-def _hierarchies(root: Path) -> Iterator[tuple[_Files, Path, PurePosixPath]]:
-    """Where groups for memory are mounted, and the path of this process's group below that."""
+def _quotas(root: Path) -> Iterator[int]:
+    """How many cores the processor time of this process's group, and of each above it, comes to; rounded up."""
+    for kind, mount, path in _hierarchies(root, "cpu"):
+        for group in (path, *path.parents):
+            folder = mount / group.relative_to("/")
+            if kind == "cgroup2":
+                written = _text(folder / "cpu.max").split()
+            else:
+                written = [_text(folder / f"cpu.cfs_{word}_us").strip() for word in ("quota", "period")]
+            if len(written) == 2 and all(number.isdecimal() and int(number) for number in written):
+                yield -(-int(written[0]) // int(written[1]))
+
+
+def _hierarchies(root: Path, controller: str) -> Iterator[tuple[str, Path, PurePosixPath]]:
+    """Where the groups of a controller are mounted, and the path of this process's group below that."""
     groups = dict(re.findall(r"^\d+:([^:]*):(/.*)$", _text(root / "proc/self/cgroup"), re.MULTILINE))
     for line in _text(root / "proc/self/mountinfo").splitlines():
         fields, _, source = line.partition(" - ")
         kind, *_, options = source.split(" ")
-        if kind not in _VERSIONS or (kind == "cgroup" and "memory" not in options.split(",")):
+        if kind not in _VERSIONS or (kind == "cgroup" and controller not in options.split(",")):
             continue
-        path = PurePosixPath(next((path for names, path in groups.items() if _is_of(names, kind)), "/"))
+        own = (path for names, path in groups.items() if _is_of(names, kind, controller))
+        path = PurePosixPath(next(own, "/"))
         top, mounted = fields.split(" ")[3:5]
         # In a container the mount may begin at the process's own group, or hide what lies above.
         path = PurePosixPath("/") / path.relative_to(top) if path.is_relative_to(top) else PurePosixPath("/")
         if ".." not in path.parts:
-            yield _VERSIONS[kind], root / mounted.lstrip("/"), path
+            yield kind, root / mounted.lstrip("/"), path
 
 
-def _is_of(controllers: str, kind: str) -> bool:
-    return controllers == "" if kind == "cgroup2" else "memory" in controllers.split(",")
+def _is_of(controllers: str, kind: str, controller: str) -> bool:
+    return controllers == "" if kind == "cgroup2" else controller in controllers.split(",")
 
 
 def _text(path: Path) -> str:

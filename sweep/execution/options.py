@@ -47,6 +47,11 @@ class Options:
         elsewhere = folder.is_absolute() or ".." in folder.parts or "://" in study
         if not folder.parts or elsewhere or study.startswith("."):
             raise RequestError(f"study={study}: a study is a folder's name under root, as in study=my_grid")
+        if "=" in study:  # DuckDB, dask and others read a column from a folder of such a name
+            raise RequestError(
+                f"study={study}: readers of Parquet take a folder 'name=value' for a column of the table: use "
+                f"another name, as in study={study.replace('=', '-')}"
+            )
         if study.startswith("-") or _SHELL.search(study):
             raise RequestError(
                 f"study={study}: a shell would take this name for something else: use letters and digits"

@@ -13,6 +13,7 @@ from sweep.experiment import grid
 from sweep.experiment.axes import GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
+from sweep.experiment.language import grammar
 from sweep.store.records import files
 
 
@@ -31,16 +32,21 @@ def run_one(config: Any) -> int:
 def run_grid(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> int:
     """Run the grid that `arguments` and the preset span; returns the exit status."""
     config = grid.without_hydra(composed)
-    values = grid.plain(config)
+    values = grid.plain(config, resolve=False)
     _check_groups(values)
-    options = Options.of(values, default_study=config.grid.name)
     _refuse_secrets(values)
+    asked = grid.Grid.read(loader, composed, arguments)
+    settings = asked.settings()
+    _refuse_secrets(settings)
+    options = Options.of(settings, default_study=config.grid.name)
     named: list[int] = []
-    cells = grid.expand(loader, composed, arguments, named.append)
+    cells = asked.cells(named.append)
     _refuse_secrets({spec.init_params + spec.act_params for block in cells.blocks for spec in block.specs})
     from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
 
-    return run(cells, options, _record(config, arguments), duplicates=sum(named) - len(cells))
+    return run(
+        cells, options, _record(config, grammar.typed_again(arguments)), duplicates=sum(named) - len(cells)
+    )
 
 
 def _check_groups(values: Mapping[str, Any]) -> None:

@@ -8,28 +8,29 @@ A spec then costs microseconds, and another seed next to nothing.
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
-from sweep.base.registry import CUSTOM
-from sweep.experiment.axes import AXES, GROUPS
+from sweep.experiment.axes import AXES, GROUPS, RUN_GROUPS, RUN_KEYS
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import REGISTRIES, Spec
+from sweep.experiment.language import grammar, spans
+from sweep.experiment.language.spans import Span
 
 Axes = dict[str, list[Any]]
+Compose = Callable[[Mapping[str, str]], dict[str, Any]]  # the config of one option of each group
 
-_MOST_VALUES = 10_000_000  # of an axis
 _MOST_NETWORKS = 1_000_000  # not counting seeds: each is made and held on its own
+_VARIES = "???"  # OmegaConf's sign for a value that is not there
 
 
 def expand(
@@ -38,116 +39,100 @@ def expand(
     arguments: Sequence[str],
     named: Callable[[int], None] = lambda count: None,
 ) -> Cells:
-    """The distinct cells of a grid: one block, its specs in the order of the axes.
+    """The distinct cells of a grid; the arguments are those of `Grid.read` and `Grid.cells`."""
+    return Grid.read(loader, config, arguments).cells(named)
 
-    config: composed from the defaults and the overrides that are not axes.
-    arguments: the command line's overrides. named: is given the number of cells named, duplicates included.
+
+@dataclass(frozen=True)
+class Grid:
+    """A request with -m.
+
+    config: as composed from the defaults and the overrides that are not axes. axes: those of one key each.
+    pairs: those of several. compose: the config as plain values for one option of each group.
     """
-    parser = OverridesParser.create(config_loader=loader)
-    overrides = [o for o in parser.parse_overrides(list(arguments)) if not o.is_hydra_override()]
-    axes = _axes(loader, config, parser, overrides)
-    groups = {group: axes.pop(group, [config.hydra.runtime.choices[group]]) for group in GROUPS}
-    fixed = [
-        str(o.input_line) for o in overrides if not o.is_sweep_override() and o.key_or_group not in GROUPS
-    ]
-    bases = list(_compositions(loader, config, fixed, groups))
-    for base in bases:
+
+    config: DictConfig
+    axes: Axes
+    pairs: tuple[Span, ...]
+    compose: Compose
+
+    @classmethod
+    def read(cls, loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> "Grid":
+        """What a command line asks for; arguments: its overrides, as Hydra was handed them."""
+        typed = grammar.parse(grammar.typed_again(arguments), loader)
+        overrides = [one for one in typed if not one.override.is_hydra_override()]
+        preset = config.grid
+        if not OmegaConf.is_dict(preset.get("axes")):
+            raise RequestError(
+                f"grid={preset.name}: its conf file must have 'axes:' with a line for each axis"
+            )
+
+        def options(group: str) -> list[str]:
+            return _options(loader, group)
+
+        of_preset = plain(preset.axes, resolve=False)
+        found = spans.spanned(preset.name, of_preset, spans.named(overrides, options), options)
+        axes = {span.keys[0]: span.columns[0] for span in found if len(span.keys) == 1}
+        pairs = tuple(span for span in found if len(span.keys) > 1)
+        chosen = {
+            group: list(dict.fromkeys(_column(group, axes, pairs) or [config.hydra.runtime.choices[group]]))
+            for group in GROUPS
+        }
+        fixed = [
+            typed.text
+            for typed in overrides
+            if not typed.is_pair and not typed.override.is_sweep_override() and typed.keys[0] not in GROUPS
+        ]
+        compose = _composing(loader, config, fixed, chosen)
+        return cls(without_hydra(config), axes | {group: chosen[group] for group in GROUPS}, pairs, compose)
+
+    def settings(self) -> dict[str, Any]:
+        """The values of the whole run; RequestError for one that refers to what differs between its cells."""
+        values = plain(self.config, resolve=False)
+        keys = [*RUN_KEYS, *RUN_GROUPS]
+        if not any(_refers(values[key]) for key in keys if key != "grid"):
+            return {key: values[key] for key in keys}
+        columns = dict(self.axes)
+        for pair in self.pairs:
+            columns |= dict(zip(pair.keys, pair.columns, strict=True))
+        first = self.compose({group: columns[group][0] for group in GROUPS})
         for group in GROUPS:
-            checks.named(group, base[group])
-    _check_taken(bases, axes)
-    axis = axes.pop("seed", None)
-    networks = len(bases) * math.prod(map(len, axes.values()))
-    if networks > _MOST_NETWORKS:
-        raise RequestError(
-            f"the axes name {networks:,} networks besides their seeds, and one command takes "
-            f"{_MOST_NETWORKS:,}: cut an axis into several commands of one study"
-        )
-    referring = "${" in str(list(axes.values()))
-    specs_by_seeds: dict[tuple[int, ...], list[Spec]] = defaultdict(list)
-    for base in bases:
-        named_seeds = axis or [base["seed"]]
-        if any(isinstance(seed, str) for seed in named_seeds):
-            named_seeds = [_resolved({**base, "seed": seed})["seed"] for seed in named_seeds]
-        seeds = tuple(checks.whole("seed", seed, 0) for seed in named_seeds)
-        spanned = _spanned(base, axes)
-        specs_by_seeds[seeds] += map(Spec.of, map(_resolved, spanned) if referring else spanned)
-    named(sum(len(seeds) * len(specs) for seeds, specs in specs_by_seeds.items()))
-    return Cells.joined(
-        Block(tuple(dict.fromkeys(specs)), tuple(dict.fromkeys(seeds)))
-        for seeds, specs in specs_by_seeds.items()
-    )
+            several = len(set(columns.pop(group))) > 1
+            values[group] = dict.fromkeys(values[group] | first[group], _VARIES) if several else first[group]
+        for key, column in columns.items():
+            group, *path = key.split(".")
+            same = all(value == column[0] for value in column)
+            values[group] = _with(values[group], path, column[0] if same else _VARIES)
+        config = OmegaConf.create(values)
+        return {key: _of_the_run(config, key) for key in keys}
 
-
-def _axes(
-    loader: ConfigLoader, config: DictConfig, parser: OverridesParser, overrides: Sequence[Override]
-) -> Axes:
-    named = {override.key_or_group: override for override in overrides}
-    if not OmegaConf.is_dict(config.grid.get("axes")):
-        raise RequestError(
-            f"grid={config.grid.name}: its conf file must have 'axes:' with a line for each axis"
-        )
-    preset = {str(key): _preset_axis(parser, str(key), value) for key, value in config.grid.axes.items()}
-    if "widths" in named:
-        preset = {key: axis for key, axis in preset.items() if key not in ("depth", "width")}
-    elif named.keys() & {"depth", "width"}:
-        preset.pop("widths", None)
-    # What is not an axis (study, n_jobs …) is in `config` already.
-    chosen = {key: o for key, o in (preset | named).items() if key.split(".")[0] in AXES}
-    return {key: _values(loader, override) for key, override in chosen.items()}
-
-
-def _preset_axis(parser: OverridesParser, key: str, value: Any) -> Override:
-    if key.split(".", maxsplit=1)[0] not in AXES:
-        raise RequestError(f"grid axis '{key}': an axis is one of {', '.join(AXES)}")
-    if OmegaConf.is_config(value):
-        text = OmegaConf.to_container(value)
-        value = f"choice({','.join(map(str, text))})" if isinstance(text, list) else text
-    override: Override = parser.parse_overrides([f"{key}={value}"])[0]
-    return override
-
-
-def _values(loader: ConfigLoader, override: Override) -> list[Any]:
-    key = override.key_or_group
-    glob: Any = override.value()
-    values: list[Any]
-    if isinstance(glob, Glob):
-        if key not in GROUPS:
-            raise RequestError(f"{override.input_line}: glob chooses among options, and {key} has none")
-        values = glob.filter([option for option in _options(loader, key) if option != CUSTOM])
-    elif override.is_interval_sweep():
-        raise RequestError(f"{key}: an interval has no end of values; name them, as in {key}=range(0,10,2)")
-    elif isinstance(glob, RangeSweep) and not glob.shuffle:
-        values = _ranged(str(override.input_line), glob)
-    elif override.is_sweep_override():
-        values = [_unquoted(value) for value in override.sweep_iterator()]
-    else:
-        values = [override.value()]
-    if key in GROUPS and not all(isinstance(value, str) for value in values):
-        raise RequestError(f"{override.input_line}: {key} is chosen by name, as in {key}=…")
-    if not values:
-        raise RequestError(f"{override.input_line}: the axis is empty; give {key} at least one value")
-    return values
-
-
-def _ranged(line: str, given: RangeSweep) -> list[Any]:
-    """The numbers of a range as one would type them: 0.35, not 0.35000000000000003."""
-    start, stop, step = (Decimal(str(number)) for number in (given.start, given.stop, given.step))
-    if not step:
-        raise RequestError(f"{line}: the step of a range must not be 0")
-    count = max(0, math.ceil((stop - start) / step))
-    if count > _MOST_VALUES:
-        raise RequestError(
-            f"{line}: {count:,} values, and an axis takes {_MOST_VALUES:,}: cut it into several commands "
-            "of one study"
-        )
-    whole = isinstance(given.range(), range)
-    return [int(start + i * step) if whole else float(start + i * step) for i in range(count)]
-
-
-def _unquoted(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_unquoted(item) for item in value]
-    return getattr(value, "text", value)
+    def cells(self, named: Callable[[int], None] = lambda count: None) -> Cells:
+        """The distinct cells; named: is given how many the axes name, duplicates included."""
+        axes = {key: values for key, values in self.axes.items() if key not in GROUPS}
+        keys = {*axes, *(key for pair in self.pairs for key in pair.keys if key not in GROUPS)}
+        bases: dict[tuple[str, ...], dict[str, Any]] = {}
+        combinations = []
+        for rows in itertools.product(*(pair.rows() for pair in self.pairs)):
+            together = {key: value for row in rows for key, value in row.items()}
+            options = ([together[g]] if g in together else self.axes[g] for g in GROUPS)
+            here = axes | {key: [value] for key, value in together.items() if key not in GROUPS}
+            for choice in itertools.product(*options):
+                if choice not in bases:
+                    base = bases[choice] = self.compose(dict(zip(GROUPS, choice, strict=True)))
+                    for group in GROUPS:
+                        checks.named(group, base[group])
+                combinations.append((bases[choice], here))
+            if len(combinations) > _MOST_NETWORKS:
+                break
+        _check_taken(list(bases.values()), keys)
+        each = math.prod(len(values) for key, values in axes.items() if key != "seed")
+        networks = len(combinations) * each
+        if networks > _MOST_NETWORKS:
+            raise RequestError(
+                f"the axes name {networks:,} networks besides their seeds, and one command takes "
+                f"{_MOST_NETWORKS:,}: cut an axis into several commands of one study"
+            )
+        return _cells(combinations, named)
 
 
 def _options(loader: ConfigLoader, group: str) -> list[str]:
@@ -158,44 +143,105 @@ def _options(loader: ConfigLoader, group: str) -> list[str]:
     return sorted(set(options))
 
 
-def _compositions(
-    loader: ConfigLoader, config: DictConfig, fixed: Sequence[str], groups: Mapping[str, Sequence[str]]
-) -> Iterator[dict[str, Any]]:
-    """The config as plain values, once per combination of the groups' options.
+def _column(group: str, axes: Axes, pairs: Sequence[Span]) -> list[Any]:
+    """The options that an axis of this group names; empty where none does."""
+    for pair in pairs:
+        if group in pair.keys:
+            return pair.columns[pair.keys.index(group)]
+    return axes.get(group, [])
 
-    fixed: the overrides that are not axes.
+
+def _composing(
+    loader: ConfigLoader, config: DictConfig, fixed: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> Compose:
+    """Composes as seldom as it can.
+
+    fixed: the overrides that are not axes. groups: the options of each that are chosen.
     """
 
-    def composed(choice: Mapping[str, str]) -> DictConfig:
+    def composed(choice: Mapping[str, str]) -> dict[str, Any]:
         chosen = [f"{group}={option}" for group, option in choice.items()]
         try:
-            return loader.load_sweep_config(config, [*fixed, *chosen])
+            return plain(without_hydra(loader.load_sweep_config(config, [*fixed, *chosen])), resolve=False)
         except MissingConfigException as error:
             group, _, option = (error.missing_cfg_file or "").partition("/")
             raise unknown(group, option, _options(loader, group)) from error
 
     alone = {
-        (group, option): plain(without_hydra(composed({group: option})), resolve=False)
-        for group, options in groups.items()
-        for option in options
+        (group, option): composed({group: option}) for group, options in groups.items() for option in options
     }
     base = plain(without_hydra(config), resolve=False)
     independent = all(
         {key for key in base | values if base.get(key) != values.get(key)} <= {group}
-        and "${" not in str(values[group])
+        and not _refers(values[group])
         for (group, _), values in alone.items()
     )
-    for options in itertools.product(*groups.values()):
-        choice = dict(zip(groups, options, strict=True))
-        if independent:
-            yield base | {group: alone[group, option][group] for group, option in choice.items()}
+    if not independent:
+        return composed
+    return lambda choice: base | {group: alone[group, option][group] for group, option in choice.items()}
+
+
+def _cells(combinations: Sequence[tuple[Mapping[str, Any], Axes]], named: Callable[[int], None]) -> Cells:
+    """The cells of these axes, each over its base."""
+    specs_by_seeds: dict[tuple[int, ...], list[Spec]] = defaultdict(list)
+    count = 0
+    for base, axes in combinations:
+        seeds = axes.get("seed") or [base["seed"]]
+        others = {key: values for key, values in axes.items() if key != "seed"}
+        texts = [value for value in (*others.values(), *(base[key] for key in AXES)) if _refers(value)]
+        own = [seed for seed in seeds if isinstance(seed, str)]
+        spanned: Iterable[dict[str, Any]] = _spanned(base, others)
+        if own or any("seed" in str(value) for value in texts):
+            each = [_resolved({**values, "seed": seed}) for values in spanned for seed in seeds]
+            for values in each:
+                specs_by_seeds[(checks.whole("seed", values["seed"], 0),)].append(Spec.of(values))
+            count += len(each)
         else:
-            yield plain(without_hydra(composed(choice)))
+            whole = tuple(checks.whole("seed", seed, 0) for seed in seeds)
+            specs = list(map(Spec.of, map(_resolved, spanned) if texts else spanned))
+            specs_by_seeds[whole] += specs
+            count += len(whole) * len(specs)
+    named(count)
+    return Cells.joined(
+        Block(tuple(dict.fromkeys(specs)), tuple(dict.fromkeys(seeds)))
+        for seeds, specs in specs_by_seeds.items()
+    )
+
+
+def _refers(value: Any) -> bool:
+    """Whether a value has an interpolation, as in '${depth}', somewhere in it."""
+    if isinstance(value, str):
+        return "${" in value
+    if isinstance(value, dict):
+        return any(map(_refers, value.values()))
+    return isinstance(value, list) and any(map(_refers, value))
+
+
+def _of_the_run(config: DictConfig, key: str) -> Any:
+    """The value of a key of the whole run, its interpolations resolved."""
+    try:
+        value = config[key]
+        return OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+    except (InterpolationToMissingValueError, MissingMandatoryValue) as error:
+        name = getattr(error, "full_key", None) or key
+        typed = OmegaConf.to_container(config)
+        for part in name.split("."):
+            assert isinstance(typed, dict)
+            typed = typed[part]
+        raise RequestError(
+            f"{name}={typed}: {name} belongs to the whole run, and the cells of this grid differ in what it "
+            f"refers to: give {name} one value, or run a command for each"
+        ) from error
 
 
 def _resolved(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with interpolations such as '${oc.env:STD}' resolved, as they are without -m."""
-    return plain(OmegaConf.create(values))
+    """The values of a cell with interpolations such as '${oc.env:STD}' resolved, as they are without -m."""
+    config = OmegaConf.create(values)
+    found = {key: config[key] for key in AXES}
+    return {
+        key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
+        for key, value in found.items()
+    }
 
 
 def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
@@ -228,7 +274,7 @@ def _spanned(base: Mapping[str, Any], axes: Axes) -> Iterator[dict[str, Any]]:
             yield values | dict(zip(plain_axes, combination, strict=True))
 
 
-def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Axes) -> None:
+def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Iterable[str]) -> None:
     """Raise RequestError for an axis that is a parameter of none of the chosen options."""
     for key in axes:
         if "." in key and not any(_takes(base, key) for base in bases):

@@ -1,36 +1,23 @@
 """What is wrong with a command line, before Hydra composes anything from it."""
 
+import re
 from collections.abc import Sequence
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override, Sweep
-from hydra.errors import HydraException
 
-from sweep.base.checks import shown
 from sweep.base.errors import RequestError, unknown
 from sweep.base.meant import suggestion
-from sweep.experiment.axes import GROUPS, KEYS, RUN_GROUPS, RUN_KEYS
+from sweep.experiment.axes import AXES, GROUPS, KEYS, RUN_GROUPS, RUN_KEYS
+from sweep.experiment.language import grammar
+from sweep.experiment.language.grammar import Typed
 
-
-def parse(arguments: Sequence[str]) -> list[Override]:
-    """The overrides of a command line, in order; RequestError where the grammar is broken."""
-    parser = OverridesParser.create()
-    parsed = []
-    for argument in arguments:
-        try:
-            parsed += parser.parse_overrides([argument])
-        except ValueError as error:  # Python's, for a whole number of thousands of digits
-            raise RequestError(f"cannot read '{shown(argument)}': no value has so many digits") from error
-        except HydraException as error:
-            lines = [
-                line for line in str(error).splitlines() if line.strip(" ^~") and "See https" not in line
-            ]
-            key, equals, value = argument.partition("=")
-            way_out = "write key=value, as in depth=20"
-            if equals:
-                way_out = f"quote a value of more than letters, digits and .-_/ as in '{key}=\"{value}\"'"
-            raise RequestError(f"cannot read '{argument}' ({lines[-1].strip()}): {way_out}") from None
-    return parsed
+# Names, which are kept as they are typed: 2026_11_25 is no number here.
+_NAME = re.compile(
+    r"(\+{0,2}(?:study|root|executor\.(?:partition|account|address|scheduler_file|sbatch\.[\w-]+)))=(.*)",
+    re.S,
+)
+_GRAMMAR = re.compile(r"""['"(){}\[\],\\]""")  # what a name has only where somebody wrote grammar
+_PLAIN = re.compile(r"[A-Za-z_/][\w./:@+-]*", re.ASCII)  # what Hydra reads as it is
 
 
 def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
@@ -38,48 +25,87 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
 
     Hydra does not know the parameters of schemes and activations: with `multirun` one becomes an axis of
     a single value, for the schemes that take it; without, it is added, and `Cell` checks it. An executor's
-    settings are added too.
+    settings are added too. What Hydra's grammar lacks is wrapped (`grammar.handed`).
     """
     seen: set[str] = set()
     for_hydra = []
-    for argument, override in zip(arguments, parse(arguments), strict=True):
-        key = override.key_or_group
-        if override.is_hydra_override():
-            _check_hydra(override)
-        else:
-            _check_key(override)
+    for typed in grammar.parse([_named(argument) for argument in arguments]):
+        if typed.override.is_hydra_override():
+            _check_hydra(typed.override)
+            for_hydra.append(typed.text)
+            continue
+        for key in typed.keys:
+            _check_key(key, typed)
             if key in seen:
                 raise RequestError(f"{key} is given twice: give it once, as in {key}=a,b with -m")
-            if override.is_sweep_override():
-                _check_axis(override, multirun)
-            elif key.startswith(tuple(f"{group}." for group in GROUPS)):
-                value = argument.partition("=")[2]
-                argument = f"{key}=choice({value})" if multirun else f"++{key}={value}"  # noqa: PLW2901
-            elif key.startswith("executor."):  # checked by the executor's settings
-                argument = f"++{argument.lstrip('+')}"  # noqa: PLW2901
             seen.add(key)
-        for_hydra.append(argument)
+        if typed.is_pair or typed.override.is_sweep_override():
+            _check_axis(typed, multirun)
+        for_hydra.append(_for_hydra(typed, multirun, len(for_hydra)))
     if "widths" in seen and seen & {"depth", "width"}:
         raise RequestError("widths replaces depth and width: give widths alone, or depth and width")
     return for_hydra
 
 
+def _for_hydra(typed: Typed, multirun: bool, number: int) -> str:
+    key, value = typed.keys[0], typed.text.partition("=")[2]
+    of_group = key.startswith(tuple(f"{group}." for group in GROUPS))
+    if typed.is_pair or (typed.override.is_sweep_override() and "(" in value):
+        return grammar.handed(typed, number)
+    if typed.override.is_sweep_override():
+        return typed.text
+    if of_group and multirun:
+        return grammar.handed(typed, number) if typed.override.value() is None else f"{key}=choice({value})"
+    if of_group:
+        return f"++{key}={value}"
+    if key.startswith("executor."):  # checked by the executor's settings
+        return f"++{typed.text.lstrip('+')}"
+    return typed.text
+
+
+def _named(argument: str) -> str:
+    """An argument, its value in quotes where it is a name that Hydra would read as something else."""
+    found = _NAME.fullmatch(argument)
+    if not found or _GRAMMAR.search(found[2]) or found[2].strip() in ("", "null"):
+        return argument
+    if _PLAIN.fullmatch(found[2]) and found[2].lower() not in ("true", "false", "null", "nan", "inf"):
+        return argument
+    return grammar.quoted(found[1], found[2].strip())
+
+
 def _check_hydra(override: Override) -> None:
     """Raise RequestError where Hydra is given another sweeper or launcher."""
     key, line = override.key_or_group, override.input_line
+    if key.startswith("hydra.sweeper.params"):
+        axis, value = key.removeprefix("hydra.sweeper.params").lstrip("."), str(line).partition("=")[2]
+        axis = f"{axis}={value.strip(chr(34) + chr(39))}" if axis else "depth=1,2"
+        raise RequestError(
+            f"{line}: an axis is given by its key, as in -m {axis}, or in a line under 'axes:' of a preset, "
+            "grid/NAME.yaml in the folder of --config-dir=…, chosen by grid=NAME"
+        )
     if key.startswith(("hydra/sweeper", "hydra.sweeper")) and override.value() != "grid":
         raise RequestError(f"{line}: -m runs a grid with this program's own sweeper: leave it out")
     if key.startswith(("hydra/launcher", "hydra.launcher")) and override.value() != "basic":
         raise RequestError(f"{line}: Hydra's launchers run no cells: use executor=local, dask or slurm")
 
 
-def _check_key(override: Override) -> None:
-    key, value = override.key_or_group, override.value()
+def _check_key(key: str, typed: Typed) -> None:
+    override = typed.override
     top, _, below = key.partition(".")
     if override.is_delete():
         raise RequestError(f"~{key}: no key can be removed; set it instead")
+    if top == "experiment":
+        raise RequestError(
+            f"{typed.text}: an experiment is a preset here: grid/NAME.yaml with 'name:' and 'axes:' in the "
+            "folder of --config-dir=…, chosen by -m grid=NAME"
+        )
+    if top == grammar.PAIR:
+        raise RequestError(f"{typed.text}: name the keys that vary together, {grammar.EXAMPLE}")
     if top not in KEYS:
         raise RequestError(f"unknown key '{top}': {suggestion(top, KEYS, 'key')}keys: {', '.join(KEYS)}")
+    if typed.is_pair and top not in AXES:
+        raise RequestError(f"{typed.text}: {key} belongs to the whole run: give it one value, by itself")
+    value = None if typed.is_pair else override.value()
     if value == "":
         raise RequestError(f"{key}= is empty: give {key} at least one value")
     if below and top == "verdict":
@@ -89,18 +115,18 @@ def _check_key(override: Override) -> None:
             raise unknown("verdict threshold", below, THRESHOLDS)
     if below and top not in (*GROUPS, "executor", "verdict"):
         raise RequestError(f"unknown key '{key}': '{top}' has no parts; set it as in {top}=…")
-    by_name = not below and top in (*GROUPS, *RUN_GROUPS)
+    by_name = not below and not typed.is_pair and top in (*GROUPS, *RUN_GROUPS)
     if below == "name" or (by_name and not isinstance(value, (str, Sweep, Glob))):
-        raise RequestError(f"{override.input_line}: {top} is chosen by name, as in {top}=…")
+        raise RequestError(f"{typed.text}: {top} is chosen by name, as in {top}=…")
 
 
-def _check_axis(override: Override, multirun: bool) -> None:
-    key = override.key_or_group
+def _check_axis(typed: Typed, multirun: bool) -> None:
+    key = typed.keys[0]
     if not multirun:
-        raise RequestError(f"{override.input_line}: several values make a grid: add -m to run it")
-    if override.is_interval_sweep():
+        raise RequestError(f"{typed.text}: several values make a grid: add -m to run it")
+    if typed.override.is_interval_sweep():
         raise RequestError(
-            f"{override.input_line}: an interval has no end of values; name them, as in {key}=range(0,10,2)"
+            f"{typed.text}: an interval has no end of values; name them, as in {key}=range(0,10,2)"
         )
     if key.split(".")[0] in (*RUN_KEYS, *RUN_GROUPS):
-        raise RequestError(f"{override.input_line}: {key} belongs to the whole run: give it one value")
+        raise RequestError(f"{typed.text}: {key} belongs to the whole run: give it one value")

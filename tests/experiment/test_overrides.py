@@ -27,7 +27,7 @@ def test_hydras_own_overrides_are_left_to_hydra():
         (["depth=choice()"], "empty choice"),
         (["depth"], "write key=value"),
         (["depth=[1"], "cannot read 'depth=[1'"),
-        (["study=schön"], "quote a value"),
+        (["init.function=schön"], "quote a value"),
         (["depth=3", "depth=4"], "depth is given twice"),
         (["depth=interval(1,3)"], "an interval has no end of values"),
         (["n_jobs=1,2"], "n_jobs belongs to the whole run"),
