@@ -3,6 +3,7 @@
     import sweep
     cells = sweep.load("outputs/standard")                    # one row per cell
     layers = sweep.load("outputs/standard", table="layers")   # one row per cell and layer
+    sweep.run(init=["xavier", "kaiming"], act="tanh", depth=[5, 10], study="mine")   # a grid
     sweep.propagate(init="xavier", act="tanh", depth=10, width=500, seed=0)
     sweep.recommend("gelu", depth=50, width=512)
     sweep.theory.gain("gelu")
@@ -24,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sweep import activations, initializers, plot, theory
     from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
+    from sweep.execution.from_python import run
     from sweep.experiment.interactive import propagate
     from sweep.report.advice.trial import recommend
     from sweep.store.results import load
@@ -32,6 +34,7 @@ _HOMES = {
     "load": "sweep.store.results",
     "propagate": "sweep.experiment.interactive",
     "recommend": "sweep.report.advice.trial",
+    "run": "sweep.execution.from_python",
     "RequestError": "sweep.base.errors",
     "StoreError": "sweep.base.errors",
     "SweepError": "sweep.base.errors",
@@ -50,6 +53,7 @@ __all__ = [
     "plot",
     "propagate",
     "recommend",
+    "run",
     "theory",
 ]
 

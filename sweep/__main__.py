@@ -1,14 +1,12 @@
 """The command line: `python -m sweep`, or the console script `sweep`."""
 
 import os
-import re
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep.base.early import from_the_start
-from sweep.base.errors import RequestError, unknown
+from sweep.base.errors import RequestError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -18,17 +16,16 @@ def main() -> None:
     """Run the command line and leave with its exit status."""
     from_the_start()
     from sweep.base.command import guarded, without_secrets  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
+    from sweep.base.threads import leave  # noqa: PLC0415
 
-    sys.exit(guarded(lambda: _main(without_secrets(sys.argv[1:]))))
+    leave(guarded(lambda: _main(without_secrets(sys.argv[1:]))))
 
 
 def _main(arguments: Sequence[str]) -> int:
     import hydra  # noqa: PLC0415
     from hydra._internal.utils import get_args_parser  # noqa: PLC0415
-    from hydra.errors import HydraException, MissingConfigException  # noqa: PLC0415
-    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
-    from yaml import YAMLError  # noqa: PLC0415
 
+    from sweep.experiment.language import conf  # noqa: PLC0415
     from sweep.experiment.overrides import checked  # noqa: PLC0415
 
     if "--version" in arguments:  # Hydra's own says Hydra's alone
@@ -49,27 +46,23 @@ def _main(arguments: Sequence[str]) -> int:
         given = set(parsed.overrides)
         flags = [argument for argument in arguments if argument not in given]
         sys.argv[1:] = [*flags, *checked(parsed.overrides, parsed.multirun)]
-    run = hydra.main(version_base="1.3", config_path=str(_conf()), config_name="config")(_run_one)
+    run = hydra.main(version_base="1.3", config_path=str(conf.folder()), config_name="config")(_run_one)
     if "HYDRA_FULL_ERROR" in os.environ:  # somebody wants the traceback
         run()
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, instead of printing several lines and leaving with 1
     try:
-        run()
+        with conf.refused():
+            run()
     except SystemExit as ended:  # Hydra's way to hand on a status
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
         return status if _begun() else 2 * bool(status)
-    except MissingConfigException as error:
-        group, _, option = (error.missing_cfg_file or "").partition("/")
-        if error.options:  # Hydra's list leaves out the folders: init=torch/…
-            raise unknown(group, option, _options(group) or error.options) from error
-        raise RequestError(_one_line(error)) from error
-    except (HydraException, OmegaConfBaseException, YAMLError) as error:
-        raise RequestError(_one_line(error)) from error
+    except RequestError:
+        raise
     except Exception as error:
         if _begun():
             raise
-        raise RequestError(f"Hydra: {_one_line(error)}; see python -m sweep --help") from error
+        raise RequestError(f"Hydra: {conf.one_line(error)}; see python -m sweep --help") from error
     finally:
         os.environ.pop("HYDRA_FULL_ERROR", None)
     return 0
@@ -90,40 +83,19 @@ def _share_store() -> None:
 
 
 def _run_one(config: "DictConfig") -> None:
-    from omegaconf.errors import OmegaConfBaseException  # noqa: PLC0415
-
     from sweep.base.command import guarded  # noqa: PLC0415
     from sweep.execution.request import run_one  # noqa: PLC0415
+    from sweep.experiment.language import conf  # noqa: PLC0415
 
     def run() -> int:
-        try:
+        with conf.refused():  # before Hydra says a line of its own
             return run_one(config)
-        except OmegaConfBaseException as error:  # before Hydra says a line of its own
-            raise RequestError(_one_line(error)) from error
 
     raise SystemExit(guarded(run))
 
 
 def _refuse(message: str) -> NoReturn:
     raise RequestError(f"{message}; see python -m sweep --help")
-
-
-def _conf() -> Path:
-    """The folder of config groups: inside the package in a wheel, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
-    return next(path for path in (package / "conf", package.parent / "conf") if path.is_dir())
-
-
-def _options(group: str) -> list[str]:
-    folder = _conf() / group
-    return [path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml")]
-
-
-def _one_line(error: Exception) -> str:
-    key = getattr(error, "full_key", None)  # OmegaConf's errors name it, and an object, on lines that follow
-    text = f"{key}: {error}".partition("\n    full_key:")[0] if key else str(error)
-    text = " ".join(line.strip() for line in text.splitlines() if line.strip())
-    return re.sub(r'\w+ raised while resolving interpolation: "?(.*?)"?$', r"\1", text)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 # Nothing imports this module: `sweep.recommend` is the function.
 
-import sys
 from collections.abc import Callable, Sequence
 
 from sweep.base.command import Parser, guarded
+from sweep.base.threads import leave
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,4 +67,4 @@ def _progress(networks: int) -> Callable[[int], None]:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    leave(guarded(main))

@@ -6,10 +6,10 @@ then computes their cells again. Exit status 0: all is well; 1: something was no
 """
 
 import argparse
-import sys
 
 from sweep.base import checks
 from sweep.base.command import Parser, guarded
+from sweep.base.threads import leave
 
 
 def main() -> int:
@@ -39,4 +39,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(guarded(main))
+    leave(guarded(main))

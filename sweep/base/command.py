@@ -5,7 +5,9 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 from unicodedata import category
 
@@ -50,6 +52,8 @@ def show(
     narrower: tables and titles to show instead on a narrow terminal: the first that fits. spare: columns
     that a narrow terminal goes without, in this order; a line says which. Names fold if it is still too wide.
     """
+    if is_quiet():
+        return
     from rich.console import Console  # noqa: PLC0415
     from rich.text import Text  # noqa: PLC0415
 
@@ -93,6 +97,24 @@ def show(
     console.print(table)
     for line in notes:
         console.print(line, style="dim", highlight=False, markup=False, soft_wrap=whole)
+
+
+_quiet: ContextVar[bool] = ContextVar("quiet", default=False)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Say nothing in the block: no line, no table, no bar."""
+    before = _quiet.set(True)
+    try:
+        yield
+    finally:
+        _quiet.reset(before)
+
+
+def is_quiet() -> bool:
+    """Whether nothing is to be said."""
+    return _quiet.get()
 
 
 def visible(text: str) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from sweep.base import early
+from sweep.base import early, threads
 
 
 class Terminated(BaseException):
@@ -111,6 +111,8 @@ def end_with_parent(parent: int) -> None:
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(0.3)
+            if not threading.main_thread().is_alive() and threads.outlasted():
+                os._exit(0)  # its work is done and handed over; whoever waits for it says so
         os._exit(1)
 
     threading.Thread(target=watch, name="watch-parent", daemon=True).start()

@@ -5,6 +5,7 @@ and by that of every group above it (cgroups(7)); the kernel kills whatever exce
 machine has.
 """
 
+import multiprocessing
 import os
 import platform
 import re
@@ -59,6 +60,11 @@ def cores(root: Path = ROOT) -> int:
     return max(1, min(there, most, *_quotas(root)))
 
 
+def may_start_processes() -> bool:
+    """Whether this process may start others; one of Celery's, or of multiprocessing.Pool, may not."""
+    return not multiprocessing.current_process().daemon
+
+
 def workers_in_memory(workers: int) -> int:
     """How many of these workers there is memory for, at least 1."""
     return max(1, min(workers, (available_memory() - DRIVER_BYTES) // (WORKER_BYTES + _LEAST_WORK)))
@@ -108,7 +114,7 @@ def _groups(root: Path) -> Iterator[tuple[int, int]]:
 
 
 def _quotas(root: Path) -> Iterator[int]:
-    """How many cores the processor time of this process's group, and of each above it, comes to; rounded up."""
+    """How many cores the processor time of this process's group, and of each above it, is; rounded up."""
     for kind, mount, path in _hierarchies(root, "cpu"):
         for group in (path, *path.parents):
             folder = mount / group.relative_to("/")

@@ -49,8 +49,8 @@ class Options:
             raise RequestError(f"study={study}: a study is a folder's name under root, as in study=my_grid")
         if "=" in study:  # DuckDB, dask and others read a column from a folder of such a name
             raise RequestError(
-                f"study={study}: readers of Parquet take a folder 'name=value' for a column of the table: use "
-                f"another name, as in study={study.replace('=', '-')}"
+                f"study={study}: readers of Parquet take a folder 'name=value' for a column of the table: "
+                f"use another name, as in study={study.replace('=', '-')}"
             )
         if study.startswith("-") or _SHELL.search(study):
             raise RequestError(

@@ -3,6 +3,7 @@
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -26,11 +27,26 @@ def run_one(config: Any) -> int:
     _refuse_secrets(values)
     from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
 
-    return run(cells, options, _record(config, []), single=True)
+    return run(cells, options, _record(config, [], _command()), single=True)
 
 
-def run_grid(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> int:
-    """Run the grid that `arguments` and the preset span; returns the exit status."""
+@dataclass(frozen=True)
+class Asked:
+    """A grid that is well asked for. duplicates: how many cells its axes name once more."""
+
+    cells: Cells
+    options: Options
+    duplicates: int
+    config: Any
+    overrides: list[str]
+
+    def record(self, command: str) -> dict[str, str]:
+        """What is written down about its run."""
+        return _record(self.config, self.overrides, command)
+
+
+def grid_of(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> Asked:
+    """The grid that `arguments` and the preset span; RequestError where the request is wrong."""
     config = grid.without_hydra(composed)
     values = grid.plain(config, resolve=False)
     _check_groups(values)
@@ -42,11 +58,15 @@ def run_grid(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> i
     named: list[int] = []
     cells = asked.cells(named.append)
     _refuse_secrets({spec.init_params + spec.act_params for block in cells.blocks for spec in block.specs})
+    return Asked(cells, options, sum(named) - len(cells), config, grammar.typed_again(arguments))
+
+
+def run_grid(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> int:
+    """Run the grid that `arguments` and the preset span; returns the exit status."""
+    asked = grid_of(loader, composed, arguments)
     from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
 
-    return run(
-        cells, options, _record(config, grammar.typed_again(arguments)), duplicates=sum(named) - len(cells)
-    )
+    return run(asked.cells, asked.options, asked.record(_command()), duplicates=asked.duplicates)
 
 
 def _check_groups(values: Mapping[str, Any]) -> None:
@@ -73,9 +93,9 @@ def _command() -> str:
     return shlex.join(["python", "-m", "sweep", *(typed if known else sys.argv[1:])])
 
 
-def _record(config: Any, arguments: Sequence[str]) -> dict[str, str]:
+def _record(config: Any, arguments: Sequence[str], command: str) -> dict[str, str]:
     return {
-        files.COMMAND: _command() + "\n",
+        files.COMMAND: command + "\n",
         files.OVERRIDES: grid.as_typed(list(arguments)),
         files.CONFIG: grid.as_typed(config),
     }

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sweep.base.command import show, visible
+from sweep.base.command import is_quiet, show, visible
 from sweep.base.errors import ReportError, StoreError
 from sweep.execution.plan.estimate import Counts, Expected
 from sweep.experiment.batches import Cells
@@ -36,7 +36,8 @@ _MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer th
 
 def say(line: str) -> None:
     """One line about the run, on stderr; never wrapped or coloured."""
-    print(visible(line), file=sys.stderr, flush=True)
+    if not is_quiet():
+        print(visible(line), file=sys.stderr, flush=True)
 
 
 class Advance(Protocol):
@@ -53,7 +54,7 @@ def progress(cells: int, seconds: float) -> Iterator[Advance]:
     The bar and the time left go by the estimated seconds, for cells differ a thousandfold.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if is_quiet() or not console.is_terminal:
         yield _Lines(cells, seconds)
         return
     rate = TextColumn("{task.fields[rate]:,.0f} cells/s")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sweep.base import machine
 from sweep.base.errors import SweepWarning
+from sweep.execution import screen
 from sweep.execution.plan.estimate import needs_processes
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool
@@ -28,10 +29,13 @@ class Local:
         return cls()
 
     def capacity(self, options: "Options", needed: bool) -> Capacity:
-        return this_machine(machine.workers(options.n_jobs))
+        return this_machine(machine.workers(options.n_jobs) if machine.may_start_processes() else 1)
 
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
-        return run(work.tasks, work.capacity.workers, work.histogram, remaining)
+        if machine.may_start_processes():
+            return run(work.tasks, work.capacity.workers, work.histogram, remaining)
+        screen.say("a daemonic process may start no others: this one computes one task after another itself")
+        return run_here(work.tasks, work.histogram, remaining)
 
 
 @dataclass(frozen=True)

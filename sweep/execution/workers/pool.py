@@ -9,6 +9,8 @@ neighbours may have taken the memory that it lacked.
 import os
 import re
 import signal
+import threading
+import time
 import warnings
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
@@ -17,7 +19,8 @@ from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
 
-from sweep.base import interrupts
+from sweep.base import interrupts, threads
+from sweep.execution import screen
 from sweep.execution.plan import pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import compute
@@ -63,7 +66,7 @@ class _Worker:
     """One process and the tasks it was given, the running one first."""
 
     executor: Any
-    tasks: dict[Future[Result], Task] = field(default_factory=dict)
+    tasks: dict[Future[tuple[Result, list[str]]], Task] = field(default_factory=dict)
 
 
 @dataclass
@@ -75,6 +78,7 @@ class _Pool:
     suspects: deque[Task] = field(default_factory=deque)  # cells that were alone when a worker died
     deaths: Counter[str] = field(default_factory=Counter)
     workers: list[_Worker] = field(default_factory=list)
+    lasting: set[str] = field(default_factory=set)  # threads that a user's code has left in a worker
 
     def hand_out(self) -> bool:
         """Give every worker something to do; False when nothing is left."""
@@ -102,15 +106,24 @@ class _Pool:
         for worker in self.workers:
             for future in worker.tasks:
                 if future.done() and future.exception() is None:
-                    yield future.result()
+                    yield future.result()[0]
 
     def close(self, kill: bool = False) -> None:
         """Stop the workers."""
         workers, self.workers = self.workers, []
+        begun = time.monotonic()
+        if self.lasting:  # all at the same time: each may take all the patience there is
+            closing = [threading.Thread(target=_shut, args=(worker.executor, kill)) for worker in workers]
+            for thread in closing:
+                thread.start()
+            for thread in closing:
+                thread.join()
         for worker in workers:
             worker.executor.shutdown(wait=False, kill_workers=kill)
         for worker in workers:
             worker.executor.shutdown(wait=True, kill_workers=kill)
+        if workers and self.lasting and not kill and time.monotonic() - begun >= threads.PATIENCE:
+            screen.say(f"sweep: {threads.LINE.format(', '.join(sorted(self.lasting)))}")
 
     def _load(self, index: int) -> int:
         return len(self.workers[index].tasks) if index < len(self.workers) else 0
@@ -126,7 +139,7 @@ class _Pool:
             for attempt in range(_STARTS):
                 try:
                     with interrupts.unseen_by_children():
-                        future = worker.executor.submit(compute.run_task, task, self.histogram)
+                        future = worker.executor.submit(_run_task, task, self.histogram)
                 except (OSError, RuntimeError):  # it died idle, or while it started
                     if worker.tasks:
                         self.waiting.appendleft(task)  # what it died of is seen when its result is taken
@@ -145,7 +158,9 @@ class _Pool:
             error = future.exception()
             task = worker.tasks.pop(future)
             if error is None:
-                yield future.result()
+                result, lasting = future.result()
+                self.lasting.update(lasting)
+                yield result
                 continue
             died = _death(error)
             if died:
@@ -166,6 +181,15 @@ class _Pool:
             self.suspects.append(task)
         else:
             yield compute.failed_result(cell, failure, self.histogram)
+
+
+def _run_task(task: Task, histogram: bool) -> tuple[Result, list[str]]:
+    """What a worker does: a task's result, and the names of threads that are left running."""
+    return compute.run_task(task, histogram), threads.lasting()
+
+
+def _shut(executor: Any, kill: bool) -> None:
+    executor.shutdown(wait=True, kill_workers=kill)
 
 
 def _executor() -> Any:

@@ -17,7 +17,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser, create_
 from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, Quote, QuotedString, Sweep
 
 from sweep.base.checks import shown
-from sweep.base.errors import RequestError, suggestion
+from sweep.base.errors import RequestError
+from sweep.base.meant import suggestion
 
 MOST_VALUES = 10_000_000  # of an axis
 PAIR = "pair"  # what Hydra is told instead of the keys of paired axes, which it cannot read

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sweep.base import interrupts
+from sweep.base import interrupts, threads
 from sweep.execution.workers.local import Local as ThisMachine
 from sweep.execution.workers.slurm import private
 from sweep.experiment.batches import Cells
@@ -62,6 +62,7 @@ class ShareRunner:
                 status = run(load(self.own, number), self.options, record)
         except interrupts.Terminated:
             status = 143
+        threads.watch(status)
         if told and status == 143:
             requeue(_TIME_IS_UP, None)  # leaves this process, or raises if it was done too often
         return status

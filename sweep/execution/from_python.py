@@ -1,0 +1,156 @@
+"""A grid from Python: the same request, the same run, and its cells as a frame."""
+
+import contextlib
+import inspect
+import shlex
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sweep.base import checks, command, interrupts
+from sweep.base.errors import RequestError, StoreError, SweepWarning
+from sweep.base.registry import CUSTOM
+from sweep.execution import request
+from sweep.execution.plan import shards
+from sweep.experiment.axes import AXES, GROUPS
+from sweep.experiment.language import conf, grammar
+from sweep.experiment.overrides import checked
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def run(
+    *,
+    init_params: Mapping[str, Any] | None = None,
+    act_params: Mapping[str, Any] | None = None,
+    quiet: bool = False,
+    **keys: Any,
+) -> "pd.DataFrame":
+    """Run a grid as `python -m sweep -m key=value …` does; returns its cells, a row each, as `load` has them.
+
+    keys: those of the command line (`python -m sweep --help`), as in init=["xavier", "kaiming"], act="tanh",
+    depth=[5, 10], seed=range(3), study="mine": a list is an axis, and axes that are not named are those of
+    the preset (grid="standard"). Paired axes: **{"init,act": [["xavier", "tanh"], ["kaiming", "relu"]]}.
+    init_params, act_params: parameters of schemes and activations, as in {"std": [0.01, 0.1]}. An executor or
+    verdict with settings is a dict: executor={"name": "slurm", "partition": "debug"}.
+    quiet: say nothing; else progress, tables and the report's place are printed. Inside a daemonic process,
+    which may start no others, cells are computed one after another.
+    Raises RequestError where the request is wrong, and then nothing ran. A cell that fails is a row.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    from sweep.execution import pipeline  # noqa: PLC0415  rich, pyarrow: not for a wrong request
+    from sweep.store import results, tables  # noqa: PLC0415
+
+    arguments = list(_arguments(keys, {"init": init_params, "act": act_params}))
+    with conf.refused():
+        asked = request.grid_of(*_composed(checked(arguments, multirun=True)))
+    record = asked.record(shlex.join(["python", "-m", "sweep", "-m", *arguments]))
+    with command.quiet() if quiet else contextlib.nullcontext(), interrupts.raised():
+        status = pipeline.run(asked.cells, asked.options, record, duplicates=asked.duplicates)
+    if status == interrupts.ending(KeyboardInterrupt())[1]:
+        raise KeyboardInterrupt
+    if status == interrupts.ending(interrupts.Terminated())[1]:
+        sys.exit(status)
+    share = shards.share(asked.cells, asked.options.shard) if asked.options.shard else asked.cells
+    try:
+        stored = results.load(asked.options.path, thresholds=asked.options.thresholds)
+    except StoreError:
+        if not asked.options.dry_run:
+            raise
+        return pd.DataFrame(columns=tables.SCHEMAS["cells"].names)
+    frame = stored[stored["cell_id"].isin({cell.id for cell in share})].reset_index(drop=True)
+    if len(frame) < len(share) and not asked.options.dry_run:
+        warnings.warn(
+            f"{len(share) - len(frame):,} of {len(share):,} cells are not stored: call again to go on",
+            SweepWarning,
+            stacklevel=2,
+        )
+    return frame
+
+
+def _composed(overrides: list[str]) -> tuple[Any, Any, list[str]]:
+    """Hydra's loader, the config and its overrides, without touching what a caller may do with Hydra."""
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl  # noqa: PLC0415
+    from hydra._internal.utils import create_config_search_path  # noqa: PLC0415
+    from hydra.core.plugins import Plugins  # noqa: PLC0415
+    from hydra.core.utils import setup_globals  # noqa: PLC0415
+    from hydra.types import RunMode  # noqa: PLC0415
+    from hydra.version import getbase, setbase  # noqa: PLC0415
+
+    Plugins.instance()
+    setup_globals()
+    if getbase() is None:
+        setbase("1.3")
+    loader = ConfigLoaderImpl(create_config_search_path(str(conf.folder())))
+    return loader, loader.load_configuration("config", overrides, RunMode.MULTIRUN), overrides
+
+
+def _arguments(keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterator[str]:
+    """The overrides of keyword arguments."""
+    for key, value in keys.items():
+        if value is None and key in (*GROUPS, "grid", "executor"):
+            continue
+        if key in GROUPS and callable(value):
+            yield f"{key}={CUSTOM}"
+            yield grammar.quoted(f"{key}.function", _dotted(key, value))
+        elif isinstance(value, Mapping) and key in ("executor", "verdict"):
+            settings = dict(value)
+            if "name" in settings:
+                yield f"{key}={_text(key, settings.pop('name'))}"
+            for name, setting in settings.items():
+                yield f"{key}.{name}={_text(name, setting)}"
+        else:
+            yield _override(key, value)
+    for group, values in parameters.items():
+        for name, value in checks.mapping(f"{group}_params", values).items():
+            yield from _nested(f"{group}.{name}", value)
+
+
+def _nested(key: str, value: Any) -> Iterator[str]:
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from _nested(f"{key}.{name}", one)
+    else:
+        yield _override(key, value)
+
+
+def _override(key: str, value: Any) -> str:
+    several = not isinstance(value, str | Mapping) and isinstance(value, Iterable)
+    if several and key == "widths":  # one network's is a list
+        several = any(one is None or isinstance(one, Iterable) for one in value)
+    if not several or key.partition(".")[0].partition(",")[0] not in AXES:
+        return f"{key}={_text(key, value)}"
+    if isinstance(value, range):
+        return f"{key}=range({value.start},{value.stop},{value.step})"
+    return f"{key}=choice({','.join(_text(key, one) for one in value)})"
+
+
+def _text(key: str, value: Any) -> str:
+    """A value in Hydra's grammar."""
+    if hasattr(value, "tolist"):  # NumPy's and pandas's
+        value = value.tolist()
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    if isinstance(value, str):
+        return grammar.quoted("", value)[1:]
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{_text(key, name)}:{_text(key, one)}' for name, one in value.items())}}}"
+    if isinstance(value, Iterable):
+        return f"[{','.join(_text(key, one) for one in value)}]"
+    raise RequestError(f"{key}={checks.shown(value)}: give a number, a text, or a list of these")
+
+
+def _dotted(key: str, function: Callable[..., Any]) -> str:
+    """The name by which workers can import a function; RequestError where there is none."""
+    module, name = inspect.getmodule(function), getattr(function, "__qualname__", "")
+    if module is None or module.__name__ == "__main__" or getattr(module, name, None) is not function:
+        raise RequestError(
+            f"{key}={name or checks.shown(function)}: workers import a function by its name: put it into a "
+            f"module, as in {key}=my_module.my_function"
+        )
+    return f"{module.__name__}.{name}"
