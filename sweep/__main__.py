@@ -1,8 +1,10 @@
 """The command line: `python -m sweep`, or the console script `sweep`."""
 
+import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep.base.early import from_the_start
@@ -52,7 +54,7 @@ def _main(arguments: Sequence[str]) -> int:
         return 0
     os.environ["HYDRA_FULL_ERROR"] = "1"  # raise, instead of printing several lines and leaving with 1
     try:
-        with conf.refused():
+        with conf.refused(), _explaining(parsed.help):
             run()
     except SystemExit as ended:  # Hydra's way to hand on a status
         status = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
@@ -66,6 +68,22 @@ def _main(arguments: Sequence[str]) -> int:
     finally:
         os.environ.pop("HYDRA_FULL_ERROR", None)
     return 0
+
+
+@contextmanager
+def _explaining(help_asked: bool) -> Iterator[None]:
+    """Have the help that Hydra prints in the block say what each key is."""
+    if not help_asked:
+        yield
+        return
+    from sweep.experiment.language.help import explained  # noqa: PLC0415
+
+    said = io.StringIO()
+    try:
+        with redirect_stdout(said):
+            yield
+    finally:
+        print(explained(said.getvalue()))
 
 
 def _begun() -> bool:

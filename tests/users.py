@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -88,3 +89,9 @@ def wrong(rng, fan_in, fan_out):
     if fan_in == 13:
         raise ValueError("thirteen")
     return rng.standard_normal((fan_in, fan_out))
+
+
+def endless(rng, fan_in, fan_out):
+    """A scheme that leaves a thread running."""
+    threading.Thread(target=threading.Event().wait, name="endless").start()
+    return rng.standard_normal((fan_in, fan_out)) / fan_in**0.5

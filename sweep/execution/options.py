@@ -41,7 +41,12 @@ class Options:
     @classmethod
     def of(cls, values: Mapping[str, Any], default_study: str) -> "Options":
         """The options among the values of a config."""
-        study = default_study if values["study"] is None else str(values["study"])
+        study = default_study if values["study"] is None else values["study"]
+        if isinstance(study, Mapping | list):
+            raise RequestError(
+                f"study={checks.shown(study)}: a study is a folder's name under root, as in study=my_grid"
+            )
+        study = str(study)
         check_kept(study)
         folder = PurePath(study)
         elsewhere = folder.is_absolute() or ".." in folder.parts or "://" in study

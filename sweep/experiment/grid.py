@@ -79,9 +79,11 @@ class Grid:
             for group in GROUPS
         }
         fixed = [
-            typed.text
-            for typed in overrides
-            if not typed.is_pair and not typed.override.is_sweep_override() and typed.keys[0] not in GROUPS
+            one.text
+            for one in overrides
+            if not one.is_pair
+            and not one.override.is_sweep_override()
+            and one.keys[0].partition(".")[0] not in GROUPS
         ]
         compose = _composing(loader, config, fixed, chosen)
         return cls(without_hydra(config), axes | {group: chosen[group] for group in GROUPS}, pairs, compose)

@@ -6,9 +6,11 @@ import sys
 import uuid
 from pathlib import Path
 
+import joblib
 import pytest
 
 from sweep.base import machine
+from sweep.base.errors import RequestError
 from tests.processes import ROOT
 
 MEMINFO = "MemTotal:       20000000 kB\nMemFree:         1000000 kB\nMemAvailable:   10000000 kB\n"
@@ -93,10 +95,46 @@ def test_workers_and_stacks_share_what_is_left(monkeypatch):
     assert (machine.workers_in_memory(16), machine.stack_memory(1)) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("kind", "files", "cores"),
+    [
+        ("cgroup2", {BATCH: {"cpu.max": "150000 100000"}}, 2),
+        ("cgroup2", {BATCH: {"cpu.max": "max 100000"}, "/jobs": {"cpu.max": "300000 100000"}}, 3),
+        ("cgroup2", {BATCH: {"cpu.max": "max 100000"}, "/": {}}, 64),
+        ("cgroup2", {BATCH: {"cpu.max": "1000 100000"}}, 1),
+        ("cgroup", {"/elsewhere": {"cpu.cfs_quota_us": "200000", "cpu.cfs_period_us": "100000"}}, 2),
+        ("cgroup", {"/elsewhere": {"cpu.cfs_quota_us": "-1", "cpu.cfs_period_us": "100000"}}, 64),
+    ],
+)
+def test_a_quota_of_processor_time_is_so_many_cores(host, monkeypatch, kind, files, cores):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.delenv("LOKY_MAX_CPU_COUNT", raising=False)
+    assert (
+        machine.cores(host(kind, BATCH, files, options=",cpu,cpuacct" if kind == "cgroup" else "")) == cores
+    )
+
+
+@pytest.mark.parametrize("most", ["1", "2", "1000", None])
+def test_workers_are_counted_as_joblib_counts_them(monkeypatch, most):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", most) if most else monkeypatch.delenv(
+        "LOKY_MAX_CPU_COUNT", False
+    )
+    assert machine.cores() == joblib.cpu_count()
+    for n_jobs in (-1, -2, 1, 7):
+        assert machine.workers(n_jobs) == joblib.effective_n_jobs(n_jobs)
+
+
+def test_a_limit_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "all")
+    with pytest.raises(RequestError, match="LOKY_MAX_CPU_COUNT=all: it must be a whole number of cores"):
+        machine.workers(-1)
+
+
 @pytest.fixture
 def group():
     """A control group of 500 MB below this process's own; the line of shell that enters it."""
-    for files, folder, path in machine._hierarchies(Path("/")):
+    for kind, folder, path in machine._hierarchies(Path("/"), "memory"):
+        files = machine._VERSIONS[kind]
         own = folder / path.relative_to("/") / f"sweep-{uuid.uuid4().hex[:8]}"
         try:
             own.mkdir()

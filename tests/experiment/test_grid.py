@@ -12,7 +12,7 @@ from sweep.base.errors import RequestError
 from sweep.experiment import axes
 from sweep.experiment.axes import CELL_KEYS, KEYS
 from sweep.experiment.cell import REGISTRIES, SPEC
-from sweep.experiment.grid import expand
+from sweep.experiment.grid import Grid, expand
 from sweep.experiment.overrides import checked
 from sweep.store import tables
 from tests.paths import CONF
@@ -114,6 +114,8 @@ def test_hydra_composes_per_option_and_never_per_cell(cells, monkeypatch):
         (["init=glob(none*)"], "the axis is empty"),
         (["depth=glob(*)"], "glob chooses among options"),
         (["depth=2,0"], "depth=0"),
+        (["init=normal", "init.std=null"], "init.std=null: init.std must be a finite number above 0"),
+        (['widths="[8,4]","[8,6,4]"'], "widths='[8,4]': a text in quotes; without them: widths=[8,4]"),
     ],
 )
 def test_a_wrong_axis_gets_one_clear_line(cells, arguments, message):
@@ -121,6 +123,153 @@ def test_a_wrong_axis_gets_one_clear_line(cells, arguments, message):
         cells(*arguments)
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def of(cells, *keys):
+    return {tuple(getattr(one, key) for key in keys) for one in cells}
+
+
+def test_paired_axes_vary_together(cells):
+    found = cells("grid=smoke", "init=xavier", "act=tanh", "depth=2", "seed=0", "width,batch=[8,10],[9,20]")
+    assert of(found, "width", "batch") == {(8, 10), (9, 20)}
+    assert len(found) == 2
+    found = cells("grid=smoke", "init,act=[xavier,tanh],[kaiming,relu]", "depth=2,3", "width=8")
+    assert of(found, "init", "act") == {("xavier", "tanh"), ("kaiming", "relu")}
+    assert len(found) == 2 * 2 * 2
+    found = cells(
+        "grid=smoke", "seed,width=[3,8],[4,9]", "depth,batch=[2,10],[3,20]", "init=xavier", "act=tanh"
+    )
+    assert of(found, "seed", "width", "depth", "batch") == {
+        (3, 8, 2, 10), (3, 8, 3, 20), (4, 9, 2, 10), (4, 9, 3, 20)
+    }  # fmt: skip
+
+
+def test_a_parameter_in_a_pair_is_of_the_schemes_that_take_it(cells):
+    found = cells(
+        "grid=smoke", "init=normal,xavier", "init.std,depth=[0.1,2],[0.2,3]", "act=tanh", "width=8", "seed=0"
+    )
+    assert of(found, "init", "init_params", "depth") == {
+        ("normal", '{"std":0.1}', 2), ("normal", '{"std":0.2}', 3), ("xavier", "{}", 2), ("xavier", "{}", 3)
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["width,batch=[8,10],[9]"],
+            "width,batch=[8,10],[9]: [9] is no such list; 2 keys that vary together",
+        ),
+        (["width,batch=8"], "8 is no such list"),
+        (["width,batch=[8,10]", "width=3"], "width is given twice"),
+        (["n_jobs,width=[1,8]"], "n_jobs belongs to the whole run"),
+        (["width,dpeth=[1,8]"], "unknown key 'dpeth': did you mean 'depth'?"),
+        (
+            ["pair=[[width,batch],[8,10]]"],
+            "name the keys that vary together, as in 'width,batch=[64,100],[128,200]'",
+        ),
+        (["init.name,width=[xavier,8]"], "init is chosen by name"),
+    ],
+)
+def test_a_wrong_pair_gets_one_clear_line(cells, arguments, message):
+    with pytest.raises(RequestError) as error:
+        cells("grid=smoke", *arguments)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "keys", "expected"),
+    [
+        (["width=${depth}", "depth=4,8"], ("depth", "width"), {(4, 4), (8, 8)}),
+        (["depth=${seed}", "seed=1,2", "width=8"], ("depth", "seed"), {(1, 1), (2, 2)}),
+        (["seed=${depth}", "depth=4,8", "width=8"], ("depth", "seed"), {(4, 4), (8, 8)}),
+        (["seed=0,${depth}", "depth=4,8", "width=8"], ("depth", "seed"), {(4, 0), (4, 4), (8, 0), (8, 8)}),
+        (["init=normal", "init.std=${bias_std}", "bias_std=0.1,0.2", "width=8", "depth=2", "seed=0"],
+         ("bias_std", "init_params"), {(0.1, '{"std":0.1}'), (0.2, '{"std":0.2}')}),
+        (["width,batch=[8,${depth}0],[9,20]", "depth=2,3", "batch=null"][:2], ("depth", "width"), None),
+    ],
+)  # fmt: skip
+def test_an_axis_may_refer_to_another(cells, arguments, keys, expected):
+    if expected is None:
+        with pytest.raises(RequestError, match="batch='20'"):  # a text, as it is without -m
+            cells("grid=smoke", *arguments)
+        return
+    init = [] if "init=normal" in arguments else ["init=xavier"]
+    assert of(cells("grid=smoke", *init, "act=tanh", *arguments), *keys) == expected
+
+
+def test_an_axis_may_come_from_the_environment(cells, monkeypatch):
+    monkeypatch.setenv("STD", "0.25")
+    found = cells("grid=smoke", "init=normal", 'init.std="${oc.decode:${oc.env:STD}}"')
+    assert values(found, "init_params") == ['{"std":0.25}']
+    with pytest.raises(RequestError, match=r"init.std='0.25' \(a text"):  # as without -m
+        cells("grid=smoke", "init=normal", "init.std=${oc.env:STD}")
+
+
+@pytest.fixture
+def settings_of():
+    """The values of the whole run that a command line with -m asks for."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().hydra.config_loader
+
+        def read(*arguments):
+            overrides = checked(arguments, multirun=True)
+            config = loader.load_configuration("config", overrides, RunMode.MULTIRUN)
+            return Grid.read(loader, config, overrides).settings()
+
+        yield read
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (
+            ["study=${init.name}", "init=kaiming,lecun_normal"],
+            "study=${init.name}: study belongs to the whole run",
+        ),
+        (["study=d${depth}"], "study=d${depth}: study"),  # the preset's axis
+        (["study=${init.std}", "init=normal", "init.std=0.1,0.2"], "study=${init.std}: study"),
+        (["n_jobs=${depth}", "depth=4,8"], "n_jobs=${depth}: n_jobs"),
+        (["root=out/${width}", "width,batch=[8,9],[10,11]"], "root=out/${width}: root"),
+        (
+            ["verdict.vanishing=${bias_std}", "bias_std=0.1,0.2"],
+            "verdict.vanishing=${bias_std}: verdict.vanishing",
+        ),
+    ],
+)
+def test_a_key_of_the_whole_run_that_refers_to_an_axis_is_refused(settings_of, arguments, name):
+    with pytest.raises(RequestError) as error:
+        settings_of(*arguments)
+    assert str(error.value).startswith(name)
+    assert "give" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_key_of_the_whole_run_may_refer_to_what_is_one_for_all_cells(settings_of, monkeypatch):
+    monkeypatch.setenv("DAY", "2026_11_25")
+    assert settings_of("study=${grid.name}-x")["study"] == "standard-x"
+    assert settings_of("study=${oc.env:DAY}")["study"] == "2026_11_25"
+    assert settings_of("study=${init.name}-${depth}", "init=kaiming", "depth=4")["study"] == "kaiming-4"
+    assert settings_of("study=d${depth}", "grid=textbook")["study"] == "d10"
+
+
+def test_a_preset_s_lists_are_values_as_they_are(tmp_path):
+    (tmp_path / "grid").mkdir()
+    (tmp_path / "grid" / "mine.yaml").write_text(
+        "name: mine\naxes:\n  init: custom\n  init.function: tests.users.deadly\n"
+        "  init.kwargs: [{culprit: -2}]\n"
+        '  widths: [null, [8, 4]]\n  act: [tanh, relu]\n  "seed,batch": [[0, 10], [1, 20]]\n'
+    )
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        loader = GlobalHydra.instance().hydra.config_loader
+        overrides = checked([f"hydra.searchpath=[file://{tmp_path}]", "grid=mine", "seed=5,6"], multirun=True)
+        found = expand(loader, loader.load_configuration("config", overrides, RunMode.MULTIRUN), overrides)
+    assert of(found, "widths", "act", "seed", "batch") == {
+        (widths, act, seed, batch)
+        for widths in (None, (8, 4)) for act in ("tanh", "relu") for seed in (5, 6) for batch in (10, 20)
+    }  # fmt: skip
+    assert all('"kwargs":{"culprit":-2}' in one.init_params for one in found)
 
 
 def test_every_key_of_the_config_is_known_and_the_reverse():

@@ -36,6 +36,8 @@ def test_hydras_own_overrides_are_left_to_hydra():
         (["init=null"], "init is chosen by name"),
         (["init.name=xavier"], "init is chosen by name"),
         (["grid.axes.depth=3"], "'grid' has no parts"),
+        (['+hydra.sweeper.params.depth="1,2"'], "as in -m depth=1,2, or in a line under 'axes:' of a preset"),
+        (["+experiment=e1"], "an experiment is a preset here: grid/NAME.yaml"),
     ],
 )
 def test_a_wrong_command_line_gets_one_clear_line(arguments, message):
@@ -45,7 +47,9 @@ def test_a_wrong_command_line_gets_one_clear_line(arguments, message):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("argument", ["depth=5,10", "init=xavier,kaiming", "seed=range(0,3)", "init=glob(*)"])
+@pytest.mark.parametrize(
+    "argument", ["depth=5,10", "init=xavier,kaiming", "seed=range(0,3)", "init=glob(*)", "width,batch=[1,2]"]
+)
 def test_several_values_need_a_multirun(argument):
     with pytest.raises(RequestError, match="add -m"):
         checked([argument], multirun=False)

@@ -52,6 +52,7 @@ def check(settings: Slurm) -> None:
         "time": _minutes(settings),
     }
     flags = [f"--{name}={value}" for name, value in wanted.items() if value is not None]
+    flags += [f"--{name}" if value is True else f"--{name}={value}" for name, value in settings.sbatch]
     done = squeue.ask("sbatch", "--test-only", *flags, "--wrap=true")
     if done is None:
         raise RequestError("executor=slurm: Slurm does not answer here; try again, or use executor=local")
@@ -144,6 +145,7 @@ def _submit(cells: Cells, work: Work, settings: Slurm, record: RunRecord) -> Arr
         array_parallelism=settings.array_parallelism or len(parts),
         setup=[marker.put(folder), private.line(own), *settings.setup, program.shell_check()],
         signal_delay_s=min(_NOTICE_SECONDS, settings.walltime // 4),
+        additional_parameters=dict(settings.sbatch),
         srun_args=[f"--cpus-per-task={settings.cores}"],  # since Slurm 22.05 a step does not inherit it
         **{key: value for key, value in optional.items() if value is not None},
     )

@@ -15,12 +15,25 @@ if TYPE_CHECKING:
     from sweep.execution.options import Options
     from sweep.store.records.runs import RunRecord
 
+_SET_BY = {  # options of sbatch that are set by keys of their own
+    "partition": "executor.partition", "account": "executor.account", "cpus-per-task": "executor.cores",
+    "mem": "executor.mem_gb", "mem-per-cpu": "executor.mem_gb", "time": "executor.walltime",
+    "array": "executor.max_jobs and executor.array_parallelism",
+}  # fmt: skip
+_OURS = {  # and those that an element of this program needs as they are
+    "nodes", "ntasks", "ntasks-per-node", "job-name", "output", "error", "open-mode", "signal", "wrap",
+    "requeue", "no-requeue", "chdir", "wait", "test-only", "parsable", "quiet", "input",
+}  # fmt: skip
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @dataclass(frozen=True)
 class Slurm:
-    """What to ask Slurm for. walltime: seconds. wait: None stands for 'where there is a terminal'."""
+    """What to ask Slurm for.
+
+    walltime: seconds. sbatch: options that are handed on, name and value; True: without one. wait: None
+    stands for 'where there is a terminal'.
+    """
 
     partition: str | None
     account: str | None
@@ -32,6 +45,7 @@ class Slurm:
     min_seconds: float
     requeues: int
     setup: tuple[str, ...]
+    sbatch: tuple[tuple[str, str | bool], ...]
     wait: bool | None
 
     @classmethod
@@ -50,6 +64,7 @@ class Slurm:
             min_seconds=checks.real("executor.min_seconds", values["min_seconds"], 0.0),
             requeues=checks.whole("executor.requeues", values["requeues"], 0),
             setup=_lines("executor.setup", values["setup"]),
+            sbatch=_sbatch(values["sbatch"]),
             wait=None if wait is None else checks.flag("executor.wait", wait),
         )
 
@@ -108,3 +123,25 @@ def _lines(name: str, value: object) -> tuple[str, ...]:
             f"{name}={value}: {name} must be a list of shell lines, as in {name}='[module load python]'"
         )
     return tuple(lines)
+
+
+def _sbatch(values: object) -> tuple[tuple[str, str | bool], ...]:
+    """Options of sbatch by name, dashes for underscores; those that are false or null are left out."""
+    options: dict[str, str | bool] = {}
+    for key, value in checks.mapping("executor.sbatch", values).items():
+        name, given = key.replace("_", "-"), f"executor.sbatch.{key}={checks.shown(value)}"
+        if not re.fullmatch(r"[a-z][a-z0-9-]+", name):
+            raise RequestError(
+                f"{given}: give an option of sbatch by its long name, as in executor.sbatch.qos=long"
+            )
+        if name in _SET_BY:
+            raise RequestError(f"{given}: set {_SET_BY[name]} instead")
+        if name in _OURS:
+            raise RequestError(f"{given}: this program sets --{name} itself: leave it out")
+        if not isinstance(value, str | int | float | None):
+            raise RequestError(f"{given}: give a text, a number, or true for an option without a value")
+        if isinstance(value, str) and (not value or not value.isprintable()):
+            raise RequestError(f"{given}: give a text on one line")
+        if value is not None and value is not False:
+            options[name] = value is True or value == "true" or str(value)
+    return tuple(options.items())
