@@ -97,7 +97,8 @@ def hardsigmoid(z: Array) -> Array:
 
 def hardsigmoid_slope(z: Array, h: Array) -> Array:
     """1/6 inside (-3, 3), else 0."""
-    return (np.abs(z) < 3) * z.dtype.type(1 / 6)
+    slope: Array = (np.abs(z) < 3) * z.dtype.type(1 / 6)
+    return slope
 
 
 def hardswish(z: Array) -> Array:

@@ -82,8 +82,10 @@ def _by_meaning(kind: str, value: str, options: list[str]) -> list[str] | str:
     typed = _bare(value).rpartition(".")[2]  # of 'torch.nn.init.xavier_uniform_' the last name
     same = [name for name in options if _bare(name) == typed]
     known = _MEANT.get(kind, {}).get(typed, ())
-    if same or isinstance(known, str):
-        return same or known
+    if same:
+        return same
+    if isinstance(known, str):
+        return known
     # A framework's own name without the framework: torch's before all others.
     members = [name for name in options if "/" in name and _bare(name.rpartition("/")[2]) == typed]
     members.sort(key=lambda name: not name.startswith("torch/"))

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any
+from typing import Any, cast
 
 from sweep import activations, initializers
 from sweep.activations import Activation
@@ -222,8 +222,8 @@ def _bias_std(init: str, init_params: str, value: Any, stored: bool = False) -> 
 def bias_std_beside(scheme: Scheme, name: str, value: Any, stored: bool = False) -> float | None:
     """bias_std beside a scheme: None where it draws its layer's biases itself, and must be left alone."""
     if scheme.bias is None:
-        return ALL["bias_std"].rule(value)
-    std = 0.0 if value is None else ALL["bias_std"].rule(value)
+        return cast(float, ALL["bias_std"].rule(value))
+    std: float = 0.0 if value is None else ALL["bias_std"].rule(value)
     if std and not stored:
         raise RequestError(
             f"bias_std={std:g}: init {name} draws its layer's biases itself, b ~ {scheme.bias_formula}: leave"

@@ -56,8 +56,9 @@ def test_it_returns_the_cells_that_were_asked_for_and_no_others(capsys):
 
 def test_keys_are_those_of_the_command_line():
     written = list(_arguments(
-        {"init": "normal", "widths": [8, 4], "depth": np.array([1, 2]), "seed": range(0, 9, 3), "study": "7_1",
-         "init,act": [["xavier", "tanh"]], "backward": True, "bias_std": np.float64(0.5), "grid": None,
+        {"init": "normal", "widths": [8, 4], "depth": np.array([1, 2]), "seed": range(0, 9, 3),
+         "study": "7_1", "init,act": [["xavier", "tanh"]], "backward": True,
+         "bias_std": np.float64(0.5), "grid": None,
          "executor": {"name": "slurm", "sbatch": {"qos": "long"}}, "verdict": {"vanishing": 1e-3}},
         {"init": {"std": [0.1, 1], "kwargs": {"power": 0.5}}, "act": None},
     ))  # fmt: skip

@@ -236,7 +236,10 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
 
 def _mark(ax: Axes, panel: pd.DataFrame, positions: pd.DataFrame, scale: Scale) -> None:
     """In the squares of networks that died, the mark of what they died of, a collection for each word."""
-    x, y = positions.columns.get_indexer(panel["x"]), positions.index.get_indexer(panel["y"])
+    x, y = (
+        positions.columns.get_indexer(pd.Index(panel["x"])),
+        positions.index.get_indexer(pd.Index(panel["y"])),
+    )
     grounds = np.where(
         np.isnan(at := positions.to_numpy()[y, x])[:, None], 1.0, scale.colours(scale.norm(at))[:, :3]
     )

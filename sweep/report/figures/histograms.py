@@ -134,7 +134,7 @@ def ridge(ax: Axes, layers: pd.DataFrame) -> None:
     named = spread(shown, 9)
     for step, layer in enumerate(shown):
         heights = _RIDGE_HEIGHT * _heights(indexed["histogram"][layer])
-        look = {"facecolor": "#d3e4ee", "edgecolor": style.LINES[0], "linewidth": 0.7}
+        look: dict[str, Any] = {"facecolor": "#d3e4ee", "edgecolor": style.LINES[0], "linewidth": 0.7}
         _draw_bars(ax, layers, heights, edges, base=-step, zorder=2 + 0.01 * step, **look)
         if layer in named:
             std = number(indexed["std"][layer], 2)

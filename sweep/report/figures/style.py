@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import matplotlib as mpl
 import numpy as np
@@ -14,6 +14,7 @@ from matplotlib.axes import Axes as Axes  # noqa: PLC0414  `sweep.plot` has it f
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
 
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, StoreError
@@ -82,7 +83,7 @@ def with_legend(width: float, height: float, labels: Iterable[str]) -> tuple[Fig
     entries = list(shortened(labels, _ENTRY).values())
     above = 0.19 * -(-len(entries) // _columns(entries, width)) + 0.1
     figure = Figure(figsize=(width, height + above), layout="constrained")
-    top, panels = figure.subfigures(2, 1, height_ratios=(above, height), squeeze=True)
+    top, panels = cast("NDArray[Any]", figure.subfigures(2, 1, height_ratios=(above, height)))
     return figure, top, panels
 
 
@@ -250,7 +251,7 @@ def write(figures: Mapping[str, Figure], place: Place, failed: dict[str, str], a
     alone: figures of an earlier drawing that are not among these are removed.
     Raises StoreError where nothing can be written there.
     """
-    files = []
+    files: list[str] = []
     with writing("the figures", place):
         for name, figure in figures.items():
             plain = re.sub(r"[^\w.-]+", "-", name)  # a scheme may be called torch/normal

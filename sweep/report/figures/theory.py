@@ -112,7 +112,7 @@ def draw_distance(ax: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:
         ax.plot(rows.loc[own, "x"], distance[own], marker, ms=3.5, mfc="none", mew=0.9, color=colour)
     ax.axhline(1 if geometric else 0, color=style.FAINT, lw=0.8, zorder=0)
     if geometric:
-        reach = max(_LEAST_RATIO, float(np.exp(np.log(distance).abs().max()) * 1.1))
+        reach = max(_LEAST_RATIO, float(np.exp(np.abs(np.log(distance)).max()) * 1.1))
         style.logarithmic(ax, "x")
         ax.set_yscale("log")
         ticks = next((t for t in _RATIOS if t <= reach), 10.0 ** np.floor(np.log10(reach)))

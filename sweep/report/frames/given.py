@@ -31,4 +31,4 @@ def _plain(column: "pd.Series[Any]") -> "pd.Series[Any]":
         return pd.Series(column.to_numpy(float, na_value=np.nan), column.index)
     if pd.api.types.is_integer_dtype(column.dtype):
         return pd.Series(column.to_numpy(np.int64), column.index)
-    return pd.Series(column.to_numpy(object, na_value=None), column.index, object)
+    return pd.Series(list(column.astype(object).where(column.notna(), None)), column.index, dtype="object")

@@ -124,8 +124,9 @@ def spec_of(row: Any) -> Spec:
 def _without_nulls(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
     """A column with an axis's default for nulls: what a scheme sets itself was once that."""
     axis = axes.ALL.get(name)
-    known = axis is None or axis.default is None or not column.null_count
-    return column if known else pc.fill_null(column, axis.default)
+    if axis is None or axis.default is None or not column.null_count:
+        return column
+    return pc.fill_null(column, axis.default)
 
 
 def _codes(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], int]:
