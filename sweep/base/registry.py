@@ -94,7 +94,7 @@ class Registry(Generic[Kind]):
     def filled(self, name: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters of a row, with the defaults of those that it does not name."""
         entry = self.entries.get(name)
-        if entry is None or isinstance(entry, self.kind):
+        if not callable(entry) or isinstance(entry, self.kind):
             return dict(values)
         described = inspect.signature(cast(Callable[..., Kind], entry)).parameters.values()
         return {one.name: one.default for one in described if one.default is not one.empty} | dict(values)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, cast
+from typing import Any
 
 from sweep import activations, initializers
 from sweep.activations import Activation
@@ -208,22 +208,23 @@ def _check_choice(group: str, name: Any, parameters: object) -> None:
             raise RequestError(f"{group}_params: a function of your own needs its name and its source")
 
 
-@lru_cache(maxsize=4096)
 def _bias_std(init: str, init_params: str, value: Any, stored: bool = False) -> float | None:
     """What a cell with this scheme has for bias_std; stored: a row may be older than its scheme's biases."""
     registry = REGISTRIES["init"]
-    listed = init in registry.names()
-    if listed:
+    if init in registry.entries:
         return bias_std_beside(registry.from_json(init, init_params), init, value, stored)
-    foreign = value is None and init != CUSTOM  # of another program's, which may draw its own
-    return None if foreign else ALL["bias_std"].rule(value)
+    if value is None and init != CUSTOM:  # of another program's, which may draw its own
+        return None
+    std: float = ALL["bias_std"].rule(value)
+    return std
 
 
 def bias_std_beside(scheme: Scheme, name: str, value: Any, stored: bool = False) -> float | None:
     """bias_std beside a scheme: None where it draws its layer's biases itself, and must be left alone."""
-    if scheme.bias is None:
-        return cast(float, ALL["bias_std"].rule(value))
-    std: float = 0.0 if value is None else ALL["bias_std"].rule(value)
+    own = scheme.bias is not None
+    std: float = 0.0 if own and value is None else ALL["bias_std"].rule(value)
+    if not own:
+        return std
     if std and not stored:
         raise RequestError(
             f"bias_std={std:g}: init {name} draws its layer's biases itself, b ~ {scheme.bias_formula}: leave"
