@@ -2,10 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweep.experiment.verdict import WORDS, Thresholds, meanings
 from sweep.report.frames.labels import SETTINGS, acts
@@ -47,10 +47,13 @@ class Answer:
         return sum(max(0, len(kind) - MOST_NAMED) for kind in (self.survivors, self.limited, self.casualties))
 
 
-def answers(rows: "pd.DataFrame") -> list[Answer]:
-    """An answer per act. rows: of `average_over_seeds`, with the layer of the verdict."""
+def answers(rows: "pd.DataFrame", merit: Callable[[str, str], Any] | None = None) -> list[Answer]:
+    """An answer per act. rows: of `average_over_seeds`, with the layer of the verdict.
+
+    merit: of an init and an act, both as they are named here; those that survive come in its order.
+    """
     schemes: dict[str, dict[str, list[_Row]]] = {act: {} for act in acts(rows["act_label"])}
-    names = (rows["init_label"] + " " + _settings(rows)).str.strip()
+    names = scheme_names(rows)
     columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer"))
     for name, act, *row in zip(names, *columns, strict=True):
         schemes[act].setdefault(name, []).append(_Row(*row))
@@ -58,6 +61,8 @@ def answers(rows: "pd.DataFrame") -> list[Answer]:
     for act, rows_of in schemes.items():
         fates = [_fate(name, group) for name, group in rows_of.items()]
         survivors = [fate for fate in fates if fate.word is None]
+        if merit:
+            survivors.sort(key=lambda fate, act=act: merit(fate.init, act))
         limited = sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0))
         by_act.append(Answer(act, survivors, limited, [f for f in fates if f.word and not f.depth]))
     return by_act
@@ -67,6 +72,11 @@ class _Row(NamedTuple):
     depth: int
     verdict: str
     layer: float
+
+
+def scheme_names(rows: "pd.DataFrame") -> "pd.Series[str]":
+    """Of every row its init and what else varies: 'xavier bias_std=0.1'."""
+    return (rows["init_label"] + " " + _settings(rows)).str.strip()
 
 
 def _settings(rows: "pd.DataFrame") -> "pd.Series[str]":

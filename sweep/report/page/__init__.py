@@ -18,14 +18,21 @@ from markupsafe import Markup
 from sweep.base.command import visible
 from sweep.experiment.verdict import Thresholds
 from sweep.report.figures import style
-from sweep.report.frames.fates import MOST_NAMED, answers, counts
+from sweep.report.frames.fates import MOST_NAMED, counts, gradients_unmeasured
 from sweep.report.page import facts
 from sweep.report.page.advice import advice_by_act
 from sweep.report.page.data import as_script, networks, payload
+from sweep.report.page.merit import cards
+from sweep.report.page.reading import snippet
 from sweep.store.places import Place
 from sweep.store.study import Study
 
 _HERE = Path(__file__).parent
+# In the order in which the page runs them.
+_SCRIPTS = (
+    "values.js", "state.js", "charts.js", "filter.js", "map.js",
+    "network.js", "plane.js", "table.js", "view.js", "page.js",
+)  # fmt: skip
 _NAME, _VEGA_LITE = "index.html", "6.4"
 _BUNDLE = """
 import sys
@@ -69,10 +76,13 @@ def html(
     failed = int((cells["status"] != "ok").sum())
     return template.render(
         study=study.name,
-        folder=str(study.path),
+        snippet=snippet(str(study.path), cells).splitlines(),
+        columns=facts.columns(rows),
         summary=counts(rows),
         scope=facts.scope(cells),
-        answers=answers(rows),
+        answers=cards(rows, cells),
+        gradients=gradients_unmeasured(rows),
+        backward=bool(rows["measured"].any()),
         most_named=MOST_NAMED,
         advice=advice_by_act(cells),
         failures=facts.failures(cells),
@@ -83,9 +93,8 @@ def html(
         figures=list(figures),
         style=_asset("page.css"),
         library=Markup(_library()),
-        data=Markup(as_script(payload(rows, cells, layers))),
-        charts=_asset("charts.js"),
-        script=_asset("page.js"),
+        data=Markup(as_script({"name": study.name} | payload(rows, cells, layers))),
+        scripts=[_asset(name) for name in _SCRIPTS],
     )
 
 

@@ -1,159 +1,94 @@
-// From the study's data to Vega-Lite specifications: what is shown, in which colour, as which text.
+// From points to Vega-Lite specifications: the map, and the curves of a network.
 "use strict";
 
-const AXES = Object.keys(STUDY.axes);
-const COUNT = STUDY.verdict.length;
-const ROLES = ["x", "y", "rows", "cols"];
+const LOOK = { view: { stroke: null }, font: "system-ui, DejaVu Sans, sans-serif", background: "transparent" };
+const SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json";
+const LETTER = 6.8; // px of a character beside the map
 
-function measureOf(name) { return STUDY.measures.find((measure) => measure.name === name); }
-function geometric(measure) { return measure.scale === "ratio" || measure.scale === "size"; }
-
-// A statistic in few characters, as the program's own tables show it.
-function number(value, digits = 3) {
-  if (value === null || value === undefined || Number.isNaN(value)) return "·";
-  if (value === 0) return "0";
-  if (!Number.isFinite(value)) return value > 0 ? "inf" : "-inf";
-  const size = Math.abs(value);
-  if (size >= 1e-3 && size < 1e4) return value.toFixed(Math.max(0, digits - 1 - Math.floor(Math.log10(size))));
-  return value.toExponential(Math.min(digits, 2) - 1);
+// What a square says: a statistic and the mark of what is wrong; where that finds no room, the mark alone.
+function written(measure, point, roomy) {
+  const mark = word(point).mark;
+  if (measure.scale === "word") return [word(point).letter];
+  if (!roomy) return mark ? [mark] : [];
+  const text = STUDY.seeds[point] ? plain(measure, point) : "×";
+  return STUDY.seeds[point] && mark ? [text, mark] : [text];
 }
 
-function word(point) { return STUDY.words[STUDY.verdict[point]]; }
-
-function part(name, key, point) {
-  const column = STUDY.stats[name] && STUDY.stats[name][key];
-  return column ? column[point] : NaN;
-}
-
-function spreadText(measure, point) {
-  const factor = part(measure.name, "factor", point);
-  if (STUDY.seeds[point] < 2 || !Number.isFinite(factor)) return "";
-  if (!geometric(measure)) return ` ± ${number(factor, 2)}`;
-  if (factor >= 2) return ` ×/÷ ${number(factor, 2)}`;
-  return ` ± ${(100 * (factor - 1)).toFixed(factor < 1.1 ? 1 : 0)} %`;
-}
-
-function plain(measure, point) {
-  const value = part(measure.name, "value", point);
-  if (measure.scale === "count" && Number.isFinite(value)) return String(Math.round(value * 10) / 10);
-  return number(value, measure.scale === "share" ? 2 : 3);
-}
-
-function valueText(measure, point) {
-  if (measure.scale !== "word") return plain(measure, point) + spreadText(measure, point);
-  const agree = STUDY.agree[point];
-  return word(point).word + (agree < 1 ? ` (${Math.round(agree * STUDY.seeds[point])} of ${STUDY.seeds[point]} seeds)` : "");
-}
-
-function theoryText(name, point) {
-  const theory = part(name, "theory", point);
-  return Number.isNaN(theory) ? "no prediction" : number(theory);
-}
-
-function seedsText(point) {
-  const failed = STUDY.failed[point];
-  return `${STUDY.seeds[point]}${failed ? `, ${failed} failed` : ""}`;
-}
-
-function textOf(axis, point) { return STUDY.axes[axis][STUDY.codes[axis][point]]; }
-
-function titled(axis, point) {
-  const text = textOf(axis, point);
-  return axis === "init" ? STUDY.prefix + text : axis === "act" ? text : `${axis} ${text}`;
-}
-
-function networkName(point) {
-  return AXES.filter((axis) => STUDY.axes[axis].length > 1 || axis === "init" || axis === "act")
-    .map((axis) => titled(axis, point)).join(", ").replace(", ", " × ");
-}
-
-function fillOf(measure, point) {
-  if (measure.scale === "word") return word(point).colour;
-  const value = part(measure.name, "value", point), ramp = STUDY.ramps[measure.ramp];
-  if (Number.isNaN(value)) return STUDY.empty;
-  const share = ((measure.logarithmic ? Math.log10(value) : value) - measure.low) / (measure.high - measure.low);
-  return ramp[Math.max(0, Math.min(ramp.length - 1, Math.floor(share * ramp.length) || 0))];
-}
-
-// The axes across, down, and of the panels; "" where there is none.
-function usedAxes(state) { return ROLES.map((role) => state[role]); }
-
-function heldAxes(state) {
-  return AXES.filter((axis) => !usedAxes(state).includes(axis) && STUDY.axes[axis].length > 1);
-}
-
-// The points that are shown: those at the values that the other axes are held at.
-function shown(state) {
-  const held = heldAxes(state), points = [];
-  for (let p = 0; p < COUNT; p++) {
-    if (held.every((axis) => STUDY.codes[axis][p] === state.held[axis])) points.push(p);
+// The sizes of squares that fit: so many across, so many panels beside each other. available: px.
+function fitting(across, down, panels, available) {
+  const labels = 32 + LETTER * Math.max(...down.map((text) => text.length));
+  const name = 10 + 1.1 * LETTER * Math.max(...panels.map((text) => text.length)); // of a panel, which is never cut
+  const step = (columns) => Math.floor((available - columns * (labels + 14)) / (columns * across.length));
+  let columns = panels.columns;
+  while (columns > 1 && (step(columns) < 34 || columns * Math.max(name, labels + across.length * 26) > available)) {
+    columns = Math.floor((columns + 1) / 2);
   }
-  return points;
+  const width = Math.max(across.length > 24 ? 12 : 26, Math.min(84, step(columns)));
+  const font = width >= 50 ? 11 : width >= 40 ? 9 : 0; // of a square that has room for its value
+  return { columns, width, font, height: font ? 36 : Math.max(14, Math.min(26, width)) };
 }
 
 function mapSpec(state, points, available) {
   const measure = measureOf(state.stat);
-  const values = (axis) => STUDY.axes[axis].filter((_, code) => points.some((p) => STUDY.codes[axis][p] === code));
+  const values = (axis) => STUDY.short[axis].filter((_, code) => points.some((p) => STUDY.codes[axis][p] === code));
   const across = values(state.x), down = values(state.y);
   const panelAxes = [state.rows, state.cols].filter(Boolean);
   const code = (p) => panelAxes.reduce((sum, axis) => sum * STUDY.axes[axis].length + STUDY.codes[axis][p], 0);
-  const labels = Math.min(190, 14 + 6.4 * Math.max(...down.map((text) => Math.min(26, text.length)))) + 18;
-  let columns = state.cols ? values(state.cols).length : 1;
-  const room = () => Math.floor((available - columns * (labels + 14)) / (columns * across.length));
-  while (columns > 1 && room() < 34) columns = Math.floor((columns + 1) / 2);
-  const step = Math.max(across.length > 24 ? 12 : 26, Math.min(84, room()));
-  const font = step >= 46 ? 11 : step >= 34 ? 9.5 : 0;
-  const height = font ? 36 : Math.max(14, Math.min(26, step));
+  const panel = (p) => panelAxes.map((axis) => labelled(axis, p)).join(" × ") || " ";
+  const panels = Object.assign([...new Set(points.map(panel))], { columns: state.cols ? values(state.cols).length : 1 });
+  const { columns, width, font, height } = fitting(across, down, panels, available);
+  const small = Math.max(7, Math.min(11, width - 4, height - 4));
   const data = points.map((p) => {
     const fill = fillOf(measure, p);
-    const seeds = STUDY.seeds[p];
-    const text = measure.scale === "word" ? word(p).letter : seeds ? plain(measure, p) : "×";
     return {
-      point: p, code: code(p), panel: panelAxes.map((axis) => titled(axis, p)).join(" × ") || " ",
-      across: textOf(state.x, p), down: textOf(state.y, p),
-      fill, ink: STUDY.inks[fill], text: measure.scale !== "word" && seeds && word(p).mark ? [text, word(p).mark] : [text],
+      point: p, code: code(p), panel: panel(p), across: STUDY.short[state.x][STUDY.codes[state.x][p]],
+      down: STUDY.short[state.y][STUDY.codes[state.y][p]], fill, ink: STUDY.inks[fill], text: written(measure, p, font > 0),
       network: networkName(p), value: valueText(measure, p), theory: theoryText(measure.name, p), verdict: word(p).word,
       seeds: seedsText(p), label: `${networkName(p)}: ${measure.name} ${valueText(measure, p)}, verdict ${word(p).word}`,
     };
   });
   const order = [...new Map(data.map((d) => [d.code, d.panel])).entries()].sort((a, b) => a[0] - b[0]).map((e) => e[1]);
-  const axis = (name, values, limit, extra) => ({
+  const axis = (name, values, extra) => ({
     field: name, type: "ordinal", sort: values,
-    axis: { title: null, domain: false, ticks: false, labelLimit: limit, labelPadding: 4, ...extra },
+    axis: { title: null, domain: false, ticks: false, labelLimit: 0, labelPadding: 4, ...extra },
   });
   const tooltip = [["network", "network"], ["value", measure.name], ["theory", "theory"], ["verdict", "verdict"], ["seeds", "seeds"]]
     .filter(([field]) => !(measure.scale === "word" && (field === "verdict" || field === "theory")))
     .map(([field, title]) => ({ field, title, type: "nominal" }));
-  const long = Math.max(...across.map((text) => text.length)) * 6.4 > step;
+  const long = Math.max(...across.map((text) => text.length)) * LETTER > width;
   const encoding = {
-    x: axis("across", across, 120, { orient: "bottom", labelAngle: long ? -40 : 0, labelOverlap: across.length > 24 ? "parity" : false }),
-    y: axis("down", down, 185, { labelOverlap: down.length > 40 ? "parity" : false }),
+    x: axis("across", across, { orient: "bottom", labelAngle: long ? -40 : 0, labelOverlap: across.length > 24 ? "parity" : false }),
+    y: axis("down", down, { labelOverlap: down.length > 40 ? "parity" : false }),
   };
   return {
     spec: {
-      $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+      $schema: SCHEMA,
       description: `${measure.title}: ${state.x} across, ${state.y} down; ${points.length} networks`,
       data: { values: data }, columns,
       facet: { field: "panel", type: "nominal", sort: order,
-        header: { title: null, labelFontSize: 12.5, labelFontWeight: 600, labelAnchor: "start", labelLimit: Math.max(120, step * across.length), labelPadding: 5 } },
+        header: { title: null, labelFontSize: 12.5, labelFontWeight: 600, labelAnchor: "start", labelLimit: 0, labelPadding: 5 } },
       spacing: 14, resolve: { axis: { x: "independent", y: "independent" }, scale: { y: "shared", x: "shared" } },
       spec: {
-        width: { step }, height: { step: height },
+        width: { step: width }, height: { step: height },
         layer: [
           { mark: { type: "rect", stroke: "white", strokeWidth: 1, style: "square" },
             encoding: { ...encoding, color: { field: "fill", type: "nominal", scale: null }, tooltip,
               description: { field: "label", type: "nominal" } } },
-          ...(font ? [{ mark: { type: "text", fontSize: font, lineHeight: font + 2, baseline: "middle", dy: { expr: "length(datum.text) > 1 ? -6 : 0" }, style: "written", aria: false },
-            encoding: { ...encoding, text: { field: "text" }, color: { field: "ink", type: "nominal", scale: null }, tooltip } }] : []),
+          { mark: { type: "text", fontSize: font || small, lineHeight: font + 2, baseline: "middle", dy: { expr: "length(datum.text) > 1 ? -6 : 0" }, style: "written", aria: false },
+            transform: [{ filter: "length(datum.text) > 0" }],
+            encoding: { ...encoding, text: { field: "text" }, color: { field: "ink", type: "nominal", scale: null }, tooltip } },
         ],
       },
-      config: { view: { stroke: null }, font: "system-ui, DejaVu Sans, sans-serif", background: "transparent" },
+      config: LOOK,
     },
     measure,
   };
 }
 
-const LINE = { measured: "#1f83b4", forward: "#1f83b4", backward: "#d1495b" };
+// ---- the curves of a network: its own, and those of the network that it is compared with
+
+const LINE = { measured: "#1f83b4", forward: "#1f83b4", backward: "#d1495b", "measured, other": "#e08a1e", "forward, other": "#7db4d6", "backward, other": "#e79aa4" };
+const DASH = Object.keys(LINE).map((series) => (series.startsWith("backward") ? [6, 4] : [1, 0]));
 
 function curveRows(point, name, series) {
   const curves = STUDY.curves[name], layers = STUDY.curves.layers[point] || [];
@@ -185,19 +120,18 @@ function curveSpec(rows, log, title, width, description) {
     scale: log ? { type: "log" } : { zero: false, nice: true },
     axis: log ? { values: decades([...line, ...theory], band), labelExpr: "datum.value >= 0.01 && datum.value <= 100 ? format(datum.value, '~g') : format(datum.value, '.0e')" } : { tickCount: 5 } });
   const x = { field: "layer", type: "quantitative", title: "layer", axis: { tickMinStep: 1, tickCount: 6, format: "d" } };
-  const colour = { field: "series", type: "nominal", legend: null,
-    scale: { domain: Object.keys(LINE), range: Object.values(LINE) } };
-  const dash = { field: "series", type: "nominal", legend: null, scale: { domain: Object.keys(LINE), range: [[1, 0], [1, 0], [6, 4]] } };
+  const of = (range) => ({ field: "series", type: "nominal", legend: null, scale: { domain: Object.keys(LINE), range } });
+  const colour = of(Object.values(LINE));
   return {
-    $schema: "https://vega.github.io/schema/vega-lite/v6.json", description, width, height: 150,
+    $schema: SCHEMA, description, width, height: 150,
     autosize: { type: "fit-x", contains: "padding" },
     layer: [
       ...(!band.length ? [] : [{ data: { values: band }, mark: { type: "area", opacity: 0.22, aria: false }, encoding: { x, y: y("low"), y2: { field: "high" }, color: colour } }]),
       ...(!theory.length ? [] : [{ data: { values: theory }, mark: { type: "line", strokeWidth: 1, style: "theory", color: "#808890", aria: false }, encoding: { x, y: y("theory"), detail: { field: "series" } } }]),
-      { data: { values: line }, mark: { type: "line", strokeWidth: 2, point: line.length < 14, aria: false },
-        encoding: { x, y: y("value"), color: colour, strokeDash: dash,
+      { data: { values: line }, mark: { type: "line", strokeWidth: 2, point: line.length < 28, aria: false },
+        encoding: { x, y: y("value"), color: colour, strokeDash: of(DASH),
           tooltip: ["series", "layer", "value", "theory"].map((field) => ({ field, type: field === "series" ? "nominal" : "quantitative" })) } },
     ],
-    config: { view: { stroke: null }, font: "system-ui, DejaVu Sans, sans-serif", background: "transparent", axis: { gridOpacity: 0.35, titleFontWeight: 500 } },
+    config: { ...LOOK, axis: { gridOpacity: 0.35, titleFontWeight: 500 } },
   };
 }

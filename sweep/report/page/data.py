@@ -13,10 +13,12 @@ from sweep.experiment.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.figures.colours import DIVERGING, SEQUENTIAL, Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
-from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, filled, settings_that_vary
+from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, by_interest, filled, settings_that_vary
 from sweep.report.frames.measures import MEASURES, THEORY
 from sweep.report.frames.seeds import average_over_seeds, by_layer
+from sweep.report.frames.shortening import shortened
 from sweep.report.frames.text import short
+from sweep.report.page import plane
 
 _TITLES = {"init_label": "init", "act_label": "act"}
 _FIRST = ("rms", "delta_rms", "std")  # the curves that are kept where not all find room
@@ -24,16 +26,22 @@ _CURVES = (*_FIRST, *(name for name, one in STATISTICS.items() if one.curve and 
 _MOST_NUMBERS = 240_000  # of all curves together: about 1.6 MB of text
 _FEWEST_LAYERS = 8  # a curve with fewer points says nothing
 _EMPTY, _INK = "#c9d1d8", "#14202b"  # a square without a value; what is written on light squares
+_MOST_LETTERS = 26  # of a value beside the map
 _MOST_PANELS, _MOST_COLUMNS = 48, 6  # beyond, an axis is held at its greatest value
 
 
 def networks(cells: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `average_over_seeds` for every statistic; the seed is all that is averaged over."""
+    """The rows of `average_over_seeds` for every statistic, what is of interest first.
+
+    The seed is all that is averaged over.
+    """
     frame = add_labels(cells)
     apart = settings_that_vary(frame)
     rows = average_over_seeds(add_labels(cells, apart), list(MEASURES.values()), apart)
-    return rows.sort_values(["depth", "width"], kind="stable").sort_values(
-        ["init_label", "act_label"], key=lambda names: names.map(_codes(names)), kind="stable"
+    return by_interest(
+        rows.sort_values(["depth", "width"], kind="stable").sort_values(
+            ["init_label", "act_label"], key=lambda names: names.map(_codes(names)), kind="stable"
+        )
     )
 
 
@@ -52,10 +60,14 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
     }
     return {
         "axes": {name: values for name, (values, _) in axes.items()},
+        "short": {
+            name: list(shortened(values, _MOST_LETTERS).values()) for name, (values, _) in axes.items()
+        },
         "codes": {name: codes for name, (_, codes) in axes.items()},
         "prefix": prefix,
         "seeds": rows["seeds"].tolist(),
         "failed": rows["failed"].tolist(),
+        "measured": rows["measured"].tolist(),  # the gradients
         "verdict": [ORDER.index(word) for word in rows["verdict"]],
         "agree": _numbers(rows["agree"]),
         "measures": [
@@ -73,13 +85,20 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
             if measure.name != "verdict"
         },
         "words": [
-            {"word": word.name, "letter": word.letter, "colour": word.colour, "mark": word.mark}
+            {
+                "word": word.name,
+                "letter": word.letter,
+                "colour": word.colour,
+                "mark": word.mark,
+                "told": word.told,
+            }
             for word in WORDS.values()
         ],
         "ramps": ramps,
         "empty": _EMPTY,
         "inks": _inks([_EMPTY, *(word.colour for word in WORDS.values()), *chain(*ramps.values())]),
         "curves": _curves(rows, cells, layers, apart),
+        "planes": plane.planes(cells, layers),
         "layout": {role: axis or "" for role, axis in vars(roles).items()},
     }
 
@@ -99,10 +118,13 @@ def _inks(colours: Sequence[str]) -> dict[str, str]:
 
 
 def _axis(values: "pd.Series[Any]") -> tuple[list[str], list[int]]:
-    """The distinct values in order as text, and the index of every row's own."""
+    """The distinct values in order as text, no two alike, and the index of every row's own."""
     objects = filled(values)
     codes = _codes(objects)
-    return list(map(short, codes)), [codes[value] for value in objects]
+    texts = list(map(short, codes))
+    if len(set(texts)) < len(texts):
+        texts = [repr(value) for value in codes]  # 1 and "1"
+    return texts, [codes[value] for value in objects]
 
 
 def _codes(values: "pd.Series[Any]") -> dict[Any, int]:

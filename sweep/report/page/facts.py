@@ -9,6 +9,7 @@ from sweep.base.provenance import provenance
 from sweep.experiment.verdict import WORDS, Thresholds, meanings
 from sweep.report.frames import text
 from sweep.report.frames.labels import description
+from sweep.report.frames.measures import MEASURES
 from sweep.store.records import runs
 from sweep.store.study import Study
 
@@ -22,6 +23,15 @@ def rules(thresholds: Thresholds) -> list[dict[str, str]]:
     return [
         {"letter": WORDS[word].letter, "word": word, "rule": rule}
         for word, rule in meanings(thresholds).items()
+    ]
+
+
+def columns(rows: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every statistic of the page's networks, and what it is. rows: of `data.networks`."""
+    return [
+        (measure.name, measure.title)
+        for measure in MEASURES.values()
+        if rows[f"value:{measure.name}"].notna().any()
     ]
 
 

@@ -16,53 +16,12 @@ from sweep.report.frames.measures import MEASURES
 from sweep.report.page import data
 from sweep.store.places.local import Local
 from sweep.store.study import Study
-from tests.browser import chromium, opened
+from tests.browser import opened
 from tests.make import cell
-from tests.studies import grid, stored
+from tests.report.page.pages import drawn, labels_of, written
+from tests.studies import stored
 
 WIDTHS = (390, 1440)
-
-
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page") / "study"
-    cells = grid(("small_normal", "big_normal", "xavier", "kaiming"), depths=(2, 8), widths=(16, 60))
-    return folder, *stored(folder, cells)
-
-
-@pytest.fixture(scope="module")
-def file(study):
-    report = Study(study[0]).report
-    report.write("std.svg", b"")
-    return written(report, *study)
-
-
-def written(place, study, cells, layers):
-    """The page of a study, in this place."""
-    return place.at(page.write(Study(study), place, cells, layers, DEFAULT))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture
-def opened_page(browser, file):
-    with opened(browser, file) as shown:
-        yield shown
-
-
-def drawn(shown, stat="std", **roles):
-    """Wait until the map shows this."""
-    chosen = {"x": "width", "y": "depth", "rows": "init", "cols": "act"} | roles
-    wanted = " ".join([stat, *chosen.values()])
-    shown.wait_for_selector(f'#map[data-drawn="{wanted}"]')
-
-
-def labels_of(shown):
-    return shown.eval_on_selector_all("#map .square", "all => all.map(one => one.getAttribute('aria-label'))")
 
 
 # ---- what is in the page

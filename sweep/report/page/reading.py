@@ -1,0 +1,70 @@
+"""The lines of pandas that the page offers: they read this study, and set out what varies in it."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from sweep.report.frames import labels
+from sweep.report.frames.labels import SETTINGS
+
+_GROUPS = ("init", "act")
+_MAIN = (*_GROUPS, "depth", "width")
+_ACROSS = ("depth", "width")  # else the last axis that varies
+_LIST = "widths"
+
+
+def snippet(path: str, cells: pd.DataFrame) -> str:
+    """Python that reads the cells, and a median over the seeds by every axis that varies.
+
+    path: the study's folder or URL. cells: the stored table.
+    """
+    frame = cells.assign(**{_LIST: cells[_LIST].map(str)})
+    columns = [name for name in (*_MAIN, *SETTINGS) if frame[name].nunique(dropna=False) > 1]
+    parameters = [name for name in labels.parameters(cells) if _is_plain(frame, name)]
+    for name in parameters:
+        frame[name] = _values(frame, name)
+    spec = [*_MAIN, *(f"{group}_params" for group in _GROUPS), *SETTINGS]
+    networks = len(frame[spec].drop_duplicates())
+    if len(frame[[*columns, *parameters]].drop_duplicates()) < networks:  # what a list or a user's own tells
+        parameters = []
+        columns += [name for name in spec if name.endswith("_params") and frame[name].nunique() > 1]
+    axes = [*columns, *parameters] or [*_GROUPS, "depth"]
+    axes += ["init"] * (len(axes) == 1 and axes != ["init"]) + ["act"] * (axes == ["init"])
+    across = next((name for name in _ACROSS if name in axes), axes[-1])
+    value = next((name for name in ("std", "rms") if frame[name].notna().any()), "std")
+    return "\n".join(
+        [
+            *(["import json"] if parameters else []),
+            "import pandas as pd",
+            f"cells = pd.read_parquet({_quoted(f'{path}/cells')}{', partitioning=None' * ('=' in path)})",
+            *(_reading(name) for name in parameters),
+            *([f'cells["{_LIST}"] = cells["{_LIST}"].map(str)'] if _LIST in axes else []),
+            f"by = {json.dumps(axes, ensure_ascii=False)}",
+            f"cells.groupby(by, dropna=False)[{_quoted(value)}].median().unstack({_quoted(across)})",
+        ]
+    )
+
+
+def _is_plain(cells: pd.DataFrame, name: str) -> bool:
+    """Whether the column of parameters holds it as a number or a text."""
+    return name.partition(".")[0] in _GROUPS and not any(
+        isinstance(value, (list, dict)) for value in _values(cells, name)
+    )
+
+
+def _values(cells: pd.DataFrame, name: str) -> Sequence[Any]:
+    group, _, parameter = name.partition(".")
+    known = {text: json.loads(text).get(parameter) for text in cells[f"{group}_params"].unique()}
+    return [known[text] for text in cells[f"{group}_params"]]
+
+
+def _reading(name: str) -> str:
+    group, _, parameter = name.partition(".")
+    of = f"lambda text: json.loads(text).get({_quoted(parameter)})"
+    return f'cells[{_quoted(name)}] = cells["{group}_params"].map({of})'
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
