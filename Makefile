@@ -4,7 +4,7 @@ BIN = .venv/bin
 GRID ?= init=xavier,kaiming act=tanh,relu
 LOWEST ?= tests/report/frames tests/report/figures tests/report/test_drawing.py tests/test_plot.py tests/store/test_tables.py
 
-.PHONY: sweep test check lowest torture bench figures clean
+.PHONY: sweep test check lowest torture bench docs figures clean
 
 sweep: .venv/run
 	$(BIN)/python -m sweep -m $(GRID)
@@ -35,12 +35,19 @@ bench: .venv/run
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/overhead.py
 
+docs: .venv/run
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict -q
+	@echo "site: build/site/index.html"
+
 figures: .venv/run
 	$(BIN)/python -m sweep -m root=.figures
+	$(BIN)/python -m sweep -m width=64,512 study=narrow_and_wide root=.figures report=false
+	$(BIN)/python -m sweep.report .figures/narrow_and_wide --only heatmap --rows act --cols init --to .figures/first
 	$(BIN)/python -m sweep -m grid=textbook root=.figures
 	$(BIN)/python -m sweep -m grid=phase root=.figures
 	$(BIN)/python -m sweep root=.figures
-	cp .figures/standard/report/std.png docs/standard-std.png
+	cp .figures/first/std.png docs/standard-std.png
 	cp .figures/standard/report/layers.png docs/standard-layers.png
 	for name in histograms verdict gradients layers; do cp .figures/textbook/report/$$name.png docs/textbook-$$name.png; done
 	cp .figures/phase/report/phase.png docs/phase.png

@@ -18,7 +18,8 @@ RATIO, SIZE, SHARE, SIGNED = "ratio", "size", "share", "signed"
 class Statistic:
     """One number of one layer of one network; NaN where it is not defined.
 
-    of: the array it describes. title: of figures of the last layer. label: of an axis, if not the name.
+    of: the array it describes. meaning: what it is, for the reference.
+    title: of figures of the last layer. label: of an axis, if not the name.
     scale: RATIO is positive, and healthy at 1; SIZE is positive; SHARE lies in [0, 1]; SIGNED lies around 0.
     power: of the array's scale that it grows with. lost: its value where h is not finite.
     predicted: whether theory has it too. curve: whether the page draws it by layer.
@@ -36,26 +37,66 @@ class Statistic:
     label: str = ""
     curve: bool = True
     since: int = 1
+    meaning: str = ""
     function: Callable[[Array], Array] | None = None
 
 
 STATISTICS = {
     statistic.name: statistic
     for statistic in (
-        Statistic("mean", H, "mean of the last layer", SIGNED, 1, predicted=True, label="mean of h"),
-        Statistic("std", H, "std of the last layer", RATIO, 1, math.inf, predicted=True, label="std of h"),
-        Statistic("rms", H, "rms of the last layer", RATIO, 1, math.inf, predicted=True, label="rms of h"),
-        Statistic("pre_rms", Z, "rms before the last activation", RATIO, 1, label="rms of z", curve=False),
-        Statistic("flat", SLOPE, "share of units that pass no gradient", SHARE, predicted=True),
-        Statistic("dead", SLOPE, "share of neurons flat for every input", SHARE, curve=False),
-        Statistic("sample_cosine", H, "mean cosine between the first 64 inputs", SHARE, predicted=True),
-        Statistic("neuron_corr", H, "mean |correlation| between the first 64 neurons", SHARE),
-        Statistic("delta_std", DELTA, "std of dL/dh at the last layer", RATIO, 1, curve=False),
-        Statistic("delta_rms", DELTA, "rms of dL/dh at the last layer", RATIO, 1, predicted=True),
-        Statistic("grad_std", GRADIENT, "std of dL/dW at the last layer", SIZE, 1, curve=False),
-        Statistic("grad_rms", GRADIENT, "rms of dL/dW at the last layer", SIZE, 1, predicted=True),
+        Statistic(
+            "mean", H, "mean of the last layer", SIGNED, 1, predicted=True, label="mean of h",
+            meaning="mean of h, over all inputs and neurons",
+        ),
+        Statistic(
+            "std", H, "std of the last layer", RATIO, 1, math.inf, predicted=True, label="std of h",
+            meaning="standard deviation of h, over all inputs and neurons (ddof 0)",
+        ),
+        Statistic(
+            "rms", H, "rms of the last layer", RATIO, 1, math.inf, predicted=True, label="rms of h",
+            meaning="root mean square of h, √mean(h²): the size that the next layer sees",
+        ),
+        Statistic(
+            "pre_rms", Z, "rms before the last activation", RATIO, 1, label="rms of z", curve=False,
+            meaning="root mean square of z = h W + b, before the activation; null at layer 0",
+        ),
+        Statistic(
+            "flat", SLOPE, "share of units that pass no gradient", SHARE, predicted=True,
+            meaning="share of entries with next to no slope, abs(act'(z)) < 0.0199; "
+            "about 0.5 is healthy for relu",
+        ),
+        Statistic(
+            "dead", SLOPE, "share of neurons flat for every input", SHARE, curve=False,
+            meaning="share of neurons that are flat for every input",
+        ),
+        Statistic(
+            "sample_cosine", H, "mean cosine between the first 64 inputs", SHARE, predicted=True,
+            meaning="mean cosine between what the first 64 inputs have become; 1: all inputs look alike",
+        ),
+        Statistic(
+            "neuron_corr", H, "mean |correlation| between the first 64 neurons", SHARE,
+            meaning="mean abs(correlation) between the first 64 neurons; 1: all neurons do the same. "
+            "Null where it says nothing: batches of two or three, one neuron, neurons that vary by less "
+            "than 1e-5 of their rms (float64: 1e-12)",
+        ),
+        Statistic(
+            "delta_std", DELTA, "std of dL/dh at the last layer", RATIO, 1, curve=False,
+            meaning="standard deviation of dL/dh, for a gradient of std 1 at the last layer",
+        ),
+        Statistic(
+            "delta_rms", DELTA, "rms of dL/dh at the last layer", RATIO, 1, predicted=True,
+            meaning="root mean square of dL/dh, for a gradient of std 1 at the last layer",
+        ),
+        Statistic(
+            "grad_std", GRADIENT, "std of dL/dW at the last layer", SIZE, 1, curve=False,
+            meaning="standard deviation of dL/dW, summed over the batch; null at layer 0",
+        ),
+        Statistic(
+            "grad_rms", GRADIENT, "rms of dL/dW at the last layer", SIZE, 1, predicted=True,
+            meaning="root mean square of dL/dW, summed over the batch; null at layer 0",
+        ),
     )
-}
+}  # fmt: skip
 FORWARD = tuple(name for name, row in STATISTICS.items() if row.of in (H, Z, SLOPE))
 BACKWARD = tuple(name for name, row in STATISTICS.items() if row.of in (DELTA, GRADIENT))
 # The columns of theory, which are grouped by array.

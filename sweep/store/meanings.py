@@ -1,0 +1,42 @@
+"""What each column of the tables means, in a line, for the reference among the documents."""
+
+from sweep.kernel.statistics.table import PREDICTED, STATISTICS
+
+# Beside the statistics, which say it themselves, and the axes, which conf/config.yaml explains.
+_MEANINGS = {
+    "cell_id": "a hash of all that changes the cell's numbers: equal cells are one cell",
+    "init": "the scheme that drew the weights",
+    "act": "the activation",
+    "layer": "0 is the input, `depth` the last",
+    "sigma_w": "√(fan_in · Var W) at the last layer; null where Var W is not known",
+    "init_params": "the scheme's parameters, as JSON",
+    "act_params": "the activation's parameters, as JSON",
+    "flat_share": "what `flat` is of this activation for z ~ N(0, 1); the verdict needs it",
+    "histogram_low": "where the activation's histograms begin",
+    "histogram_high": "where the activation's histograms end",
+    "histogram": "counts in 30 equal bins, the end bins with all that lies beyond; null if not kept",
+    "delta_std_first": "`delta_std` at layer 0: what is left of the gradient at the input",
+    "grad_std_first": "`grad_std` at layer 1",
+    "first_nonfinite_layer": "the first layer with an inf or a NaN; null where there is none",
+    "verdict": "what becomes of the signal, in a word",
+    "verdict_layer": "the layer from which on that word holds; null for healthy",
+    "verdict_thresholds": "the thresholds that were not the defaults, as JSON; else null",
+    "status": "ok or failed",
+    "error": "of a failed cell: the error's type and message",
+    "error_type": "of a failed cell: the error's type",
+    "traceback": "of a failed cell: the end of the traceback",
+    "seconds": "the computing time of this cell, its share where cells are computed together",
+    "kernel_version": "the version of the numbers: cells of two versions are two cells",
+    "run_id": "the run that computed it, a folder in `runs/`",
+}
+_THEORY = "what mean-field theory predicts of `{name}`; null where it does not apply"
+
+
+def meaning(column: str) -> str | None:
+    """What a column of `cells` or `layers` means; None of an axis, and of a column that is not known."""
+    if column in STATISTICS:
+        return STATISTICS[column].meaning
+    name = column.removeprefix("theory_")
+    if name != column and name in PREDICTED:
+        return _THEORY.format(name=name)
+    return _MEANINGS.get(column)
