@@ -18,11 +18,12 @@ if str(ROOT) not in sys.path:
 import sweep  # noqa: E402
 from sweep import activations, initializers  # noqa: E402
 from sweep.experiment import axes, verdict  # noqa: E402
-from sweep.experiment.thresholds import DEFAULT  # noqa: E402
 from sweep.store import meanings, tables  # noqa: E402
 
 CONF = ROOT / "conf"
-_LINE = re.compile(r"^(?P<indent> *)(?P<key>[\w.]+):(?: +(?P<value>[^#]*?))?(?: +# *(?P<comment>.*))?$")
+# Of the packages that the program itself uses too, what a Python user calls.
+_CALLED = {"activations": ("get", "slope_unknown"), "initializers": ("get",)}
+_LINE = re.compile(r"^(?P<indent> *)(?P<key>[\w.]+):(?: +(?P<value>[^\s#].*?))?(?: +# *(?P<comment>.*))?$")
 
 
 def text() -> str:
@@ -43,7 +44,7 @@ def text() -> str:
         *columns(),
         "## Verdicts",
         "The first that fits, in this order; `verdict.NAME=…` moves a threshold.",
-        table(("verdict", "when"), [(f"`{w}`", rule) for w, rule in verdict.meanings(DEFAULT).items()]),
+        table(("verdict", "when"), [(f"`{w}`", rule) for w, rule in verdict.meanings(verdict.DEFAULT).items()]),
         "## In Python",
         *functions(),
     ]
@@ -163,7 +164,7 @@ def columns() -> Iterator[str]:
         if seen:
             yield "The columns of `cells` that say which cell it is, and every statistic, here of each layer."
         rows = [
-            (f"`{field.name}`", str(field.type), meanings.meaning(field.name) or said.get(field.name, ""))
+            (f"`{field.name}`", f"`{field.type}`", meanings.meaning(field.name) or said.get(field.name, ""))
             for field in schema
             if field.name not in seen
         ]
@@ -176,18 +177,21 @@ def functions() -> Iterator[str]:
     for name in sorted(sweep.__all__):
         thing = getattr(sweep, name)
         if isinstance(thing, ModuleType):
-            public = getattr(thing, "__all__", None) or [
-                one for one, of in vars(thing).items() if _is_own(of, thing) and not one.startswith("_")
-            ]
-            for one in public:
-                if inspect.isfunction(of := getattr(thing, one)):
-                    yield from _described(f"sweep.{name}.{one}", of)
+            for one in _CALLED.get(name) or _public(thing):
+                yield from _described(f"sweep.{name}.{one}", getattr(thing, one))
         elif inspect.isfunction(thing):
             yield from _described(f"sweep.{name}", thing)
 
 
-def _is_own(thing: object, module: ModuleType) -> bool:
-    return inspect.isfunction(thing) and thing.__module__ == module.__name__
+def _public(module: ModuleType) -> list[str]:
+    """A module's functions: those it names, or those it defines."""
+    named = getattr(module, "__all__", None)
+    return [
+        name
+        for name, thing in vars(module).items()
+        if inspect.isfunction(thing)
+        and (name in named if named else thing.__module__ == module.__name__ and name[0] != "_")
+    ]
 
 
 def _described(name: str, function: Callable[..., object]) -> Iterator[str]:

@@ -14,11 +14,12 @@ import sweep
 from sweep import activations, initializers
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.kernel import streams
+from tests.documents import blocks, commands
 from tests.make import cell
 from tests.paths import CONF
 
 ROOT = CONF.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = "docs/your-own.md"
 MINE = """
 import numpy as np
 from tests.make import cell
@@ -254,18 +255,10 @@ def test_an_activation_that_is_not_defined_everywhere_is_measured_where_it_is(sw
     assert sweep.load(tmp_path / "outputs" / "single")["verdict"].tolist() == ["vanishing"]
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
-
-
-def test_the_readmes_own_scheme_and_activation_work_as_written(sweep_command, tmp_path):
-    (module,) = [block for block in blocks("python") if block.startswith("# my_ideas.py")]
+def test_the_pages_own_scheme_and_activation_work_as_written(sweep_command, tmp_path):
+    (module,) = [block for block in blocks(PAGE, "python") if block.startswith("# my_ideas.py")]
     (tmp_path / "my_ideas.py").write_text(module)
-    lines = [
-        line.split()
-        for line in README.splitlines()
-        if line.startswith("python -m sweep ") and "my_ideas" in line
-    ]
+    lines = [line.split() for line in commands(PAGE) if line.startswith("python -m sweep ")]
     assert len(lines) == 2
     for line in lines:
         small = ["depth=2", "width=8", "seed=0"] if "-m" in line[3:] else ["depth=2", "width=8"]
@@ -276,11 +269,11 @@ def test_the_readmes_own_scheme_and_activation_work_as_written(sweep_command, tm
     assert mine.loc[mine["init"] == "custom", "sigma_w"].isna().all()
 
 
-def test_the_readmes_recipe_adds_a_scheme_and_an_activation(sweep_command, tmp_path):
+def test_the_pages_recipe_adds_a_scheme_and_an_activation(sweep_command, tmp_path):
     for folder in ("sweep", "conf", "hydra_plugins"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (scheme,) = [block for block in blocks("python") if "VarianceScaling" in block]
-    (act,) = [block for block in blocks("python") if "Activation(" in block]
+    (scheme,) = [block for block in blocks(PAGE, "python") if "VarianceScaling" in block]
+    (act,) = [block for block in blocks(PAGE, "python") if "Activation(" in block]
     for path, registry, entry in (
         ("initializers/schemes.py", "SCHEMES: Entries = {\n", scheme),
         (
@@ -293,7 +286,7 @@ def test_the_readmes_recipe_adds_a_scheme_and_an_activation(sweep_command, tmp_p
         assert text.count(registry) == 1
         indented = textwrap.indent(textwrap.dedent(entry), "    ")
         (tmp_path / "sweep" / path).write_text(text.replace(registry, registry + indented), encoding="utf-8")
-    for conf in blocks("yaml"):
+    for conf in blocks(PAGE, "yaml"):
         group, name = re.search(r"(init|act)=(\w+)", conf).groups()
         (tmp_path / "conf" / group / f"{name}.yaml").write_text(conf)
     done = sweep_command("init=half_kaiming", "act=square", "depth=1", "width=300")

@@ -4,16 +4,16 @@ import re
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import sweep
+from sweep import activations
+from tests.documents import table
 
 DOCS = Path(__file__).parents[1] / "docs"
 TEXT = (DOCS / "lesson.md").read_text(encoding="utf-8")
-ROWS = [
-    [cell.strip() for cell in line.strip("|").split("|")] for line in TEXT.splitlines() if line[:2] == "| "
-]
-SCHEMES = {row[0]: [float(text) for text in row[2:]] for row in ROWS[1:]}
+SCHEMES = {row[0]: [float(text) for text in row[2:]] for row in table("docs/lesson.md", "scheme")}
 
 
 @lru_cache
@@ -47,3 +47,82 @@ def test_the_pictures_of_the_lesson_are_there():
     assert len(pictures) == 4
     for name in pictures:
         assert (DOCS / name).is_file()
+
+
+@pytest.mark.parametrize("row", table("docs/lesson.md", "width")[::2])
+def test_what_a_finite_width_adds_is_what_forty_networks_measure(row):
+    """The very networks of the table, so rounding is all that may differ."""
+    width, theory, *figures = map(float, row)
+    each = [
+        sweep.propagate(
+            init="kaiming", act="relu", depth=50, width=int(width), seed=seed, batch=100, backward=False
+        )
+        for seed in range(40)
+    ]
+    rms = np.array([layers["rms"].iloc[-1] for layers in each])
+    assert each[0]["theory_rms"].iloc[-1] == pytest.approx(theory)
+    measured = [np.exp(np.log(rms).mean()), rms.min(), rms.max(), (rms**2).mean()]
+    assert measured == pytest.approx(figures, rel=0.03, abs=0.006)
+
+
+def test_the_sizes_that_a_finite_width_is_said_to_have_are_the_predicted_ones():
+    for width, typical in ((64, 0.42), (128, 0.65), (256, 0.81), (512, 0.90)):
+        last = sweep.theory.finite_width("relu", sigma_w=2**0.5, depth=50, width=width, batch=100).iloc[-1]
+        assert np.exp(last["shift"] / 2) == pytest.approx(typical, abs=0.006)
+    layers = sweep.propagate(init="kaiming", act="relu", depth=50)
+    assert layers["rms"].iloc[-1] == pytest.approx(0.65, abs=0.01)
+
+
+def test_the_first_answer():
+    """Width 1600 by theory: sigma_w = 1600^(1/2) std."""
+    point = sweep.theory.fixed_point("tanh", sigma_w=1600**0.5 * 0.05)
+    assert point.chi1 == pytest.approx(1.36, abs=0.005)
+    predicted = sweep.theory.predict("tanh", sigma_w=2.0, depth=50)
+    assert predicted["rms"].iloc[-1] == pytest.approx(0.73, abs=0.005)
+    for depth, growth in ((20, 18), (50, 1900)):
+        first = sweep.theory.predict("tanh", sigma_w=2.0, depth=depth)["delta_rms"].iloc[0]
+        assert first == pytest.approx(growth, rel=0.1)
+
+
+def test_the_second_to_the_fourth_answer():
+    rms = sweep.propagate(init="xavier", act="relu", depth=20, width=500)["rms"]
+    assert rms.iloc[[13, 14]].tolist() == pytest.approx([0.0102, 0.0073], rel=0.01)
+    slope = activations.get("leaky_relu", negative_slope=0.2)
+    assert sweep.theory.gain(slope) == pytest.approx(1.387, abs=0.001)
+    leaky = sweep.propagate(
+        init="variance_scaling",
+        init_params={"scale": 1.923},
+        act="leaky_relu",
+        act_params={"negative_slope": 0.2},
+        depth=50,
+    )
+    assert leaky["rms"].iloc[-1] == pytest.approx(0.79, abs=0.006)
+    assert leaky["delta_rms"].iloc[0] == pytest.approx(1, abs=0.1)
+    relu = sweep.theory.predict("relu", sigma_w=2**0.5, depth=3).iloc[-1]
+    assert relu[["mean", "rms", "std"]].tolist() == pytest.approx([0.564, 1, 0.826], abs=0.001)
+
+
+def test_the_fifth_answer():
+    last = sweep.theory.finite_width("identity", sigma_w=1, depth=50, width=64, batch=100).iloc[-1]
+    assert (last["std"], np.exp(last["shift"] / 2)) == pytest.approx((0.73, 0.88), abs=0.006)
+    each = [
+        sweep.propagate(
+            init="xavier", act="identity", depth=50, width=64, seed=seed, batch=100, backward=False
+        )
+        for seed in range(40)
+    ]
+    log = np.log([layers["rms"].iloc[-1] for layers in each])
+    assert (2 * log.std(), np.exp(log.mean())) == pytest.approx((0.66, 0.85), abs=0.006)
+
+
+@pytest.mark.parametrize("row", table("docs/lesson.md", "sigma_w²"))
+def test_the_sixth_answer(row):
+    """Chaos lets roundings grow, so the largest gradient is known to a tenth."""
+    scale, cosine, gradient = map(float, row)
+    layers = sweep.propagate(
+        init="variance_scaling", init_params={"scale": scale}, act="tanh", bias_std=0.3, depth=50, width=256,
+        batch=100,
+    )  # fmt: skip
+    assert layers["sample_cosine"].iloc[-1] == pytest.approx(cosine, abs=0.006)
+    assert layers["delta_std"].iloc[0] == pytest.approx(gradient, rel=0.15)
+    assert sweep.theory.critical_sigma_w("tanh", sigma_b=0.3) == pytest.approx(1.396, abs=0.001)

@@ -1,27 +1,48 @@
-"""The README's lines for other Parquet readers run as they are written."""
+"""The README begins with a command and what comes of it, stays short, and its figures are measured ones."""
 
-import re
-from pathlib import Path
+import struct
 
 import pytest
 
-from tests.studies import grid, stored
+import sweep
+from tests.documents import README, table
+from tests.processes import ROOT
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROWS = table("README.md", "init × act, width 512")
+DEPTHS = (5, 10, 20, 50)
 
 
-@pytest.mark.parametrize("library", ["duckdb", "polars"])
-def test_the_readmes_lines_read_the_same_files(library, tmp_path, monkeypatch):
-    pytest.importorskip(library, reason=f"{library} is not installed")
-    (block,) = [
-        code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if f"import {library}" in code
+def test_the_first_command_comes_first_and_then_its_figure_and_table():
+    places = [
+        README.index(sign) for sign in ("```\npip install", "![", "| init × act", "make sweep", "make test")
     ]
-    monkeypatch.chdir(tmp_path)
-    cells, _ = stored(tmp_path / "outputs" / "standard", grid(("xavier", "kaiming"), widths=(16,)))
-    *lines, last = block.strip().splitlines()
-    names: dict = {}
-    exec("\n".join(lines), names)
-    found = eval(last, names)
-    rows = found.fetchall() if library == "duckdb" else found.rows()
-    medians = cells.groupby(["init", "act", "depth"])["std"].median()
-    assert {tuple(row[:3]): pytest.approx(row[3]) for row in rows} == medians.to_dict()
+    assert places == sorted(places)
+    lines = README.splitlines()
+    assert lines.index("```") < 10
+    assert len(lines) < 200
+
+
+def test_the_first_figure_is_at_most_three_quarters_as_high_as_it_is_wide():
+    (name,) = [line.partition("](")[2].rstrip(")") for line in README.splitlines() if line.startswith("![")]
+    width, height = struct.unpack(">II", (ROOT / name).read_bytes()[16:24])
+    assert height <= 0.75 * width
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row[0] for row in ROWS])
+def test_the_first_table_is_what_one_network_measures(row):
+    """One seed against the geometric mean of five: ReLU, fifty layers deep, strays by a factor of two."""
+    network, *figures, said = row
+    init, act = network.split(" × ")
+    layers = sweep.propagate(init=init, act=act, depth=50, width=512)
+    stds = layers["std"].iloc[list(DEPTHS)].tolist()
+    measured = [*stds, layers["delta_std"].iloc[0]]
+    for text, value in zip(figures, measured, strict=True):
+        assert float(text) / 2.1 < value < float(text) * 2.1
+    word = said.strip("*").split(":")[0].split(",")[0].strip("*")
+    sizes = layers["rms"].iloc[-1], layers["delta_std"].iloc[0]
+    assert {
+        "survives": all(0.01 < size < 100 for size in sizes),
+        "vanishes": sizes[0] < 0.01,
+        "explodes": sizes[0] > 1000,
+        "saturated": layers["flat"].iloc[-1] > 0.5 and sizes[1] > 1e20,
+    }[word]
