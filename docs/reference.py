@@ -44,7 +44,9 @@ def text() -> str:
         *columns(),
         "## Verdicts",
         "The first that fits, in this order; `verdict.NAME=…` moves a threshold.",
-        table(("verdict", "when"), [(f"`{w}`", rule) for w, rule in verdict.meanings(verdict.DEFAULT).items()]),
+        table(
+            ("verdict", "when"), [(f"`{w}`", rule) for w, rule in verdict.meanings(verdict.DEFAULT).items()]
+        ),
         "## In Python",
         *functions(),
     ]

@@ -12,7 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from sweep.execution.options import Options
-from sweep.experiment import cell, grid
+from sweep.experiment import grid
+from sweep.experiment.cell import Cell
 from sweep.experiment.overrides import checked
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.store import tables
@@ -86,12 +87,12 @@ def test_a_command_is_understood(line):
         loader = GlobalHydra.instance().hydra.config_loader
         mode = RunMode.MULTIRUN if several else RunMode.RUN
         config = loader.load_configuration("config", overrides, mode)
-        values = cell.plain(grid.without_hydra(config))
+        values = grid.plain(grid.without_hydra(config))
         assert Options.of(values, default_study="single").study
         if several:
             assert len(grid.expand(loader, config, overrides))
         else:
-            assert cell.Cell.of(values).id
+            assert Cell.of(values).id
 
 
 @pytest.mark.parametrize("line", [line for line in COMMANDS if line not in RUNS])
