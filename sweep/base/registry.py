@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, Protocol, TypeVar
 
 from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
@@ -96,7 +96,7 @@ class Registry(Generic[Kind]):
         entry = self.entries.get(name)
         if not callable(entry) or isinstance(entry, self.kind):
             return dict(values)
-        described = inspect.signature(cast(Callable[..., Kind], entry)).parameters.values()
+        described = inspect.signature(entry).parameters.values()
         return {one.name: one.default for one in described if one.default is not one.empty} | dict(values)
 
     def _entry(self, name: str) -> Any:

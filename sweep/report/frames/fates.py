@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -62,10 +63,14 @@ def answers(rows: "pd.DataFrame", merit: Callable[[str, str], Any] | None = None
         fates = [_fate(name, group) for name, group in rows_of.items()]
         survivors = [fate for fate in fates if fate.word is None]
         if merit:
-            survivors.sort(key=lambda fate, act=act: merit(fate.init, act))
+            survivors.sort(key=partial(_merit_of, merit, act))
         limited = sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0))
         by_act.append(Answer(act, survivors, limited, [f for f in fates if f.word and not f.depth]))
     return by_act
+
+
+def _merit_of(merit: Callable[[str, str], Any], act: str, fate: Fate) -> Any:
+    return merit(fate.init, act)
 
 
 class _Row(NamedTuple):
