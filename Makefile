@@ -37,7 +37,7 @@ bench: .venv/run
 
 docs: .venv/run
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
-	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict -q
+	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict
 	@echo "site: build/site/index.html"
 
 figures: .venv/run

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -189,17 +190,21 @@ def test_a_key_is_read_with_its_section_default_and_comment(tmp_path):
     assert reference().table(("a", "b"), [("x", "where | when")]).splitlines()[2] == "| x | where \\| when |"
 
 
-def test_the_site_is_built_without_a_warning_and_its_links_stay_on_it(tmp_path):
+def built(folder, site):
+    """The site of a checkout, as `make docs` builds it: -q would hide from --strict what it is to see."""
     pytest.importorskip("material", reason="mkdocs-material is not installed: pip install -e '.[docs]'")
-    build = [sys.executable, "-m", "mkdocs", "build", "--strict", "-q", "-d", str(tmp_path / "site")]
-    done = subprocess.run(
-        build,
-        cwd=ROOT,
+    return subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "-d", str(site)],
+        cwd=folder,
         env=os.environ | {"NO_MKDOCS_2_WARNING": "true"},
         capture_output=True,
         text=True,
         check=False,
     )
+
+
+def test_the_site_is_built_without_a_warning_and_its_links_stay_on_it(tmp_path):
+    done = built(ROOT, tmp_path / "site")
     assert done.returncode == 0, done.stderr
     for page in ("index", "reference", "glossary", "benchmarks", "cluster/index"):
         text = (tmp_path / "site" / f"{page}.html").read_text(encoding="utf-8")
@@ -207,3 +212,14 @@ def test_the_site_is_built_without_a_warning_and_its_links_stay_on_it(tmp_path):
         assert not [aim for aim in links if re.search(r"\.md(#|$)", aim)]
         for aim in (one.partition("#")[0] for one in links if "://" not in one and not one.startswith("#")):
             assert not aim or (tmp_path / "site" / page).parent.joinpath(aim).exists(), aim
+
+
+def test_a_broken_link_fails_the_site(tmp_path):
+    copied = shutil.ignore_patterns("__pycache__", "build", ".*", "outputs", "tests")
+    shutil.copytree(ROOT, tmp_path / "copy", ignore=copied)
+    with (tmp_path / "copy" / "docs" / "speed.md").open("a") as page:
+        page.write("[one](nowhere.md) [two](#nowhere)\n")
+    done = built(tmp_path / "copy", tmp_path / "site")
+    assert done.returncode == 1
+    assert "'nowhere.md'" in done.stderr
+    assert "'#nowhere'" in done.stderr
