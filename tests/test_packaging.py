@@ -44,7 +44,7 @@ def test_the_wheel_runs_a_grid_from_any_folder(unpacked, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     asked = subprocess.run(
-        [sys.executable, "-c", "import sweep.__main__ as m; print(m._conf())"],
+        [sys.executable, "-c", "from sweep.experiment.language import conf; print(conf.folder())"],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(unpacked)},
         capture_output=True,

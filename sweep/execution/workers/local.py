@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sweep.base import machine
 from sweep.base.errors import SweepWarning
-from sweep.execution import screen
 from sweep.execution.plan.estimate import needs_processes
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool
@@ -34,6 +33,8 @@ class Local:
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         if machine.may_start_processes():
             return run(work.tasks, work.capacity.workers, work.histogram, remaining)
+        from sweep.execution import screen  # noqa: PLC0415  rich: not for a worker
+
         screen.say("a daemonic process may start no others: this one computes one task after another itself")
         return run_here(work.tasks, work.histogram, remaining)
 

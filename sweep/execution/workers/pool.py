@@ -20,7 +20,6 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from sweep.base import interrupts, threads
-from sweep.execution import screen
 from sweep.execution.plan import pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import compute
@@ -123,6 +122,8 @@ class _Pool:
         for worker in workers:
             worker.executor.shutdown(wait=True, kill_workers=kill)
         if workers and self.lasting and not kill and time.monotonic() - begun >= threads.PATIENCE:
+            from sweep.execution import screen  # noqa: PLC0415  rich: not for a worker
+
             screen.say(f"sweep: {threads.LINE.format(', '.join(sorted(self.lasting)))}")
 
     def _load(self, index: int) -> int:

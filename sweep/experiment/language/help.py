@@ -71,7 +71,7 @@ def of(path: Path_, options: Mapping[str, str]) -> str:
     """A few words on the key of a config; options: which one of each group is chosen."""
     group, *below = path
     if group not in (*GROUPS, *RUN_GROUPS):
-        return _comments(conf.folder() / "config.yaml").get(path, "")
+        return _comments((conf.folder() / "config").with_suffix(".yaml")).get(path, "")
     if "axes" in below[:-1]:
         return ""
     words = _comments(conf.folder() / group / f"{options.get(group, '')}.yaml")

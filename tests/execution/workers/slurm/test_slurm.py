@@ -197,6 +197,8 @@ def test_cells_that_fail_are_listed_and_status_1(on_slurm):
         (["executor.core=2"], "did you mean 'cores'?"),
         (["executor.setup=3"], "must be a list of shell lines"),
         (["executor.max_jobs=0"], "executor.max_jobs=0"),
+        (["executor.sbatch.constraint=nonesuch"], "Slurm refuses the job"),
+        (["executor.sbatch.nodes=2"], "executor.sbatch.nodes=2: this program sets --nodes itself"),
     ],
 )
 def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(on_slurm, arguments, message):
@@ -231,8 +233,20 @@ def settings(**values):
     plain = {
         "partition": None, "account": None, "cores": 4, "mem_gb": 8, "walltime": "01:00:00", "max_jobs": 32,
         "array_parallelism": None, "min_seconds": 60, "requeues": 3, "setup": [], "wait": None,
+        "sbatch": {},
     }  # fmt: skip
     return Slurm.of(plain | values)
+
+
+def test_options_of_sbatch_are_handed_on_but_for_those_that_are_set_otherwise():
+    given = {"qos": "long", "gres": "gpu:1", "mail_type": "END", "nice": 10, "exclusive": True, "x11": False}
+    assert settings(sbatch=given).sbatch == (
+        ("qos", "long"), ("gres", "gpu:1"), ("mail-type", "END"), ("nice", "10"), ("exclusive", True),
+    )  # fmt: skip
+    wrong = {"partition": "x", "cpus_per_task": 3, "array": "1", "output": "x", "Q": "x", "qos": ["x"]}
+    for name, value in wrong.items():
+        with pytest.raises(RequestError, match=rf"^executor\.sbatch\.{name}="):
+            settings(sbatch={name: value})
 
 
 def test_elements_are_as_many_as_are_worth_their_while():
