@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, NoReturn
@@ -18,9 +19,13 @@ def main() -> None:
     """Run the command line and leave with its exit status."""
     from_the_start()
     from sweep.base.command import guarded, without_secrets  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
-    from sweep.base.threads import leave  # noqa: PLC0415
 
-    leave(guarded(lambda: _main(without_secrets(sys.argv[1:]))))
+    status = guarded(lambda: _main(without_secrets(sys.argv[1:])))
+    if threading.active_count() > 1:
+        from sweep.base.threads import leave  # noqa: PLC0415
+
+        leave(status)
+    sys.exit(status)
 
 
 def _main(arguments: Sequence[str]) -> int:

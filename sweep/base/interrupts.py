@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from sweep.base import early, threads
+from sweep.base import early
 
 
 class Terminated(BaseException):
@@ -107,6 +107,8 @@ def end_with_parent(parent: int) -> None:
     """End this process, a worker, soon after `parent` has ended, in whatever way."""
     import threading  # noqa: PLC0415
     import time  # noqa: PLC0415
+
+    from sweep.base import threads  # noqa: PLC0415
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -9,6 +9,7 @@ import signal
 import pandas as pd
 import pytest
 
+from sweep.base.errors import RequestError
 from sweep.execution.options import Options
 from sweep.execution.pipeline import run
 from sweep.execution.workers import calibration
