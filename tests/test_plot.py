@@ -34,9 +34,9 @@ def test_a_heatmap_shows_the_seeds_mean_over_depth_and_width(frames, ax):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("width", "depth")
 
 
-def test_verdicts_are_letters(frames, ax):
+def test_verdicts_are_words(frames, ax):
     sweep.plot.verdicts(frames[0].query("depth == 2 and width == 60"), x="act", y="init", ax=ax)
-    assert [text.get_text() for text in ax.texts] == ["H"] * 4
+    assert [text.get_text() for text in ax.texts] == ["healthy"] * 4
 
 
 def test_nothing_is_averaged_over_unseen(frames, ax):
@@ -114,6 +114,19 @@ def test_networks_of_propagate_compose_on_one_axes(ax):
     lines = [line for line in ax.get_lines() if line.get_label().startswith("depth")]
     assert [len(line.get_xdata()) for line in lines] == [4, 6]
     assert lines[0].get_color() != lines[1].get_color()
+
+
+def test_a_later_curve_on_the_same_axes_is_seen_whole_and_the_users_limits_stay(ax):
+    level = sweep.propagate("kaiming", "relu", depth=4, width=20, batch=20)
+    steep = sweep.propagate("small_normal", "relu", depth=9, width=20, batch=20)
+    for layers in (level, steep):
+        sweep.plot.curves(layers, "std", label=str(len(layers)), ax=ax)
+    assert ax.get_ylim()[0] <= steep["std"].min() < 1e-3
+    assert ax.get_ylim()[1] >= 10, "two decades or more, of a level one"
+    assert ax.get_xlim()[1] >= 9
+    ax.set_ylim(0.5, 2)
+    sweep.plot.curves(steep, "std", label="again", ax=ax)
+    assert ax.get_ylim() == (0.5, 2)
 
 
 def test_gradients_histograms_and_theory_are_drawn(frames, ax):

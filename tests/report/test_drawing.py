@@ -2,6 +2,7 @@ import os
 import uuid
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import sweep
@@ -10,7 +11,7 @@ from sweep.report import draw
 from sweep.report.figures import curves, gradients, histograms, network, style, theory
 from sweep.report.frames.labels import add_labels
 from sweep.report.frames.measures import MEASURES
-from sweep.report.frames.seeds import average_over_seeds, by_layer
+from sweep.report.frames.seeds import average_over_seeds, by_depth, by_layer
 from sweep.report.page.data import networks, payload
 from sweep.store.study import Study
 from tests.figures import cut_off, heatmaps, overlaps, shown
@@ -245,3 +246,128 @@ def test_a_study_is_drawn_by_its_url_and_elsewhere_by_another(sweep_command, tmp
     ):
         with pytest.raises(RequestError, match=said):
             draw(tmp_path / "study", only=["heatmap"], to=to)
+
+
+def test_a_curve_that_leaves_the_axes_is_marked_where_it_does():
+    x, low, high = np.arange(4.0), 1e-6, 1e3
+    assert style.exits(x, np.array([1.0, 1e2, 1e4, 1e5]), low, high, True) == [(1.5, True)]
+    assert style.exits(x, np.array([1.0, 0.0, 0.0, np.nan]), low, high, True) == [(0.0, False)]
+    assert style.exits(x, np.array([1e-9, 1e-3, 1.0, np.inf]), low, high, True) == [(0.5, False), (2.0, True)]
+    assert style.exits(x, np.array([0.0, 2.0, 1.0, 0.5]), -1.0, 1.0, False) == [(0.5, True), (2.0, True)]
+    assert style.exits(x, np.array([1.0, np.nan, 1.0, 1.0]), low, high, True) == []
+
+
+def test_layers_have_marks_a_legend_above_and_no_panel_without_a_curve_in_it(frames):
+    with style.applied():
+        figure = curves.figures(*frames)["layers"]
+    means, stds = figure.axes[:2], figure.axes[2:]
+    marked = [line for ax in stds for line in ax.get_lines() if line.get_marker() in "^v"]
+    assert {line.get_marker() for line in marked} == {"^", "v"}
+    assert style.EXITS in figure._supxlabel.get_text()
+    (relu, tanh) = means  # a mean about 0 is not lost on the axis of another act
+    assert tanh.get_ylim()[1] < relu.get_ylim()[1]
+    top, body = figure.subfigs
+    assert [text.get_text() for text in top.legends[0].get_texts()] == list(
+        dict.fromkeys(by_layer(*frames, STD)["line"])
+    )
+    assert body.get_figure().get_figwidth() == figure.get_figwidth(), "the panels have the whole width"
+
+
+def test_beside_theory_is_by_how_much_it_is_off(frames):
+    found = theory.points(*frames, "rms", None)
+    with style.applied():
+        figure = theory.figures(*frames)["theory"]
+    (ratio,) = [ax for ax in figure.axes if ax.get_ylabel() == "ratio"][1:2]
+    low, high = ratio.get_ylim()
+    distance = found["y"] / found["x"]
+    assert low < distance.min() < distance.max() < high
+    drawn = np.sort(
+        np.concatenate([line.get_ydata() for line in ratio.get_lines() if line.get_marker() != "None"])
+    )
+    np.testing.assert_allclose(drawn, np.sort(distance))
+    assert high < 30, "a factor of 3 is seen, whatever decades the statistic spans"
+    differences = [ax for ax in figure.axes if ax.get_ylabel() == "difference"]
+    assert len(differences) == 2
+
+
+def test_one_network_has_its_gradient_and_says_where_none_was_measured(tmp_path):
+    for backward in (True, False):
+        one = cell(depth=3, width=9, batch=20, backward=backward)
+        cells, layers = stored(tmp_path / str(backward), [one], histogram=True)
+        with style.applied():
+            figure = network.picture(cells.iloc[0], layers)
+        titles = [ax.get_title(loc="left") for ax in figure.axes if ax.get_title(loc="left")]
+        assert titles == ["mean of h", "std of h", *["gradient: rms of dL/dh ←"] * backward]
+        assert ("gradients were not measured" in figure._supxlabel.get_text()) != backward
+        if backward:
+            np.testing.assert_allclose(figure.axes[2].get_lines()[0].get_ydata(), layers["delta_rms"])
+
+
+@pytest.mark.parametrize(
+    ("act", "goes_on"),
+    [("tanh", (False, False)), ("relu", (False, True)), ("leaky_relu", (True, True)), ("elu", (False, True)),
+     ("sigmoid", (False, False)), ("identity", (True, True)), ("hardtanh", (False, False))],
+)  # fmt: skip
+def test_what_lies_beyond_a_histogram_is_no_saturation(act, goes_on, tmp_path):
+    one = cell(init={"name": "huge_normal"}, act={"name": act}, depth=2, width=50, batch=20)
+    cells, layers = stored(tmp_path / "a", [one], histogram=True)
+    with style.applied():
+        (ax,) = histograms.figures(cells, layers)["histograms"].axes
+    beyond = [patch for patch in ax.patches if patch.get_gid() == "beyond"]
+    assert len(beyond) == 2 * sum(goes_on), "of two layers"
+    texts = shown(ax)
+    low, high = layers["histogram_low"].iloc[0], layers["histogram_high"].iloc[0]
+    assert {f"{low:g}", f"{high:g}"} <= set(texts)
+    for patch in beyond:  # outside of the axis of its layer, which is 0.9 wide
+        place = np.mean(patch.get_data().edges) % 1
+        assert place > 0.9
+
+
+def test_more_histograms_than_there_is_room_for_are_those_that_survive_most(tmp_path):
+    inits = (
+        "zeros",
+        "constant",
+        "small_normal",
+        "big_normal",
+        "huge_normal",
+        "xavier",
+        "kaiming",
+        "he_normal",
+        "orthogonal",
+    )
+    cells, layers = stored(tmp_path / "a", grid(inits, ("tanh", "relu"), (2,), (16,), (0,)), histogram=True)
+    with style.applied():
+        figure = histograms.figures(cells, layers)["histograms"]
+    names = [ax.get_ylabel().split()[0] for ax in figure.axes]
+    assert len(names) == 16
+    assert "2 more networks left out" in figure._supxlabel.get_text()
+    assert {"xavier", "kaiming"} <= set(names)
+    healthy = (cells["verdict"] == "healthy").groupby(cells["init"]).mean()
+    assert [healthy[name] for name in names] == sorted((healthy[name] for name in names), reverse=True)
+
+
+def test_the_panels_of_gradients_are_spread_where_there_are_too_many(tmp_path):
+    cells = [cell(init={"name": "normal", "std": 0.01 * k}, depth=1, width=4, batch=8) for k in range(1, 31)]
+    with style.applied():
+        pages = gradients.figures(*stored(tmp_path / "a", cells))
+    titles = [ax.get_title(loc="left") for page in pages.values() for ax in page.axes]
+    assert len(titles) == 14
+    assert (titles[0], titles[-1]) == ("normal std=0.01 × tanh", "normal std=0.3 × tanh")
+    assert "16 more panels left out" in pages["gradients-1"]._supxlabel.get_text().replace("\n", " ")
+
+
+def test_a_table_that_samples_keeps_rows_that_can_be_compared():
+    rows = [(scale, bias) for scale in range(1, 13) for bias in range(7)]
+    common = {
+        "init": "normal", "act": "tanh", "act_params": "{}", "depth": 2, "width": 8, "widths": None, "batch": 9,
+        "dtype": "float32", "backward": True, "kernel_version": 1, "seed": 0, "status": "ok", "std": 1.0,
+        "verdict": "healthy", "verdict_layer": 1.0, "delta_std_first": 1.0,
+    }  # fmt: skip
+    cells = pd.DataFrame(
+        {"init_params": [f'{{"std": {scale}}}' for scale, _ in rows], "bias_std": [b / 10 for _, b in rows]}
+    ).assign(**common)
+    table = by_depth(cells, 6)
+    assert table.keys == ("init", "act", "bias_std")
+    inits, biases = ({key[at] for key, _ in table.rows} for at in (0, 2))
+    assert len(table.rows) == len(inits) * len(biases) <= 60, "every combination is there"
+    assert "(56 of 84 rows: 8 of 12 inits)" in table.caption

@@ -35,7 +35,7 @@ _TITLE, _LINE = 11, 0.16  # characters of a title to an inch, and the height of 
 _BARE = "#eceff1"  # where a network is in no square
 # A mark where there is no room for text: the marker that looks like it, and whether it is hollow.
 _MARKERS = {
-    "×": ("x", False), "=": ("$=$", False), "▲": ("^", False), "▼": ("v", False), "■": ("s", False),
+    "×": ("X", False), "=": ("$=$", False), "▲": ("^", False), "▼": ("v", False), "■": ("s", False),
     "●": ("o", False), "△": ("^", True), "▽": ("v", True),
 }  # fmt: skip
 

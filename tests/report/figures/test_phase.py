@@ -80,6 +80,21 @@ def test_the_critical_line_is_where_chi1_is_1_and_stops_where_there_is_none():
     assert phase.critical_line(activations.get("relu"), np.array([0.0, 0.1]))["sigma_b"].tolist() == [0.0]
 
 
+def test_order_without_bias_is_not_coloured_as_chaos_and_no_peak_is_cut(study, rows):
+    ((plane, act),) = phase.planes(sweep.load(study))
+    with style.applied():
+        figure = phase._figure(plane, act, rows)
+    heatmap, reach, _ = figure.axes[:3]
+    cosines = np.ma.masked_invalid(heatmap.collections[0].get_array().reshape(len(BIASES), len(SCALES)))
+    # sigma_w 0.5 and 1 without bias: the signal vanishes there; beyond, inputs end up apart.
+    assert cosines.mask.tolist() == [[True, True, False, False], [False] * 4, [False] * 4]
+    assert cosines[0, 2] < 0.1
+    assert "grey: the signal vanishes" in figure._supxlabel.get_text()
+    finite = rows["theory_c"][np.isfinite(rows["theory_c"])]
+    assert reach.get_ylim()[1] > min(finite.max(), 30 * 30)
+    assert reach.get_ylim()[1] > 30, "the depth of the networks"
+
+
 def test_a_figure_is_drawn_for_every_plane_and_for_nothing_else(study):
     cells, layers = sweep.load(study), sweep.load(study, "layers")
     with style.applied():
