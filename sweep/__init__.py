@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.execution.from_python import run
     from sweep.experiment.interactive import propagate
-    from sweep.report.advice.trial import recommend
+    from sweep.report.advice.recommendation import recommend
     from sweep.store.results import load
 
 _HOMES = {
     "load": "sweep.store.results",
     "propagate": "sweep.experiment.interactive",
-    "recommend": "sweep.report.advice.trial",
+    "recommend": "sweep.report.advice.recommendation",
     "run": "sweep.execution.from_python",
     "RequestError": "sweep.base.errors",
     "StoreError": "sweep.base.errors",

@@ -14,14 +14,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("act", help="an activation, or a function of your own as in my_module.my_function")
     parser.add_argument("--depth", type=int, default=50, help="layers (50)")
     parser.add_argument("--width", type=int, default=512, help="neurons in each (512)")
-    parser.add_argument("--study", help="measured there, instead of by a quick sweep")
+    parser.add_argument("--study", help="measured there, instead of by a small trial")
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the activation"
     )
     given = parser.parse_args(arguments)
 
+    from sweep.report.advice.recommendation import recommend  # noqa: PLC0415
     from sweep.report.advice.table import print_ranking  # noqa: PLC0415
-    from sweep.report.advice.trial import recommend  # noqa: PLC0415
 
     name, parameters = _activation(given.act, given.param)
     print_ranking(
@@ -47,15 +47,17 @@ def _activation(act: str, texts: Sequence[str]) -> tuple[str, dict[str, object]]
 
 
 def _progress(networks: int) -> Callable[[int], None]:
-    """A bar where there is a terminal, gone when it is full."""
+    """Says what is being done; a bar where there is a terminal, gone when it is full."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
+    says = f"theory has spoken; trying the networks that decide: {networks}"
     console = Console(stderr=True)
     if not console.is_terminal:
+        print(says, flush=True)
         return lambda count: None
     bar = Progress(console=console, transient=True)
-    task = bar.add_task("measuring", total=networks)
+    task = bar.add_task(says, total=networks)
     bar.start()
 
     def advance(count: int) -> None:

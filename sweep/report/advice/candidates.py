@@ -8,48 +8,62 @@ from dataclasses import dataclass, field, replace
 from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
-from sweep.report.advice.derivation import trusted_depth
-from sweep.theory.maps import layers_of, prediction
+from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.report.advice.outlook import Outlook, outlook, outlook_of_lsuv
 from sweep.theory.moments import Act, gaussian
 
+YES, NO, UNSURE = "yes", "no", "unsure"
+THEORY = "theory"
+INDEPENDENT, ORTHOGONAL, LSUV = "independent", "orthogonal", "lsuv"  # what tells schemes of one sigma_w apart
 _EQUAL = 1e-6  # a relative distance: sigma_w this close are one
 _LARGEST_GAIN = 1e100
+_DEEPEST = 100
 _DECIMALS = 6  # of abs(log chi1): below lies rounding
 
 # sigma_w of the schemes people know by name, at layers that do not change their width.
 _NAMED: Mapping[float, tuple[str, ...]] = {
-    1.0: ("xavier", "glorot_normal", "glorot_uniform", "lecun_normal", "lecun_uniform"),
+    1.0: ("xavier", "lecun_normal", "lecun_uniform", "glorot_normal", "glorot_uniform"),
     math.sqrt(2): ("kaiming", "he_normal", "he_uniform"),
     1 / math.sqrt(3): ("torch/linear_default",),
 }
 _DERIVED = "keeps E[z²] = 1: 1/√E[f²]"
+_EDGE = "the edge of chaos: chi1 = 1"
 _PRESCRIBED = {"selu": "lecun_normal"}  # Klambauer et al. 2017: first among its equals
+_ORDER = ("xavier", "kaiming", "variance_scaling", "lecun_normal", "he_normal", "orthogonal")  # of equals
 
 
 @dataclass(frozen=True)
 class Survival:
-    """What is left at one depth: rms at the last layer over the input's, delta_std at layer 0; a verdict."""
+    """What is left at one depth, the median over seeds: rms at the last layer over the input's, delta_std at
+    layer 0 (NaN where gradients were not measured); a verdict.
+
+    healthy, of: so many of so many seeds are; clear: and the next one would be too, as far as they tell.
+    """
 
     forward: float
     backward: float
     verdict: str = ""
+    healthy: int = 0
+    of: int = 0
+    clear: bool = True
 
     @property
-    def distance(self) -> float:
-        """How far the worse of the two is from 1, in e-folds."""
-        sizes = (self.forward, self.backward)
-        if not all(0 < size < math.inf for size in sizes):
-            return math.inf
-        return max(abs(math.log(size)) for size in sizes)
+    def level(self) -> float:
+        """The factor, above 1, by which the worse of the two differs from 1."""
+        sizes = [size for size in (self.forward, self.backward) if not math.isnan(size)]
+        if not sizes or not all(0 < size < math.inf for size in sizes):
+            return math.inf if sizes else math.nan
+        logs = max(abs(math.log(size)) for size in sizes)
+        return math.exp(logs) if logs < 700 else math.inf
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One sigma_w: its schemes, textbook names first; and what theory says where the signal settles.
+    """Weights of one sigma_w and kind: its schemes, textbook names first; and what becomes of the signal.
 
-    v: the fixed point; slope = dV/dv there, below 1 where it attracts. depth: how deep it can be
-    trusted, None where its spread over seeds is not predicted. predicted, measured: at the depth asked for;
-    measured by scheme.
+    v: the fixed point; slope = dV/dv there, below 1 where it attracts. outlook: theory's word on every
+    depth up to `depth`, the one asked for, or beyond. measured: by scheme, at that depth. source: where it
+    was measured.
     """
 
     sigma_w: float
@@ -58,13 +72,57 @@ class Candidate:
     v: float
     chi1: float
     slope: float
-    depth: int | None
-    predicted: Survival
+    depth: int
+    outlook: Outlook
+    kind: str = INDEPENDENT
     measured: Mapping[str, Survival] = field(default_factory=dict)
+    source: str = "trial"
 
-    def predicted_of(self, scheme: str) -> Survival:
-        """What theory says of one of the schemes: nothing of lsuv, which looks at the data."""
-        return Survival(math.nan, math.nan) if scheme == "lsuv" else self.predicted
+    @property
+    def predicted(self) -> Survival:
+        """Theory's word, at the depth asked for; of lsuv, which looks at the data, only an inner one."""
+        of, depth = self.outlook, self.depth
+        return Survival(float(of.rms[depth]), float(of.delta[depth]), str(of.words[depth]))
+
+    @property
+    def found(self) -> Survival | None:
+        """What was measured, of the first scheme that was."""
+        return next((self.measured[name] for name in self.schemes if name in self.measured), None)
+
+    @property
+    def survival(self) -> Survival:
+        """What was measured, or else predicted."""
+        return self.found or self.predicted
+
+    @property
+    def is_open(self) -> bool:
+        """Whether theory leaves it open: its predicted spread reaches a threshold, or is not known."""
+        of, depth = self.outlook, self.depth
+        return bool(of.possible[depth] and not of.sure[depth])
+
+    @property
+    def survives(self) -> str:
+        """'yes', 'no' or 'unsure': by what was measured, or else by theory with its spread."""
+        if found := self.found:
+            if found.healthy < found.of:
+                return NO
+            return YES if found.clear or not self.is_open else UNSURE
+        return UNSURE if self.is_open else YES if self.outlook.sure[self.depth] else NO
+
+    @property
+    def by(self) -> str:
+        """What says so: 'trial', 'study' or 'theory'."""
+        return self.source if self.found else THEORY
+
+    @property
+    def verdict(self) -> str:
+        """The verdict in a word, measured or else predicted of the typical network."""
+        return self.survival.verdict
+
+    @property
+    def good_to(self) -> int:
+        """The depth down to which theory, with its spread, is sure of it."""
+        return self.outlook.good_to
 
     @property
     def imbalance(self) -> float:
@@ -74,20 +132,22 @@ class Candidate:
     @property
     def fate(self) -> str:
         """What becomes of the signal's variance near the fixed point."""
+        if self.kind == LSUV:
+            return "held"
+        slowly = " slowly" if round(self.imbalance, _DECIMALS) == 0 else ""  # a power of the depth
         if self.v in (0, math.inf):
-            return "vanishes" if self.v == 0 else "grows"
+            return ("fades" if slowly else "vanishes") + slowly if self.v == 0 else "grows" + slowly
         if abs(self.slope - 1) < 1e-9:
             return "stays"
         return "repels" if self.slope > 1 else "settles"
 
-    @property
-    def survival(self) -> Survival:
-        """Measured where it was, of the first scheme that was; predicted elsewhere."""
-        return next((self.measured[name] for name in self.schemes if name in self.measured), self.predicted)
-
 
 def candidates(
-    act: Act, depth: int, width: int, others: Mapping[float, tuple[str, ...]] | None = None
+    act: Act,
+    depth: int,
+    width: int,
+    others: Mapping[float, tuple[str, ...]] | None = None,
+    thresholds: Thresholds = DEFAULT,
 ) -> list[Candidate]:
     """Every sigma_w worth a look: the named schemes', the derived gain, the edge of chaos, and `others`.
 
@@ -99,48 +159,105 @@ def candidates(
     gain = theory.gain(activation)
     if not 1 / _LARGEST_GAIN < gain < _LARGEST_GAIN:
         raise RequestError(f"no weights keep {activation.formula}: that takes sigma_w = {gain:g}")
-    first = _PRESCRIBED.get(activation.name, "")
-    proposals = [
-        (sigma_w, tuple(sorted(names, key=lambda name: name != first)), "")
-        for sigma_w, names in _NAMED.items()
-    ]
-    proposals.append((gain, ("lsuv",), _DERIVED))
+    proposals = [(sigma_w, names, "") for sigma_w, names in _NAMED.items()]
+    proposals.append((gain, (), _DERIVED))
     if edge := _edge(activation):
-        proposals.append((edge, (), "the edge of chaos: chi1 = 1"))
+        proposals.append((edge, (), _EDGE))
     proposals += [(sigma_w, names, "") for sigma_w, names in (others or {}).items()]
-    merged: list[Candidate] = []
-    for sigma_w, names, why in proposals:
+    found: list[Candidate] = []
+    for sigma_w, names, why in _merged(proposals):
         with contextlib.suppress(RequestError):  # its signal leaves what the activation has moments for
-            merged = _merge(merged, _candidate(activation, sigma_w, names, why, depth, width))
-    return [_with_general_names(candidate) for candidate in merged]
+            found += _of_sigma_w(activation, sigma_w, names, why, depth, width, thresholds)
+    with contextlib.suppress(RequestError):
+        found.append(_lsuv(activation, gain, depth, width, thresholds))
+    return found
 
 
 def rank(candidates: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
-    """(rank, candidate), the best first: by abs(log chi1) where the signal settles, then by survival.
+    """(rank, candidate), the best first: those that survive, by abs(log chi1) where the signal settles.
 
-    One whose signal grows without end settles nowhere, and comes last.
+    Where it grows without end that is the limit. Equals stand in the order of the schemes' table. Those
+    that only the trial has found to survive come after those of which theory is sure, then those of which
+    neither is; then the rest, the one that is good to the greatest depth first.
     """
 
-    def key(candidate: Candidate) -> tuple[bool, float, float]:
-        lost = candidate.v == math.inf
-        return lost, round(candidate.imbalance, _DECIMALS), candidate.survival.distance
+    def key(candidate: Candidate) -> tuple[object, ...]:
+        survives = (YES, UNSURE, NO).index(candidate.survives)
+        order = -candidate.good_to if candidate.survives == NO else candidate.is_open
+        return survives, order, round(candidate.imbalance, _DECIMALS), _place(candidate)
 
     return list(enumerate(sorted(candidates, key=key), start=1))
 
 
-def _candidate(
-    act: Activation, sigma_w: float, schemes: tuple[str, ...], why: str, depth: int, width: int
-) -> Candidate:
-    if why == _DERIVED:  # at the fixed point it is derived for, even one that repels
+def _place(candidate: Candidate) -> int:
+    """Among equals: that of its first scheme in DESIGN's table of schemes; LSUV, which needs data, last."""
+    name = candidate.schemes[0].partition(" ")[0]
+    if candidate.kind == LSUV:
+        return len(_ORDER) + 1
+    return _ORDER.index(name) if name in _ORDER else len(_ORDER)
+
+
+def _merged(
+    proposals: Sequence[tuple[float, tuple[str, ...], str]],
+) -> list[tuple[float, tuple[str, ...], str]]:
+    """Each sigma_w once, with all its names and reasons."""
+    merged: list[tuple[float, tuple[str, ...], str]] = []
+    for sigma_w, names, why in proposals:
+        for index, (known, named, reason) in enumerate(merged):
+            if is_equal(known, sigma_w):
+                both = "; ".join(filter(None, (reason, why)))
+                merged[index] = known, tuple(dict.fromkeys((*named, *names))), both
+                break
+        else:
+            merged.append((sigma_w, names, why))
+    return merged
+
+
+def _of_sigma_w(
+    act: Activation,
+    sigma_w: float,
+    names: tuple[str, ...],
+    why: str,
+    depth: int,
+    width: int,
+    thresholds: Thresholds,
+) -> list[Candidate]:
+    """The independent weights of one sigma_w, and the orthogonal ones, whose rms strays no farther."""
+    if _DERIVED in why:  # at the fixed point it is derived for, even one that repels
         means = gaussian(act).at(1.0)
         v, chi1, slope = 1.0, (sigma_w * means.slope_rms) ** 2, means.elasticity
     else:
         point = theory.fixed_point(act, sigma_w)
         v, chi1, slope = point.v, point.chi1, point.slope
-    layers = layers_of([sigma_w / math.sqrt(width)] * depth, (width,) * (depth + 1))
-    statistics = prediction(act, layers, 0.0, 1).statistics
-    predicted = Survival(float(statistics["rms"][-1]), float(statistics["delta_rms"][0]))
-    return Candidate(sigma_w, schemes, why, v, chi1, slope, trusted_depth(act, sigma_w, width), predicted)
+    of = outlook(act, sigma_w, width, depth, thresholds=thresholds)
+    if of.sure[depth]:
+        with contextlib.suppress(RequestError):
+            of = outlook(act, sigma_w, width, _farther(depth), thresholds=thresholds)
+    first = _PRESCRIBED.get(act.name, "")
+    independent = sorted((name for name in names if not _is_orthogonal(name)), key=lambda name: name != first)
+    independent = independent or [f"variance_scaling scale={sigma_w**2:.6g}"]
+    orthogonal = [name for name in names if _is_orthogonal(name)] or [f"orthogonal gain={sigma_w:.6g}"]
+    one = Candidate(sigma_w, tuple(independent), why, v, chi1, slope, depth, of)
+    return [one, replace(one, schemes=tuple(orthogonal), kind=ORTHOGONAL, outlook=of.of_orthogonal)]
+
+
+def _lsuv(act: Activation, gain: float, depth: int, width: int, thresholds: Thresholds) -> Candidate:
+    """LSUV, which holds the variance at v = 1 whether or not that attracts."""
+    means = gaussian(act).at(1.0)
+    of = outlook_of_lsuv(act, width, depth, thresholds)
+    if of.sure[depth]:
+        of = outlook_of_lsuv(act, width, _farther(depth), thresholds)
+    chi1, slope = (gain * means.slope_rms) ** 2, means.elasticity
+    return Candidate(gain, (LSUV,), "holds Var z = 1 layer by layer", 1.0, chi1, slope, depth, of, LSUV)
+
+
+def _farther(depth: int) -> int:
+    """How far theory is followed where a network survives at the depth asked for."""
+    return max(depth, min(2 * depth, _DEEPEST))
+
+
+def _is_orthogonal(name: str) -> bool:
+    return name.partition(" ")[0] in ("orthogonal", "torch/orthogonal", "keras/orthogonal", "jax/orthogonal")
 
 
 def _edge(act: Activation) -> float | None:
@@ -155,24 +272,6 @@ def _edge(act: Activation) -> float | None:
         return None
     normalises = is_equal(theory.gain(act), 1) and gaussian(act).at(1.0).elasticity < 1
     return None if normalises and theory.fixed_point(act, sigma_w).v == 0 else sigma_w
-
-
-def _merge(known: list[Candidate], new: Candidate) -> list[Candidate]:
-    """`known` with one more; it joins one of its sigma_w, whose names come first."""
-    for index, old in enumerate(known):
-        if is_equal(old.sigma_w, new.sigma_w):
-            names = tuple(dict.fromkeys((*old.schemes, *new.schemes)))
-            both = replace(old, schemes=names, why="; ".join(filter(None, (old.why, new.why))))
-            return [*known[:index], both, *known[index + 1 :]]
-    return [*known, new]
-
-
-def _with_general_names(candidate: Candidate) -> Candidate:
-    """Textbook names, then the general scheme where there is none, then orthogonal, then lsuv."""
-    named = [name for name in candidate.schemes if name != "lsuv"]
-    named = named or [f"variance_scaling scale={candidate.sigma_w**2:.6g}"]
-    lsuv = ["lsuv"] if "lsuv" in candidate.schemes else []
-    return replace(candidate, schemes=(*named, f"orthogonal gain={candidate.sigma_w:.6g}", *lsuv))
 
 
 def is_equal(sigma_w: float, other: float) -> bool:

@@ -1,20 +1,12 @@
-"""What theory says of weights: the gains step by step, and how deep a network they keep healthy."""
+"""What theory says of weights: the gains step by step."""
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sweep import activations, theory
 from sweep.activations import Activation
-from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
-from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of, verdicts
-from sweep.theory.maps import layers_of, prediction
 from sweep.theory.moments import Act, gaussian
-from sweep.theory.width import log_rms_deviation
 
-DEEPEST = 1000  # how far theory is followed
 _LEVEL = 1e-9  # a slope this close to 1 is 1
 
 
@@ -65,59 +57,3 @@ def _edge_of_chaos(act: Activation) -> str:
         return f"edge of chaos without bias: sigma_w = {theory.critical_sigma_w(act):.6g}"
     except RequestError as error:
         return f"edge of chaos without bias: none ({str(error).partition(': ')[2]})"
-
-
-def trusted_depth(act: Act, sigma_w: float, width: int, thresholds: Thresholds = DEFAULT) -> int | None:
-    """The greatest depth, up to DEEPEST, at which theory finds the network healthy.
-
-    Forward with the spread over seeds of its width: nineteen seeds in twenty are still inside. It also
-    ends where that spread is not predicted: at depth / width beyond what `finite_width` reaches. None
-    where it is predicted at no depth.
-    """
-    activation = activations.resolved(act, {})
-    depth = 32
-    while True:
-        healthy = _is_healthy(activation, sigma_w, width, depth, thresholds)
-        if healthy is None:
-            return None
-        ill = np.flatnonzero(~healthy)
-        if len(ill) or depth >= DEEPEST:
-            return min(max(int(ill[0]) - 1, 0) if len(ill) else depth, DEEPEST)
-        depth *= 2
-
-
-def _is_healthy(
-    act: Activation, sigma_w: float, width: int, depth: int, thresholds: Thresholds
-) -> NDArray[np.bool_] | None:
-    """(depth + 1,): whether a network of 0 .. depth layers is, two standard deviations off on either side.
-
-    None where the first layer's spread over seeds is not predicted.
-    """
-    widths = (width,) * (depth + 1)
-    layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
-    shift, std = log_rms_deviation(act, layers, widths, 0.0, 100)
-    if np.isnan(std[1]):
-        return None
-    predicted = prediction(act, layers, 0.0, 1).statistics
-    with np.errstate(all="ignore"):
-        typical = predicted["rms"] * np.exp(shift / 2)  # NaN, and so exploding, where not predicted
-        low, high = typical * np.exp(-std), typical * np.exp(std)  # std is of log rms²: twice that of log rms
-        delta = predicted["delta_rms"][0] / predicted["delta_rms"]  # at layer 0, of a network so deep
-    rest = {
-        "neuron_corr": _of_networks(math.nan, math.nan, depth),
-        "flat": _of_networks(math.nan, predicted["flat"], depth),
-        "sample_cosine": _of_networks(math.nan, predicted["sample_cosine"], depth),
-        "delta_std": _of_networks(np.nan_to_num(delta, nan=0.0), 1.0, depth),  # NaN: none is left
-    }
-    share = flat_share_of(act)
-    words = [
-        verdicts({"rms": _of_networks(predicted["rms"][0], rms, depth), **rest}, share, thresholds)[0]
-        for rms in (low, high)
-    ]
-    healthy: NDArray[np.bool_] = (np.array(words) == "healthy").all(axis=0)
-    return healthy
-
-
-def _of_networks(first: Array | float, last: Array | float, depth: int) -> Array:
-    """(networks, 2): the input's and the last layer's statistic of the networks of 0 .. depth layers."""
-    return np.stack(np.broadcast_arrays(first, last, np.empty(depth + 1))[:2], axis=1)

@@ -1,156 +1,229 @@
-"""A ranking of weights as people read it: a frame, a text, a table in the terminal, lines to paste."""
+"""A ranking of weights as people read it: plain words, a frame, a table in the terminal, lines to paste."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from sweep import activations
+from sweep.activations import Activation
 from sweep.base.command import show
-from sweep.report.advice.candidates import Candidate, Survival, is_equal
-from sweep.report.advice.derivation import DEEPEST
+from sweep.report.advice.candidates import LSUV, NO, THEORY, UNSURE, YES, Candidate, Survival
+from sweep.report.advice.paste import paste
 from sweep.report.frames.text import number
 
 if TYPE_CHECKING:
     import pandas as pd
+
+_SAID = {YES: "", NO: "", UNSURE: "?"}  # after a verdict
 
 
 @dataclass(frozen=True)
 class Recommendation:
     """Ranked weights for an activation at one depth and width; `print` shows all of it.
 
-    derivation: the gains step by step, a line each. ranking: (rank, candidate), the best first.
-    source: where the measurements come from.
+    derivation: the gains step by step, a line each. ranking: (rank, candidate), the best first. source:
+    where the measurements come from. backward: whether gradients were measured. reach: the depth down to
+    which the first survives, where it does not at `depth`. mends: what would, then.
     """
 
-    act: str
+    activation: Activation
     depth: int
     width: int
     derivation: tuple[str, ...]
     ranking: tuple[tuple[int, Candidate], ...]
     source: str
+    backward: bool = True
+    reach: int = 0
+    mends: tuple[str, ...] = ()
 
     @property
-    def best(self) -> Candidate:
-        """The first of the ranking."""
-        return self.ranking[0][1]
+    def act(self) -> str:
+        """The activation's name, or a user's own function."""
+        act = self.activation
+        return act.formula if act.name == activations.CUSTOM else act.name
+
+    @property
+    def best(self) -> Candidate | None:
+        """The first of the ranking; None where it does not survive for sure."""
+        first = self.ranking[0][1]
+        return first if first.survives == YES else None
 
     @property
     def paste(self) -> dict[str, str]:
-        """The best one's line in 'torch', 'keras' and 'jax'."""
-        return paste(self.best.sigma_w)
+        """The best one's lines for torch, keras and jax; of lsuv for torch alone; none without a best."""
+        return paste(self.best, self.activation) if self.best else {}
 
     @property
     def table(self) -> "pd.DataFrame":
-        """A row per scheme: theory and measurement side by side, forward and backward apart."""
+        """A row per scheme, the advice first: theory beside measurement, forward and backward apart."""
         import pandas as pd  # noqa: PLC0415
 
         rows = [_row(rank, candidate, name) for rank, candidate in self.ranking for name in candidate.schemes]
-        return pd.DataFrame(rows).astype({"depth_trusted": "Int64"})
+        return pd.DataFrame(rows)
+
+    @property
+    def says(self) -> list[str]:
+        """The advice in plain words, a line each."""
+        first, at = self.ranking[0][1], f"{self.act} at depth {self.depth} and width {self.width}"
+        if self.best:
+            return [f"{at}: take {_named(first)}. {_kept(first, self.backward)}"]
+        if first.survives == UNSURE:
+            return [
+                f"{at}: nothing survives for sure. {_named(first)} comes nearest: it survives "
+                f"{_of_seeds(first)}, but another seed may not.",
+                *self._help(),
+            ]
+        return [
+            f"{at}: nothing survives. {_named(first)} does to depth {self.reach}; at {self.depth} it is "
+            f"{first.verdict}.",
+            *self._help(),
+        ]
+
+    def _help(self) -> list[str]:
+        if not self.mends:
+            return [
+                "What would mend it: fewer layers. Theory finds no biases, act, width or skip that would do."
+            ]
+        return ["What would mend it:", *(f"  - {line}" for line in self.mends)]
 
     def __str__(self) -> str:
-        lines = [f"{self.act}, depth {self.depth}, width {self.width} ({self.source})", *self.derivation, ""]
+        lines = [*self.says, "", *self.derivation, ""]
         for rank, candidate in self.ranking:
             survival, predicted = candidate.survival, candidate.predicted
             lines.append(
-                f"{rank}. {', '.join(candidate.schemes)}: sigma_w {candidate.sigma_w:.4g}, "
-                f"chi1 {candidate.chi1:.4g}, "
-                f"rms {number(survival.forward, 3)} (theory {number(predicted.forward, 3)}), "
-                f"delta {number(survival.backward, 3)} (theory {number(predicted.backward, 3)})"
-                + (f", {survival.verdict}" if survival.verdict else "")
+                f"{rank}. {', '.join(candidate.schemes)}: {_verdict(candidate)} by {_by(candidate)}, "
+                f"sigma_w {candidate.sigma_w:.4g}, chi1 {candidate.chi1:.4g}, "
+                f"rms {number(survival.forward, 3)} (theory {_of_theory(candidate, predicted.forward)}), "
+                f"delta {number(survival.backward, 3)} (theory {_of_theory(candidate, predicted.backward)})"
             )
-        return "\n".join([*lines, "", *(f"{name:6} {line}" for name, line in self.paste.items())])
+        lines += ["", f"({self.source})"]
+        return "\n".join([*lines, *(["", *_lines(self)] if self.paste else [])])
 
 
 def _row(rank: int, candidate: Candidate, name: str) -> dict[str, object]:
     """One scheme of a candidate as a row of the table."""
     measured = candidate.measured.get(name, Survival(math.nan, math.nan))
-    predicted = candidate.predicted_of(name)
+    predicted = candidate.predicted
+    seen = candidate.kind == LSUV  # it looks at the data
     return {
         "rank": rank,
         "init": name,
+        "survives": candidate.survives,
+        "by": candidate.by,
+        "verdict": candidate.verdict,
         "sigma_w": candidate.sigma_w,
         "chi1": candidate.chi1,
         "v": candidate.v,
         "slope": candidate.slope,
-        "depth_trusted": candidate.depth,
-        "theory_rms": predicted.forward,
+        "level": candidate.survival.level,
+        "depth_trusted": candidate.good_to,
+        "theory_rms": math.nan if seen else predicted.forward,
         "rms": measured.forward,
-        "theory_delta_first": predicted.backward,
+        "theory_delta_first": math.nan if seen else predicted.backward,
         "delta_std_first": measured.backward,
-        "verdict": measured.verdict,
+        "seeds": measured.of,
         "why": candidate.why,
     }
 
 
-def paste(sigma_w: float) -> dict[str, str]:
-    """What to write for weights of Var W = sigma_w² / fan_in: in torch for `layer`, in Keras, in JAX."""
-    scale = float(f"{sigma_w**2:.10g}")
-    if is_equal(sigma_w, 1):
-        return {
-            "torch": 'torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="linear")',
-            "keras": "keras.initializers.LecunNormal()",
-            "jax": "jax.nn.initializers.lecun_normal()",
-        }
-    if is_equal(sigma_w, math.sqrt(2)):
-        return {
-            "torch": 'torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")',
-            "keras": "keras.initializers.HeNormal()",
-            "jax": "jax.nn.initializers.he_normal()",
-        }
-    return {
-        "torch": f"torch.nn.init.normal_(layer.weight, std=({scale} / layer.in_features) ** 0.5)",
-        "keras": f'keras.initializers.VarianceScaling(scale={scale}, mode="fan_in", '
-        'distribution="untruncated_normal")',
-        "jax": f'jax.nn.initializers.variance_scaling({scale}, "fan_in", "normal")',
-    }
+def _named(candidate: Candidate) -> str:
+    """A candidate as a sentence names it."""
+    name = candidate.schemes[0]
+    return name if name == LSUV else f"{name.partition(' gain=')[0]} (sigma_w = {candidate.sigma_w:.4g})"
+
+
+def _kept(candidate: Candidate, backward: bool) -> str:
+    """What survives, of how many seeds or by theory, and how level it is."""
+    of = candidate.survival
+    signal = f"the last layer's rms is {number(of.forward, 2)} of the input's"
+    told = "" if candidate.by != THEORY else " (theory's word: not measured)"
+    if not backward:
+        return f"It keeps the signal, {_of_seeds(candidate)}: {signal}; gradients were not measured{told}."
+    return (
+        f"It keeps the signal and the gradient, {_of_seeds(candidate)}: {signal}, the gradient at the input "
+        f"{number(of.backward, 2)} of the last layer's{told}."
+    )
+
+
+def _of_seeds(candidate: Candidate) -> str:
+    found = candidate.found
+    return f"in {found.healthy} of {found.of} seeds" if found else "with its spread over seeds"
+
+
+def _verdict(candidate: Candidate) -> str:
+    return candidate.verdict + _SAID[candidate.survives]
+
+
+def _by(candidate: Candidate) -> str:
+    found = candidate.found
+    return f"{candidate.by} {found.healthy}/{found.of}" if found else THEORY
+
+
+def _of_theory(candidate: Candidate, value: float) -> str:
+    return "·" if candidate.kind == LSUV else number(value, 3)
+
+
+def _lines(advice: Recommendation) -> list[str]:
+    lines = [f"{framework:6} {line}" for framework, line in advice.paste.items() if "\n" not in line]
+    code = [line for text in advice.paste.values() if "\n" in text for line in text.splitlines()]
+    if code:
+        lines.append("Keras and JAX have no LSUV; in torch:")
+    return [*lines, *code]
 
 
 def print_ranking(advice: Recommendation) -> None:
-    """The derivation, the ranking as a table that fits the terminal, and the lines to paste, on stdout."""
-    for line in advice.derivation:
+    """The advice in plain words, the derivation, the ranking, and the lines to paste, on stdout."""
+    for line in (*advice.says, "", *advice.derivation, ""):
         print(line)
-    print()
     table = Table(box=None, padding=(0, 1, 0, 0))
-    for name in ("rank", "init"):
+    for name in ("rank", "init", "verdict", "by"):
         table.add_column(name, no_wrap=True)
-    for name in ("sigma_w", "chi1", "v", "settles", "good to", "rms", "theory", "delta", "theory "):
+    columns = ("sigma_w", "chi1", "signal", "good to", "level", "rms", "theory", "delta", "theory ", "v")
+    for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("verdict", no_wrap=True)
     equals = []
     for rank, candidate in advice.ranking:
-        names = [name for name in candidate.schemes if name in candidate.measured]
-        names = names or list(candidate.schemes[:1])
-        others = [name for name in candidate.schemes if name not in names]
-        equals += [" = ".join((names[0], *others))] if others else []
-        for index, name in enumerate(names):
-            measured, predicted = candidate.measured.get(name), candidate.predicted_of(name)
-            table.add_row(
-                "" if index else str(rank),
-                name.partition(" gain=")[0],  # sigma_w says it
-                *([""] * 5 if index else _theory(candidate)),
-                number(measured.forward, 3) if measured else "",
-                number(predicted.forward, 3),
-                number(measured.backward, 3) if measured else "",
-                number(predicted.backward, 3),
-                measured.verdict if measured else "",
-            )
-    caption = (
-        "rank: by abs(log chi1) where v settles, then by what survives. forward: rms of the last layer;\n"
-        "backward: delta, the std of dL/dh at the input; each beside theory. good to: the depth to which\n"
-        f"theory, with the spread of this width as far as it is predicted, finds it healthy. {advice.source}"
-        + (f"\nthe same sigma_w: {'; '.join(equals)}" if equals else "")
-    )
-    spare = ("v", "good to", "theory", "theory ", "chi1", "settles", "delta", "rms")
-    show(table, f"{advice.act}, depth {advice.depth}, width {advice.width}", caption, spare)
-    print()
-    for framework, line in advice.paste.items():
-        print(f"{framework:6} {line}")
+        first, *others = candidate.schemes
+        equals += [" = ".join((first, *others))] if others else []
+        found, predicted = candidate.found, candidate.predicted
+        table.add_row(
+            str(rank),
+            first.partition(" gain=")[0],  # sigma_w says it
+            _verdict(candidate),
+            _by(candidate),
+            *_theory(candidate),
+            f"× {number(candidate.survival.level, 2)}",
+            number(found.forward, 3) if found else "",
+            _of_theory(candidate, predicted.forward),
+            number(found.backward, 3) if found else "",
+            _of_theory(candidate, predicted.backward),
+            f"{candidate.v:.3g}",
+        )
+    spare = ("v", "good to", "theory", "theory ", "chi1", "signal", "delta", "rms", "sigma_w", "level")
+    title = f"{advice.act}, depth {advice.depth}, width {advice.width}"
+    show(table, title, _caption(advice, equals), spare)
+    if advice.paste:
+        print("", *_lines(advice), sep="\n")
+
+
+def _caption(advice: Recommendation, equals: Sequence[str]) -> str:
+    lines = [
+        "rank: what survives at this depth and width first, by abs(log chi1) where the signal settles.",
+        "verdict: measured, and how many seeds are healthy; or theory's word, which counts its spread over seeds.",
+        "good to: how deep theory is sure of it. level: by what factor rms or delta changes at most.",
+        "rms: of the last layer; delta: the std of dL/dh at the input; each beside theory. "
+        f"{advice.source[0].upper()}{advice.source[1:]}.",
+    ]
+    if any(candidate.survives == UNSURE for _, candidate in advice.ranking):
+        lines.append("?: too close to a threshold to be sure of the next seed.")
+    return "\n".join([*lines, *([f"The same sigma_w: {'; '.join(equals)}."] if equals else [])])
 
 
 def _theory(candidate: Candidate) -> list[str]:
-    """What theory says of a candidate, in the table's five columns."""
-    depth = "·" if candidate.depth is None else str(candidate.depth)
-    depth = f"≥ {depth}" if candidate.depth is not None and candidate.depth >= DEEPEST else depth
-    sigma_w, chi1, v = f"{candidate.sigma_w:.4f}", f"{candidate.chi1:.4f}", f"{candidate.v:.3g}"
-    return [sigma_w, chi1, v, candidate.fate, depth]
+    """What theory says of a candidate, in the table's columns."""
+    to = candidate.good_to
+    depth = f"≥ {to}" if to == candidate.outlook.followed_to else str(to)
+    return [f"{candidate.sigma_w:.4f}", f"{candidate.chi1:.4f}", candidate.fate, depth]

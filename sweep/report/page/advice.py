@@ -6,16 +6,15 @@ import pandas as pd
 
 from sweep import activations
 from sweep.base.errors import SweepError
-from sweep.report.advice.candidates import candidates, rank
-from sweep.report.advice.derivation import DEEPEST
-from sweep.report.advice.table import paste
+from sweep.report.advice.candidates import LSUV, NO, UNSURE, Candidate, candidates, rank
+from sweep.report.advice.paste import paste
 from sweep.report.frames.labels import add_labels
 from sweep.report.frames.text import number
 
 
 @dataclass(frozen=True)
 class Advice:
-    """A recommendation in a sentence, and the line to paste into torch."""
+    """A recommendation in a sentence, and the line to paste into torch: '' where none survives for sure."""
 
     text: str
     paste: str
@@ -33,14 +32,26 @@ def advice_by_act(cells: pd.DataFrame) -> dict[str, Advice]:
             (_, best), *_ = rank(candidates(act, depth, width))
         except SweepError:
             continue
-        numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {number(best.chi1)} per layer"
-        text = f"{' or '.join(best.schemes[:2])}: {numbers}{_trust(best.depth, width)}."
-        advice[str(label)] = Advice(text, paste(best.sigma_w)["torch"])
+        survives = best.survives not in (NO, UNSURE)
+        line = paste(best, act)["torch"] if survives and best.kind != LSUV else ""
+        advice[str(label)] = Advice(_says(best, name, depth, width), line)
     return advice
 
 
-def _trust(depth: int | None, width: int) -> str:
-    if depth is None:
-        return ""
-    more = " and more" if depth >= DEEPEST else ""
-    return f"; theory trusts it to {depth} layers{more} of {width} neurons"
+def _says(best: Candidate, act: str, depth: int, width: int) -> str:
+    """What theory says of the best at this depth and width, in a sentence or two."""
+    at, named = f"at depth {depth} and width {width}", " or ".join(best.schemes[:2])
+    command = f"python -m sweep.recommend {act} --depth {depth} --width {width}"
+    if best.survives == NO:
+        return (
+            f"nothing that theory knows survives {at}; {named} does to depth {best.good_to}. "
+            f"What would mend it: {command}"
+        )
+    numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {number(best.chi1)} per layer"
+    if best.survives == UNSURE:
+        return f"{named} ({numbers}) may survive {at}: its seeds reach a threshold. Try it: {command}"
+    more = " and more" if best.good_to == best.outlook.followed_to else ""
+    line = f" Its lines of code: {command}" if best.kind == LSUV else ""
+    return (
+        f"{named}: {numbers}; theory is sure of it to {best.good_to} layers{more} of {width} neurons.{line}"
+    )

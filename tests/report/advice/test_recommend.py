@@ -1,16 +1,24 @@
 import ast
 import math
+import os
+import pty
 import re
+import subprocess
+import sys
+import warnings
 
 import numpy as np
 import pytest
 
 import sweep
-from sweep import theory
+from sweep import activations, theory
+from sweep.activations import Activation
 from sweep.base.errors import RequestError
-from sweep.report.advice.candidates import Candidate, Survival, rank
-from sweep.report.advice.derivation import DEEPEST, trusted_depth
-from sweep.report.advice.table import paste
+from sweep.report.advice.candidates import LSUV, NO, UNSURE, YES, Candidate, Survival, rank
+from sweep.report.advice.outlook import Outlook, outlook
+from sweep.report.advice.paste import paste
+from sweep.report.advice.trial import Seed, summary
+from tests.paths import ROOT
 from tests.studies import grid, stored
 
 DEPTH, WIDTH = 12, 64
@@ -33,7 +41,7 @@ def broken(z):
 
 @pytest.fixture(scope="module")
 def asked():
-    """One quick sweep per activation."""
+    """A recommendation per activation."""
     return {act: sweep.recommend(act, DEPTH, WIDTH) for act in ("tanh", "relu", "selu", "gelu", "silu")}
 
 
@@ -41,73 +49,228 @@ def asked():
     ("act", "first"), [("tanh", "xavier"), ("relu", "kaiming"), ("selu", "lecun_normal")]
 )
 def test_every_activation_wants_the_scheme_made_for_it(asked, act, first):
-    assert asked[act].best.schemes[0] == first
-    assert asked[act].best.imbalance < 0.1
+    found = asked[act]
+    assert found.best.schemes[0] == first
+    assert found.best.imbalance < 0.1
+    assert found.table.iloc[0][["init", "survives", "by"]].tolist() == [first, "yes", "trial"]
+    assert found.says[0].startswith(f"{act} at depth 12 and width 64: take {first} (sigma_w = ")
+    assert "in 3 of 3 seeds" in found.says[0]
 
 
 @pytest.mark.parametrize("act", ["gelu", "silu"])
-def test_gelu_and_its_like_want_the_derived_gain_with_a_caution(asked, act):
+def test_gelu_and_its_like_want_the_derived_gain_with_a_caution_where_they_are_shallow(asked, act):
     found = asked[act]
     assert found.best.sigma_w == theory.gain(act)
     assert found.best.fate == "repels"
-    assert found.best.schemes == (
-        f"variance_scaling scale={theory.gain(act) ** 2:.6g}",
-        f"orthogonal gain={theory.gain(act):.6g}",
-        "lsuv",
-    )
+    assert found.best.schemes == (f"variance_scaling scale={theory.gain(act) ** 2:.6g}",)
     assert any(line.startswith("caution:") and "repels" in line for line in found.derivation)
 
 
-def test_schemes_of_one_sigma_w_share_a_rank_textbook_names_first_then_orthogonal_and_lsuv(asked):
+def test_schemes_of_one_sigma_w_share_a_rank_and_orthogonal_weights_and_lsuv_follow(asked):
     table = asked["relu"].table
-    assert table[table["rank"] == 1]["init"].tolist() == [
-        "kaiming", "he_normal", "he_uniform", "orthogonal gain=1.41421", "lsuv",
-    ]  # fmt: skip
+    firsts = [table[table["rank"] == rank]["init"].tolist() for rank in (1, 2, 3)]
+    assert firsts == [["kaiming", "he_normal", "he_uniform"], ["orthogonal gain=1.41421"], ["lsuv"]]
     assert table.groupby("rank")["sigma_w"].nunique().eq(1).all()
 
 
+def test_only_what_decides_is_tried_and_the_rest_carries_theorys_word(asked):
+    table = asked["tanh"].table
+    tried = table[table["by"] == "trial"]
+    assert set(tried["init"]) >= {"xavier"}
+    assert table[table["by"] == "theory"]["rms"].isna().all()
+    assert table[table["by"] == "theory"]["verdict"].str.len().gt(0).all()
+    assert "kaiming, he_normal, he_uniform: healthy by theory, sigma_w 1.414" in str(asked["tanh"])
+
+
 def test_measured_and_predicted_stand_side_by_side(asked):
-    table = asked["tanh"].table.dropna(subset="rms")
+    table = asked["tanh"].table
     assert table[table["init"] == "lsuv"]["theory_rms"].isna().all()  # it looks at the data
-    healthy = table[(table["chi1"] > 0.9) & (table["init"] != "lsuv")]
+    healthy = table[(table["by"] == "trial") & table["rms"].notna() & (table["init"] != "lsuv")]
     # 64 neurons and three seeds: within a third, backward too.
     np.testing.assert_allclose(healthy["rms"], healthy["theory_rms"], rtol=0.33)
     np.testing.assert_allclose(healthy["delta_std_first"], healthy["theory_delta_first"], rtol=0.33)
     assert set(table["verdict"]) == {"healthy", "vanishing"}
 
 
-def test_the_printed_recommendation_holds_the_derivation_the_ranking_and_the_lines(asked):
+def test_level_is_the_factor_by_which_signal_or_gradient_changes_at_most(asked):
+    first = asked["tanh"].table.iloc[0]
+    worst = max(max(size, 1 / size) for size in first[["rms", "delta_std_first"]])
+    assert first["level"] == pytest.approx(worst)
+
+
+def test_the_printed_recommendation_begins_with_plain_words_and_holds_all_the_rest(asked):
     text = str(asked["gelu"])
+    assert text.index("take variance_scaling") < text.index("f(z) =")
     for piece in ("E[f²] = 0.425221", "1.53353", "kaiming, he_normal", *asked["gelu"].paste.values()):
         assert piece in text
 
 
-def candidate(chi1, forward=1.0, v=1.0, **measured):
-    found = {name: Survival(size, size) for name, size in measured.items()}
-    return Candidate(1.0, ("xavier", "lsuv"), "", v, chi1, 0.5, 10, Survival(forward, forward), found)
+def candidate(chi1, word="yes", kind="independent", name="xavier", good_to=5, **measured):
+    sure, possible = word == YES, word != NO
+    flags = [np.array([True] * good_to + [held] * (10 - good_to)) for held in (sure, possible)]
+    of = Outlook(np.ones(10), np.ones(10), np.array(["healthy"] * 10, object), *flags, np.full(10, "healthy"))
+    found = {name: Survival(1, 1, word, *seeds) for name, seeds in measured.items()}
+    return Candidate(1.0, (name,), "", 1.0, chi1, 0.5, 9, of, kind, found)
 
 
-def test_candidates_are_ranked_by_chi1_and_then_by_what_survives():
-    best, lost, weak, off = (
-        candidate(1 + 1e-9, forward=1e-9, lsuv=0.9),  # what was measured counts more than what was predicted
-        candidate(1.0, v=math.inf),
-        candidate(1.0, forward=1e-3),
+def test_candidates_are_ranked_by_survival_then_chi1_then_the_order_of_the_schemes():
+    ranked = [
+        candidate(1 + 1e-9),
+        candidate(1.0, name="kaiming"),
+        candidate(1.0, name="orthogonal gain=1"),
+        candidate(1.0, name="normal std=0.1"),
+        candidate(1.0, kind=LSUV, name="lsuv"),
         candidate(0.5),
-    )
-    assert rank([off, lost, weak, best]) == [(1, best), (2, weak), (3, off), (4, lost)]
+        candidate(1.0, UNSURE, xavier=(3, 3, True)),  # theory was not sure, the trial is
+        candidate(1.0, UNSURE),
+        candidate(1.0, UNSURE, xavier=(3, 3, False)),  # nor is the trial
+        candidate(0.5, NO, good_to=8),
+        candidate(1.0, NO, good_to=7),
+        candidate(1.0, YES, good_to=5, xavier=(2, 3, False)),  # refuted
+    ]
+    for order in (ranked, ranked[::-1]):
+        found = [one for _, one in rank(order)]
+        assert [ranked.index(one) for one in found[:7]] == list(range(7))
+        assert {ranked.index(one) for one in found[7:9]} == {7, 8}
+        assert {ranked.index(one) for one in found[9:]} == {9, 10, 11}
+    words = [one.survives for one in ranked]
+    assert words == [YES] * 7 + [UNSURE] * 2 + [NO] * 3
+
+
+def test_seeds_that_differ_so_much_that_the_next_may_die_are_not_clear():
+    def of(*sizes):
+        return summary([Seed(size, size, "healthy", 0.5) for size in sizes])
+
+    assert of(0.5, 0.6, 0.7).clear
+    assert not of(0.5, 5, 50).clear
+    refuted = summary([Seed(1, 1, "healthy"), Seed(1e-3, 1, "vanishing"), Seed(1, 1, "healthy")])
+    assert (refuted.healthy, refuted.of, refuted.verdict, refuted.clear) == (2, 3, "vanishing", False)
 
 
 @pytest.mark.parametrize(
     ("act", "sigma_w", "width", "at_least", "below"),
     [
-        ("tanh", 1.0, 10_000, DEEPEST, math.inf),
-        ("relu", math.sqrt(2), 512, 100, 300),  # by then all inputs look alike
+        ("tanh", 1.0, 10_000, 100, math.inf),
+        ("relu", math.sqrt(2), 512, 50, 100),  # by then the seeds of a width of 512 have strayed
         ("relu", 1.0, 512, 10, 14),  # 2^(-12/2) and the spread of width 512 make 1e-2
         ("gelu", 1.0, 512, 4, 9),
+        ("sigmoid", 1.0, 512, 1, 4),  # c0 = 0.95 after one layer already
     ],
 )
-def test_a_depth_can_be_trusted_until_theory_finds_the_network_ill(act, sigma_w, width, at_least, below):
-    assert at_least <= trusted_depth(act, sigma_w, width) < below
+def test_theory_is_sure_of_a_network_until_its_spread_reaches_a_threshold(
+    act, sigma_w, width, at_least, below
+):
+    assert at_least <= outlook(activations.get(act), sigma_w, width, 100).good_to < below or at_least == 100
+    assert outlook(activations.get(act), sigma_w, width, 100).good_to >= at_least
+
+
+def test_an_activation_without_a_gradient_survives_at_no_depth():
+    sign = activations.resolved(np.sign, {})
+    assert outlook(sign, 1.0, 64, 10).good_to == 0
+
+
+def test_a_vanished_gradient_is_followed_beyond_what_a_float_holds():
+    """At depth 1000 delta is 1e-850; the first layers are judged all the same."""
+    found = outlook(activations.get("sigmoid"), 1 / math.sqrt(3), 512, 1000)
+    assert found.delta[-1] == 0
+    assert 1 <= found.good_to < 5
+
+
+@pytest.mark.parametrize(
+    ("act", "depth", "width"),
+    [("sigmoid", 20, 128), ("softplus", 50, 128), ("relu", 300, 64), ("hardtanh", 50, 1)],
+)
+def test_where_nothing_survives_it_says_so_and_there_is_nothing_to_paste(act, depth, width):
+    found = sweep.recommend(act, depth, width)
+    assert found.best is None
+    assert found.paste == {}
+    assert not found.table["survives"].eq(YES).any()
+    text = str(found)
+    assert f"{act} at depth {depth} and width {width}: nothing survives" in text
+    assert "What would mend it" in text
+    assert "torch.nn.init" not in text
+    assert 0 <= found.reach < depth
+
+
+@pytest.mark.parametrize("act", ["sigmoid", "softplus"])
+def test_the_depth_to_which_the_best_survives_is_measured(act):
+    found = sweep.recommend(act, 50, 128)
+    shallow = sweep.recommend(act, found.reach, 128)
+    name = found.table.iloc[0]["init"]
+    said = shallow.table.set_index("init")["survives"]
+    assert said[name] == YES
+
+
+def _with_skips(act, sigma_w, depth, width, seed):
+    """rms, cosine of two inputs, and delta of h + f(h W) / sqrt(depth), in plain NumPy."""
+    rng, h, steps = np.random.default_rng(seed), None, []
+    h = rng.standard_normal((50, width))
+    for _ in range(depth):
+        w = sigma_w / math.sqrt(width) * rng.standard_normal((width, width))
+        z = h @ w
+        steps.append((w, act.derivative(z, act.f(z))))
+        h = h + act.f(z) / math.sqrt(depth)
+    delta = rng.standard_normal(h.shape)
+    for w, slope in reversed(steps):
+        delta = delta + (delta * slope) @ w.T / math.sqrt(depth)
+    unit = h / np.linalg.norm(h, axis=1, keepdims=True)
+    cosine = (unit @ unit.T)[np.triu_indices(50, 1)].mean()
+    return math.sqrt((h * h).mean()), cosine, delta.std()
+
+
+def test_a_skip_that_would_mend_it_does():
+    found = sweep.recommend("sigmoid", 20, 128)
+    (line,) = (line for line in found.mends if "skip" in line)
+    said = [float(text) for text in re.findall(r"(?:rms|gradient) ([\d.]+)", line)]
+    rms, cosine, delta = _with_skips(activations.get("sigmoid"), found.ranking[0][1].sigma_w, 20, 128, 0)
+    np.testing.assert_allclose(said, [rms, delta], rtol=0.15)
+    assert cosine < 0.999
+
+
+def test_other_weights_that_would_mend_it_do():
+    found = sweep.recommend("softplus", 20, 128)
+    (line,) = (line for line in found.mends if "variance_scaling" in line)
+    scale = float(re.search(r"init.scale=([\d.]+)", line)[1])
+    bias = float((re.search(r"bias_std=([\d.]+)", line) or ["", "0"])[1])
+    for seed in (100, 101):
+        layers = sweep.propagate(
+            init="variance_scaling", init_params={"scale": scale}, act="softplus", depth=20, width=128,
+            bias_std=bias, seed=seed,
+        )  # fmt: skip
+        last = layers.iloc[-1]
+        assert last["sample_cosine"] < 0.999
+        assert 1e-2 < layers.iloc[0]["delta_std"] < 1e2
+        assert 1e-2 < last["rms"] < 1e3
+
+
+def test_gelu_deep_down_is_held_by_lsuv_with_code_to_paste():
+    found = sweep.recommend("gelu", 50, 64)
+    assert found.best.schemes == ("lsuv",)
+    assert set(found.paste) == {"torch"}
+    gain = found.table.set_index("init").loc[f"variance_scaling scale={theory.gain('gelu') ** 2:.6g}"]
+    assert not (gain["rank"] == 1)
+    torch = pytest.importorskip("torch", reason="the peers extra is not installed: pip install -e '.[peers]'")
+    torch.manual_seed(0)
+    layers = [torch.nn.Conv2d(3, 16, 3), torch.nn.GELU(), torch.nn.Flatten(), torch.nn.Linear(576, 50)]
+    model, batch, seen = torch.nn.Sequential(*layers), torch.randn(64, 3, 8, 8), []
+    names = {"torch": torch}
+    exec(found.paste["torch"], names)
+    names["lsuv_"](model, batch)
+    for index in (0, 3):
+        layers[index].register_forward_hook(lambda layer, given, z: seen.append(float(z.var())))
+    model(batch)
+    assert len(seen) == 2
+    assert all(abs(variance - 1) < 0.1 for variance in seen)
+
+
+def test_the_square_of_the_readme_is_ranked_without_a_warning():
+    square = Activation("square", np.square, lambda z, h: 2 * z, formula="z²")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = sweep.recommend(square, 20, 64)
+        assert "-1" not in str(found.table["depth_trusted"].tolist())
+        assert sweep.recommend(square, 3, 64).says
+    assert (found.best is None) == (not found.paste)
 
 
 def test_an_activation_of_ones_own_is_recommended_for_in_python_and_by_name(sweep_command, tmp_path):
@@ -123,18 +286,43 @@ def test_an_activation_of_ones_own_is_recommended_for_in_python_and_by_name(swee
     )
     assert done.returncode == 0, done.stderr
     assert "variance_scaling scale=0.25 " in done.stdout
+    assert done.stdout.startswith("theory has spoken; trying the networks that decide: ")
     assert done.stderr == ""
 
 
-def test_where_no_spread_is_predicted_no_depth_is_trusted(sweep_command):
+def test_where_no_spread_is_predicted_theory_is_sure_of_nothing_and_the_trial_decides(sweep_command):
     found = sweep.recommend("relu", 3, 4)
-    assert found.table["depth_trusted"].isna().all()
-    done = sweep_command("relu", "--depth", "3", "--width", "4", module="sweep.recommend", COLUMNS="120")
-    assert re.search(r"kaiming +1\.4142 1\.0000 +2 +stays +· ", done.stdout)
+    gaussian = found.table[found.table["init"] == "kaiming"].iloc[0]
+    assert (gaussian["depth_trusted"], gaussian["by"]) == (0, "trial")
+    done = sweep_command("relu", "--depth", "3", "--width", "4", module="sweep.recommend", COLUMNS="200")
+    assert re.search(r"kaiming +\S+ +trial [0-3]/[1-3] +1\.4142 1\.0000 +stays +0 ", done.stdout)
 
 
-def test_a_depth_to_which_a_network_is_trusted_is_no_less_than_0():
-    assert trusted_depth(np.sign, 1.0, 64) == 0  # no gradient at all
+def test_on_a_terminal_a_bar_says_what_is_tried():
+    """The bar is drawn on stderr, and nothing of it is left on stdout."""
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "sweep.recommend", "relu", "--depth", "3", "--width", "16"]
+    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True)
+    os.close(theirs)
+    drawn = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "trying the networks that decide" in drawn
+    assert done.stdout.decode().startswith("relu at depth 3 and width 16: take kaiming")
+
+
+def test_the_ranking_imports_nothing_that_it_does_not_draw():
+    heavy = ["pandas", "matplotlib", "seaborn", "pyarrow", "hydra", "omegaconf", "joblib", "scipy.stats"]
+    code = (
+        f"import sys, sweep; sweep.recommend('tanh', 3, 16); print([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout.strip() == "[]", done.stderr
 
 
 def forward(study, **values):
@@ -176,25 +364,53 @@ def test_a_stored_study_is_measured_enough(sweep_command, tmp_path):
         "relu", "--depth", "6", "--width", "32", "--study", "outputs/s", module="sweep.recommend"
     )
     assert done.returncode == 0, done.stderr
+    assert re.search(r"kaiming +healthy +study 2/2", done.stdout)
     with pytest.raises(
         RequestError, match="holds no relu at depth 7 and width 32: it holds depth 6 width 32"
     ):
         sweep.recommend("relu", 7, 32, study)
 
 
+def of_sigma_w(sigma_w, kind="independent"):
+    return Candidate(sigma_w, ("it",), "", 1.0, 1.0, 1.0, 9, candidate(1.0).outlook, kind)
+
+
+@pytest.mark.parametrize("kind", ["independent", "orthogonal"])
 @pytest.mark.parametrize("sigma_w", [1.0, math.sqrt(2), 1.5335304411955353])
-def test_the_line_for_torch_draws_what_it_promises(sigma_w):
+def test_the_line_for_torch_draws_what_it_promises_for_linear_and_conv(sigma_w, kind):
     torch = pytest.importorskip("torch", reason="the peers extra is not installed: pip install -e '.[peers]'")
-    layer = torch.nn.Linear(400, 300)
-    torch.manual_seed(0)
-    exec(paste(sigma_w)["torch"], {"torch": torch, "layer": layer})
-    # 120,000 weights: their std is known to 1 / sqrt(240,000) = 0.2 %.
-    assert float(layer.weight.detach().std()) * math.sqrt(400) == pytest.approx(sigma_w, rel=0.01)
+    line = paste(of_sigma_w(sigma_w, kind), activations.get("gelu"))["torch"]
+    for layer, fan_in in (
+        (torch.nn.Linear(400, 300), 400),
+        (torch.nn.Conv2d(64, 300, 3), 576),
+        (torch.nn.Conv1d(128, 200, 5, groups=2), 320),
+    ):
+        torch.manual_seed(0)
+        exec(line, {"torch": torch, "layer": layer})
+        # 60,000 weights or more: their std is known to 0.3 %.
+        assert float(layer.weight.detach().std()) * math.sqrt(fan_in) == pytest.approx(sigma_w, rel=0.015)
+
+
+@pytest.mark.parametrize("act", ["identity", "sigmoid", "tanh", "relu", "selu", "leaky_relu"])
+def test_the_line_names_torchs_own_gain_where_it_has_one(act):
+    torch = pytest.importorskip("torch", reason="the peers extra is not installed: pip install -e '.[peers]'")
+    line = paste(of_sigma_w(1.25), activations.get(act))["torch"]
+    call, value = re.search(r"not (torch\.nn\.init\.calculate_gain\(.*\)) = ([\d.]+)$", line).groups()
+    assert float(value) == pytest.approx(eval(call, {"torch": torch}), rel=1e-3)
+    same = paste(of_sigma_w(eval(call, {"torch": torch})), activations.get(act))["torch"]
+    assert ", as torch.nn.init.calculate_gain(" in same
+    assert "calculate_gain" not in paste(of_sigma_w(1.25), activations.get("gelu"))["torch"]
+
+
+def test_the_line_for_xavier_says_why_it_is_called_kaiming_there():
+    line = paste(of_sigma_w(1.0), activations.get("tanh"))["torch"]
+    assert "kaiming_normal_" in line
+    assert "torch's xavier_normal_ takes the mean of fan_in and fan_out" in line
 
 
 @pytest.mark.parametrize("sigma_w", [0.25, 1.0, math.sqrt(2), 1.5335304411955353])
 def test_the_lines_for_keras_and_jax_say_what_our_schemes_of_that_name_draw(sigma_w):
-    lines = paste(sigma_w)
+    lines = paste(of_sigma_w(sigma_w), activations.get("gelu"))
     for framework, named in (
         ("keras", {"LecunNormal": 1, "HeNormal": 2}),
         ("jax", {"lecun_normal": 1, "he_normal": 2}),
@@ -208,6 +424,16 @@ def test_the_lines_for_keras_and_jax_say_what_our_schemes_of_that_name_draw(sigm
             assert values[1:] in (["fan_in", "normal"], ["fan_in", "untruncated_normal"])
 
 
+def test_where_gradients_were_not_measured_the_advice_speaks_of_the_signal_alone(tmp_path):
+    values = {"depths": (3,), "widths": (16,), "acts": ("relu",), "inits": ("kaiming", "xavier")}
+    stored(tmp_path / "a", grid(**values, batch=30, backward=False))
+    found = sweep.recommend("relu", 3, 16, tmp_path / "a")
+    assert found.best.schemes[0] == "kaiming"
+    assert "It keeps the signal, in " in found.says[0]
+    assert "gradients were not measured" in found.says[0]
+    assert "signal and the gradient" not in str(found)
+
+
 @pytest.mark.parametrize("columns", ["110", "80", "50"])
 def test_a_narrow_terminal_cuts_no_number_of_the_ranking(sweep_command, columns):
     arguments = ("tanh", "--depth", "40", "--width", "32")
@@ -215,7 +441,7 @@ def test_a_narrow_terminal_cuts_no_number_of_the_ranking(sweep_command, columns)
     assert done.returncode == 0, done.stderr
     assert "…" not in done.stdout
     assert "left out, as this terminal is narrow: v" in done.stdout
-    assert re.search(r"torch/linear_default +0\.5774 .*vanishing", done.stdout)
+    assert re.search(r"torch/linear_default +vanishing +theory", done.stdout)
 
 
 @pytest.mark.parametrize(

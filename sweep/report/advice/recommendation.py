@@ -1,0 +1,66 @@
+"""`sweep.recommend`: theory's candidates in order, those that decide tried; what to do if none survives."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from sweep import activations
+from sweep.activations import Activation
+from sweep.base import checks
+from sweep.base.errors import RequestError
+from sweep.report.advice.candidates import NO, candidates, rank
+from sweep.report.advice.derivation import derivation
+from sweep.report.advice.mend import mends
+from sweep.report.advice.outlook import BATCH
+from sweep.report.advice.stored import stored
+from sweep.report.advice.table import Recommendation
+from sweep.report.advice.trial import SEEDS, Advance, confirms, survives_to, tried
+
+
+def recommend(
+    act: str | Activation | Callable[..., object],
+    depth: int = 50,
+    width: int = 512,
+    study: str | Path | None = None,
+    *,
+    act_params: Mapping[str, object] | None = None,
+    progress: Callable[[int], Advance] | None = None,
+) -> Recommendation:
+    """Ranked initialisations for an activation at one depth and width, the best first.
+
+    Those that survive there, by theory with its spread over seeds, in the order of abs(log chi1) at the
+    fixed point; a small trial confirms the first, and decides where that spread reaches a verdict's
+    threshold. Where none survives there is no best one, and `mends` says what would help. study: measured
+    there, instead of by a trial. act: a name, an activation, or a function z -> h; act_params: its
+    parameters. progress: takes the number of networks, and returns a function that takes how many more are
+    done. Raises RequestError where a value breaks its rule, the activation has no Gaussian moments, or the
+    study holds nothing of it at this depth and width.
+    """
+    activation = activations.resolved(act, checks.mapping("act_params", act_params))
+    depth, width = checks.whole("depth", depth, 1), checks.whole("width", width, 1)
+    if progress is not None and not callable(progress):
+        raise RequestError(f"progress={progress!r}: progress must be a function, or None")
+    backward = True
+    if study is None:
+        found = tried(activation, candidates(activation, depth, width), depth, width, progress)
+        source = f"tried: median of {SEEDS} seeds, batch {BATCH}"
+    else:
+        of = stored(study, activation, depth, width)
+        others = {sigma_w: tuple(by_scheme) for sigma_w, by_scheme in of.survivals.items()}
+        proposed = candidates(activation, depth, width, others, of.thresholds)
+        found = [
+            replace(candidate, measured=of.of(candidate.sigma_w), source="study") for candidate in proposed
+        ]
+        source = f"measured: median over the seeds of {study}, {of.setting}"
+        backward = of.backward
+    ranking = tuple(rank(found))
+    first = ranking[0][1]
+    reach, help_with = depth, ()
+    if first.survives == NO:
+        reach = survives_to(activation, first, depth, width) if study is None else first.good_to
+        confirm = partial(confirms, depth=depth, width=width) if study is None else None
+        help_with = mends(activation, first, depth, width, confirm)
+    return Recommendation(
+        activation, depth, width, tuple(derivation(activation)), ranking, source, backward, reach, help_with
+    )

@@ -1,0 +1,83 @@
+"""What a stored study has measured of an activation, in place of a trial."""
+
+import json
+import math
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep import activations
+from sweep.activations import Activation
+from sweep.base.errors import RequestError
+from sweep.experiment.verdict import Thresholds
+from sweep.report.advice.candidates import Survival, is_equal
+from sweep.report.advice.trial import Seed, summary
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SETTING = ["batch", "dtype", "kernel_version"]  # networks that differ in these are not averaged
+
+
+@dataclass(frozen=True)
+class Stored:
+    """survivals: sigma_w -> scheme -> what survived; of which setting; whether gradients were measured."""
+
+    survivals: dict[float, dict[str, Survival]]
+    setting: str
+    thresholds: Thresholds
+    backward: bool
+
+    def of(self, sigma_w: float) -> dict[str, Survival]:
+        """By scheme, those of one sigma_w."""
+        return next((found for other, found in self.survivals.items() if is_equal(other, sigma_w)), {})
+
+
+def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
+    """What a study holds of an activation at one depth and width; RequestError where that is nothing."""
+    from sweep.report.frames.labels import description  # noqa: PLC0415
+    from sweep.store import results  # noqa: PLC0415
+
+    thresholds = results.thresholds(path)
+    cells = results.load(path, thresholds=thresholds)
+    cells = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]
+    cells = cells[cells["widths"].isna() & (cells["sigma_w"] > 0)]
+    parameters = activations.parameters_of(act.name, act)
+    cells = cells[cells["act_params"].map(lambda text: json.loads(text) == parameters).astype(bool)]
+    networks = cells[(cells["depth"] == depth) & (cells["width"] == width)]
+    if networks.empty:
+        sizes = sorted({(int(d), int(w)) for d, w in zip(cells["depth"], cells["width"], strict=True)})
+        listed = ", ".join(f"depth {d} width {w}" for d, w in sizes[:8]) or "nothing of it without biases"
+        raise RequestError(
+            f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
+        )
+    backward = bool(networks["delta_std_first"].notna().any())
+    if backward:
+        networks = networks[networks["delta_std_first"].notna()]
+    networks, setting = _of_one_setting(networks)
+    layers = results.load(path, "layers", columns=["cell_id", "layer", "rms"])
+    networks = networks.merge(layers[layers["layer"] == 0], on="cell_id", suffixes=("", "_of_input"))
+    survivals: dict[float, dict[str, Survival]] = defaultdict(dict)
+    for (init, params), rows in networks.groupby(["init", "init_params"], sort=False):
+        measured = zip(
+            rows["rms"] / rows["rms_of_input"],
+            rows["delta_std_first"] if backward else [math.nan] * len(rows),
+            rows["verdict"],
+            rows["sample_cosine"],
+            strict=True,
+        )
+        sigma_w = float(rows["sigma_w"].iloc[0])
+        equal = next((other for other in survivals if is_equal(other, sigma_w)), sigma_w)
+        seeds = [Seed(float(rms), float(delta), str(word), float(c)) for rms, delta, word, c in measured]
+        survivals[equal][description(str(init), str(params))] = summary(seeds, thresholds)
+    return Stored(dict(survivals), setting, thresholds, backward)
+
+
+def _of_one_setting(cells: "pd.DataFrame") -> "tuple[pd.DataFrame, str]":
+    """The cells of the setting with the most seeds, or else the greatest batch; and which it is."""
+    seeds = cells.groupby(_SETTING)["seed"].nunique().reset_index()
+    chosen = seeds.sort_values(["seed", *_SETTING]).tail(1)
+    named = _SETTING if cells["kernel_version"].nunique() > 1 else _SETTING[:-1]
+    text = ", ".join(f"{name} {chosen[name].iloc[0]}" for name in named)
+    return cells.merge(chosen[_SETTING], on=_SETTING), text
