@@ -57,7 +57,7 @@ class Survival:
         return math.exp(logs) if logs < 700 else math.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Candidate:
     """Weights of one sigma_w and kind: its schemes, textbook names first; and what becomes of the signal.
 

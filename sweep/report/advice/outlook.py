@@ -31,7 +31,7 @@ _REACH = np.linspace(-6, 6, 2401)  # z / scale
 _DENSITY = np.exp(-(_REACH**2) / 2) / np.exp(-(_REACH**2) / 2).sum()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outlook:
     """Theory's word on the networks of 0 .. depth layers of one kind: each (depth + 1,).
 
@@ -65,7 +65,7 @@ class Outlook:
         return int(ill[0]) if len(ill) else len(self.sure) - 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Typical:
     """By layer 0 .. depth: what the mean field says, and scale, the rms of what enters f, (depth + 1,)."""
 

@@ -56,7 +56,7 @@ def recommend(
         backward = of.backward
     ranking = tuple(rank(found))
     first = ranking[0][1]
-    reach, help_with = depth, ()
+    reach, help_with = depth, tuple[str, ...]()
     if first.survives == NO:
         reach = survives_to(activation, first, depth, width) if study is None else first.good_to
         confirm = partial(confirms, depth=depth, width=width) if study is None else None

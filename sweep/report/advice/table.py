@@ -212,7 +212,7 @@ def print_ranking(advice: Recommendation) -> None:
 def _caption(advice: Recommendation, equals: Sequence[str]) -> str:
     lines = [
         "rank: what survives at this depth and width first, by abs(log chi1) where the signal settles.",
-        "verdict: measured, and how many seeds are healthy; or theory's word, which counts its spread over seeds.",
+        "verdict: measured, and how many seeds are healthy; or theory's word, with its spread over seeds.",
         "good to: how deep theory is sure of it. level: by what factor rms or delta changes at most.",
         "rms: of the last layer; delta: the std of dL/dh at the input; each beside theory. "
         f"{advice.source[0].upper()}{advice.source[1:]}.",

@@ -94,7 +94,8 @@ def _is_clear(seeds: Sequence[Seed], thresholds: Thresholds) -> bool:
         if len(logs) < 2:
             return True
         away = _SIGMAS * float(np.std(logs, ddof=1))
-        return math.log(low) <= logs.mean() - away and logs.mean() + away <= math.log(high)
+        middle = float(logs.mean())
+        return math.log(low) <= middle - away and middle + away <= math.log(high)
 
     cosines = [1 - seed.cosine for seed in seeds]
     return (

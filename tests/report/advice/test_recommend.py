@@ -18,7 +18,7 @@ from sweep.report.advice.candidates import LSUV, NO, UNSURE, YES, Candidate, Sur
 from sweep.report.advice.outlook import Outlook, outlook
 from sweep.report.advice.paste import paste
 from sweep.report.advice.trial import Seed, summary
-from tests.paths import ROOT
+from tests.paths import CONF
 from tests.studies import grid, stored
 
 DEPTH, WIDTH = 12, 64
@@ -248,7 +248,7 @@ def test_gelu_deep_down_is_held_by_lsuv_with_code_to_paste():
     assert found.best.schemes == ("lsuv",)
     assert set(found.paste) == {"torch"}
     gain = found.table.set_index("init").loc[f"variance_scaling scale={theory.gain('gelu') ** 2:.6g}"]
-    assert not (gain["rank"] == 1)
+    assert gain["rank"] != 1
     torch = pytest.importorskip("torch", reason="the peers extra is not installed: pip install -e '.[peers]'")
     torch.manual_seed(0)
     layers = [torch.nn.Conv2d(3, 16, 3), torch.nn.GELU(), torch.nn.Flatten(), torch.nn.Linear(576, 50)]
@@ -302,7 +302,7 @@ def test_on_a_terminal_a_bar_says_what_is_tried():
     """The bar is drawn on stderr, and nothing of it is left on stdout."""
     ours, theirs = pty.openpty()
     command = [sys.executable, "-m", "sweep.recommend", "relu", "--depth", "3", "--width", "16"]
-    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(CONF.parent)}
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, check=True)
     os.close(theirs)
     drawn = os.read(ours, 1 << 16).decode()
@@ -316,13 +316,9 @@ def test_the_ranking_imports_nothing_that_it_does_not_draw():
     code = (
         f"import sys, sweep; sweep.recommend('tanh', 3, 16); print([m for m in {heavy} if m in sys.modules])"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.stdout.strip() == "[]", done.stderr
+    environment = {**os.environ, "PYTHONPATH": str(CONF.parent)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
+    assert done.stdout.strip() == b"[]"
 
 
 def forward(study, **values):
