@@ -2,11 +2,10 @@
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from statistics import median
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from sweep.experiment.verdict import WORDS, Thresholds, meanings
 from sweep.report.frames.labels import SETTINGS, acts
@@ -48,11 +47,8 @@ class Answer:
         return sum(max(0, len(kind) - MOST_NAMED) for kind in (self.survivors, self.limited, self.casualties))
 
 
-def answers(rows: "pd.DataFrame", merit: Callable[[str, str], Any] | None = None) -> list[Answer]:
-    """An answer per act. rows: of `average_over_seeds`, with the layer of the verdict.
-
-    merit: of an init and an act, both as they are named here; those that survive come in its order.
-    """
+def answers(rows: "pd.DataFrame") -> list[Answer]:
+    """An answer per act. rows: of `average_over_seeds`, with the layer of the verdict."""
     schemes: dict[str, dict[str, list[_Row]]] = {act: {} for act in acts(rows["act_label"])}
     names = scheme_names(rows)
     columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer"))
@@ -62,15 +58,9 @@ def answers(rows: "pd.DataFrame", merit: Callable[[str, str], Any] | None = None
     for act, rows_of in schemes.items():
         fates = [_fate(name, group) for name, group in rows_of.items()]
         survivors = [fate for fate in fates if fate.word is None]
-        if merit:
-            survivors.sort(key=partial(_merit_of, merit, act))
         limited = sorted((f for f in fates if f.word and f.depth), key=lambda f: -(f.depth or 0))
         by_act.append(Answer(act, survivors, limited, [f for f in fates if f.word and not f.depth]))
     return by_act
-
-
-def _merit_of(merit: Callable[[str, str], Any], act: str, fate: Fate) -> Any:
-    return merit(fate.init, act)
 
 
 class _Row(NamedTuple):

@@ -38,9 +38,10 @@ def networks(cells: pd.DataFrame) -> pd.DataFrame:
     frame = add_labels(cells)
     apart = settings_that_vary(frame)
     rows = average_over_seeds(add_labels(cells, apart), list(MEASURES.values()), apart)
+    ranks = {name: _codes(rows[name]) for name in ("init_label", "act_label")}
     return by_interest(
         rows.sort_values(["depth", "width"], kind="stable").sort_values(
-            ["init_label", "act_label"], key=lambda names: names.map(_codes(names)), kind="stable"
+            list(ranks), key=lambda names: names.map(ranks[str(names.name)]), kind="stable"
         )
     )
 

@@ -1,7 +1,8 @@
 """What comes first in the cards: what survives, and of that the schemes that keep a signal level."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,11 +10,12 @@ import pandas as pd
 from sweep import activations, theory
 from sweep.base.errors import SweepError
 from sweep.report.frames import fates
-from sweep.report.frames.fates import Answer
+from sweep.report.frames.fates import Answer, Fate
 from sweep.report.frames.labels import PANEL, SETTINGS, add_labels
 
 _DECIMALS = 6  # of abs(log chi1): below lies rounding
-Merit = Callable[[str, str], tuple[float, float]]
+_MOST_RANKED = 2 * fates.MOST_NAMED  # schemes of one act that theory is asked about: it takes its time
+_Key = tuple[str, str]  # an init, with what else varies, and an act
 
 
 def cards(rows: pd.DataFrame, cells: pd.DataFrame) -> list[Answer]:
@@ -21,37 +23,33 @@ def cards(rows: pd.DataFrame, cells: pd.DataFrame) -> list[Answer]:
 
     rows: of `data.networks`; cells: those it was made of.
     """
-    answers = fates.answers(rows, _merit(rows, cells))
+    level, specs = _levels(rows), _specs(rows, cells)
+    answers = [
+        replace(one, survivors=_ranked(one.act, one.survivors, level, specs)) for one in fates.answers(rows)
+    ]
     return sorted(answers, key=lambda one: (not one.survivors, not one.limited))
 
 
-def _merit(rows: pd.DataFrame, cells: pd.DataFrame) -> Merit:
-    """Of an init and an act: how far chi1 is from 1 where the signal settles, inf where theory has no word;
-    then how far from 1 the signal and the gradient were measured at the end, in e-folds to one decimal.
+def _ranked(
+    act: str, survivors: Sequence[Fate], level: Mapping[_Key, float], specs: Mapping[_Key, tuple[Any, ...]]
+) -> list[Fate]:
+    """By how far chi1 is from 1 where the signal settles, which theory knows, else by what was measured.
+
+    Of many only those that were measured to be most level are put in theory's order.
     """
-    apart = [name for name in SETTINGS if name in rows]
-    columns = dict.fromkeys([*PANEL, *apart, "act", "act_params", "sigma_w", "bias_std"])
-    kinds = add_labels(cells, apart)[list(columns)].drop_duplicates()
-    names = fates.scheme_names(kinds[[*PANEL, *apart]])
-    specs = kinds[["act", "act_params", "sigma_w", "bias_std"]].itertuples(index=False, name=None)
-    of: dict[tuple[str, str], list[Any]] = {}
-    for key, spec in zip(zip(names, kinds["act_label"], strict=True), specs, strict=True):
-        of.setdefault(key, []).append(spec)
-    level = _levels(rows)
-
-    def merit(init: str, act: str) -> tuple[float, float]:
-        return max(_imbalance(*spec) for spec in of[init, act]), level[init, act]
-
-    return merit
+    by_level = sorted(survivors, key=lambda fate: level[fate.init, act])
+    best = sorted(by_level[:_MOST_RANKED], key=lambda fate: _imbalance(*specs[fate.init, act]))
+    return best + by_level[_MOST_RANKED:]
 
 
-def _levels(rows: pd.DataFrame) -> dict[tuple[str, str], float]:
+def _levels(rows: pd.DataFrame) -> dict[_Key, float]:
+    """How far from 1 the signal and the gradient are at the greatest depth, in e-folds to one decimal."""
     deepest = rows[rows["depth"] == rows.groupby(["init_label", "act_label"])["depth"].transform("max")]
-    names = fates.scheme_names(deepest)
+    keys = zip(fates.scheme_names(deepest), deepest["act_label"], strict=True)
     sizes = zip(deepest["value:rms"], deepest["value:delta_std_first"], strict=True)
-    levels: dict[tuple[str, str], float] = {}
-    for key, ends in zip(zip(names, deepest["act_label"], strict=True), sizes, strict=True):
-        levels[key] = max(levels.get(key, 0.0), round(_distance(ends), 1))
+    levels = dict.fromkeys(zip(fates.scheme_names(rows), rows["act_label"], strict=True), 0.0)
+    for key, ends in zip(keys, sizes, strict=True):
+        levels[key] = max(levels[key], round(_distance(ends), 1))
     return levels
 
 
@@ -59,6 +57,16 @@ def _distance(sizes: Sequence[float]) -> float:
     """How far the worst is from 1, in e-folds; of those that were measured."""
     known = [size for size in sizes if not math.isnan(size)]
     return max((abs(math.log(size)) if 0 < size < math.inf else math.inf for size in known), default=math.inf)
+
+
+def _specs(rows: pd.DataFrame, cells: pd.DataFrame) -> dict[_Key, tuple[Any, ...]]:
+    """The act, its parameters, sigma_w and bias_std of each, at its greatest width."""
+    apart = [name for name in SETTINGS if name in rows]
+    asked = ["act", "act_params", "sigma_w", "bias_std"]
+    kinds = add_labels(cells, apart)[list(dict.fromkeys([*PANEL, *apart, *asked, "width"]))]
+    kinds = kinds.drop_duplicates().sort_values("width")
+    keys = zip(fates.scheme_names(kinds[[*PANEL, *apart]]), kinds["act_label"], strict=True)
+    return dict(zip(keys, kinds[asked].itertuples(index=False, name=None), strict=True))
 
 
 def _imbalance(act: str, act_params: str, sigma_w: float | None, bias_std: float | None) -> float:

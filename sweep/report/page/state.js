@@ -4,11 +4,14 @@
 const $ = (id) => document.getElementById(id);
 const EMBED = { renderer: "svg", actions: false, tooltip: { disableDefaultStyle: true } };
 
+// The values at which axes are held that the map does not show: a size at its greatest.
+function firstHeld() {
+  return Object.fromEntries(AXES.map((axis) => [axis, axis === "init" || axis === "act" ? 0 : STUDY.axes[axis].length - 1]));
+}
+
 // pinned: the network that others are compared with. columns: of the table, null for the first ones.
-const state = { stat: measureOf("std") ? "std" : STUDY.measures[0].name, ...STUDY.layout, held: {}, chosen: null, pinned: null,
+const state = { stat: measureOf("std") ? "std" : STUDY.measures[0].name, ...STUDY.layout, held: firstHeld(), chosen: null, pinned: null,
   curve: STUDY.curves.names.includes("std") ? "std" : STUDY.curves.names[0] || "std", sort: null, descending: false, columns: null, page: 0 };
-for (const axis of AXES) state.held[axis] = STUDY.axes[axis].length - 1; // a size at its greatest
-for (const axis of ["init", "act"]) state.held[axis] = 0;
 
 function options(select, entries, chosen) {
   select.replaceChildren(...entries.map(([value, text]) => {

@@ -41,16 +41,17 @@ function networkIn(parts, prefix) {
   return Object.keys(texts).length ? pointAt(texts) : null;
 }
 
-// Choose what the address says; what it says of things that this study does not have is passed over.
+// Choose what the address says; where it says nothing, or names what this study does not have, the first view.
 function readView() {
   const parts = new URLSearchParams(location.hash.slice(1));
   const given = (name) => (parts.has(name) ? parts.get(name) : first.get(name) ?? "");
   reading = true;
-  if (measureOf(given("stat"))) state.stat = given("stat");
-  if (STUDY.curves.names.includes(given("curve"))) state.curve = given("curve");
-  const roles = ROLES.map((role) => given(role)), used = roles.filter(Boolean);
+  state.stat = measureOf(given("stat")) ? given("stat") : first.get("stat");
+  state.curve = STUDY.curves.names.includes(given("curve")) ? given("curve") : first.get("curve");
+  const roles = ROLES.map(given), used = roles.filter(Boolean);
   const known = used.every((axis) => AXES.includes(axis)) && new Set(used).size === used.length && roles[0] && roles[1];
-  if (known) ROLES.forEach((role, i) => { state[role] = roles[i]; });
+  ROLES.forEach((role, i) => { state[role] = known ? roles[i] : first.get(role); });
+  state.held = firstHeld();
   for (const axis of AXES) {
     const code = STUDY.axes[axis].indexOf(given(`held.${axis}`));
     if (code >= 0) state.held[axis] = code;
@@ -61,7 +62,8 @@ function readView() {
   const sort = given("sort").replace(/^-/, "");
   state.sort = COLUMNS.some((column) => column.name === sort) ? sort : null;
   state.descending = state.sort !== null && given("sort").startsWith("-");
-  state.columns = given("columns") ? given("columns").split(",") : null;
+  const columns = given("columns").split(",").filter((name) => COLUMNS.some((column) => column.name === name));
+  state.columns = columns.length ? columns : null;
   state.page = Math.max(0, (Number.parseInt(given("page"), 10) || 1) - 1);
   $("curve").value = state.curve;
   reading = false;

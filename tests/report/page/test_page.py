@@ -94,6 +94,7 @@ def large():
         act_params="{}", dtype="float32", backward=True, kernel_version="1", run_id="r", error=None
     )
     frame = frame.assign(status="ok", seconds=0.1, verdict="healthy", verdict_layer=np.nan)
+    frame["sigma_w"] = frame["width"] ** 0.5 / 10
     rng = np.random.default_rng(0)
     for name in MEASURES:
         if name not in frame:
