@@ -359,8 +359,8 @@ def test_the_panels_of_gradients_are_spread_where_there_are_too_many(tmp_path):
 def test_a_table_that_samples_keeps_rows_that_can_be_compared():
     rows = [(scale, bias) for scale in range(1, 13) for bias in range(7)]
     common = {
-        "init": "normal", "act": "tanh", "act_params": "{}", "depth": 2, "width": 8, "widths": None, "batch": 9,
-        "dtype": "float32", "backward": True, "kernel_version": 1, "seed": 0, "status": "ok", "std": 1.0,
+        "init": "normal", "act": "tanh", "act_params": "{}", "depth": 2, "width": 8, "widths": None,
+        "batch": 9, "dtype": "float32", "backward": True, "kernel_version": 1, "seed": 0, "status": "ok", "std": 1.0,
         "verdict": "healthy", "verdict_layer": 1.0, "delta_std_first": 1.0,
     }  # fmt: skip
     cells = pd.DataFrame(

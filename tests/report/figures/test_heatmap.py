@@ -204,8 +204,8 @@ def test_no_map_shows_a_dead_network_unmarked_whatever_it_died_of():
     with style.applied():
         (figure,) = heatmaps(cells).values()
     texts = shown(figure.axes[0])
-    for word, text in zip([*DEAD, "healthy"], texts, strict=True):
-        assert text.splitlines()[-1] == (WORDS[word].mark or "0.500"), word
+    for word, written in zip([*DEAD, "healthy"], texts, strict=True):
+        assert written.splitlines()[-1] == (WORDS[word].mark or "0.500"), word
     legend = figure._supxlabel.get_text().replace("\n", " ")
     assert all(WORDS[word].legend in " ".join(legend.split()) for word in DEAD)
 
