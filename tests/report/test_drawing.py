@@ -7,7 +7,7 @@ import pytest
 
 import sweep
 from sweep.base.errors import RequestError
-from sweep.report import draw
+from sweep.report import draw, terminal
 from sweep.report.figures import curves, gradients, histograms, network, style, theory
 from sweep.report.frames.labels import add_labels
 from sweep.report.frames.measures import MEASURES
@@ -360,8 +360,9 @@ def test_a_table_that_samples_keeps_rows_that_can_be_compared():
     rows = [(scale, bias) for scale in range(1, 13) for bias in range(7)]
     common = {
         "init": "normal", "act": "tanh", "act_params": "{}", "depth": 2, "width": 8, "widths": None,
-        "batch": 9, "dtype": "float32", "backward": True, "kernel_version": 1, "seed": 0, "status": "ok", "std": 1.0,
-        "verdict": "healthy", "verdict_layer": 1.0, "delta_std_first": 1.0,
+        "batch": 9, "dtype": "float32", "backward": True, "kernel_version": 1,
+        "seed": 0, "status": "ok", "std": 1.0, "verdict": "healthy", "verdict_layer": 1.0,
+        "delta_std_first": 1.0,
     }  # fmt: skip
     cells = pd.DataFrame(
         {"init_params": [f'{{"std": {scale}}}' for scale, _ in rows], "bias_std": [b / 10 for _, b in rows]}
@@ -371,3 +372,18 @@ def test_a_table_that_samples_keeps_rows_that_can_be_compared():
     inits, biases = ({key[at] for key, _ in table.rows} for at in (0, 2))
     assert len(table.rows) == len(inits) * len(biases) <= 60, "every combination is there"
     assert "(56 of 84 rows: 8 of 12 inits)" in table.caption
+
+
+@pytest.mark.parametrize(
+    "others", [[{"width": 16, "depth": 10}], [{"widths": [16, 8]}, {"width": 8, "depth": 2}]]
+)
+def test_tapered_and_square_networks_share_a_report(tmp_path, capsys, others):
+    tapered = cell(widths=[78, 51, 25, 12], batch=20)
+    cells, _ = stored(tmp_path / "study", [tapered, *(cell(batch=20, **one) for one in others)])
+    terminal.show_grid(cells)
+    assert "widths=[78,51,25,12] to depth 3" in " ".join(capsys.readouterr().out.split())
+    files = {path.name: path for path in draw(tmp_path / "study")}
+    assert {f"{name}.png" for name in ("std", "verdict", "layers", "theory")} <= files.keys()
+    texts = [files[name].read_text(encoding="utf-8") for name in files if not name.endswith(".png")]
+    assert any("widths=[78,51,25,12]" in text for text in texts)
+    assert not any("widths=nan" in text or "widths=null" in text for text in texts)

@@ -8,8 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep.experiment.verdict import WORDS, Thresholds, meanings
-from sweep.report.frames.labels import SETTINGS, acts
-from sweep.report.frames.text import short
+from sweep.report.frames.labels import SETTINGS, acts, setting_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -74,13 +73,11 @@ def scheme_names(rows: "pd.DataFrame") -> "pd.Series[str]":
     return (rows["init_label"] + " " + _settings(rows)).str.strip()
 
 
-def _settings(rows: "pd.DataFrame") -> "pd.Series[str]":
+def _settings(rows: "pd.DataFrame") -> list[str]:
     """What else varies, as text: 'bias_std=0.1'."""
-    texts = rows["setting"].map(str)
-    for name in SETTINGS:
-        if name in rows:
-            texts += rows[name].map(lambda value, name=name: f" {name}={short(value)}")
-    return texts.str.strip()
+    names = [name for name in SETTINGS if name in rows]
+    columns = zip(rows["setting"].map(str), *(rows[name] for name in names), strict=True)
+    return [" ".join(filter(None, [text, *map(setting_text, names, row)])) for text, *row in columns]
 
 
 def _fate(name: str, rows: Sequence[_Row]) -> Fate:

@@ -87,9 +87,7 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
             added[name] = _values([_filled(group, *pair) for pair in pairs], parameter)
     varying = [name for name in settings_that_vary(kinds) if name not in apart]
     added["setting"] = [
-        " ".join(
-            f"{name}={short(value)}" for name, value in zip(varying, row, strict=True) if not _is_null(value)
-        )
+        " ".join(filter(None, map(setting_text, varying, row)))
         for row in zip(*(kinds[name] for name in varying), strict=True)
     ] or [""] * len(kinds)
     return added
@@ -104,6 +102,16 @@ def _vary(init: "pd.Series[Any]", values: "pd.Series[Any]") -> bool:
     if values.name != "bias_std" or not values.isna().any():
         return values.nunique(dropna=False) > 1
     return values.nunique() > 1 or bool(init[values.isna()].isin(init[values.notna()]).any())
+
+
+def setting_text(axis: str, value: Any) -> str:
+    """'bias_std=0.1'; '' where there is no value: a network that is not tapered has no `widths`."""
+    return "" if _is_null(value) else f"{axis}={short(value)}"
+
+
+def _is_null(value: Any) -> bool:
+    """None, or what pandas makes of it in a column of texts."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:
@@ -131,10 +139,6 @@ def _setting_key(value: Any) -> tuple[int, Any]:
     if _is_null(value):
         return 0, 0
     return (2, (len(value), value)) if isinstance(value, str) else (1, value)
-
-
-def _is_null(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def _parameters_key(text: str) -> tuple[tuple[bool, Any], ...]:

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.experiment import axes
+from sweep.report.frames.fates import answers
 from sweep.report.frames.labels import add_labels, description, parameters
 from sweep.report.frames.layout import Layout, assign_roles, choose, suit
 from sweep.report.frames.measures import MEASURES
-from sweep.report.frames.seeds import over_seeds
+from sweep.report.frames.seeds import average_over_seeds, over_seeds
 
 KEYS = st.sampled_from(
     ["x", "source", "function", "derivative", "kwargs", "x=1 y", "kwargs.x", "kwargs.source", "kwargs.kwargs"]
@@ -95,3 +96,30 @@ def test_a_parameter_that_is_not_stored_at_its_default_is_an_axis_with_its_defau
     assert parameters(cells) == ["act.beta"]
     assert sorted(add_labels(cells, ["act.beta"])["act.beta"]) == [0.5, 1.0, 2.0]
     assert add_labels(cells.iloc[:1])["act_label"].tolist() == ["silu"]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.sampled_from([None, (64, 32, 16), (64, 16), (8, 8, 16)]), min_size=1, max_size=6),
+    st.sampled_from([0.0, 0.1]),
+)
+def test_a_network_that_is_not_tapered_has_no_widths_in_its_name(widths, bias_std):
+    cells = pd.concat([frame([])] * len(widths), ignore_index=True)
+    cells = cells.assign(
+        widths=pd.Series([None if one is None else list(one) for one in widths], dtype=object),
+        depth=[2 if one is None else len(one) - 1 for one in widths],
+        bias_std=[bias_std, *[0.0] * (len(widths) - 1)],
+        seed=range(len(widths)),
+    )
+    labelled = add_labels(cells).sort_values("seed")
+    varies = len(set(widths)) > 1
+    for one, told in zip(widths, labelled["setting"], strict=True):
+        assert "nan" not in told
+        assert "null" not in told
+        tapered = f"widths=[{','.join(map(str, one))}]" if one else ""
+        assert (tapered in told) if varies else ("widths" not in told)
+    rows = average_over_seeds(add_labels(cells, ["widths"]), [MEASURES["verdict_layer"]], ["widths"])
+    for answer in answers(rows):
+        names = " ".join(fate.init for fate in answer.survivors)
+        assert "nan" not in names
+        assert "null" not in names
