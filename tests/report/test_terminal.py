@@ -3,11 +3,13 @@
 import math
 import re
 
+import pandas as pd
 import pytest
 
 from sweep import status
 from sweep.activations import __main__ as activations_list
 from sweep.initializers import __main__ as initializers_list
+from sweep.experiment.verdict import DEFAULT, WORDS
 from sweep.report import terminal
 from sweep.report.frames import fates, labels, text
 from sweep.report.frames.measures import MEASURES
@@ -51,6 +53,11 @@ def test_a_run_ends_with_who_survives_and_a_cell_with_its_profile(sweep_command)
     one = sweep_command("depth=4", "width=16", "batch=20", "report=false")
     assert re.search(r"rms of h +[▁▂▃▄▅▆▇█]{5}  [\d.]+ → [\d.]+", one.stdout)
     assert re.search(r"rms of dL/dh +[▁▂▃▄▅▆▇█]{5}  [\d.]+ ← [\d.]+", one.stdout)
+    last = "verdict: healthy: the signal and the gradient get through all 4 layers"
+    assert one.stdout.splitlines()[-1] == last
+    forward = sweep_command("depth=4", "width=16", "batch=20", "report=false", "backward=false")
+    last = "verdict: healthy: the signal gets through all 4 layers; gradients were not measured"
+    assert forward.stdout.splitlines()[-1] == last
     assert "\x1b" not in done.stdout + one.stdout  # a pipe gets no colours
 
 
@@ -107,3 +114,69 @@ def test_only_one_kind_is_drawn_where_one_is_asked_for(sweep_command, tmp_path):
     assert {path.name for path in (tmp_path / "study" / "report").iterdir()} == {
         f"{name}.{kind}" for name in ("rms", "flat") for kind in ("png", "svg")
     }
+
+
+@pytest.mark.parametrize(
+    ("word", "layer", "said"),
+    [
+        ("vanishing", 4.0, "vanishing from layer 4 on: rms < 0.01 × the input's"),
+        (
+            "saturated",
+            1.0,
+            "saturated from layer 1 on: most units pass no gradient (flat > f0 + 0.5 (1 - f0)",
+        ),
+        ("collapsed", 6.0, "collapsed from layer 6 on: sample_cosine > 0.999: all inputs look alike"),
+        (
+            "gradient-exploding",
+            3.0,
+            "gradient-exploding from layer 3 down to the input: delta_std at layer 0",
+        ),
+        ("failed", math.nan, "failed: could not be computed"),
+        ("healthy", math.nan, "healthy: the signal and the gradient get through all 10 layers"),
+    ],
+)
+def test_a_verdict_is_said_with_where_it_begins(word, layer, said):
+    assert fates.fate_of(word, layer, DEFAULT, 10, True).startswith(f"verdict: {said}")
+
+
+def test_the_last_line_tells_networks_whose_gradient_is_known_from_others():
+    rows = pd.DataFrame({"verdict": ["healthy"] * 3 + ["vanishing"], "measured": [True, True, False, False]})
+    both = (
+        "2 of 4 networks keep their signal and their gradient, 1 their signal (gradients were not measured)"
+    )
+    assert fates.counts(rows) == f"{both}; 1 vanishing."
+    forward = rows.assign(measured=False)
+    alone = "3 of 4 networks keep their signal; gradients were not measured"
+    assert fates.counts(forward) == f"{alone}; 1 vanishing."
+    assert fates.counts(rows[3:]) == "0 of 1 network keeps its signal and its gradient; 1 vanishing."
+    assert fates.counts(rows[:1]) == "1 of 1 network keeps its signal and its gradient."
+
+
+def test_a_table_marks_what_died_and_says_what_the_marks_are(tmp_path, capsys):
+    inits = ("zeros", "small_normal", "big_normal", "xavier")
+    cells, _ = stored(tmp_path / "study", grid(inits, ("tanh",), (30,), (20,), (0,)))
+    cells.loc[cells["init"] == "xavier", "verdict"] = "gradient-vanishing"
+    terminal.show_grid(cells)
+    printed = capsys.readouterr().out
+    for name, word in zip(cells["init"], cells["verdict"], strict=True):
+        (row,) = [line for line in printed.splitlines() if name in line and "│" in line][:1]
+        assert WORDS[word].mark in row
+        assert f"{WORDS[word].mark} {word}" in printed
+
+
+def test_a_run_draws_what_is_asked_for_and_says_that_histograms_are_dropped(sweep_command, tmp_path):
+    many = ("-m", "act=tanh", "init=xavier", "depth=1", "width=4", "batch=5", "seed=range(0,101)", "study=s")
+    report = tmp_path / "outputs" / "s" / "report"
+    done = sweep_command(*many, "report=page")
+    assert done.returncode == 0, done.stderr
+    assert "histograms are kept in runs of at most 100 cells; histogram=true keeps them here" in done.stderr
+    assert [path.name for path in report.iterdir()] == ["index.html"]
+    (report / "index.html").unlink()
+    done = sweep_command(*many, "report=figures")
+    assert "histograms are kept" not in done.stderr, "nothing is computed"
+    names = {path.name for path in report.iterdir()}
+    assert {"std.png", "verdict.svg"} <= names
+    assert "index.html" not in names
+    done = sweep_command(*many, "report=pages")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "report=pages: report must be true, false, page or figures" in done.stderr
