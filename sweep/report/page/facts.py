@@ -7,9 +7,10 @@ import pandas as pd
 
 from sweep.base.provenance import provenance
 from sweep.experiment.verdict import WORDS, Thresholds, meanings
+from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.frames import text
 from sweep.report.frames.labels import description
-from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.measures import MEASURES, WORD
 from sweep.store.records import runs
 from sweep.store.study import Study
 
@@ -29,9 +30,9 @@ def rules(thresholds: Thresholds) -> list[dict[str, str]]:
 def columns(rows: pd.DataFrame) -> list[tuple[str, str]]:
     """Every statistic of the page's networks, and what it is. rows: of `data.networks`."""
     return [
-        (measure.name, measure.title)
+        (measure.name, STATISTICS[measure.name].meaning if measure.name in STATISTICS else measure.title)
         for measure in MEASURES.values()
-        if rows[f"value:{measure.name}"].notna().any()
+        if measure.scale != WORD and rows[f"value:{measure.name}"].notna().any()
     ]
 
 

@@ -6,12 +6,16 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
 from sweep.experiment.verdict import DEFAULT
+from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, COSINE_SAMPLES
 from sweep.report import page
 from sweep.report.figures.colours import scale_of
 from sweep.report.frames import fates
+from sweep.report.frames.labels import NONE
 from sweep.report.frames.measures import MEASURES
 from sweep.report.page import data
 from sweep.store.places.local import Local
@@ -66,6 +70,53 @@ def test_the_answer_names_who_survives_and_who_dies_of_what(study):
     assert lost["big_normal"] == ("exploding", 2)  # healthy at depth 2, no longer at 8
     assert "xavier" in {fate.init for fate in found["tanh"].survivors}
     assert fates.counts(data.networks(study[1])).endswith(".")
+
+
+def test_the_columns_are_explained_with_the_samples_they_look_at(file):
+    meanings = file.read_text(encoding="utf-8").partition('id="meanings"')[2].partition("</table>")[0]
+    rows = dict(re.findall(r"<th scope=\"row\">(.+?)</th><td>(.+?)</td>", meanings))
+    assert f"first {COSINE_SAMPLES} inputs" in rows["sample_cosine"]
+    assert f"first {CORRELATED_NEURONS} neurons" in rows["neuron_corr"]
+    for name, count in {"sample_cosine": COSINE_SAMPLES, "neuron_corr": CORRELATED_NEURONS}.items():
+        assert f"first {count} " in MEASURES[name].title
+
+
+values = st.one_of(st.integers(-3, 3), st.booleans(), st.sampled_from(["1", "true", "–", "null", "[8,8]"]))
+
+
+@given(st.lists(st.one_of(values, st.floats(-2, 2), st.none()), min_size=1, max_size=12))
+def test_no_two_values_of_an_axis_read_the_same(values):
+    column = pd.Series(values, dtype=object, name="kernel_version")
+    texts, codes = data._axis(column)
+    assert len(set(texts)) == len(texts) == max(codes) + 1
+    by_value = {}
+    for value, code in zip(column.fillna(NONE), codes, strict=True):
+        assert by_value.setdefault(value, code) == code
+
+
+def test_networks_that_differ_in_the_last_letter_have_rows_options_and_panels_of_their_own(
+    tmp_path, browser, study
+):
+    _, cells, layers = study
+    names = {
+        "xavier": "a_module_of_some_length.a_function_1",
+        "kaiming": "a_module_of_some_length.a_function_2",
+    }
+    own = cells["init"].isin(list(names))
+    cells = cells[own].copy()
+    cells["init_params"] = [json.dumps({"function": names[init], "source": "s"}) for init in cells["init"]]
+    cells["init"] = "custom"
+    with opened(browser, written(Local(tmp_path / "report"), tmp_path / "s", cells, layers)) as shown:
+        drawn(shown)
+        panels = shown.evaluate("[...document.querySelectorAll('#map svg text')].map(t => t.textContent)")
+        panels = [text for text in panels if "×" in text]
+        assert len(set(panels)) == len(panels) == 4
+        shown.select_option("#rows", "")
+        drawn(shown, rows="")
+        options = shown.eval_on_selector_all("#held-init option", "all => all.map(one => one.textContent)")
+        assert sorted(options) == sorted(names.values())
+        rows = shown.eval_on_selector_all("#table tbody tr", "all => all.map(one => one.textContent)")
+        assert len(set(rows)) == len(rows) == 16
 
 
 def test_failures_are_told_with_their_errors(study):
