@@ -193,10 +193,11 @@ def _logarithmic(ax: Axes) -> None:
     style.logarithmic(ax)
     with np.errstate(over="ignore"):  # the margins of 1e300 are infinite
         low, high = ax.get_ylim()
-    if ax.get_autoscaley_on() and high < 100 * low:
-        ax.update_datalim([(0.0, 0.1), (0.0, 10.0)], updatex=False)
-        ax.autoscale_view(scalex=False)
-    elif not _LEAST < low < high < _MOST:
+        if ax.get_autoscaley_on() and high < 100 * low:
+            ax.update_datalim([(0.0, 0.1), (0.0, 10.0)], updatex=False)
+            ax.autoscale_view(scalex=False)
+            low, high = ax.get_ylim()
+    if not _LEAST < low < high < _MOST:
         ax.set_ylim(max(low, _LEAST), min(high, _MOST), auto=None)
 
 

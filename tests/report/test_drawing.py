@@ -1,3 +1,4 @@
+import html
 import os
 import uuid
 
@@ -83,7 +84,7 @@ def test_figures_are_drawn_where_the_study_is_whatever_keeps_it():
     files = draw(study)
     assert "std-9.png" not in report.files("")
     assert sorted(files) == sorted(f"{study}/report/{name}" for name in report.files(""))
-    assert f'pd.read_parquet("{study}/cells")' in report.read("index.html").decode()
+    assert f'pd.read_parquet("{study}/cells")' in html.unescape(report.read("index.html").decode())
 
 
 def test_a_figure_is_there_as_a_whole_or_as_it_was(tmp_path, monkeypatch):
