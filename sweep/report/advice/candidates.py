@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sweep import activations, theory
+from sweep import activations, initializers, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
 from sweep.experiment.verdict import DEFAULT, Thresholds
@@ -14,7 +14,12 @@ from sweep.theory.moments import Act, gaussian
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 THEORY = "theory"
-INDEPENDENT, ORTHOGONAL, LSUV = "independent", "orthogonal", "lsuv"  # what tells schemes of one sigma_w apart
+INDEPENDENT, ORTHOGONAL, LSUV, LAYER = (
+    "independent",
+    "orthogonal",
+    "lsuv",
+    "layer",
+)  # layer: biases of its own
 _EQUAL = 1e-6  # a relative distance: sigma_w this close are one
 _LARGEST_GAIN = 1e100
 _DEEPEST = 100
@@ -101,6 +106,11 @@ class Candidate:
         return bool(of.possible[depth] and not of.sure[depth])
 
     @property
+    def is_at_risk(self) -> bool:
+        """Whether it is open, and any variance but that of the fixed point moves away from it."""
+        return self.is_open and self.fate == "repels"
+
+    @property
     def survives(self) -> str:
         """'yes', 'no' or 'unsure': by what was measured, or else by theory with its spread."""
         if found := self.found:
@@ -177,13 +187,14 @@ def rank(candidates: Sequence[Candidate]) -> list[tuple[int, Candidate]]:
     """(rank, candidate), the best first: those that survive, by abs(log chi1) where the signal settles.
 
     Where it grows without end that is the limit. Equals stand in the order of the schemes' table. Those
-    that only the trial has found to survive come after those of which theory is sure, then those of which
-    neither is; then the rest, the one that is good to the greatest depth first.
+    that only the trial has found to survive come after those of which theory is sure, those at a variance
+    that repels last; then those of which neither is; then the rest, the one that is good to the greatest
+    depth first.
     """
 
     def key(candidate: Candidate) -> tuple[object, ...]:
         survives = (YES, UNSURE, NO).index(candidate.survives)
-        order = -candidate.good_to if candidate.survives == NO else candidate.is_open
+        order = -candidate.good_to if survives == 2 else candidate.is_open + candidate.is_at_risk
         return survives, order, round(candidate.imbalance, _DECIMALS), _place(candidate)
 
     return list(enumerate(sorted(candidates, key=key), start=1))
@@ -223,22 +234,60 @@ def _of_sigma_w(
     thresholds: Thresholds,
 ) -> list[Candidate]:
     """The independent weights of one sigma_w, and the orthogonal ones, whose rms strays no farther."""
+    layers = tuple(name for name in names if _biases(name, width))
+    found = [
+        _independent(act, sigma_w, (name,), why, depth, width, thresholds, _biases(name, width))
+        for name in layers
+    ]
+    rest = tuple(name for name in names if name not in layers and not _is_orthogonal(name))
+    first = _PRESCRIBED.get(act.name, "")
+    rest = tuple(sorted(rest, key=lambda name: name != first))
+    orthogonal = tuple(name for name in names if _is_orthogonal(name))
+    if layers and not rest and not orthogonal:
+        return found
+    rest = rest or (f"variance_scaling scale={sigma_w**2:.6g}",)
+    one = _independent(act, sigma_w, rest, why, depth, width, thresholds)
+    schemes, of = orthogonal or (f"orthogonal gain={sigma_w:.6g}",), one.outlook.of_orthogonal
+    return [*found, one, replace(one, schemes=schemes, kind=ORTHOGONAL, outlook=of)]
+
+
+def _independent(
+    act: Activation,
+    sigma_w: float,
+    schemes: tuple[str, ...],
+    why: str,
+    depth: int,
+    width: int,
+    thresholds: Thresholds,
+    sigma_b: float = 0.0,
+) -> Candidate:
+    """Independent weights, with the biases of the layer that they stand for."""
     if _DERIVED in why:  # at the fixed point it is derived for, even one that repels
         means = gaussian(act).at(1.0)
         v, chi1, slope = 1.0, (sigma_w * means.slope_rms) ** 2, means.elasticity
     else:
-        point = theory.fixed_point(act, sigma_w)
+        point = theory.fixed_point(act, sigma_w, sigma_b)
         v, chi1, slope = point.v, point.chi1, point.slope
-    of = outlook(act, sigma_w, width, depth, thresholds=thresholds)
+    of = outlook(act, sigma_w, width, depth, sigma_b, thresholds)
     if of.sure[depth]:
         with contextlib.suppress(RequestError):
-            of = outlook(act, sigma_w, width, _farther(depth), thresholds=thresholds)
-    first = _PRESCRIBED.get(act.name, "")
-    independent = sorted((name for name in names if not _is_orthogonal(name)), key=lambda name: name != first)
-    independent = independent or [f"variance_scaling scale={sigma_w**2:.6g}"]
-    orthogonal = [name for name in names if _is_orthogonal(name)] or [f"orthogonal gain={sigma_w:.6g}"]
-    one = Candidate(sigma_w, tuple(independent), why, v, chi1, slope, depth, of)
-    return [one, replace(one, schemes=tuple(orthogonal), kind=ORTHOGONAL, outlook=of.of_orthogonal)]
+            of = outlook(act, sigma_w, width, _farther(depth), sigma_b, thresholds)
+    kind = LAYER if sigma_b else INDEPENDENT
+    return Candidate(sigma_w, schemes, why, v, chi1, slope, depth, of, kind)
+
+
+def _biases(name: str, width: int) -> float:
+    """The std of a scheme's own biases, if it stands for a framework's layer that draws them."""
+    option, _, given = name.partition(" ")
+    return 0.0 if given or option not in initializers.names() else _std_of(option, width)
+
+
+def _std_of(option: str, width: int) -> float:
+    try:
+        scheme = initializers.get(option)
+    except RequestError:  # it takes parameters
+        return 0.0
+    return 0.0 if scheme.bias is None else scheme.bias_std(width, width)
 
 
 def _lsuv(act: Activation, gain: float, depth: int, width: int, thresholds: Thresholds) -> Candidate:

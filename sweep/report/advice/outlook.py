@@ -35,9 +35,10 @@ _DENSITY = np.exp(-(_REACH**2) / 2) / np.exp(-(_REACH**2) / 2).sum()
 class Outlook:
     """Theory's word on the networks of 0 .. depth layers of one kind: each (depth + 1,).
 
-    rms: at the last layer over the input's. delta: dL/dh at the input over the last layer's. words: the
-    typical network's verdict. sure: healthy two standard deviations off on either side. possible: healthy
-    somewhere between. mean_field: the verdict of a network so wide that its seeds are all alike.
+    log_rms_std, log_delta_std: over seeds, NaN where not known. rms: at the last layer over the input's.
+    delta: dL/dh at the input over the last layer's. words: the typical network's verdict. sure: healthy two
+    standard deviations off on either side. possible: healthy somewhere between. mean_field: the verdict of
+    a network so wide that its seeds are all alike.
     """
 
     rms: Array
@@ -46,6 +47,8 @@ class Outlook:
     sure: NDArray[np.bool_]
     possible: NDArray[np.bool_]
     mean_field: NDArray[np.object_]
+    log_rms_std: Array
+    log_delta_std: Array
 
     @property
     def of_orthogonal(self) -> "Outlook":
@@ -146,7 +149,8 @@ def _judged(
         delta = np.exp(log_delta)
     healthy = words[:3] == "healthy"
     sure, possible = healthy.all(axis=0) & known, healthy.any(axis=0)
-    return Outlook(typical.rms / typical.rms[0], delta, words[1], sure, possible, words[3])
+    spreads = typical.spread / _SIGMAS, np.sqrt(jacobian) / 2
+    return Outlook(typical.rms / typical.rms[0], delta, words[1], sure, possible, words[3], *spreads)
 
 
 def _of_networks(first: float, rms: Array, flat: Array, cosine: Array, delta: Array) -> dict[str, Array]:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from sweep.activations import Activation
-from sweep.report.advice.candidates import LSUV, ORTHOGONAL, Candidate, is_equal
+from sweep.report.advice.candidates import LAYER, LSUV, ORTHOGONAL, Candidate, is_equal
 
 _FAN_IN = "torch.nn.init._calculate_fan_in_and_fan_out(layer.weight)[0]"  # Linear's and Conv's
 _LSUV = '''\
@@ -39,6 +39,10 @@ def paste(best: Candidate, act: Activation) -> dict[str, str]:
     scale = float(f"{best.sigma_w**2:.10g}")
     if best.kind == LSUV:
         return {"torch": _LSUV}
+    if best.kind == LAYER:
+        return {
+            "torch": "layer.reset_parameters()  # weights and biases, as Linear and Conv draw them unasked"
+        }
     if best.kind == ORTHOGONAL:
         return {
             "torch": f"torch.nn.init.orthogonal_(layer.weight, gain={gain}){_beside(best.sigma_w, act)}",

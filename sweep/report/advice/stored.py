@@ -41,7 +41,8 @@ def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
 
     thresholds = results.thresholds(path)
     cells = results.load(path, thresholds=thresholds)
-    cells = cells[(cells["status"] == "ok") & (cells["act"] == act.name) & (cells["bias_std"] == 0)]
+    cells = cells[(cells["status"] == "ok") & (cells["act"] == act.name)]
+    cells = cells[cells["bias_std"].isna() | (cells["bias_std"] == 0)]  # null: biases of the scheme's own
     cells = cells[cells["widths"].isna() & (cells["sigma_w"] > 0)]
     parameters = activations.parameters_of(act.name, act)
     cells = cells[cells["act_params"].map(lambda text: json.loads(text) == parameters).astype(bool)]

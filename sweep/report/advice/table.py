@@ -171,6 +171,8 @@ def _lines(advice: Recommendation) -> list[str]:
     code = [line for text in advice.paste.values() if "\n" in text for line in text.splitlines()]
     if code:
         lines.append("Keras and JAX have no LSUV; in torch:")
+    elif set(advice.paste) == {"torch"}:
+        lines.append("Keras and JAX have no such layer")
     return [*lines, *code]
 
 

@@ -21,6 +21,7 @@ from sweep.report.advice.outlook import BATCH
 SEEDS = 3
 _STACKED = 1e9  # bytes up to which all schemes of one distribution cross the layers together
 _SIGMAS = 2.0
+_BATCHED = 0.5  # the std of a batch's log delta over one input's: between 0.2 and 0.7
 Advance = Callable[[int], None]
 Progress = Callable[[int], Advance]
 
@@ -32,6 +33,14 @@ class Seed(NamedTuple):
     backward: float
     verdict: str
     cosine: float = math.nan
+
+
+class Expected(NamedTuple):
+    """What theory expects of the seeds, NaN where it does not know: the std of two logarithms, and delta."""
+
+    log_rms_std: float = math.nan
+    log_delta_std: float = math.nan
+    delta: float = math.nan
 
 
 def tried(
@@ -54,14 +63,19 @@ def tried(
             return found
         measured = _measure(act, [found[index].schemes[0] for index in chosen], depth, width, progress)
         for index in chosen:
-            name = found[index].schemes[0]
-            found[index] = replace(found[index], measured={name: measured[name]})
+            name, of = found[index].schemes[0], found[index].outlook
+            expected = Expected(
+                float(of.log_rms_std[depth]),
+                _BATCHED * float(of.log_delta_std[depth]),
+                float(of.delta[depth]),
+            )
+            found[index] = replace(found[index], measured={name: summary(measured[name], expected=expected)})
 
 
 def survives_to(act: Activation, candidate: Candidate, depth: int, width: int) -> int:
     """The depth, below this one, down to which a trial confirms what theory says the candidate is good to."""
     deep, name = min(candidate.good_to, depth - 1), candidate.schemes[0]
-    while deep > 0 and _measure(act, [name], deep, width)[name].verdict != "healthy":
+    while deep > 0 and summary(_measure(act, [name], deep, width)[name]).verdict != "healthy":
         deep = deep * 4 // 5
     return deep
 
@@ -69,11 +83,13 @@ def survives_to(act: Activation, candidate: Candidate, depth: int, width: int) -
 def confirms(act: Activation, sigma_w: float, sigma_b: float, *, depth: int, width: int) -> bool:
     """Whether weights and biases of these sizes survive a trial, and would another."""
     name = f"variance_scaling scale={sigma_w**2}"
-    found = _measure(act, [name], depth, width, sigma_b=sigma_b)[name]
+    found = summary(_measure(act, [name], depth, width, sigma_b=sigma_b)[name])
     return found.healthy == found.of and found.clear
 
 
-def summary(seeds: Sequence[Seed], thresholds: Thresholds = DEFAULT) -> Survival:
+def summary(
+    seeds: Sequence[Seed], thresholds: Thresholds = DEFAULT, expected: Expected | None = None
+) -> Survival:
     """Of several seeds: the median, and the verdict that most of those have that are not healthy."""
     ill = Counter(seed.verdict for seed in seeds if seed.verdict != "healthy")
     return Survival(
@@ -82,28 +98,39 @@ def summary(seeds: Sequence[Seed], thresholds: Thresholds = DEFAULT) -> Survival
         ill.most_common(1)[0][0] if ill else "healthy",
         len(seeds) - ill.total(),
         len(seeds),
-        not ill and _is_clear(seeds, thresholds),
+        not ill and _is_clear(seeds, thresholds, expected or Expected()),
     )
 
 
-def _is_clear(seeds: Sequence[Seed], thresholds: Thresholds) -> bool:
-    """Whether the thresholds lie more than two of their standard deviations from the seeds' mean."""
+def _is_clear(seeds: Sequence[Seed], thresholds: Thresholds, expected: Expected) -> bool:
+    """Whether the thresholds lie more than two standard deviations from the seeds' mean.
 
-    def inside(values: Sequence[float], low: float, high: float) -> bool:
+    Three seeds know little of their spread, nor of where a gradient lies: what theory expects counts as much.
+    """
+
+    def inside(values: Sequence[float], low: float, high: float, std: float, size: float = math.nan) -> bool:
         logs = np.log([value for value in values if value > 0])
         if len(logs) < 2:
             return True
-        away = _SIGMAS * float(np.std(logs, ddof=1))
+        variance = float(np.var(logs, ddof=1))
+        away = _SIGMAS * math.sqrt(variance if math.isnan(std) else (variance + std**2) / 2)
         middle = float(logs.mean())
+        middle = (middle + math.log(size)) / 2 if 0 < size < math.inf else middle
         return math.log(low) <= middle - away and middle + away <= math.log(high)
 
     cosines = [1 - seed.cosine for seed in seeds]
     return (
-        inside([seed.forward for seed in seeds], thresholds.vanishing, thresholds.exploding)
-        and inside(
-            [seed.backward for seed in seeds], thresholds.gradient_vanishing, thresholds.gradient_exploding
+        inside(
+            [seed.forward for seed in seeds], thresholds.vanishing, thresholds.exploding, expected.log_rms_std
         )
-        and inside(cosines, 1 - thresholds.collapsed, math.inf)
+        and inside(
+            [seed.backward for seed in seeds],
+            thresholds.gradient_vanishing,
+            thresholds.gradient_exploding,
+            expected.log_delta_std,
+            expected.delta,
+        )
+        and inside(cosines, 1 - thresholds.collapsed, math.inf, 2 * expected.log_delta_std)
     )
 
 
@@ -127,7 +154,7 @@ def _measure(
     width: int,
     progress: Progress | None = None,
     sigma_b: float = 0.0,
-) -> Mapping[str, Survival]:
+) -> Mapping[str, Sequence[Seed]]:
     """What the schemes of these names leave; one that a seed has refuted is not tried with another."""
     together = _per_network(depth, width) * len(names) <= _STACKED
     stacks: dict[object, list[str]] = defaultdict(list)
@@ -144,7 +171,7 @@ def _measure(
                     seeds[name].append(found)
                 left = [name for name in left if seeds[name][-1].verdict == "healthy"]
             advance(len(stack))
-    return {name: summary(seeds[name]) for name in names}
+    return seeds
 
 
 def _propagate(
