@@ -55,5 +55,5 @@ def test_the_wheel_runs_a_grid_from_any_folder(unpacked, tmp_path):
 
 
 def test_the_wheel_carries_the_pages_parts(unpacked):
-    page = unpacked / "sweep" / "report" / "page"
+    page = unpacked / "sweep" / "report" / "page" / "assets"
     assert {path.suffix for path in page.iterdir()} >= {".html", ".css", ".js"}

@@ -27,7 +27,7 @@ from sweep.report.page.reading import snippet
 from sweep.store.places import Place
 from sweep.store.study import Study
 
-_HERE = Path(__file__).parent
+_ASSETS = Path(__file__).parent / "assets"  # its template, style and scripts
 # In the order in which the page runs them.
 _SCRIPTS = (
     "values.js", "state.js", "charts.js", "filter.js", "map.js",
@@ -72,7 +72,7 @@ def html(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    template = environment.from_string((_HERE / "page.html").read_text(encoding="utf-8"))
+    template = environment.from_string((_ASSETS / "page.html").read_text(encoding="utf-8"))
     failed = int((cells["status"] != "ok").sum())
     return template.render(
         study=study.name,
@@ -100,7 +100,7 @@ def html(
 
 def _asset(name: str) -> Markup:
     """A file of this package, which goes into the page as it is."""
-    return Markup((_HERE / name).read_text(encoding="utf-8"))
+    return Markup((_ASSETS / name).read_text(encoding="utf-8"))
 
 
 @lru_cache(maxsize=1)
