@@ -30,7 +30,7 @@ from sweep.report.frames.seeds import by_layer
 
 # What tells cells apart, without which nothing could be averaged over the seeds alone.
 _CELL = ("init", "act", "depth", "width", "seed", "status", "verdict", "init_params", "act_params", *SETTINGS)
-_LEAST, _MOST = 1e-306, 1e306  # ends of an axis whose ticks and margins are floats
+_DECADES = 306  # of an axis whose ticks and margins are still floats
 _SOURCES = {"cells": "sweep.load(study)", "layers": 'sweep.load(study, table="layers")'}
 
 
@@ -191,14 +191,26 @@ def _logarithmic(ax: Axes) -> None:
     It goes on to grow with what is drawn later; limits that the user has set stay.
     """
     style.logarithmic(ax)
-    with np.errstate(over="ignore"):  # the margins of 1e300 are infinite
-        low, high = ax.get_ylim()
-        if ax.get_autoscaley_on() and high < 100 * low:
-            ax.update_datalim([(0.0, 0.1), (0.0, 10.0)], updatex=False)
-            ax.autoscale_view(scalex=False)
-            low, high = ax.get_ylim()
-    if not _LEAST < low < high < _MOST:
-        ax.set_ylim(max(low, _LEAST), min(high, _MOST), auto=None)
+    if (limits := _extreme(ax)) and ax.get_autoscaley_on():
+        ax.set_ylim(limits, auto=None)
+        return
+    low, high = ax.get_ylim()
+    if ax.get_autoscaley_on() and high < 100 * low:
+        ax.update_datalim([(0.0, 0.1), (0.0, 10.0)], updatex=False)
+        ax.autoscale_view(scalex=False)
+
+
+def _extreme(ax: Axes) -> tuple[float, float] | None:
+    """The limits for lines whose margins are no floats, at which matplotlib gives up; None for all others."""
+    heights = np.concatenate([[], *(np.asarray(line.get_ydata(), float) for line in ax.get_lines())])
+    heights = np.log10(heights[(heights > 0) & np.isfinite(heights)])
+    if not len(heights):
+        return None
+    margin = ax.margins()[1] * np.ptp(heights)
+    low, high = heights.min() - margin, heights.max() + margin
+    if -_DECADES < low and high < _DECADES:
+        return None
+    return 10.0 ** max(low, -_DECADES), 10.0 ** min(high, _DECADES)
 
 
 def _too_much(varying: list[str]) -> RequestError:
