@@ -208,7 +208,7 @@ def _extreme(ax: Axes) -> tuple[float, float] | None:
         return None
     margin = ax.margins()[1] * np.ptp(heights)
     low, high = heights.min() - margin, heights.max() + margin
-    if -_DECADES < low and high < _DECADES:
+    if low > -_DECADES and high < _DECADES:
         return None
     return 10.0 ** max(low, -_DECADES), 10.0 ** min(high, _DECADES)
 

@@ -189,7 +189,8 @@ class _Decades(LogLocator):
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         with np.errstate(over="ignore"):
-            return super().tick_values(vmin, vmax)
+            ticks = np.asarray(super().tick_values(vmin, vmax))
+        return ticks[np.isfinite(ticks)]
 
 
 def logarithmic(ax: Axes, which: str = "y") -> None:
