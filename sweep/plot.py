@@ -10,6 +10,7 @@ is pandas', of NumPy or of pyarrow, or polars', or an Arrow table.
 
 from collections.abc import Iterable
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 
@@ -206,7 +207,7 @@ def _extreme(ax: Axes) -> tuple[float, float] | None:
     heights = np.log10(heights[(heights > 0) & np.isfinite(heights)])
     if not len(heights):
         return None
-    margin = ax.margins()[1] * np.ptp(heights)
+    margin = mpl.rcParams["axes.ymargin"] * np.ptp(heights)
     low, high = heights.min() - margin, heights.max() + margin
     if low > -_DECADES and high < _DECADES:
         return None
