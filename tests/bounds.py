@@ -112,8 +112,8 @@ class Spread:
         mean, std = mean * largest, std * largest
         return {
             "mean": between(mean, mean - within, mean + within, lost=lost),
-            "std": between(std, std - within, std + within, lost=lost and bool(std <= LARGEST)),
-            "rms": replace(allowed, lost=lost and bool(rms <= LARGEST)),
+            "std": between(std, std - within, std + within, lost=lost and not std > LARGEST),
+            "rms": replace(allowed, lost=lost and not rms > LARGEST),
         }
 
     def sample_cosine(self, h, null):
