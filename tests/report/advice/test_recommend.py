@@ -89,7 +89,7 @@ def test_measured_and_predicted_stand_side_by_side(asked):
     # 64 neurons and three seeds: within a third, backward too.
     np.testing.assert_allclose(healthy["rms"], healthy["theory_rms"], rtol=0.33)
     np.testing.assert_allclose(healthy["delta_std_first"], healthy["theory_delta_first"], rtol=0.33)
-    assert set(table["verdict"]) == {"healthy", "vanishing"}
+    assert set(table["verdict"]) == {"healthy", "collapsed"}
 
 
 def test_level_is_the_factor_by_which_signal_or_gradient_changes_at_most(asked):
@@ -264,7 +264,7 @@ def test_gelu_deep_down_is_held_by_lsuv_with_code_to_paste():
     exec(found.paste["torch"], names)
     names["lsuv_"](model, batch)
     for index in (0, 3):
-        layers[index].register_forward_hook(lambda layer, given, z: seen.append(float(z.var())))
+        layers[index].register_forward_hook(lambda layer, given, z: seen.append(z.detach().var().item()))
     model(batch)
     assert len(seen) == 2
     assert all(abs(variance - 1) < 0.1 for variance in seen)
@@ -444,7 +444,7 @@ def test_a_narrow_terminal_cuts_no_number_of_the_ranking(sweep_command, columns)
     assert done.returncode == 0, done.stderr
     assert "…" not in done.stdout
     assert "left out, as this terminal is narrow: v" in done.stdout
-    assert re.search(r"torch/linear_default +vanishing +theory", done.stdout)
+    assert re.search(r"torch/linear_default +collapsed +theory", done.stdout)
 
 
 @pytest.mark.parametrize(
