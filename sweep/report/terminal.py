@@ -87,7 +87,8 @@ def _survivors(fates: Sequence[Fate]) -> str:
 
 
 def _death(fate: Fate) -> str:
-    return f"{fate.init}: {fate.death}"
+    since = f" from layer {fate.since}" if fate.since else ""
+    return f"{fate.init}: {fate.word}{since}"
 
 
 def _grid_table(summary: DepthTable) -> Table:

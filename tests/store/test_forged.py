@@ -297,10 +297,7 @@ def test_a_store_error_names_the_link(study, tmp_path):
         ("std", 999.0, "its row says std 999.0"),
         ("delta_std_first", 1e-9, "its row says delta_std_first 1e-09"),
         ("verdict", "exploding", "its row says exploding"),
-        ("verdicts", ["healthy", "collapsed"], "its row says healthy, collapsed, its layers healthy"),
         ("theory_std", 999.0, "its row says theory_std 999.0"),
-        ("theory_delta_std_first", 999.0, "its row says theory_delta_std_first 999.0"),
-        ("theory_grad_std_first", None, "its row says theory_grad_std_first None"),
         ("verdict_thresholds", '{"vanishing": 7}', "its row says verdict.vanishing=7"),
     ],
 )
