@@ -34,7 +34,7 @@ from tests.studies import part
         (["widths=[8,0]"], "widths=[8, 0]: every width must be a whole number, at least 1"),
         (["max_memory=1kB"], "width=500 batch=1000 needs"),
         (["max_memory=4"], "max_memory=4: give a number above 0 and a unit, as in max_memory=4GB"),
-        (["report=maybe"], "true or false"),
+        (["report=maybe"], "true, false, page or figures"),
         (["--resolve"], "--resolve belongs to --cfg"),
         (["-m", "--cfg", "job"], "leave -m away"),
         (["executor=slrm"], "unknown executor 'slrm'"),

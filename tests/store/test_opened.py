@@ -276,7 +276,7 @@ def test_a_part_that_is_no_file_is_refused_and_nobody_waits_for_it(study, kind):
 def test_a_study_whose_folder_is_a_file_is_refused(study, folder):
     (study.path / folder).rename(study.path / "elsewhere")
     (study.path / folder).write_text("mine")
-    with pytest.raises(sweep.StoreError, match=f"{folder} is no folder"):
+    with pytest.raises(sweep.StoreError, match=f"{folder} is not a folder"):
         sweep.load(study.path)
 
 
