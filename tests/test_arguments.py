@@ -132,11 +132,11 @@ def test_depth_and_widths_mean_what_they_say():
     [
         (["-m", "--shell-completion"], "Hydra: Only one of"),
         (["--run", "-m"], "Hydra: Only one of"),
-        (["-m", "+hydra/launcher=[1,2]"], "a launcher of Hydra's: use executor="),
-        (["hydra/launcher=joblib"], "a launcher of Hydra's: use executor="),
-        (["-m", "hydra.sweeper._target_=os.getcwd"], "the sweeper of this program"),
-        (["-m", "hydra/sweeper=basic"], "the sweeper of this program"),
-        (["-m", "study=a\nb"], r"cannot read 'study=a\\nb'"),
+        (["-m", "+hydra/launcher=[1,2]"], "Hydra's launchers run no cells: use executor="),
+        (["hydra/launcher=joblib"], "Hydra's launchers run no cells: use executor="),
+        (["-m", "hydra.sweeper._target_=os.getcwd"], "this program's own sweeper"),
+        (["-m", "hydra/sweeper=basic"], "this program's own sweeper"),
+        (["-m", "study=a\nb"], r"study=a\\nb: a shell would take"),
         (["-c", "all", "-p", "nope"], "package 'nope' not found"),
     ],
 )
