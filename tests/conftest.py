@@ -71,6 +71,14 @@ def _nobody_outlives_a_test(_nobody_outlives_the_tests):
     processes.none_left(before)
 
 
+@pytest.fixture(autouse=True)
+def _no_figure_outlives_a_test():
+    """Whoever draws on the current axes finds none of another test's."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")
+
+
 @pytest.fixture
 def study(tmp_path):
     """A new study, empty."""

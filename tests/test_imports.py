@@ -23,7 +23,7 @@ HOMES = {
     "distributed": ["execution/workers/dask"],
     "dask": ["execution/workers/dask"],
     "submitit": ["execution/workers/slurm"],
-    "matplotlib": ["report"],
+    "matplotlib": ["report", "plot"],
     "seaborn": ["report"],
 }
 

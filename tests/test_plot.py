@@ -34,6 +34,12 @@ def test_a_heatmap_shows_the_seeds_mean_over_depth_and_width(frames, ax):
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("width", "depth")
 
 
+def test_a_heatmap_after_curves_on_the_same_axes_has_axes_of_its_own(frames, ax):
+    ax.set(xscale="log", yscale="log")
+    sweep.plot.heatmap(frames[0].query("init == 'xavier' and act == 'tanh'"), ax=ax)
+    assert (ax.get_xscale(), ax.get_yscale(), ax.get_xlim()) == ("linear", "linear", (0, 2))
+
+
 def test_verdicts_are_words(frames, ax):
     sweep.plot.verdicts(frames[0].query("depth == 2 and width == 60"), x="act", y="init", ax=ax)
     assert [text.get_text() for text in ax.texts] == ["healthy"] * 4

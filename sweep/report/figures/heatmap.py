@@ -204,6 +204,7 @@ def draw(ax: Axes, panel: pd.DataFrame, picture: Picture) -> None:
     positions, texts = grids(panel, picture)
     scale, (down, across) = picture.scale, positions.shape
     written = across <= _MOST_TEXTS[0] and down <= _MOST_TEXTS[1]
+    ax.set(xscale="linear", yscale="linear")  # curves may have been drawn here before
     sns.heatmap(
         positions,
         ax=ax,

@@ -81,10 +81,10 @@ def test_figures_are_the_same_files_whatever_style_and_backend_are_around(
             except ValueError:  # it has a bound
                 continue
         mpl.use(backend)
-        own = dict(mpl.rcParams)
+        own, open_before = dict(mpl.rcParams), pyplot.get_fignums()
         assert _files(study, tmp_path_factory.mktemp("own")) == plain
         assert dict(mpl.rcParams) == own
-        assert not pyplot.get_fignums()
+        assert pyplot.get_fignums() == open_before
 
 
 def test_all_of_the_users_settings_at_once_change_nothing(plain, study, tmp_path):

@@ -43,7 +43,7 @@ def test_a_pickle_in_the_place_of_a_share_is_not_loaded(tmp_path):
             return os.mkdir, (str(tmp_path / "exploded"),)
 
     (own / "share-00000.jsonl.gz").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(Exception, match="no plan"):
+    with pytest.raises(Exception, match="not the plan of a run"):
         element.load(own, 0)
     assert not (tmp_path / "exploded").exists()
 
