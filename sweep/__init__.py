@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sweep.execution.from_python import run
     from sweep.experiment.interactive import propagate
     from sweep.report.advice.recommendation import recommend
+    from sweep.store.labelled import to_xarray
     from sweep.store.results import load
 
 _HOMES = {
@@ -35,6 +36,7 @@ _HOMES = {
     "propagate": "sweep.experiment.interactive",
     "recommend": "sweep.report.advice.recommendation",
     "run": "sweep.execution.from_python",
+    "to_xarray": "sweep.store.labelled",
     "RequestError": "sweep.base.errors",
     "StoreError": "sweep.base.errors",
     "SweepError": "sweep.base.errors",
@@ -55,6 +57,7 @@ __all__ = [
     "recommend",
     "run",
     "theory",
+    "to_xarray",
 ]
 
 

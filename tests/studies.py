@@ -1,5 +1,7 @@
 """Small studies, computed and stored as a run does it, and read as a user does."""
 
+import json
+
 import pyarrow.parquet as pq
 
 import sweep
@@ -7,6 +9,7 @@ from sweep.execution.workers import compute
 from sweep.execution.workers.local import run_task
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure
+from sweep.experiment.verdict import DEFAULT
 from sweep.store import tables
 from sweep.store.index import StoredIndex
 from sweep.store.parts import part_file
@@ -29,16 +32,16 @@ def unsealed(table):
     return {key: value for key, value in table.schema.metadata.items() if key != b"seal"}
 
 
-def older(study, name):
-    """Make a part what a program of schema 2 wrote: without what schema 3 added."""
+def older(study, name, version=2):
+    """Make a part what a program of that schema wrote: without what later ones added."""
     path = study.path / "cells" / name
     cells, layers = (
         pq.read_table(study.path / folder / name, partitioning=None) for folder in ("cells", "layers")
     )
-    old = cells.select(tables.schema_of("cells", 2).names)
-    more = unsealed(cells) | {b"schema": b"2", b"digest": part_file.digest(old, layers)}
+    old = cells.select(tables.schema_of("cells", version).names)
+    more = unsealed(cells) | {b"schema": str(version).encode(), b"digest": part_file.digest(old, layers)}
     pq.write_table(old.replace_schema_metadata(more), path, compression="zstd", write_page_checksum=True)
-    (study.path / "study.json").write_text('{"program": "sweep", "schema": 2}')
+    (study.path / "study.json").write_text(json.dumps({"program": "sweep", "schema": version}))
 
 
 def stored(folder, cells, histogram=False):
@@ -70,8 +73,8 @@ def result_of(cells, histogram=False):
     return result
 
 
-def write(study, name, cells, run="run", **options):
-    study.write(part(name), *tables.tables(result_of(cells, **options), run))
+def write(study, name, cells, run="run", thresholds=DEFAULT, **options):
+    study.write(part(name), *tables.tables(result_of(cells, **options), run, thresholds))
 
 
 def fail(study, name, one, error, run="run"):

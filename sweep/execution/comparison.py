@@ -16,7 +16,7 @@ from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell
-from sweep.experiment.verdict import JUDGED, Thresholds, verdict
+from sweep.experiment.verdict import JUDGED, Thresholds, codes, verdict, words_of
 from sweep.kernel.statistics.table import (
     BACKWARD,
     FORWARD,
@@ -26,6 +26,7 @@ from sweep.kernel.statistics.table import (
     SLOPE,
     STATISTICS,
 )
+from sweep.store.tables import FIRST_PREDICTED
 
 # How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
@@ -94,6 +95,8 @@ def _of_ends(stored: Rows) -> str:
     layers = stored.layers
     is_so = {name: layers[-1][name] for name in (*STATISTICS, *(f"theory_{name}" for name in PREDICTED))}
     is_so |= {"delta_std_first": layers[0]["delta_std"], "grad_std_first": layers[1]["grad_std"]}
+    if stored.cell["verdicts"] is not None:  # else its row is of an older schema
+        is_so |= {name: layers[at][of] for name, (of, at) in FIRST_PREDICTED.items()}
     finite = [row["rms"] is not None and math.isfinite(row["rms"]) for row in layers]
     is_so["first_nonfinite_layer"] = None if all(finite) else finite.index(False)
     for name, value in is_so.items():
@@ -168,9 +171,16 @@ def _of_verdict(stored: Rows, found: Rows) -> str:
         )
     except RequestError as error:
         return f"its row says {error}"
-    words = verdict(columns, math.nan if share is None else share, thresholds)
+    share = math.nan if share is None else share
+    words = verdict(columns, share, thresholds)
     said = row["verdict"], row["verdict_layer"]
-    return "" if said == words else f"its row says {said[0]} from layer {said[1]}, its layers {words[0]}"
+    if said != words:
+        return f"its row says {said[0]} from layer {said[1]}, its layers {words[0]}"
+    (code,), _ = codes({name: values[None] for name, values in columns.items()}, share, thresholds)
+    told, held = row["verdicts"], words_of(int(code))
+    if told is None or tuple(told) == held:  # None: a row of an older schema
+        return ""
+    return f"its row says {', '.join(told)}, its layers {', '.join(held)}"
 
 
 def _like(name: str) -> tuple[str, ...]:

@@ -1,7 +1,9 @@
 """What a study holds, what it still lacks, who is at work on it."""
 
 import time
-from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import chain
 from typing import Any
 
 from rich.markup import escape
@@ -15,13 +17,15 @@ from sweep.store import excerpts
 from sweep.store.index import Older, Status, StoredIndex, older
 from sweep.store.parts import commits
 from sweep.store.records import runs
+from sweep.store.records.plans import Costed
 from sweep.store.study import Study
 
 _RECENT_SECONDS = 120.0
 _MOST_VALUES = 12  # of an axis that are shown
 _MOST_RUNS = 10
-_AXES = ("init", "act", "depth", "width", "seed")
-Counts = dict[str, Counter[tuple[Any, str]]]  # axis -> (value, status) -> stored cells
+_STATUSES = ("ok", "failed", "left")
+_NONE = "–"
+_DAY = 86_400.0
 _WORDS = {0: "well", 1: "with failures", 2: "refused", 130: "interrupted", 143: "terminated"}
 
 
@@ -29,66 +33,82 @@ def show_study(path: str) -> None:
     """Tables of a study, by axis and by run, on stdout; StoreError where there is none."""
     study = Study(path)
     study.check_readable()
-    stored = excerpts.counts(study, _AXES)
     old = older(study)
-    left, seconds = _left(study, old)
-    table = _by_axis(stored, left)
-    caption = _caption(study, _total(stored, "failed"), len(left), seconds, old)
-    show(table, f"study {study.path}", caption, spare=("planned", "left", "failed"))
+    stored, planned = StoredIndex(study), runs.read_plans(study)
+    left, seconds = _left(stored, list(chain(*planned.values())), old)
+    counts = excerpts.counts(study, left)
+    alive = [_alive(name, stored, planned.get(name, []), study, old) for name in runs.living(study)]
+    caption = _caption(study, alive, counts.total["failed"], len(left), seconds, old)
+    show(_by_axis(counts), f"study {study.path}", caption, spare=("planned", "left", "failed"))
     show(_runs(study), "runs", "")
 
 
-def _left(study: Study, old: Older) -> tuple[Cells, float]:
-    """What runs were to compute and is not there, or not any more, and its seconds of one core.
+def _left(stored: StoredIndex, planned: Sequence[Costed], old: Older) -> tuple[Cells, float]:
+    """What was to be computed and is not there, or not any more, and its seconds of one core.
 
     What is there at an older revision counts as stored.
     """
-    planned = runs.read_plans(study)
     cells = Cells.joined(block for block, _ in planned)
-    left = cells.where(StoredIndex(study).of(cells) == Status.MISSING)
+    left = cells.where(stored.of(cells) == Status.MISSING)
     left = left.where(~old.among(left))
+    return left, _seconds(left, planned)
+
+
+def _seconds(cells: Cells, planned: Sequence[Costed]) -> float:
     each = {spec: seconds for block, seconds in planned for spec in block.specs}
-    return left, sum(each[spec] * len(block.seeds) for block in left.blocks for spec in block.specs)
+    return sum(each[spec] * len(block.seeds) for block in cells.blocks for spec in block.specs)
 
 
-def _total(stored: Counts, status: str) -> int:
-    return sum(count for (_, own), count in stored[_AXES[0]].items() if own == status)
+def _alive(name: str, stored: StoredIndex, planned: Sequence[Costed], study: Study, old: Older) -> str:
+    """A run at work, with the time that it will still take where that can be told.
+
+    By what it has done so far, and by what it expected while that is nothing.
+    """
+    left, seconds = _left(stored, planned, old)
+    total = _seconds(Cells.joined(block for block, _ in planned), planned)
+    if not left or not total:
+        return name
+    began = runs.began(study, name)
+    expected = runs.expected_seconds(study, name)
+    if began is not None and seconds < total:
+        needs = max(time.time() - began, 0.0) * seconds / (total - seconds)
+    elif expected is not None:
+        needs = max(expected - (time.time() - began if began is not None else 0.0), 0.0)
+    else:
+        return name
+    ends = datetime.fromtimestamp(time.time() + needs).strftime("%H:%M" if needs < _DAY else "%d %b %H:%M")
+    return f"{name} ({text.duration(needs)} left, done at {ends})"
 
 
-def _by_axis(stored: Counts, left: Cells) -> Table:
+def _by_axis(counts: excerpts.Counts) -> Table:
     table = Table()
     for name in ("axis", "value"):
         table.add_column(name, no_wrap=True)
     for name in ("planned", "stored", "failed", "left"):
         table.add_column(name, justify="right", no_wrap=True)
 
-    def row(axis: str, value: str, ok: int, failed: int, missing: int) -> None:
-        table.add_row(axis, escape(value), *(f"{n:,}" for n in (ok + failed + missing, ok, failed, missing)))
+    def row(axis: str, value: str, ok: int, failed: int, left: int) -> None:
+        table.add_row(axis, escape(value), *(f"{n:,}" for n in (ok + failed + left, ok, failed, left)))
 
-    row("all", "", _total(stored, "ok"), _total(stored, "failed"), len(left))
-    for axis, done in stored.items():
-        missing = _counted_left(left, axis)
-        values = sorted(missing.keys() | {value for value, _ in done})
+    row("all", "", *(counts.total[status] for status in _STATUSES))
+    for axis, counted in counts.axes.items():
+        values = sorted({value for value, _ in counted}, key=_order)
         for value in values[:_MOST_VALUES]:
-            row(axis, str(value), done[value, "ok"], done[value, "failed"], missing[value])
+            shown = _NONE if value is None else text.short(value)
+            row(axis, shown, *(counted[value, status] for status in _STATUSES))
         if len(values) > _MOST_VALUES:
             table.add_row(axis, f"and {len(values) - _MOST_VALUES} more", "", "", "", "")
     return table
 
 
-def _counted_left(left: Cells, axis: str) -> Counter[Any]:
-    found: Counter[Any] = Counter()
-    for block in left.blocks:
-        if axis == "seed":
-            found.update(dict.fromkeys(block.seeds, len(block.specs)))
-            continue
-        for spec in block.specs:
-            found[getattr(spec, axis)] += len(block.seeds)
-    return found
+def _order(value: Any) -> tuple[int, Any]:
+    """Nothing first, then numbers by size and texts by their letters."""
+    if value is None:
+        return 0, 0
+    return (2, value) if isinstance(value, str) else (1, value)
 
 
-def _caption(study: Study, failed: int, left: int, seconds: float, old: Older) -> str:
-    alive = runs.living(study)
+def _caption(study: Study, alive: Sequence[str], failed: int, left: int, seconds: float, old: Older) -> str:
     lines = [f"running: {', '.join(alive)}"] if alive else []
     newest = study.newest()
     if newest and time.time() - newest < _RECENT_SECONDS:

@@ -54,6 +54,8 @@ def grid_of(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> As
     asked = grid.Grid.read(loader, composed, arguments)
     settings = asked.settings()
     _refuse_secrets(settings)
+    if settings["histogram"] is None:  # a preset that is for looking at keeps them, however many cells it has
+        settings["histogram"] = config.grid.get("histogram")
     options = Options.of(settings, default_study=config.grid.name)
     named: list[int] = []
     cells = asked.cells(named.append)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
 # What the tables at the end of a run are made of.
 _MEASURED = (
-    "status", "std", "rms", "delta_std_first", "theory_std", "theory_rms", "verdict", "verdict_layer",
+    "status", "std", "rms", "delta_std_first", "theory_std", "theory_rms", "verdict", "verdicts",
+    "verdict_layer",
 )  # fmt: skip
 _SHOWN = (*SPEC, "seed", "kernel_version", *_MEASURED)
 _MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth

@@ -7,9 +7,11 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sweep.activations import Activation, flat_share
 from sweep.base import checks
@@ -148,6 +150,8 @@ WORDS = {
     )
 }  # fmt: skip
 ORDER = tuple(WORDS)
+FAILED = 1 << ORDER.index("failed")  # the code of a cell that could not be computed: see `codes`
+_HEALTHY = 1 << ORDER.index("healthy")
 JUDGED = ("rms", "neuron_corr", "flat", "sample_cosine", "delta_std")  # what a verdict is made of
 
 
@@ -176,18 +180,37 @@ def verdicts(
 
     layers: statistics by name, each (cells, depth + 1).
     """
+    held, since = codes(layers, flat_share, thresholds)
+    return [words_of(code)[0] for code in held.tolist()], since
+
+
+def codes(
+    layers: Mapping[str, Array], flat_share: float, thresholds: Thresholds = DEFAULT
+) -> tuple[NDArray[np.int64], Array]:
+    """All words that hold of each cell, as a number (see `words_of`); the layer from which on the first does.
+
+    layers: statistics by name, each (cells, depth + 1).
+    """
     cells, depth = len(layers["rms"]), layers["rms"].shape[1] - 1
-    words, since = np.full(cells, "healthy", object), np.full(cells, np.nan)
-    for word in WORDS.values():
+    held, since = np.zeros(cells, np.int64), np.full(cells, np.nan)
+    for bit, word in enumerate(WORDS.values()):
         if word.rule is None:
             continue
         with np.errstate(invalid="ignore"):
             holds = word.rule(layers, thresholds, flat_share)
         holds = holds[:, ::-1] if word.backward else holds  # as the signal or the gradient travels
-        fits = holds[:, -1] & (words == "healthy")
-        words[fits] = word.name
-        since[fits] = depth - _since(holds[fits]) if word.backward else _since(holds[fits])
-    return words.tolist(), since
+        fits = holds[:, -1]
+        first = fits & (held == 0)
+        since[first] = depth - _since(holds[first]) if word.backward else _since(holds[first])
+        held[fits] |= 1 << bit
+    held[held == 0] = _HEALTHY
+    return held, since
+
+
+@lru_cache(maxsize=1 << len(ORDER))
+def words_of(code: int) -> tuple[str, ...]:
+    """The words that a number stands for, in their order: its bits are those of ORDER."""
+    return tuple(word for bit, word in enumerate(ORDER) if code >> bit & 1)
 
 
 def flat_share_of(act: Activation) -> float:

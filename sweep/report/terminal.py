@@ -87,8 +87,7 @@ def _survivors(fates: Sequence[Fate]) -> str:
 
 
 def _death(fate: Fate) -> str:
-    since = f" from layer {fate.since}" if fate.since else ""
-    return f"{fate.init}: {fate.word}{since}"
+    return f"{fate.init}: {fate.death}"
 
 
 def _grid_table(summary: DepthTable) -> Table:

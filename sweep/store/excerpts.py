@@ -2,35 +2,88 @@
 
 import random
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.base import checks
 from sweep.base.registry import CUSTOM
+from sweep.experiment.axes import CELL_KEYS, GROUPS
 from sweep.experiment.batches import Cells
-from sweep.experiment.cell import REGISTRIES
+from sweep.experiment.cell import REGISTRIES, SPEC
 from sweep.experiment.outcome import Failure
 from sweep.kernel import KERNEL_VERSION
+from sweep.store import axis_columns
 from sweep.store.index import Older
 from sweep.store.parts import ages
 from sweep.store.parts.digests import among
 from sweep.store.study import Study
+from sweep.store.tables import CELLS
 
 Row = dict[str, Any]
 
 
-def counts(study: Study, axes: Sequence[str]) -> dict[str, Counter[tuple[Any, str]]]:
-    """Axis -> (value, status) -> how many cells are stored, each once."""
-    stored = study.read("cells", ["status", *axes])
-    groups = {axis: stored.group_by([axis, "status"]).aggregate([([], "count_all")]) for axis in axes}
-    return {
-        axis: Counter({(row[axis], row["status"]): row["count_all"] for row in rows.to_pylist()})
-        for axis, rows in groups.items()
+@dataclass(frozen=True)
+class Counts:
+    """How many cells there are, each once. axes: axis -> (value, status) -> their number.
+
+    total: status -> their number. A status is 'ok', 'failed' or 'left'. A parameter of some schemes alone is
+    an axis of theirs; where all others have no value, their value is None.
+    """
+
+    total: Counter[str]
+    axes: dict[str, Counter[tuple[Any, str]]]
+
+
+def counts(study: Study, left: Cells) -> Counts:
+    """How many cells are stored, and how many of `left` are not, by every axis that has several values."""
+    rows = study.read("cells", [*SPEC, "seed", "status"], repeated=_TEXTS)
+    stored = rows.drop_columns(["seed"]).append_column("cells", pa.array(np.ones(rows.num_rows, np.int64)))
+    table = pa.concat_tables([stored, _specs_of(left)]).unify_dictionaries()
+    table = axis_columns.with_parameters(table).drop_columns(list(axis_columns.PARAMETERS))
+    axes = {name: _by_value(table, name) for name in table.column_names if name not in ("status", "cells")}
+    total: Counter[str] = Counter()
+    for (_, status), number in axes["init"].items():
+        total[status] += number
+    seeds = rows.group_by(["seed", "status"]).aggregate([([], "count_all")]).to_pylist()
+    axes["seed"] = Counter({(row["seed"], row["status"]): row["count_all"] for row in seeds})
+    for block in left.blocks:
+        axes["seed"].update({(seed, "left"): len(block.specs) for seed in block.seeds})
+    swept = {name: counted for name, counted in axes.items() if len({value for value, _ in counted}) > 1}
+    order = [*SPEC_AXES, *(name for name in swept if name not in SPEC_AXES)]
+    return Counts(total, {name: swept[name] for name in order if name in swept})
+
+
+_TEXTS = ("init", "init_params", "act", "act_params", "dtype", "status")
+SPEC_AXES = (*GROUPS, *CELL_KEYS)
+
+
+def _specs_of(cells: Cells) -> pa.Table:
+    """Their specs as rows, with the number of cells that each stands for."""
+    specs = [(spec, len(block.seeds)) for block in cells.blocks for spec in block.specs]
+    columns = {
+        name: pa.array([getattr(spec, name) for spec, _ in specs], CELLS.field(name).type) for name in SPEC
     }
+    columns["status"] = pa.array(["left"] * len(specs), pa.string())
+    columns |= {name: columns[name].dictionary_encode() for name in _TEXTS}
+    columns["cells"] = pa.array([number for _, number in specs], pa.int64())
+    return pa.table(columns)
+
+
+def _by_value(table: pa.Table, axis: str) -> Counter[tuple[Any, str]]:
+    """(value, status) -> the number of cells; a parameter's null is no value."""
+    column = table[axis]
+    if pa.types.is_list(column.type):
+        texts = pc.binary_join(column.cast(pa.list_(pa.string())), ",")
+        column = pc.binary_join_element_wise("[", texts, "]", "")
+    pairs = pa.table({"value": column, "status": table["status"], "cells": table["cells"]})
+    rows = pairs.group_by(["value", "status"]).aggregate([("cells", "sum")]).to_pylist()
+    own = axis in SPEC_AXES
+    return Counter({(r["value"], r["status"]): r["cells_sum"] for r in rows if own or r["value"] is not None})
 
 
 def failures(study: Study, cells: Cells) -> Iterator[tuple[str, Failure]]:

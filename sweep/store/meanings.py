@@ -1,6 +1,7 @@
 """What each column of the tables means, in a line, for the reference among the documents."""
 
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
+from sweep.store.tables import FIRST_PREDICTED
 
 # Beside the statistics, which say it themselves, and the axes, which conf/config.yaml explains.
 _MEANINGS = {
@@ -19,6 +20,7 @@ _MEANINGS = {
     "grad_std_first": "`grad_std` at layer 1",
     "first_nonfinite_layer": "the first layer with an inf or a NaN; null where there is none",
     "verdict": "what becomes of the signal, in a word",
+    "verdicts": "all words that hold, a list in the order of the table of words; the first is `verdict`",
     "verdict_layer": "the layer from which on that word holds; null for healthy",
     "verdict_thresholds": "the thresholds that were not the defaults, as JSON; else null",
     "status": "ok or failed",
@@ -37,6 +39,6 @@ def meaning(column: str) -> str | None:
     if column in STATISTICS:
         return STATISTICS[column].meaning
     name = column.removeprefix("theory_")
-    if name != column and name in PREDICTED:
+    if name != column and (name in PREDICTED or column in FIRST_PREDICTED):
         return _THEORY.format(name=name)
     return _MEANINGS.get(column)

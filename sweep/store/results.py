@@ -1,18 +1,19 @@
 """The stored tables as pandas frames, as users read them."""
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from sweep import activations
 from sweep.base import checks
-from sweep.base.errors import RequestError, StoreError, SweepError, SweepWarning, unknown
+from sweep.base.errors import RequestError, unknown
 from sweep.experiment.batches import Cells
-from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of, verdicts
+from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.store import axis_columns, judging
+from sweep.store.filters import Filter
 from sweep.store.parts.digests import among
 from sweep.store.records import files, reading, runs
 from sweep.store.study import Study
@@ -20,7 +21,6 @@ from sweep.store.tables import SCHEMAS
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
 
 def load(
@@ -29,6 +29,7 @@ def load(
     thresholds: Thresholds | Mapping[str, Any] | None = None,
     versions: str = "newest",
     columns: Sequence[str] | None = None,
+    filters: Sequence[Any] | None = None,
 ) -> "pd.DataFrame":
     """The results of a study, each cell (or each cell and layer) once.
 
@@ -37,23 +38,63 @@ def load(
     `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
     versions: 'newest' has each experiment once, by the newest kernel and revision that computed it; 'all'
     has the older results too. columns: the ones to read, where millions of rows do not fit the memory.
-    Raises StoreError where there is no study, RequestError for an unknown table, column or threshold.
+    filters: the rows to keep, as pandas.read_parquet takes them: [("act", "==", "tanh"), ("depth", ">", 5)]
+    for rows of which all of it is true, a list of such lists for those of which any list is.
+
+    Beside the stored columns there is one for each parameter that schemes and activations of the study have,
+    named as on the command line ('init.std', 'act.negative_slope', 'init.kwargs.power'), null where a cell's
+    have no such parameter; and `layers` has all axes of its cell.
+    Raises StoreError where there is no study, RequestError for an unknown table, column, threshold or filter.
     """
     checks.option("table", table, ("cells", "layers"))
     checks.option("versions", versions, ("newest", "all"))
     wanted = Thresholds.of(thresholds)
+    chosen = None if filters is None else Filter.of(filters)
+    names = None if columns is None else _names(columns)
     study = Study(path)
     study.check_readable()
-    names = SCHEMAS[table].names if columns is None else _names(columns, table)
-    each = list(dict.fromkeys(names))
+    stored = [*SCHEMAS[table].names, *(axis_columns.OF_CELLS if table == "layers" else ())]
+    known = list(dict.fromkeys((*stored, *axis_columns.PARAMETERS)))
+    asked = dict.fromkeys((*(known if names is None else names), *(chosen.names if chosen else ())))
+    for name in asked:
+        if name not in known and not axis_columns.is_parameter(name):
+            raise unknown(f"column of {table}", name, known)
+    read = {name if name in known else axis_columns.source(name) for name in asked}
+    needed = [name for name in known if name in read]
     if table == "layers":
-        frame = _as_frame(study.read(table, each, versions))
+        rows = _layers(study, needed, versions)
     else:
-        frame = _frame(study, lambda needed: study.read(table, needed, versions), each, wanted)
-    return frame if names == each else frame[names]
+        rows = _judged(study, lambda each: study.read(table, each, versions), needed, wanted)
+    rows = axis_columns.with_parameters(rows)
+    for name in asked:
+        if name not in rows.column_names:
+            raise unknown(f"column of {table}", name, [*known, *rows.column_names[len(needed) :]])
+    rows = chosen.rows(rows) if chosen else rows
+    shown = [*stored, *rows.column_names[len(needed) :]] if names is None else names
+    frame = _as_frame(_plain(rows.select(list(dict.fromkeys(shown)))))
+    return frame if len(set(shown)) == len(shown) else frame[shown]
 
 
-def _names(columns: Sequence[str], table: str) -> list[str]:
+def _plain(rows: "pa.Table") -> "pa.Table":
+    """The same rows with texts where they are dictionaries."""
+    for index, field in enumerate(rows.schema):
+        if pa.types.is_dictionary(field.type):
+            rows = rows.set_column(index, field.name, rows[field.name].cast(field.type.value_type))
+    return rows
+
+
+def _layers(study: Study, names: Sequence[str], versions: str) -> "pa.Table":
+    """These columns of `layers`, those of their cells among them."""
+    of_cells = [name for name in names if name not in SCHEMAS["layers"].names]
+    own = [name for name in names if name in SCHEMAS["layers"].names]
+    if not of_cells:
+        return study.read("layers", own, versions)
+    layers = study.read("layers", [*own, *{"cell_id"}.difference(own)], versions)
+    cells = study.any_rows(["cell_id", *of_cells], _REPEATED.intersection(of_cells))
+    return axis_columns.with_axes(layers, cells, of_cells).select(names)
+
+
+def _names(columns: Sequence[str]) -> list[str]:
     rule = f"columns={checks.shown(columns)}: columns must be a list of names, as in ['cell_id', 'std']"
     if isinstance(columns, str | bytes | Mapping):
         raise RequestError(rule)
@@ -62,8 +103,8 @@ def _names(columns: Sequence[str], table: str) -> list[str]:
     except TypeError:
         raise RequestError(rule) from None
     for name in names:
-        if not isinstance(name, str) or name not in SCHEMAS[table].names:
-            raise unknown(f"column of {table}", name, SCHEMAS[table].names)
+        if not isinstance(name, str):
+            raise RequestError(rule)
     return names
 
 
@@ -77,33 +118,47 @@ def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresho
             rows = rows.filter(among(rows["cell_id"], cells)).select(needed)
         return rows
 
-    return _frame(study, read, columns, wanted)
+    return _as_frame(_judged(study, read, columns, wanted))
 
 
-def _frame(
+def _judged(
     study: Study, read: Callable[[list[str]], "pa.Table"], names: Sequence[str], wanted: Thresholds
-) -> "pd.DataFrame":
-    def made(more: Sequence[str]) -> "pd.DataFrame":
-        return _as_frame(read([*names, *(name for name in more if name not in names)]))
+) -> "pa.Table":
+    """These columns of the rows that `read` returns, with verdicts by these thresholds."""
 
-    if _JUDGED_BY.isdisjoint(names):
-        return made([])
-    cells = made(("status", "verdict_thresholds"))
-    if _otherwise(cells, wanted).any():
-        cells = _judged(made(_TO_JUDGE), study, wanted)
-    return cells[list(names)]
+    def with_more(more: Sequence[str]) -> "pa.Table":
+        return read(list(dict.fromkeys((*names, *more))))
+
+    if set(judging.FROM_LAYERS).isdisjoint(names):
+        return with_more([])
+    cells = with_more(("status", "verdicts", "verdict_thresholds"))
+    if judging.stale(cells, wanted).any():
+        cells = with_more(judging.CELLS_NEEDED)
+        layers = study.read("layers", list(judging.LAYERS_NEEDED), "all")
+        cells = judging.judged(cells, layers, wanted, study.name)
+    return cells.select(names)
 
 
 def _as_frame(rows: "pa.Table") -> "pd.DataFrame":
     """The rows as a frame; they are used up column by column, so that memory never holds them twice."""
+    words = rows["verdicts"] if "verdicts" in rows.column_names else None
+    if words is not None:
+        index = rows.column_names.index("verdicts")
+        rows = rows.set_column(index, "verdicts", pa.nulls(rows.num_rows))
     frame: pd.DataFrame = rows.to_pandas(split_blocks=True, self_destruct=True)
+    if words is not None:
+        frame["verdicts"] = np.array([*_lists(words), None], object)[:-1]  # else numpy sees a table
     return frame
 
 
+def _lists(words: "pa.ChunkedArray") -> "list[list[str] | None]":
+    """A list for each row; the words are few, and so are their combinations."""
+    texts = pc.binary_join(words, ",").dictionary_encode().combine_chunks()
+    lists = [text.split(",") for text in texts.dictionary.to_pylist()]
+    return [None if number is None else lists[number].copy() for number in texts.indices.to_pylist()]
+
+
 _REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}
-_JUDGED_BY = {"verdict", "verdict_layer", "verdict_thresholds"}
-_OF_ACT = ("act", "act_params", "flat_share", "histogram_low")
-_TO_JUDGE = ("cell_id", "depth", "status", *_OF_ACT, *sorted(_JUDGED_BY))
 
 
 def thresholds(path: str | Path) -> Thresholds:
@@ -117,78 +172,3 @@ def thresholds(path: str | Path) -> Thresholds:
         except RequestError as error:
             reading.leave_out(study.place, file, str(error))
     return DEFAULT
-
-
-def _otherwise(cells: "pd.DataFrame", wanted: Thresholds) -> "pd.Series[bool]":
-    """Which cells were judged with other thresholds."""
-    return (cells["status"] == "ok") & (cells["verdict_thresholds"].fillna("") != (wanted.text or ""))
-
-
-def _judged(cells: "pd.DataFrame", study: Study, wanted: Thresholds) -> "pd.DataFrame":
-    """The cells with verdicts by these thresholds; only those stored with others are judged again.
-
-    Cells of a user's own activation keep theirs where the row does not hold its flat share.
-    """
-    other = _otherwise(cells, wanted)
-    mute = other & (cells["act"] == activations.CUSTOM) & cells["histogram_low"].isna()
-    if mute.any():
-        warnings.warn(
-            f"{mute.sum():,} cells of activations of your own keep the verdicts that they were stored with: "
-            "their rows are of an older program, and lack what other thresholds need",
-            SweepWarning,
-            stacklevel=5,
-        )
-        other &= ~mute
-    layers: pd.DataFrame = study.read("layers", ["cell_id", "layer", *JUDGED], "all").to_pandas()
-    layers = layers[layers["cell_id"].isin(cells.loc[other, "cell_id"])].sort_values(["cell_id", "layer"])
-    again = cells[other].sort_values("cell_id")
-    if not _complete(again, layers):  # some part is not what a run writes: leave out its cells
-        counts = cells["cell_id"].map(layers["cell_id"].value_counts()).fillna(0)
-        cut = other & (counts != cells["depth"] + 1)
-        warnings.warn(
-            f"{cut.sum():,} cells keep the verdicts that they were stored with: layers are missing",
-            SweepWarning,
-            stacklevel=5,
-        )
-        other &= ~cut
-        layers = layers[layers["cell_id"].isin(cells.loc[other, "cell_id"])]
-        again = cells[other].sort_values("cell_id")
-        if not _complete(again, layers):
-            raise StoreError(f"{study.path} has layers of no network: see python -m sweep.verify")
-    columns = {name: layers[name].to_numpy(float) for name in JUDGED}
-    sizes = again["depth"].to_numpy(int) + 1
-    starts = np.cumsum(sizes) - sizes
-    words, since = np.empty(len(again), object), np.empty(len(again))
-    shares = [
-        share if act == activations.CUSTOM else _flat_share(act, params)
-        for act, params, share in zip(again["act"], again["act_params"], again["flat_share"], strict=True)
-    ]
-    groups: dict[Any, Any] = again.assign(share=shares).groupby(["depth", "share"], dropna=False).indices
-    for (depth, share), places in groups.items():
-        rows = starts[places][:, None] + np.arange(depth + 1)
-        of_group = {name: values[rows] for name, values in columns.items()}
-        words[places], since[places] = verdicts(of_group, share, wanted)
-    cells = cells.copy()
-    cells.loc[again.index, "verdict"] = words
-    cells.loc[again.index, "verdict_layer"] = since
-    cells.loc[again.index, "verdict_thresholds"] = wanted.text
-    return cells
-
-
-def _complete(cells: "pd.DataFrame", layers: "pd.DataFrame") -> bool:
-    """Whether these are the layers 0 .. depth of every cell; both in the order of their ids."""
-    sizes = cells["depth"].to_numpy(int) + 1
-    starts = np.cumsum(sizes) - sizes
-    if len(layers) != sizes.sum():
-        return False
-    numbers = np.arange(len(layers)) - np.repeat(starts, sizes)
-    same = layers["cell_id"].to_numpy()[starts] == cells["cell_id"].to_numpy()
-    return bool(np.all(same) and np.array_equal(layers["layer"].to_numpy(), numbers))
-
-
-@lru_cache(maxsize=4096)
-def _flat_share(act: str, params: str) -> float:
-    try:
-        return flat_share_of(activations.stored(act, params))
-    except SweepError:  # another program's
-        return float("nan")

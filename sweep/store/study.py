@@ -216,6 +216,12 @@ class Study:
             lambda: merge.read(self.scan, commits.names(self.place), table, columns, versions, repeated)
         )
 
+    def any_rows(self, columns: list[str], repeated: Collection[str] = ()) -> pa.Table:
+        """These columns of all rows of `cells`, for what is the same in all of one cell. Raises as `read`."""
+        return self.retry(
+            lambda: self.scan.read("cells", commits.names(self.place), columns, repeated)
+        ).drop_columns(["part"])
+
     def copy_name(self, sources: Collection[str]) -> str:
         """The name of a new part for copies of the rows of these parts."""
         self._rewrites += 1

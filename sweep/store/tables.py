@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
@@ -19,8 +20,9 @@ from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
-# 2: theory, and what a failure was; 3: what reading needs of a user's own activation; later ones: `since`.
-_LATEST = 3
+# 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
+# predictions of the first layers. Statistics and axes say theirs: `since`.
+_LATEST = 4
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
 )
@@ -35,6 +37,11 @@ _KINDS = {
 _SETTINGS = sorted(axes.SETTINGS, key=lambda axis: axis.column == axes.WHOLES)  # lists come last
 _SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params")
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
+# Column of `cells` -> (what of `layers` it is, of which layer): entries of gradients have the mean 0.
+FIRST_PREDICTED = {
+    "theory_delta_std_first": ("theory_delta_rms", 0),
+    "theory_grad_std_first": ("theory_grad_rms", 1),
+}
 _THEORY = tuple((f"theory_{name}", _real) for name in PREDICTED)  # null where the theory does not apply
 
 CELLS = pa.schema(
@@ -52,8 +59,10 @@ CELLS = pa.schema(
         *_THEORY,
         ("delta_std_first", _real),  # at layer 0
         ("grad_std_first", _real),  # at layer 1
+        *((name, _real) for name in FIRST_PREDICTED),
         ("first_nonfinite_layer", _whole),
         ("verdict", _text),
+        ("verdicts", pa.list_(_text)),  # all words that hold, in their order; the first is the verdict
         ("verdict_layer", _whole),
         ("verdict_thresholds", _text),  # those that differ from the defaults, as JSON; else null
         ("status", _text),
@@ -70,11 +79,15 @@ _HISTOGRAM = (("histogram", pa.list_(_whole)), ("histogram_low", _real), ("histo
 LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM])
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 # What each version of the schema added to the one before.
-_ADDED = {3: {"cells": ["flat_share", "histogram_low", "histogram_high"]}}
-for _version in range(_LATEST + 1, SCHEMA_VERSION + 1):
+_ADDED = {
+    3: {"cells": ["flat_share", "histogram_low", "histogram_high"]},
+    4: {"cells": ["verdicts", *FIRST_PREDICTED]},
+}
+for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
     _asked = [axis.name for axis in axes.LATER if axis.since == _version]
-    _ADDED[_version] = {"cells": _new + _asked, "layers": _new}
+    _more = _ADDED.get(_version, {}).get("cells", [])
+    _ADDED[_version] = {"cells": [*_more, *_new, *_asked], "layers": _new}
 _OLDEST = 2
 
 
@@ -195,19 +208,32 @@ def _cells(
         columns[f"theory_{name}"] = _optional(np.where(ok, values[last], np.nan))
     of_act = rows.of_act[rows.spec]
     columns |= {name: _optional(of_act[:, i]) for i, name in enumerate(_OF_ACT)}
-    words = np.full(count, "failed", object)
+    for name, (column, layer_number) in FIRST_PREDICTED.items():
+        predictions = rows.theory[column.removeprefix("theory_")]
+        at = (rows.starts + layer_number)[rows.spec]
+        columns[name] = _optional(np.where(ok, predictions[at], np.nan))
+    words = np.full(count, verdict.FAILED)
     since, nonfinite = np.full((2, count), np.nan)
     for depth, cells in _alike(rows):
         indices = starts[cells][:, None] + np.arange(depth + 1)  # (cells, depth + 1)
         layers = {name: result.statistics[name][indices] for name in verdict.JUDGED}
-        words[cells], since[cells] = verdict.verdicts(layers, of_act[cells[0], 0], thresholds)
+        words[cells], since[cells] = verdict.codes(layers, of_act[cells[0], 0], thresholds)
         infinite = ~np.isfinite(layers["rms"])
         nonfinite[cells] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)
-    columns |= {"verdict": words, "verdict_layer": _optional(since)}
+    columns |= said(words) | {"verdict_layer": _optional(since)}
     columns["first_nonfinite_layer"] = _optional(nonfinite)
     constant = {"verdict_thresholds": thresholds.text, "kernel_version": KERNEL_VERSION, "run_id": run_id}
     columns |= {name: pa.repeat(pa.scalar(value, _text), count) for name, value in constant.items()}
     return _table(columns, CELLS)
+
+
+def said(codes: NDArray[np.int64]) -> dict[str, pa.Array]:
+    """The columns `verdict` and `verdicts` of cells by their words, as `verdict.codes` has them."""
+    distinct, each = np.unique(codes, return_inverse=True)
+    words = [verdict.words_of(code) for code in distinct.tolist()]
+    columns = {"verdict": pa.array([first for first, *_ in words], _text)}
+    columns["verdicts"] = pa.array([list(all_of_it) for all_of_it in words], pa.list_(_text))
+    return {name: values.take(pa.array(each)) for name, values in columns.items()}
 
 
 def _layers(result: Result, rows: _Rows, keys: dict[str, pa.Array]) -> pa.Table:

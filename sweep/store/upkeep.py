@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.base import interrupts
+from sweep.store import judging
 from sweep.store.parts import ages, commits, merge
 from sweep.store.parts.scan import RANK
 from sweep.store.records import files, runs
@@ -101,6 +102,8 @@ def replace(study: Study, sources: list[str], without: pa.Array | None = None) -
     if without is not None:
         for folder, table in tables.items():
             tables[folder] = table.filter(pc.invert(pc.is_in(table["cell_id"], without)))
+    if judging.stale(tables["cells"], None).any():  # rows of an older schema
+        tables["cells"] = judging.judged(tables["cells"], tables["layers"], None, study.name)
     name: str | None = None
     state = ages.common(study.scan.states(sources).values())
     if tables["cells"].num_rows:

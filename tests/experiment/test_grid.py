@@ -251,7 +251,7 @@ def test_a_key_of_the_whole_run_may_refer_to_what_is_one_for_all_cells(settings_
     assert settings_of("study=${grid.name}-x")["study"] == "standard-x"
     assert settings_of("study=${oc.env:DAY}")["study"] == "2026_11_25"
     assert settings_of("study=${init.name}-${depth}", "init=kaiming", "depth=4")["study"] == "kaiming-4"
-    assert settings_of("study=d${depth}", "grid=textbook")["study"] == "d10"
+    assert settings_of("study=d${depth}", "grid=phase")["study"] == "d100"
 
 
 def test_a_preset_s_lists_are_values_as_they_are(tmp_path):

@@ -180,3 +180,30 @@ def test_a_run_draws_what_is_asked_for_and_says_that_histograms_are_dropped(swee
     done = sweep_command(*many, "report=pages")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "report=pages: report must be true, false, page or figures" in done.stderr
+
+
+def test_a_second_word_is_said_where_the_first_does_not_imply_it(tmp_path, capsys):
+    cells, _ = stored(
+        tmp_path / "study",
+        [
+            cell(init={"name": name}, act={"name": "tanh"}, depth=20, width=100, batch=30, seed=seed)
+            for name in ("big_normal", "small_normal", "zeros")
+            for seed in (0, 1)
+        ],
+    )
+    assert set(cells["verdicts"].str.join(" ")) == {
+        "saturated gradient-exploding",
+        "vanishing gradient-vanishing",
+        "symmetric vanishing gradient-vanishing",
+    }
+    rows = average_over_seeds(labels.add_labels(cells), [MEASURES["verdict_layer"]])
+    (answer,) = fates.answers(rows)
+    told = {fate.init: fate.death for fate in answer.casualties}
+    assert re.fullmatch(r"saturated from layer \d, gradient-exploding", told["big_normal"])
+    assert re.fullmatch(r"vanishing from layer \d", told["small_normal"])
+    assert told["zeros"] == "symmetric from layer 1"
+    terminal.show_grid(cells[cells["init"] == "big_normal"])
+    assert told["big_normal"] in " ".join(capsys.readouterr().out.split())
+    # What reads the table without that column says the first word alone.
+    rows = average_over_seeds(labels.add_labels(cells.drop(columns="verdicts")), [MEASURES["verdict_layer"]])
+    assert "," not in fates.answers(rows)[0].casualties[0].death

@@ -8,10 +8,15 @@ import pandas as pd
 import pytest
 
 import sweep
+from sweep.experiment.verdict import Thresholds
 from sweep.store import upkeep
 from sweep.store.parts import commits, integrity
 from sweep.store.study import Study
-from tests.studies import CELLS, older, part, write
+from sweep.store.tables import FIRST_PREDICTED, SCHEMA_VERSION
+from tests.make import cell
+from tests.studies import CELLS, fail, older, part, write
+
+DOOMED = [("small_normal", "tanh"), ("huge_normal", "tanh"), ("big_normal", "relu"), ("zeros", "relu")]
 
 
 def test_a_part_without_its_commit_does_not_count_and_is_removed_once_old(study):
@@ -96,6 +101,33 @@ def test_a_study_of_the_older_schema_is_read_with_nulls_for_what_it_did_not_know
     assert integrity.damaged(study.place, commits.names(study.place)) == {}
 
 
+@pytest.mark.parametrize("version", [2, 3])
+@pytest.mark.parametrize("thresholds", [Thresholds(), Thresholds(vanishing=0.5)])
+def test_what_a_row_of_an_older_schema_lacks_comes_from_its_layers(study, version, thresholds):
+    doomed = [cell(init={"name": n}, act={"name": a}, depth=9, width=30, batch=30) for n, a in DOOMED]
+    write(study, "a", CELLS[:3])
+    write(study, "b", doomed, thresholds=thresholds)
+    fail(study, "c", cell(seed=9), "MemoryError: no room")
+    columns = ["verdict", "verdicts", "verdict_layer", "verdict_thresholds", *FIRST_PREDICTED]
+    before = pd.read_parquet(study.path / "cells").set_index("cell_id")
+    assert {"vanishing gradient-vanishing", "saturated gradient-exploding"} <= set(
+        before["verdicts"].str.join(" ")
+    )
+    plain = sweep.load(study.path).set_index("cell_id")
+    for name in "abc":
+        older(study, part(name), version)
+    files = {path: path.read_bytes() for path in study.path.rglob("*.parquet")}
+    pd.testing.assert_frame_equal(sweep.load(study.path).set_index("cell_id")[columns], plain[columns])
+    assert {path: path.read_bytes() for path in study.path.rglob("*.parquet")} == files, "it was only read"
+    again = Study(study.path)
+    again.create()
+    upkeep.modernise(again)
+    after = pd.read_parquet(study.path / "cells").set_index("cell_id").loc[before.index]
+    for frame in (before, after):
+        frame["verdicts"] = frame["verdicts"].map(list)
+    pd.testing.assert_frame_equal(after[columns], before[columns])
+
+
 @pytest.mark.parametrize(
     ("killed", "size"), [(None, 1 << 24), ("write", 1), ("remove", 1), ("remove", 1 << 24)]
 )
@@ -131,8 +163,11 @@ def test_whoever_adds_to_a_study_of_the_older_schema_brings_it_to_the_present_on
     upkeep.tidy(last)
     cells = pd.read_parquet(study.path / "cells").sort_values("cell_id", ignore_index=True)
     pd.testing.assert_frame_equal(cells, before, check_dtype=False)
-    assert json.loads((study.path / "study.json").read_text()) == {"program": "sweep", "schema": 3}
-    assert set(study.scan.versions(commits.names(study.place)).values()) == {3}
+    assert json.loads((study.path / "study.json").read_text()) == {
+        "program": "sweep",
+        "schema": SCHEMA_VERSION,
+    }
+    assert set(study.scan.versions(commits.names(study.place)).values()) == {SCHEMA_VERSION}
 
 
 def test_many_small_parts_are_put_together_by_whoever_tidies(study, monkeypatch):

@@ -22,13 +22,21 @@ class Fate:
     """What becomes of one init with one act.
 
     depth: the greatest depth up to which it is healthy at every width, None if at none.
-    word: what it dies of beyond, None if it survives. since: the layer where that begins.
+    word: what it dies of beyond, None if it survives. since: the layer where that begins. also: what else
+    is said of it that this word does not imply, as in 'gradient-exploding' of what is saturated.
     """
 
     init: str
     depth: int | None
     word: str | None
     since: int | None
+    also: str = ""
+
+    @property
+    def death(self) -> str:
+        """What it dies of, in words: 'saturated from layer 1, gradient-exploding'."""
+        since = f" from layer {self.since}" if self.since else ""
+        return f"{self.word}{since}{', ' * bool(self.also)}{self.also}"
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ def answers(rows: "pd.DataFrame") -> list[Answer]:
     """An answer per act. rows: of `average_over_seeds`, with the layer of the verdict."""
     schemes: dict[str, dict[str, list[_Row]]] = {act: {} for act in acts(rows["act_label"])}
     names = scheme_names(rows)
-    columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer"))
+    columns = (rows[name] for name in ("act_label", "depth", "verdict", "value:verdict_layer", "also"))
     for name, act, *row in zip(names, *columns, strict=True):
         schemes[act].setdefault(name, []).append(_Row(*row))
     by_act = []
@@ -66,6 +74,7 @@ class _Row(NamedTuple):
     depth: int
     verdict: str
     layer: float
+    also: str
 
 
 def scheme_names(rows: "pd.DataFrame") -> "pd.Series[str]":
@@ -88,7 +97,16 @@ def _fate(name: str, rows: Sequence[_Row]) -> Fate:
     dead = [row for row in rows if row.depth == lost and row.verdict != "healthy"]
     word = Counter(row.verdict for row in dead).most_common(1)[0][0]
     layers = [row.layer for row in dead if row.verdict == word and not math.isnan(row.layer)]
-    return Fate(name, int(max(below)) if below else None, word, int(median(layers)) if layers else None)
+    also = Counter(row.also for row in dead if row.verdict == word).most_common(1)[0][0]
+    since = int(median(layers)) if layers else None
+    return Fate(name, int(max(below)) if below else None, word, since, _news(word, also))
+
+
+def _news(word: str, also: str) -> str:
+    """Those of the other words that the first does not imply: what vanishes takes its gradient along."""
+    if word == "symmetric":  # of copies nothing else matters
+        return ""
+    return ", ".join(other for other in also.split(", ") if other.removeprefix("gradient-") != word)
 
 
 def counts(rows: "pd.DataFrame") -> str:

@@ -56,6 +56,7 @@ def average_over_seeds(
     votes["rank"] = votes["verdict"].map(ORDER.index)
     winner = votes.sort_values(["votes", "rank"], ascending=[False, True]).groupby("group").first()
     rows["verdict"] = winner["verdict"].reindex(rows.index).fillna("failed")
+    rows["also"] = _also(fine, rows["verdict"]) if "verdicts" in fine else ""
     # A gradient that was not measured, or cannot be, is null in every seed.
     known = fine["delta_std_first"].notna() if "delta_std_first" in fine else fine["status"] == "ok"
     rows["measured"] = known.groupby(fine["group"]).any().reindex(rows.index, fill_value=False)
@@ -68,6 +69,15 @@ def average_over_seeds(
             for column, values in _over_groups(fine, measure).items():
                 rows[column] = values
     return rows.reset_index(drop=True)
+
+
+def _also(cells: "pd.DataFrame", verdict: "pd.Series[str]") -> "pd.Series[str]":
+    """By group: what else is said of most cells of its verdict, as in 'gradient-exploding'; '' if nothing."""
+    dead = cells[(cells["verdict"] != "healthy") & cells["verdicts"].notna()]
+    dead = dead[dead["verdict"] == dead["group"].map(verdict)]
+    texts = dead["verdicts"].map(lambda words: ", ".join(words[1:]))
+    most = texts.groupby(dead["group"]).agg(lambda several: several.value_counts().index[0])
+    return most.reindex(verdict.index).fillna("")
 
 
 def by_layer(

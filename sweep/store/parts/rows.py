@@ -9,7 +9,18 @@ from sweep.base.errors import RequestError
 from sweep.experiment.cell import ID_BYTES, SPEC, Spec
 from sweep.experiment.verdict import WORDS
 
-KEYS = ("cell_id", "status", "run_id", "kernel_version", *SPEC, "seed", "verdict", "verdict_layer")
+KEYS = (
+    "cell_id",
+    "status",
+    "run_id",
+    "kernel_version",
+    *SPEC,
+    "seed",
+    "verdict",
+    "verdict_layer",
+    "verdicts",
+)
+_MAY_BE_NULL = ("widths", "bias_std", "verdict_layer", "verdicts")
 _SCALARS = [name for name in SPEC if name != "widths"]
 _STATUS = ("ok", "failed")
 _VERSION = r"\A[\x21-\x7e]{1,32}\z"  # numbers, so far: short, and in a line
@@ -26,11 +37,13 @@ def impossible(cells: pa.Table) -> str:
 
 def _reasons(cells: pa.Table) -> Iterator[str]:
     for name in KEYS:
-        if name not in ("widths", "verdict_layer", "bias_std") and cells[name].null_count:
+        if name not in _MAY_BE_NULL and cells[name].null_count:
             yield f"a row without {name}"
     for name, allowed in (("status", _STATUS), ("verdict", (*WORDS, "failed"))):
         if not pc.all(pc.is_in(cells[name], value_set=pa.array(allowed))).as_py():
             yield f"a row with an unknown {name}"
+    if not _are_words(cells["verdicts"]):
+        yield "a row with unknown verdicts"
     if not pc.all(pc.match_substring_regex(cells["cell_id"], _ID)).as_py():
         yield "a row with a malformed cell_id"
     if not pc.all(pc.match_substring_regex(cells["kernel_version"], _VERSION)).as_py():
@@ -47,6 +60,13 @@ def _reasons(cells: pa.Table) -> Iterator[str]:
             yield f"a row with {error}"
     if why := _widths(cells.filter(pc.is_valid(cells["widths"]))):
         yield why
+
+
+def _are_words(verdicts: pa.ChunkedArray) -> bool:
+    """Whether these are lists of words, or null, as in rows of older schemas."""
+    words, sizes = pc.list_flatten(verdicts), pc.list_value_length(verdicts)
+    known = pc.all(pc.is_in(words, value_set=pa.array(WORDS)), min_count=0).as_py()
+    return bool(known and pc.all(pc.greater(sizes, 0), min_count=0).as_py())
 
 
 def _widths(tapered: pa.Table) -> str:

@@ -84,22 +84,38 @@ def _is_number(value: object, key: str) -> bool:
     return 0 <= value < _LARGEST and (isinstance(value, int) or key == "factor")
 
 
+def began(study: Study, name: str) -> float | None:
+    """When a run began, in seconds since the epoch; None where that is not known."""
+    try:
+        return datetime.fromisoformat(str(summary(study, name).get("started"))).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def expected_seconds(study: Study, name: str) -> float | None:
+    """How long a run was to take; None where that is not known."""
+    expected = summary(study, name).get("expected")
+    seconds = expected.get("seconds") if isinstance(expected, Mapping) else None
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < _LARGEST:
+        return None
+    return float(seconds)
+
+
 def command(study: Study, name: str) -> str:
     """The command as it was typed."""
     return (reading.text(study.place, files.path(name, files.COMMAND)) or "").strip()
 
 
-def read_plans(study: Study) -> list[plans.Costed]:
-    """The cells that the runs were to compute with this kernel, with the seconds of each.
+def read_plans(study: Study) -> dict[str, list[plans.Costed]]:
+    """By run, the cells that it was to compute with this kernel, with the seconds of each.
 
     A plan that exceeds MOST_CELLS of all runs together is named and left out.
     """
-    planned: list[plans.Costed] = []
+    planned: dict[str, list[plans.Costed]] = {}
     left = plans.MOST_CELLS
     for name in names(study):
-        plan = read_plan(study, name, left)
-        left -= sum(len(block) for block, _ in plan)
-        planned += plan
+        planned[name] = read_plan(study, name, left)
+        left -= sum(len(block) for block, _ in planned[name])
     return planned
 
 

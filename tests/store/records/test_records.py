@@ -180,7 +180,7 @@ def test_plans_that_add_up_to_more_than_is_looked_at_are_named_and_not_counted(
         plan(f"2026010{number}T000000-aaaaaaaa", 40 * number, 40)
     monkeypatch.setattr(plans, "MOST_CELLS", 100)
     with pytest.warns(SweepWarning, match="more cells than are looked at, of all runs 100") as said:
-        found = runs.read_plans(study)
+        found = [one for plan in runs.read_plans(study).values() for one in plan]
     assert [block.seeds[0] for block, _ in found] == [0, 40]
     names = [str(one.message).partition("runs/")[2][:8] for one in said]
     assert names == ["20260102", "20260103"]

@@ -1,0 +1,194 @@
+"""Stored cells judged again by their stored layers: with other thresholds, or for what an older row lacks."""
+
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from sweep import activations
+from sweep.base import checks
+from sweep.base.errors import RequestError, SweepError, SweepWarning
+from sweep.experiment import verdict
+from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of
+from sweep.store.parts import ages
+from sweep.store.tables import FIRST_PREDICTED, SCHEMAS, said
+
+JUDGED_BY = ("verdict", "verdicts", "verdict_layer", "verdict_thresholds")
+FROM_LAYERS = (*JUDGED_BY, *FIRST_PREDICTED)  # columns of `cells` that can be made of its layers
+CELLS_NEEDED = (
+    "cell_id",
+    "depth",
+    "status",
+    "act",
+    "act_params",
+    "flat_share",
+    "histogram_low",
+    *FROM_LAYERS,
+)
+LAYERS_NEEDED = ("cell_id", "layer", *dict.fromkeys((*JUDGED, *(of for of, _ in FIRST_PREDICTED.values()))))
+Mask = NDArray[np.bool_]
+
+
+def stale(cells: pa.Table, wanted: Thresholds | None) -> Mask:
+    """Which rows say less than they could: judged by other thresholds, or of an older schema.
+
+    cells: status, verdicts, verdict_thresholds. wanted: None: any thresholds will do.
+    """
+    ok = pc.equal(cells["status"], "ok")
+    other = pc.is_null(cells["verdicts"])
+    if wanted is not None:
+        text = pc.fill_null(cells["verdict_thresholds"], "")
+        other = pc.or_(other, pc.not_equal(text, wanted.text or ""))
+    # A failed row of an older schema lacks no more than the word that says so.
+    old_failure = pc.and_(pc.invert(ok), pc.is_null(cells["verdicts"]))
+    mask: Mask = pc.or_(pc.and_(ok, other), old_failure).combine_chunks().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def judged(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None, where: str) -> pa.Table:
+    """The cells with verdicts by these thresholds, and with what a row of an older schema lacks.
+
+    cells: at least the columns of CELLS_NEEDED; only rows that are `stale` change. layers: the columns of
+    LAYERS_NEEDED, of these cells and others. wanted: None: by each row's own. where: the study, for warnings.
+    Cells of a user's own activation keep their verdict where the row does not hold its flat share, and cells
+    without all of their layers theirs.
+    """
+    other = stale(cells, wanted)
+    failed = pc.equal(cells["status"], "failed").combine_chunks().to_numpy(zero_copy_only=False)
+    texts = _texts(cells, wanted)
+    mute = _mute(cells) & other & ~failed
+    moved = mute & (texts != _texts(cells, None))
+    if moved.any():
+        warnings.warn(
+            f"{moved.sum():,} cells of activations of your own keep the verdicts that they were stored with: "
+            "their rows are of an older program, and lack what other thresholds need",
+            SweepWarning,
+            stacklevel=5,
+        )
+    of_cells = _Layers(cells, layers, other & ~failed, where)
+    known = other & ~failed & of_cells.complete
+    codes, since = np.full(cells.num_rows, verdict.FAILED), np.full(cells.num_rows, np.nan)
+    for places, share, text in _alike(cells, known & ~mute, texts):
+        of_group = {name: of_cells.by_layer(name, places) for name in JUDGED}
+        codes[places], since[places] = verdict.codes(of_group, share, _thresholds(text))
+    columns: dict[str, pa.Array] = said(codes)
+    columns["verdict_layer"] = pa.array(since, from_pandas=True)
+    columns["verdict_thresholds"] = pa.array([text or None for text in texts], pa.string())
+    changed = {name: (columns[name], known & ~mute) for name in JUDGED_BY}
+    changed["verdicts"] = columns["verdicts"], (known & ~mute) | (other & failed)
+    for name, (column, layer) in FIRST_PREDICTED.items():
+        values = of_cells.of_layer(column, layer)
+        lacks = cells[name].is_null().combine_chunks().to_numpy(zero_copy_only=False)
+        changed[name] = (pa.array(values, from_pandas=True), known & lacks)
+    for name, (values, mask) in changed.items():
+        index = cells.column_names.index(name)
+        cells = cells.set_column(index, SCHEMAS["cells"].field(name), _replaced(cells[name], values, mask))
+    return cells
+
+
+def _replaced(column: pa.ChunkedArray, values: pa.Array, mask: Mask) -> pa.Array:
+    """`values` where the mask says so, else those of the column."""
+    rows = np.arange(len(column)) + np.where(mask, len(column), 0)
+    return pa.concat_arrays([column.combine_chunks(), values.cast(column.type)]).take(pa.array(rows))
+
+
+class _Layers:
+    """The stored layers of some cells; complete: which of the cells have all of theirs."""
+
+    def __init__(self, cells: pa.Table, layers: pa.Table, chosen: Mask, where: str) -> None:
+        self._layers = layers
+        self._sizes = np.where(chosen, cells["depth"].to_numpy() + 1, 0)
+        self._starts = np.cumsum(self._sizes) - self._sizes
+        owner = pc.fill_null(pc.index_in(layers["cell_id"], value_set=cells["cell_id"].combine_chunks()), -1)
+        owner = owner.to_numpy()
+        layer = pc.fill_null(layers["layer"], -1).to_numpy()
+        fits = (owner >= 0) & (layer >= 0) & (layer < self._sizes[owner])
+        self._rows = np.flatnonzero(fits)
+        self._places = (self._starts[owner] + layer)[fits]
+        counts = np.bincount(self._places, minlength=self._sizes.sum())
+        strange = np.bincount(owner[~fits & (owner >= 0)], minlength=len(self._sizes)) > 0
+        once = np.concatenate([[0], np.cumsum(counts != 1)])
+        whole = (once[self._starts + self._sizes] - once[self._starts]) == 0
+        self.complete = chosen & whole & ~strange
+        if cut := int((chosen & ~self.complete).sum()):  # some part is not what a run writes
+            warnings.warn(
+                f"{cut:,} cells of {where} keep the verdicts that they were stored with: layers are missing",
+                SweepWarning,
+                stacklevel=6,
+            )
+        self._known: dict[str, NDArray[np.float64]] = {}
+
+    def by_layer(self, name: str, cells: NDArray[np.int64]) -> NDArray[np.float64]:
+        """A statistic of cells of one depth: (cells, depth + 1)."""
+        places = self._starts[cells][:, None] + np.arange(self._sizes[cells[0]])
+        values: NDArray[np.float64] = self._values(name)[places]
+        return values
+
+    def of_layer(self, name: str, layer: int) -> NDArray[np.float64]:
+        """A statistic of this layer by cell, NaN where it is not known."""
+        values: NDArray[np.float64] = np.append(self._values(name), np.nan)
+        return values[np.where(self._sizes > layer, self._starts + layer, len(values) - 1)]
+
+    def _values(self, name: str) -> NDArray[np.float64]:
+        if name not in self._known:
+            values = np.full(self._sizes.sum(), np.nan)
+            values[self._places] = pc.cast(self._layers[name], pa.float64()).to_numpy()[self._rows]
+            self._known[name] = values
+        return self._known[name]
+
+
+def _texts(cells: pa.Table, wanted: Thresholds | None) -> NDArray[Any]:
+    """The thresholds by which each row is to be judged, '' being the defaults."""
+    if wanted is not None:
+        return np.full(cells.num_rows, wanted.text or "", object)
+    own: NDArray[Any] = pc.fill_null(cells["verdict_thresholds"], "").to_numpy()
+    return own.astype(object)
+
+
+def _mute(cells: pa.Table) -> Mask:
+    """Which rows are of a user's own activation of which they do not say how much of it is flat."""
+    own = pc.and_(pc.equal(cells["act"], activations.CUSTOM), pc.is_null(cells["histogram_low"]))
+    mask: Mask = own.combine_chunks().to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _alike(
+    cells: pa.Table, mask: Mask, texts: NDArray[Any]
+) -> Iterator[tuple[NDArray[np.int64], float, str]]:
+    """The rows of the mask that are judged together: their numbers, flat share and thresholds."""
+    rows = np.flatnonzero(mask)
+    if not len(rows):
+        return
+    names = ["depth", "act", "act_params", "flat_share"]
+    chosen = cells.select(names).take(pa.array(rows))
+    chosen = chosen.append_column("thresholds", pa.array(texts[rows], pa.string()))
+    number = ages.numbered(chosen, [*names, "thresholds"])
+    order = np.argsort(number, kind="stable")
+    starts = np.flatnonzero(np.diff(number[order], prepend=-1))
+    firsts = chosen.take(pa.array(order[starts])).to_pylist()
+    for places, first in zip(np.split(rows[order], starts[1:]), firsts, strict=True):
+        share = first["flat_share"]
+        if first["act"] != activations.CUSTOM:
+            share = _flat_share(first["act"], first["act_params"])
+        yield places, np.nan if share is None else share, first["thresholds"]
+
+
+@lru_cache(maxsize=256)
+def _thresholds(text: str) -> Thresholds:
+    try:
+        return Thresholds.of(checks.json_object("verdict_thresholds", text)) if text else DEFAULT
+    except RequestError:  # another program's
+        return DEFAULT
+
+
+@lru_cache(maxsize=4096)
+def _flat_share(act: str, params: str) -> float:
+    try:
+        return flat_share_of(activations.stored(act, params))
+    except SweepError:  # another program's
+        return float("nan")

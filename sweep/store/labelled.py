@@ -1,0 +1,110 @@
+"""A table of results as labelled arrays: one dimension for every axis that varies (the extra `xarray`)."""
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from sweep.base.errors import RequestError
+from sweep.experiment.axes import ALL, GROUPS
+from sweep.store import axis_columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
+
+_AXES = (*ALL, "layer")
+_ALWAYS = ("init", "act", "depth", "width", "seed", "layer")  # dimensions even where there is one value
+_NO_VALUE = "–"
+_MOST_ENTRIES = 100_000_000  # of one variable: 800 MB
+# What is neither an axis nor a measurement, or a list in every row.
+_LEFT_OUT = (
+    "cell_id",
+    "init_params",
+    "act_params",
+    "verdict_thresholds",
+    "run_id",
+    "kernel_version",
+    "histogram",
+)
+
+
+def to_xarray(frame: "pd.DataFrame") -> "xarray.Dataset":
+    """The rows of `sweep.load` as a Dataset over init, act, depth, width, seed and whatever else varies.
+
+    A scheme's parameters are axes of their own where only one scheme is there ('init.std'), else part of its
+    name ('normal std=0.1'); likewise for activations. Other axes with one value are coordinates without
+    a dimension. What no row says is NaN, or None. `verdicts` are texts, 'saturated, gradient-exploding'.
+    Raises RequestError where xarray is not installed, where the frame lacks an axis, so that two rows are of
+    one place, and where the arrays would have more than a hundred million entries.
+    """
+    try:
+        import xarray  # noqa: F401, PLC0415
+    except ModuleNotFoundError:
+        raise RequestError("to_xarray needs xarray: pip install 'sweep[xarray]'") from None
+    axes = _axes(frame)
+    several = [name for name, values in axes.items() if name in _ALWAYS or values.nunique(dropna=False) > 1]
+    entries = math.prod(axes[name].nunique(dropna=False) for name in several)
+    if entries > _MOST_ENTRIES:
+        sizes = " × ".join(f"{axes[name].nunique(dropna=False):,} {name}" for name in several)
+        raise RequestError(
+            f"{len(frame):,} rows would be arrays of {entries:,} entries ({sizes}): take fewer with filters=…"
+        )
+    columns = {name: _values(frame[name]) for name in map(str, frame) if _is_variable(frame, name)}
+    table = frame.iloc[:, :0].assign(**{name: axes[name] for name in several}, **columns)
+    if table.duplicated(several).any():
+        raise RequestError(
+            f"two rows have the same {', '.join(several)}: give a frame of sweep.load with all axes, "
+            "each cell once (versions='newest')"
+        )
+    made = table.set_index(several).to_xarray()
+    return made.assign_coords({name: values.iloc[0] for name, values in axes.items() if name not in several})
+
+
+def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":
+    """By name, what each row has on every axis."""
+    if frame.empty:
+        raise RequestError("there are no rows to make arrays of")
+    axes: dict[str, pd.Series[Any]] = {}
+    own = []
+    for group in (group for group in GROUPS if group in frame):
+        parameters = [name for name in map(str, frame) if name.startswith(f"{group}.")]
+        parameters = [name for name in parameters if frame[name].nunique(dropna=False) > 1]
+        axes[group] = frame[group]
+        if frame[group].nunique() == 1 and frame[parameters].notna().all(axis=None):
+            own += parameters
+        else:
+            axes[group] = _names(frame, group, parameters)
+    axes |= {name: _values(frame[name]) for name in (*_AXES, *own) if name in frame}
+    return axes
+
+
+def _names(frame: "pd.DataFrame", group: str, parameters: Iterable[str]) -> "pd.Series[Any]":
+    """'normal std=0.1' of each row: the scheme, and those of its parameters that vary."""
+    names = frame[group].astype(object)
+    for name in parameters:
+        texts = {
+            value: f" {name.removeprefix(f'{group}.')}={value}" for value in frame[name].dropna().unique()
+        }
+        names = names + frame[name].map(texts).astype(object).fillna("")
+    return names
+
+
+def _values(column: "pd.Series[Any]") -> "pd.Series[Any]":
+    """The column with texts for lists; an axis's null among them is a value like others."""
+    import pandas as pd  # noqa: PLC0415
+
+    first = next((value for value in column if value is not None), None)
+    if first is None or isinstance(first, str) or not hasattr(first, "__len__"):
+        return column
+    words = column.name == "verdicts"
+    texts = [_NO_VALUE if value is None else _listed(value, words) for value in column]
+    return pd.Series(texts, column.index, dtype=object)
+
+
+def _listed(values: Iterable[Any], words: bool) -> str:
+    return ", ".join(values) if words else f"[{','.join(map(str, values))}]"
+
+
+def _is_variable(frame: "pd.DataFrame", name: str) -> bool:
+    known = name in (*GROUPS, *_AXES, *_LEFT_OUT) or axis_columns.is_parameter(name)
+    return not known and bool(frame[name].notna().any())
