@@ -52,6 +52,17 @@ def layers_of(weight_stds: Sequence[float], widths: Sequence[int]) -> tuple[Laye
     )
 
 
+def alike(sigma_w: float, widths: Sequence[int]) -> tuple[Layer, ...]:
+    """The layers of a network with sigma_w² = fan_in · Var W at each, and its widths, input first.
+
+    No size of one weight is computed on the way, which float64 may not hold where it holds sigma_w.
+    """
+    return tuple(
+        Layer(sigma_w, min(sigma_w * math.sqrt(fan_out / fan_in), _LARGEST))
+        for fan_in, fan_out in pairwise(widths)
+    )
+
+
 def prediction(
     act: Act,
     layers: Sequence[Layer],
@@ -208,8 +219,7 @@ def predict(
     if tapered and depth is not None:
         raise RequestError(f"depth={depth}, widths={list(tapered)}: widths replaces depth: give one of them")
     widths = tapered or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
-    weight_stds = [sigma_w / math.sqrt(fan_in) for fan_in in widths[:-1]]
-    predicted = prediction(act, layers_of(weight_stds, widths), sigma_b, batch, q0, c0)
+    predicted = prediction(act, alike(sigma_w, widths), sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), **predicted.statistics})
 
 

@@ -32,7 +32,7 @@ from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import Fluctuations, Step, fluctuations
 from sweep.theory.laws import PARTED, UNKNOWN, Law, condense, law_of_inputs, moments_of
-from sweep.theory.maps import Layer, by_layer, check_inputs, layers_of
+from sweep.theory.maps import Layer, alike, by_layer, check_inputs
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.nodes import gauss, hermite, skewed
 from sweep.theory.tilt import Cosines, all_alike, cosines_after, cosines_of_inputs, merge
@@ -74,7 +74,7 @@ def finite_width(
 
     sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
     widths = (checks.whole("width", width, 1),) * (checks.whole("depth", depth, 1) + 1)
-    layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
+    layers = alike(sigma_w, widths)
     shift, std = log_rms_deviation(act, layers, widths, sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), "shift": shift, "std": std})
 

@@ -19,7 +19,7 @@ from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of, verdicts
 from sweep.theory.correlation import pair
-from sweep.theory.maps import layers_of, prediction
+from sweep.theory.maps import alike, prediction
 from sweep.theory.moments import gaussian
 from sweep.theory.width import log_rms_deviation
 
@@ -93,7 +93,7 @@ def outlook(
     Raises RequestError where the activation has no Gaussian moments on the way.
     """
     widths = (width,) * (depth + 1)
-    layers = layers_of([sigma_w / math.sqrt(width)] * depth, widths)
+    layers = alike(sigma_w, widths)
     with np.errstate(all="ignore"):
         of = prediction(act, layers, sigma_b, 1).statistics
         shift, std = log_rms_deviation(act, layers, widths, sigma_b, BATCH)

@@ -14,7 +14,7 @@ from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.initializers import NORMAL
 from sweep.report.frames.labels import group_index
-from sweep.theory.maps import layers_of
+from sweep.theory.maps import alike, layers_of
 from sweep.theory.width import log_rms_deviation
 
 if TYPE_CHECKING:
@@ -152,5 +152,4 @@ def _deviation(
 def _deviation_homogeneous(
     act: Activation, widths: tuple[int, ...], batch: int
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    layers = layers_of([1 / math.sqrt(fan_in) for fan_in in widths[:-1]], widths)
-    return log_rms_deviation(act, layers, widths, 0.0, batch)
+    return log_rms_deviation(act, alike(1.0, widths), widths, 0.0, batch)
