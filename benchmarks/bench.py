@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.execution.plan import tasks
 from sweep.execution.workers import local
 from sweep.experiment.batches import Block, Cells

@@ -14,7 +14,7 @@ from statistics import median
 from distributed import LocalCluster
 from rich.console import Console
 
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.execution.plan.tasks import Task, pack
 from sweep.execution.workers import local
 from sweep.execution.workers.dask import futures

@@ -21,7 +21,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.execution.plan import shards, tasks
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec

@@ -15,7 +15,7 @@ import sys
 
 if sys.argv[:1] == ["-m"] and "sweep" in [word.partition(".")[0] for word in sys.orig_argv]:
     # python -m sweep…: nothing of the program is reached before this.
-    from sweep.base.early import from_the_start
+    from sweep.base.process.early import from_the_start
 
     from_the_start()
 
@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from sweep.execution.from_python import run
     from sweep.experiment.interactive import propagate
     from sweep.report.advice.recommendation import recommend
-    from sweep.store.labelled import to_xarray
-    from sweep.store.results import load
+    from sweep.store.query.labelled import to_xarray
+    from sweep.store.query.results import load
 
 _HOMES = {
-    "load": "sweep.store.results",
+    "load": "sweep.store.query.results",
     "propagate": "sweep.experiment.interactive",
     "recommend": "sweep.report.advice.recommendation",
     "run": "sweep.execution.from_python",
-    "to_xarray": "sweep.store.labelled",
+    "to_xarray": "sweep.store.query.labelled",
     "RequestError": "sweep.base.errors",
     "StoreError": "sweep.base.errors",
     "SweepError": "sweep.base.errors",

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING, NoReturn
 
-from sweep.base.early import from_the_start
 from sweep.base.errors import RequestError
+from sweep.base.process.early import from_the_start
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def main() -> None:
     """Run the command line and leave with its exit status."""
     from_the_start()
-    from sweep.base.command import guarded, without_secrets  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
+    from sweep.base.process.command import guarded, without_secrets  # noqa: PLC0415  a Ctrl-C meanwhile is one line too
 
     status = guarded(lambda: _main(without_secrets(sys.argv[1:])))
     if threading.active_count() > 1:
-        from sweep.base.threads import leave  # noqa: PLC0415
+        from sweep.base.process.threads import leave  # noqa: PLC0415
 
         leave(status)
     sys.exit(status)
@@ -106,7 +106,7 @@ def _share_store() -> None:
 
 
 def _run_one(config: "DictConfig") -> None:
-    from sweep.base.command import guarded  # noqa: PLC0415
+    from sweep.base.process.command import guarded  # noqa: PLC0415
     from sweep.execution.request import run_one  # noqa: PLC0415
     from sweep.experiment.language import conf  # noqa: PLC0415
 

@@ -4,8 +4,8 @@
 
 from collections.abc import Callable, Sequence
 
-from sweep.base.command import Parser, guarded
-from sweep.base.threads import leave
+from sweep.base.process.command import Parser, guarded
+from sweep.base.process.threads import leave
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 
 import sys
 
-from sweep.base.command import Parser, guarded
+from sweep.base.process.command import Parser, guarded
 
 
 def main() -> int:

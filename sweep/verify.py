@@ -8,8 +8,8 @@ then computes their cells again. Exit status 0: all is well; 1: something was no
 import argparse
 
 from sweep.base import checks
-from sweep.base.command import Parser, guarded
-from sweep.base.threads import leave
+from sweep.base.process.command import Parser, guarded
+from sweep.base.process.threads import leave
 
 
 def main() -> int:

@@ -18,7 +18,7 @@ from unittest import mock
 from hydra.core.global_hydra import GlobalHydra
 
 from sweep import __main__ as command
-from sweep.base.command import guarded
+from sweep.base.process.command import guarded
 from sweep.execution import pipeline
 from sweep.experiment.axes import KEYS
 

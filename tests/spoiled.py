@@ -27,7 +27,7 @@ import pandas as pd
 
 import sweep
 from sweep import compact, status, verify
-from sweep.base.command import guarded
+from sweep.base.process.command import guarded
 from sweep.execution.options import Options
 from sweep.execution.pipeline import run
 from sweep.experiment.batches import Cells

@@ -66,7 +66,7 @@ while os.getppid() == parent:
 UPKEEP = """
 import os, sys
 from sweep import compact, verify
-from sweep.base.command import guarded
+from sweep.base.process.command import guarded
 path, parent, done = sys.argv[1], os.getppid(), 0
 while os.getppid() == parent:
     for module in (compact, verify):

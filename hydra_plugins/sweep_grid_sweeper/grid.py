@@ -19,7 +19,7 @@ class GridSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Expand the grid that `arguments` span, run it and leave with the run's exit status."""
         # Hydra imports every plugin at every start: nothing of ours before it is needed.
-        from sweep.base.command import guarded  # noqa: PLC0415
+        from sweep.base.process.command import guarded  # noqa: PLC0415
         from sweep.execution.request import run_grid  # noqa: PLC0415
 
         raise SystemExit(guarded(lambda: run_grid(self.loader, self.config, arguments)))

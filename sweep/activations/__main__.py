@@ -3,7 +3,7 @@
 import sys
 
 from sweep import activations
-from sweep.base.command import Parser, guarded, show
+from sweep.base.process.command import Parser, guarded, show
 from sweep.theory.moments import gaussian
 
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
-from sweep.base import interrupts, machine
 from sweep.base.errors import ClusterError, RequestError, StoreError
+from sweep.base.process import interrupts, machine
 from sweep.execution import screen
 from sweep.execution.plan import estimate, pieces
 from sweep.execution.plan.tasks import Task

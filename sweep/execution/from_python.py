@@ -8,8 +8,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweep.base import checks, command, interrupts
+from sweep.base import checks
 from sweep.base.errors import RequestError, StoreError, SweepWarning
+from sweep.base.process import command, interrupts
 from sweep.base.registry import CUSTOM
 from sweep.execution import request
 from sweep.execution.plan import shards
@@ -42,7 +43,8 @@ def run(
     import pandas as pd  # noqa: PLC0415
 
     from sweep.execution import pipeline  # noqa: PLC0415  rich, pyarrow: not for a wrong request
-    from sweep.store import results, tables  # noqa: PLC0415
+    from sweep.store import tables  # noqa: PLC0415
+    from sweep.store.query import results  # noqa: PLC0415
 
     arguments = list(_arguments(keys, {"init": init_params, "act": act_params}))
     with conf.refused():

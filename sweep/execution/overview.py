@@ -9,13 +9,13 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from sweep.base.command import show
+from sweep.base.process.command import show
 from sweep.execution.workers.slurm import follow
 from sweep.experiment.batches import Cells
 from sweep.report.frames import text
-from sweep.store import excerpts
 from sweep.store.index import Older, Status, StoredIndex, older
 from sweep.store.parts import commits
+from sweep.store.query import excerpts
 from sweep.store.records import runs
 from sweep.store.records.plans import Costed
 from sweep.store.study import Study

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweep.base import machine
-from sweep.base.command import visible
 from sweep.base.errors import RequestError, SweepError
+from sweep.base.process import machine
+from sweep.base.process.command import visible
 from sweep.execution import comparison
 from sweep.execution.comparison import Rows
 from sweep.execution.plan import tasks
@@ -17,11 +17,12 @@ from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
 from sweep.kernel.rounding import nudge
 from sweep.report.frames.text import si
-from sweep.store import excerpts, tables
-from sweep.store.excerpts import Sample
+from sweep.store import tables
 from sweep.store.index import Older, older
 from sweep.store.parts import commits, integrity
 from sweep.store.parts.ages import spec_of
+from sweep.store.query import excerpts
+from sweep.store.query.excerpts import Sample
 from sweep.store.study import Study
 
 _TRIES = 2

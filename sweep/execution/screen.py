@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from sweep.base.command import is_quiet, show, visible
 from sweep.base.errors import ReportError, StoreError
+from sweep.base.process.command import is_quiet, show, visible
 from sweep.execution.plan.estimate import Counts, Expected
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
@@ -160,7 +160,7 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     from sweep.report import terminal  # noqa: PLC0415  pandas: not for a share on a node
     from sweep.report.frames.agreement import agreement  # noqa: PLC0415
     from sweep.report.frames.fates import fate_of  # noqa: PLC0415
-    from sweep.store import results  # noqa: PLC0415
+    from sweep.store.query import results  # noqa: PLC0415
 
     first = next(iter(cells))
     fate = ""

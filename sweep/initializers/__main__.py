@@ -6,7 +6,7 @@ from itertools import groupby
 
 from sweep import initializers
 from sweep.base import checks
-from sweep.base.command import Parser, guarded, show
+from sweep.base.process.command import Parser, guarded, show
 
 
 def main() -> int:

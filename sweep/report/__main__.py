@@ -2,8 +2,8 @@
 
 import sys
 
-from sweep.base.command import Parser, guarded, visible
 from sweep.base.errors import ReportError
+from sweep.base.process.command import Parser, guarded, visible
 from sweep.report import KINDS, draw
 
 

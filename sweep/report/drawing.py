@@ -13,8 +13,9 @@ from sweep.report.attempts import attempt
 from sweep.report.figures import curves, gradients, heatmap, histograms, network, phase, style, theory
 from sweep.report.frames import layout
 from sweep.report.frames.measures import MEASURES, measure
-from sweep.store import places, results
+from sweep.store import places
 from sweep.store.places import Place
+from sweep.store.query import results
 from sweep.store.study import Study
 
 _PAGES, _ALL_PAGES = 3, 100  # of heatmaps: a whole report has fewer, for its page shows all cells anyway

@@ -7,7 +7,7 @@ import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
-from sweep.base.command import show
+from sweep.base.process.command import show
 from sweep.experiment.cell import Cell
 from sweep.report.frames.fates import Fate, answers, counts
 from sweep.report.frames.labels import add_labels, description

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from sweep.base import interrupts
-from sweep.store import judging
+from sweep.base.process import interrupts
 from sweep.store.parts import ages, commits, merge
 from sweep.store.parts.scan import RANK
+from sweep.store.query import judging
 from sweep.store.records import files, runs
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMA_VERSION

@@ -7,7 +7,7 @@ import pytest
 
 from sweep.execution.overview import show_study
 from sweep.experiment.batches import Cells
-from sweep.store import excerpts
+from sweep.store.query import excerpts
 from sweep.store.records import runs
 from sweep.store.study import Study
 from tests.make import cell, packed

@@ -21,7 +21,7 @@ from sweep.initializers.schemes import constant
 from sweep.store import upkeep
 from sweep.store.index import Status, StoredIndex, older
 from sweep.store.parts import ages, commits
-from sweep.store.results import of_cells
+from sweep.store.query.results import of_cells
 from sweep.store.study import Study
 from tests.make import VALUES, cell
 from tests.studies import fail, write

@@ -10,7 +10,8 @@ from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.execution.workers.local import run_task
 from sweep.experiment.verdict import DEFAULT, THRESHOLDS, WORDS, Thresholds, meanings, verdict
-from sweep.store import results, tables
+from sweep.store import tables
+from sweep.store.query import results
 from tests.make import cell, packed
 from tests.paths import CONF
 

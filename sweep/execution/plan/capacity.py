@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sweep.base import machine
 from sweep.base.errors import RequestError
+from sweep.base.process import machine
 from sweep.execution.plan import estimate
 from sweep.execution.plan.tasks import Task, pack, workers_within
 from sweep.execution.workers.executor import Capacity

@@ -4,7 +4,7 @@ import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sweep.base.machine import DRIVER_BYTES, WORKER_BYTES
+from sweep.base.process.machine import DRIVER_BYTES, WORKER_BYTES
 from sweep.execution.plan.tasks import Task, rows_of
 from sweep.initializers import CUSTOM
 from sweep.report.frames.text import duration, si

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
 from sweep.kernel import Chain

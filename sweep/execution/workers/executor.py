@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.execution.plan.tasks import Task
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Result

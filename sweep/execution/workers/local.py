@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from sweep.base import machine
 from sweep.base.errors import SweepWarning
+from sweep.base.process import machine
 from sweep.execution.plan.estimate import needs_processes
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool

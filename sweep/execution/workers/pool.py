@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from typing import Any
 
-from sweep.base import interrupts, threads
+from sweep.base.process import interrupts, threads
 from sweep.execution.plan import pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import compute

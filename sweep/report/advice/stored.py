@@ -37,7 +37,7 @@ class Stored:
 def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
     """What a study holds of an activation at one depth and width; RequestError where that is nothing."""
     from sweep.report.frames.labels import description  # noqa: PLC0415
-    from sweep.store import results  # noqa: PLC0415
+    from sweep.store.query import results  # noqa: PLC0415
 
     thresholds = results.thresholds(path)
     cells = results.load(path, thresholds=thresholds)

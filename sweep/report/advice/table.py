@@ -9,7 +9,7 @@ from rich.table import Table
 
 from sweep import activations
 from sweep.activations import Activation
-from sweep.base.command import show
+from sweep.base.process.command import show
 from sweep.report.advice.candidates import LSUV, NO, THEORY, UNSURE, YES, Candidate, Survival
 from sweep.report.advice.paste import paste
 from sweep.report.frames.text import number

@@ -12,8 +12,8 @@ from threadpoolctl import threadpool_limits
 
 from sweep import initializers, kernel
 from sweep.activations import Activation
-from sweep.base import machine
 from sweep.base.errors import RequestError
+from sweep.base.process import machine
 from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of, verdict
 from sweep.report.advice.candidates import NO, Candidate, Survival, rank
 from sweep.report.advice.outlook import BATCH

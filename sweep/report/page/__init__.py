@@ -15,7 +15,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from sweep.base.command import visible
+from sweep.base.process.command import visible
 from sweep.experiment.verdict import Thresholds
 from sweep.report.figures import style
 from sweep.report.frames.fates import MOST_NAMED, counts, gradients_unmeasured

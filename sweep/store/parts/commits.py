@@ -13,8 +13,8 @@ from functools import lru_cache
 
 import pyarrow as pa
 
-from sweep.base.command import visible
 from sweep.base.errors import StoreError
+from sweep.base.process.command import visible
 from sweep.experiment import revisions
 from sweep.store.parts import part_file
 from sweep.store.parts.part_file import one_line

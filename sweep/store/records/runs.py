@@ -10,7 +10,7 @@ from functools import cache
 from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.store.records import files, plans, reading
 from sweep.store.study import Study
 

@@ -6,7 +6,7 @@ import pytest
 import threadpoolctl
 
 from sweep import kernel
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.execution.plan import estimate, tasks
 from sweep.execution.workers import local
 from tests.make import cell, grid, packed

@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from sweep.base import machine
+from sweep.base.process import machine
 from sweep.store import upkeep
 from sweep.store.records import runs
 from sweep.store.study import Study

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sweep.base import interrupts
 from sweep.base.errors import RequestError
+from sweep.base.process import interrupts
 from sweep.execution.workers.dask.settings import Dask
 from sweep.execution.workers.program import program
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.base import checks, machine
+from sweep.base import checks
 from sweep.base.errors import RequestError
+from sweep.base.process import machine
 from sweep.execution.workers.executor import Capacity, Remaining, Work, this_machine
 from sweep.experiment.outcome import Result
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sweep.base import interrupts
 from sweep.base.errors import ClusterError, RequestError
+from sweep.base.process import interrupts
 from sweep.execution import screen
 from sweep.execution.plan import shards
 from sweep.execution.workers import program
@@ -23,8 +23,8 @@ from sweep.execution.workers.slurm.follow import ArrayJob
 from sweep.execution.workers.slurm.settings import Slurm
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failure, Result
-from sweep.store import excerpts
 from sweep.store.index import Status, StoredIndex, Watch
+from sweep.store.query import excerpts
 from sweep.store.records import files, runs
 from sweep.store.records.runs import RunRecord
 

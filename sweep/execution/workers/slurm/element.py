@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from sweep.base import interrupts, threads
+from sweep.base.process import interrupts, threads
 from sweep.execution.workers.local import Local as ThisMachine
 from sweep.execution.workers.slurm import private
 from sweep.experiment.batches import Cells

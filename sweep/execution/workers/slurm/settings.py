@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sweep.base import checks, machine
+from sweep.base import checks
 from sweep.base.errors import RequestError
+from sweep.base.process import machine
 from sweep.execution.workers.executor import Capacity, Remaining, Work
 from sweep.experiment.outcome import Result
 from sweep.store.places import is_url

@@ -12,9 +12,9 @@ from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
 from sweep.experiment.batches import Cells
 from sweep.experiment.verdict import DEFAULT, Thresholds
-from sweep.store import axis_columns, judging
-from sweep.store.filters import Filter
 from sweep.store.parts.digests import among
+from sweep.store.query import axis_columns, judging
+from sweep.store.query.filters import Filter
 from sweep.store.records import files, reading, runs
 from sweep.store.study import Study
 from sweep.store.tables import SCHEMAS

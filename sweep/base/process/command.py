@@ -11,8 +11,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 from unicodedata import category
 
-from sweep.base import checks, interrupts
+from sweep.base import checks
 from sweep.base.errors import RequestError, SweepError, SweepWarning
+from sweep.base.process import interrupts
 from sweep.base.secrets import hidden
 
 if TYPE_CHECKING:

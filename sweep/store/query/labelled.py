@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import RequestError
 from sweep.experiment.axes import ALL, GROUPS
-from sweep.store import axis_columns
+from sweep.store.query import axis_columns
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -17,10 +17,10 @@ from sweep.experiment.batches import Cells
 from sweep.experiment.cell import REGISTRIES, SPEC
 from sweep.experiment.outcome import Failure
 from sweep.kernel import KERNEL_VERSION
-from sweep.store import axis_columns
 from sweep.store.index import Older
 from sweep.store.parts import ages
 from sweep.store.parts.digests import among
+from sweep.store.query import axis_columns
 from sweep.store.study import Study
 from sweep.store.tables import CELLS
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from sweep.base import early
+from sweep.base.process import early
 
 
 class Terminated(BaseException):
@@ -108,7 +108,7 @@ def end_with_parent(parent: int) -> None:
     import threading  # noqa: PLC0415
     import time  # noqa: PLC0415
 
-    from sweep.base import threads  # noqa: PLC0415
+    from sweep.base.process import threads  # noqa: PLC0415
 
     def watch() -> None:
         while os.getppid() == parent:

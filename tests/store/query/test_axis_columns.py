@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep.experiment import axes
-from sweep.store import axis_columns, tables
+from sweep.store import tables
+from sweep.store.query import axis_columns
 from tests.make import cell
 from tests.studies import write
 

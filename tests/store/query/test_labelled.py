@@ -73,7 +73,7 @@ def test_what_makes_no_arrays_is_refused_in_a_line(study, monkeypatch):
     frame = sweep.load(study.path)
     with pytest.raises(sweep.RequestError, match="no rows"):
         sweep.to_xarray(frame[:0])
-    monkeypatch.setattr("sweep.store.labelled._MOST_ENTRIES", 7)
+    monkeypatch.setattr("sweep.store.query.labelled._MOST_ENTRIES", 7)
     with pytest.raises(sweep.RequestError, match="arrays of 8 entries"):
         sweep.to_xarray(frame)
     imported = builtins.__import__

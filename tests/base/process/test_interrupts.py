@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from sweep.base import interrupts
-from sweep.base.command import guarded
+from sweep.base.process import interrupts
+from sweep.base.process.command import guarded
 from tests.processes import ROOT, start
 
 
@@ -78,8 +78,8 @@ def test_who_handles_a_signal_already_keeps_it():
 
 TWICE = """
 import signal
-from sweep.base import interrupts
-from sweep.base.command import guarded
+from sweep.base.process import interrupts
+from sweep.base.process.command import guarded
 
 def command():
     with interrupts.held():

@@ -9,8 +9,8 @@ from pathlib import Path
 import joblib
 import pytest
 
-from sweep.base import machine
 from sweep.base.errors import RequestError
+from sweep.base.process import machine
 from tests.processes import ROOT
 
 MEMINFO = "MemTotal:       20000000 kB\nMemFree:         1000000 kB\nMemAvailable:   10000000 kB\n"

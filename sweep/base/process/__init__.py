@@ -1,0 +1,1 @@
+"""The process that a command runs in: its frame, its first steps, signals, threads, the machine under it."""
