@@ -14,7 +14,7 @@ from sweep.base.arrays import Array
 # abs(f') below this passes no gradient to speak of: for tanh, exactly abs(h) > 0.99.
 FLAT_SLOPE = 1 - 0.99**2
 
-WIDE = 64  # units: in a layer of so many, some have more slope than a tail
+MANY_UNITS = 64  # units: in a layer of so many, some have more slope than a tail
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Activation:
     homogeneous: f(c z) = c f(z) for every c > 0.
     piecewise_linear: f is straight between its kinks and nowhere nearly flat, so that an f or f' of 0 is 0,
         not a tail too small for the dtype.
-    rough_slope: in layers of WIDE units or more, float32's f' loses its relative accuracy below this.
+    rough_slope: in layers of MANY_UNITS units or more, float32's f' loses its relative accuracy below this.
     oscillates: f' crosses FLAT_SLOPE at more places than can be listed, or at unknown ones.
     formula: f(z) in one line, with the values of the parameters.
     parameters: (name, value) of each.

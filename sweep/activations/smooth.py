@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from sweep.activations import extended
-from sweep.activations.activation import WIDE
+from sweep.activations.activation import MANY_UNITS
 from sweep.base.arrays import Array
 
 # Well before this a gate is 0 or 1 to the last bit of long double; clipping here avoids 0 · inf.
@@ -28,7 +28,7 @@ def identity_slope(z: Array, h: Array) -> Array:
 
 def tanh_slope(z: Array, h: Array) -> Array:
     """1 - tanh(z)²; in wide float32 layers 1 - h², whose accuracy is only absolute."""
-    if z.dtype != np.float32 or z.shape[-1:] < (WIDE,):
+    if z.dtype != np.float32 or z.shape[-1:] < (MANY_UNITS,):
         return _squared_sech(z)
     slope: Array = 1 - h * h
     return slope

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sweep.activations import CUSTOM, Activation, limits
-from sweep.activations.activation import WIDE
+from sweep.activations.activation import MANY_UNITS
 from sweep.base.arrays import Array
 
 
@@ -124,7 +124,7 @@ def faded(arrived: Array, passed: Array, slope: Array, act: Activation) -> Array
     if exact(act, slope.dtype) and small.any():
         small &= slope.any(axis=2)
     doubt = small.any(axis=2) | ~np.isfinite(passed).all(axis=2)
-    if slope.dtype == np.float32 and slope.shape[2] >= WIDE:
+    if slope.dtype == np.float32 and slope.shape[2] >= MANY_UNITS:
         doubt |= passed.mean(axis=2) < act.rough_slope**2 * arrived.mean(axis=2)
     return np.asarray(doubt)
 
