@@ -108,3 +108,14 @@ def modules_after(code):
 )
 def test_nothing_heavy_is_imported_on_a_path_that_does_not_need_it(code, unwanted):
     assert modules_after(code) & unwanted == set()
+
+
+def test_the_first_picture_needs_neither_seaborn_nor_what_the_page_is_made_with(tmp_path):
+    asked = ["sweep", "depth=2", "width=8", "batch=9", f"root={tmp_path}"]
+    after = modules_after(f"sys.argv = {asked}; from sweep.__main__ import _main; _main(sys.argv[1:])")
+    assert "matplotlib" in after
+    assert [*tmp_path.glob("single/report/cell-*.png")]
+    assert (
+        after & {"seaborn", "scipy", "jinja2", "vl_convert", "joblib.externals.loky.process_executor"}
+        == set()
+    )

@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 
 from sweep.base import checks
 from sweep.base.errors import ReportError, RequestError, StoreError
-from sweep.report import KINDS, PAGE, page
+from sweep.report import KINDS, PAGE
 from sweep.report.attempts import attempt
-from sweep.report.figures import curves, gradients, heatmap, histograms, network, phase, style, theory
+from sweep.report.figures import curves, gradients, histograms, network, phase, style, theory
 from sweep.report.frames import layout
-from sweep.report.frames.measures import MEASURES, measure
+from sweep.report.frames.measures import MEASURES, Measure, measure
 from sweep.store import places
 from sweep.store.places import Place
 from sweep.store.query import results
@@ -71,7 +71,7 @@ def write(
             for kind in only:
                 for shown in maps.get(kind, ()):
                     with attempt(shown.name, failed):
-                        figures |= heatmap.figures(cells, shown, arrangement, _PAGES if plain else _ALL_PAGES)
+                        figures |= _maps(cells, shown, arrangement, _PAGES if plain else _ALL_PAGES)
                 if kind in _OF_LAYERS and len(ok):
                     with attempt(kind, failed):
                         figures |= _OF_LAYERS[kind](ok, layers)
@@ -79,12 +79,20 @@ def write(
         files = style.write(figures, place, failed, alone=plain and cell_id is None and not to)
     if PAGE in only and cell_id is None:
         with attempt("the page", failed):
+            from sweep.report import page  # noqa: PLC0415  one network has none
+
             files.append(page.write(study, place, cells, layers, thresholds))
     drawn = [place.at(file) for file in files]
     if failed:
         named = "; ".join(f"{what} ({why})" for what, why in failed.items())
         raise ReportError(f"not drawn: {named}; the tables are whole", drawn)
     return drawn
+
+
+def _maps(cells: pd.DataFrame, shown: Measure, arrangement: layout.Layout, most: int) -> dict[str, Figure]:
+    from sweep.report.figures import heatmap  # noqa: PLC0415  seaborn imports scipy.stats; one network needs neither
+
+    return heatmap.figures(cells, shown, arrangement, most)
 
 
 def _elsewhere(to: str | Path, study: Study) -> Place:
