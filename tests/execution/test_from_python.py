@@ -135,6 +135,20 @@ def _in_a_pool(function):
     return found["status"].tolist(), said.getvalue()
 
 
+def _dask_in_a_pool(folder):
+    try:
+        sweep.run(**SMALL, study="d", root=folder, executor="dask")
+    except sweep.RequestError as error:
+        return str(error)
+
+
+def test_inside_a_daemonic_process_no_dask_cluster_is_started(tmp_path):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        said = pool.apply(_dask_in_a_pool, (str(tmp_path),))
+    assert said.startswith("executor=dask: a daemonic process may start no workers of its own: give it")
+    assert not [*tmp_path.iterdir()]
+
+
 def test_inside_a_daemonic_process_it_runs_serially_and_says_so():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         status, said = pool.apply(_in_a_pool, ("tests.users.wrong",))

@@ -50,6 +50,11 @@ class Dask:
                 f"executor.address={address}: give a scheduler's address, as in executor.address=tcp://host:8786"
             )
         timeout = checks.real("executor.timeout", values["timeout"], 0.0, strictly=True)
+        if not (address or file or machine.may_start_processes()):
+            raise RequestError(
+                "executor=dask: a daemonic process may start no workers of its own: give it the scheduler's "
+                "executor.address, or use executor=local"
+            )
         return cls(address, file, timeout)
 
     @property
