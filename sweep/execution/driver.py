@@ -88,7 +88,7 @@ class _Storing:
         """Store all of it, and say how it went; the exit status, None where nothing is left."""
         log, start = self._made.log, time.perf_counter()
         try:
-            if not self._store_all():
+            if not self._store_all(expected):
                 return 1
         except (KeyboardInterrupt, interrupts.Terminated) as stopped:
             word, status = interrupts.ending(stopped)
@@ -113,11 +113,13 @@ class _Storing:
             return 1
         return None
 
-    def _store_all(self) -> bool:
+    def _store_all(self, expected: estimate.Expected) -> bool:
         """Store every outcome; whether nothing failed that should have stopped it."""
         work = self._work
         outcomes = work.options.executor.outcomes(work, self._made, self._others.left)
-        with screen.progress(self._total, sum(task.seconds for task in work.tasks)) as progress:
+        with screen.progress(
+            self._total, sum(task.seconds for task in work.tasks), expected.time
+        ) as progress:
             for number, outcome in enumerate(outcomes):
                 self._store(number, outcome)
                 progress.advance(len(outcome), outcome.estimate)
@@ -151,7 +153,8 @@ class _Storing:
     def _say_how_long(self, seconds: float, expected: estimate.Expected) -> None:
         done, others = self._done, self._others.count
         off = seconds / expected.seconds if expected.seconds else 1.0
-        self._made.log.info("done in %.1f s, %.2f of the predicted %.1f s", seconds, off, expected.seconds)
+        predicted = expected.seconds, expected.time
+        self._made.log.info("done in %.1f s, %.2f times the predicted %.1f s (%s)", seconds, off, *predicted)
         took: dict[str, object] = {"seconds": seconds, "computed": done}
         # Only what this machine has computed teaches what it will take.
         if done == self._total and seconds >= _TELLING_SECONDS and self._work.capacity.here:

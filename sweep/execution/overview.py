@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweep.base.process.command import show
+from sweep.execution.plan import factor
 from sweep.execution.workers.slurm import follow
 from sweep.experiment.batches import Cells
 from sweep.report.frames import text
@@ -114,7 +115,8 @@ def _caption(study: Study, alive: Sequence[str], failed: int, left: int, seconds
     if newest and time.time() - newest < _RECENT_SECONDS:
         lines.append(f"the last part was written {time.time() - newest:.0f} s ago")
     if left:
-        needs = text.duration(runs.learned_factor(study) * seconds)
+        by = factor.of_runs(runs.factors(study))
+        needs = text.between(by.middle * seconds / by.below, by.middle * seconds * by.above)
         again = "" if alive else ": run the command again"
         lines.append(f"{text.cells(left)} left, {needs} of one core{again}")
     if failed:

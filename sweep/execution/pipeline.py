@@ -1,16 +1,19 @@
 """One run from cells to report: what is missing, as tasks, computed and stored, shown and drawn."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from sweep.base.errors import RequestError, StoreError
+from sweep.base.process import machine
 from sweep.execution import driver, screen
 from sweep.execution.options import Options
-from sweep.execution.plan import capacity, estimate, missing, shards
+from sweep.execution.plan import capacity, estimate, factor, missing, shards
+from sweep.execution.plan.factor import Factor
+from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import calibration
-from sweep.execution.workers.executor import Work
+from sweep.execution.workers.executor import Capacity, Work
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Failures
 from sweep.store import upkeep
@@ -53,11 +56,9 @@ def run(
     too_much = capacity.too_much(tasks, there, options.max_memory)
     if too_much and not options.dry_run:
         raise RequestError(too_much)
-    factor = 1.0
-    if tasks:
-        measured = options.dry_run and there.here
-        factor = calibration.calibrate(tasks, there.workers) if measured else runs.learned_factor(study)
-    expected = estimate.expected(tasks, there.workers, histogram, factor)
+    expected = estimate.expected(
+        tasks, there.workers, histogram, _factor(tasks, there, options, study), there.here
+    )
     if options.dry_run:
         warning = f"a run would be refused: {too_much}" if too_much else ""
         screen.show_plan(str(options.path), counts, expected, warning)
@@ -88,3 +89,12 @@ def run(
             screen.say("run the same command again to compute what they held")
             return 1
     return 1 if len(failures) or left else 0
+
+
+def _factor(tasks: Sequence[Task], there: Capacity, options: Options, study: Study) -> Factor:
+    """How many times as long as planned the tasks take: a dry run measures it, a run goes by earlier ones."""
+    if not tasks or not there.here:
+        return factor.of_runs([])
+    if options.dry_run:
+        return calibration.calibrate(tasks, there.workers)
+    return factor.of_runs(runs.factors(study), machine.crowding(min(there.workers, len(tasks))))

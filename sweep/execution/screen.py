@@ -3,13 +3,15 @@
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn
+from rich.progress import Task as BarTask
 from rich.table import Table
+from rich.text import Text
 
 from sweep.base.errors import ReportError, StoreError
 from sweep.base.process.command import is_quiet, show, visible
@@ -19,7 +21,7 @@ from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
 from sweep.report import PAGE
 from sweep.report.frames import text
-from sweep.report.frames.text import duration, si
+from sweep.report.frames.text import si
 
 if TYPE_CHECKING:
     from sweep.execution.options import Options
@@ -49,54 +51,80 @@ class Advance(Protocol):
 
 
 @contextmanager
-def progress(cells: int, seconds: float) -> Iterator[Advance]:
+def progress(cells: int, seconds: float, expected: str = "") -> Iterator[Advance]:
     """A bar with cells done, cells/s and the time left; plain lines where there is no terminal.
 
-    The bar and the time left go by the estimated seconds, for cells differ a thousandfold.
+    The bar and the time left go by the estimated seconds, for cells differ a thousandfold. expected: the time
+    that all of it should take, which is shown until the first cells are done.
     """
     console = Console(stderr=True)
+    pace = _Pace(cells, seconds)
     if is_quiet() or not console.is_terminal:
-        yield _Lines(cells, seconds)
+        yield _Lines(pace)
         return
-    rate = TextColumn("{task.fields[rate]:,.0f} cells/s")
-    done = TextColumn("{task.fields[done]}/{task.fields[cells]} cells")
-    columns = (BarColumn(), done, rate, TimeRemainingColumn())
+    columns = (BarColumn(), _Column(lambda: pace.done), _Column(lambda: pace.left() or expected))
     with Progress(*columns, console=console, transient=True) as bar:
-        yield _Bar(bar, cells, seconds)
+        yield _Bar(bar, pace)
 
 
-class _Bar:
-    def __init__(self, bar: Progress, cells: int, seconds: float) -> None:
-        self._bar = bar
-        self._task = bar.add_task("", total=seconds, cells=cells, done=0, rate=0.0)
-        self._start, self._done = time.time(), 0
+class _Pace:
+    """What is done, how quickly, and how long the rest will take if it goes on like this."""
 
-    def advance(self, cells: int, seconds: float) -> None:
-        self._done += cells
-        rate = self._done / max(time.time() - self._start, 1e-9)
-        self._bar.update(self._task, advance=seconds, done=self._done, rate=rate)
-
-
-class _Lines:
     def __init__(self, cells: int, seconds: float) -> None:
-        self._cells, self._seconds = cells, seconds
+        self._cells, self.seconds = cells, seconds
         self._cells_done, self._seconds_done = 0, 0.0
-        self._start = time.time()
-        self._next = self._start + _PLAIN_SECONDS
+        self._start = self._last = time.monotonic()
 
     def advance(self, cells: int, seconds: float) -> None:
         self._cells_done += cells
         self._seconds_done += seconds
-        now = time.time()
-        if now >= self._next:
-            elapsed = now - self._start
-            rate = self._cells_done / elapsed
-            line = f"{self._cells_done}/{self._cells} cells, {rate:,.1f} cells/s"
-            if self._seconds_done > 0:  # cells that failed count as no time
-                left = elapsed * (self._seconds / self._seconds_done - 1)
-                line += f", {max(left, 0):.0f} s left"
-            say(line)
-            self._next = now + _PLAIN_SECONDS
+        self._last = time.monotonic()
+
+    @property
+    def done(self) -> str:
+        rate = self._cells_done / max(self._last - self._start, 1e-9)
+        return f"{self._cells_done:,}/{self._cells:,} cells, {rate:,.1f} cells/s"
+
+    def left(self) -> str:
+        """The time left, which runs while nothing is heard; empty while nothing can be said."""
+        if self._seconds_done <= 0:  # cells that failed count as no time
+            return ""
+        left = (self._last - self._start) * (self.seconds / self._seconds_done - 1)
+        left -= time.monotonic() - self._last
+        return f"{text.duration(left)} left" if left >= 0 else "longer than expected"
+
+
+class _Column(ProgressColumn):
+    """A text that is asked for whenever the bar is drawn."""
+
+    def __init__(self, says: Callable[[], str]) -> None:
+        super().__init__()
+        self._says = says
+
+    def render(self, task: BarTask) -> Text:
+        return Text(self._says())
+
+
+class _Bar:
+    def __init__(self, bar: Progress, pace: _Pace) -> None:
+        self._bar, self._pace = bar, pace
+        self._task = bar.add_task("", total=pace.seconds)
+
+    def advance(self, cells: int, seconds: float) -> None:
+        self._pace.advance(cells, seconds)
+        self._bar.update(self._task, advance=seconds)
+
+
+class _Lines:
+    def __init__(self, pace: _Pace) -> None:
+        self._pace = pace
+        self._next = time.monotonic() + _PLAIN_SECONDS
+
+    def advance(self, cells: int, seconds: float) -> None:
+        self._pace.advance(cells, seconds)
+        if time.monotonic() >= self._next:
+            say(", ".join(filter(None, (self._pace.done, self._pace.left()))))
+            self._next = time.monotonic() + _PLAIN_SECONDS
 
 
 def show_plan(study: str, counts: Counts, expected: Expected, warning: str = "") -> None:
@@ -115,7 +143,7 @@ def show_plan(study: str, counts: Counts, expected: Expected, warning: str = "")
         ("work", f"{si(expected.flops)}FLOP"),
         ("to write", f"{si(expected.bytes)}B"),
         ("peak memory, at most", f"{si(expected.memory)}B"),
-        ("time to compute", duration(expected.seconds)),
+        ("time to compute", expected.time),
     ):
         table.add_row(name, value)
     caption = "nothing was computed for keeps, nothing was written; leave dry_run=true away to run it"

@@ -60,6 +60,18 @@ def cores(root: Path = ROOT) -> int:
     return max(1, min(there, most, *_quotas(root)))
 
 
+def crowding(workers: int) -> float:
+    """How many times as long so many workers take because of what else runs now; 1 if all find a core.
+
+    The load that counts is the last minute's, of the whole machine, and so are the cores.
+    """
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # a system that does not say
+        return 1.0
+    return max(1.0, (load + workers) / (os.cpu_count() or 1))
+
+
 def may_start_processes() -> bool:
     """Whether this process may start others; one of Celery's, or of multiprocessing.Pool, may not."""
     return not multiprocessing.current_process().daemon

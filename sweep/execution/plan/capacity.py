@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from sweep.base.errors import RequestError
 from sweep.base.process import machine
-from sweep.execution.plan import estimate
+from sweep.execution.plan import estimate, factor
 from sweep.execution.plan.tasks import Task, pack, workers_within
 from sweep.execution.workers.executor import Capacity
 from sweep.experiment.batches import Cells
@@ -34,7 +34,7 @@ def too_much(tasks: Sequence[Task], capacity: Capacity, most: int | None) -> str
         return capacity.refusal.format(needs)
     if capacity.here and most:
         there = machine.available_memory()
-        if estimate.expected(tasks, capacity.workers, False, 1.0).memory > there:
+        if estimate.expected(tasks, capacity.workers, False, factor.of_runs([])).memory > there:
             left = f"{text.si(there)}B of memory are left here"
             return f"max_memory={text.si(most)}B: {left}: give less, or leave it away"
     return ""

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.base.process.machine import DRIVER_BYTES, WORKER_BYTES
+from sweep.execution.plan.factor import Factor
 from sweep.execution.plan.tasks import Task, rows_of
 from sweep.initializers import CUSTOM
-from sweep.report.frames.text import duration, si
+from sweep.report.frames.text import between, si
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
 _STARTUP_SECONDS = 1.0  # of worker processes: Python, NumPy and this program are imported
@@ -35,7 +36,9 @@ class Expected:
     """What computing some tasks will take.
 
     model_seconds: the plan's own estimate, as if its machine were this one; seconds: corrected, with
-    the overhead of workers and storage. bytes: written; memory: at most, of all processes together.
+    the overhead of workers and storage; least, most: what they should lie between. bytes: written; memory:
+    at most, of all processes together. here: whether this machine computes them; of others nothing is known
+    but that they are as slow or as quick as machines are, and how long they keep one waiting not even that.
     """
 
     tasks: int
@@ -44,21 +47,32 @@ class Expected:
     model_seconds: float
     overhead: float
     seconds: float
+    least: float
+    most: float
     bytes: int
     memory: int
+    here: bool = True
 
     def __str__(self) -> str:
         tasks = "1 task" if self.tasks == 1 else f"{self.tasks:,} tasks"
         return (
-            f"{tasks}, {duration(self.seconds)}, {si(self.flops)}FLOP, {si(self.bytes)}B to write, "
+            f"{tasks}, {self.time}, {si(self.flops)}FLOP, {si(self.bytes)}B to write, "
             f"{si(self.memory)}B of memory"
         )
 
+    @property
+    def time(self) -> str:
+        """The time that it will take, as people say it."""
+        workers = "1 worker has" if self.workers == 1 else f"{self.workers:,} workers have"
+        return between(self.least, self.most) + ("" if self.here else f" once {workers} started")
 
-def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float) -> Expected:
-    """The cost of `tasks`; factor: this machine's time over that of the plan's model."""
+
+def expected(
+    tasks: Sequence[Task], workers: int, histogram: bool, factor: Factor, here: bool = True
+) -> Expected:
+    """The cost of `tasks`; factor: the time of whoever computes them over that of the plan's model."""
     if not tasks:
-        return Expected(0, workers, 0, 0.0, 0.0, 0.0, 0, 0)
+        return Expected(0, workers, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0, here)
     used = min(workers, len(tasks))
     model = _makespan([task.seconds for task in tasks], used)
     stacks = [stack for task in tasks for stack in task.stacks]
@@ -68,15 +82,19 @@ def expected(tasks: Sequence[Task], workers: int, histogram: bool, factor: float
     cells = sum(map(len, tasks))
     written = cells * _CELL_BYTES + rows * (_LAYER_BYTES + histogram * _HISTOGRAM_BYTES)
     largest = heapq.nlargest(used, (max(stack.bytes for stack in task.stacks) for task in tasks))
+    seconds = factor.middle * model + overhead
     return Expected(
         tasks=len(tasks),
         workers=used,
         flops=sum(stack.flops for stack in stacks),
         model_seconds=model,
         overhead=overhead,
-        seconds=factor * model + overhead,
+        seconds=seconds,
+        least=seconds / factor.below,
+        most=seconds * factor.above,
         bytes=written + len(tasks) * _PART_BYTES,
         memory=DRIVER_BYTES + sum(largest) + (WORKER_BYTES * used if processes else 0),
+        here=here,
     )
 
 

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from sweep import activations, initializers
+from sweep.base.process import machine
+from sweep.execution.plan import factor
+from sweep.execution.plan.factor import Factor
 from sweep.execution.plan.tasks import Stack, Task, chains_of, pack
 from sweep.execution.workers import local
 from sweep.experiment.batches import Block, Cells
@@ -13,19 +16,19 @@ _SECONDS = 1.0
 _SAMPLES = 12
 
 
-def calibrate(tasks: Sequence[Task], workers: int) -> float:
+def calibrate(tasks: Sequence[Task], workers: int) -> Factor:
     """This machine's time over the plan's, from about a second of the plan's own work on every worker.
 
     A user's own functions are not run for it: xavier and tanh stand in for them.
     """
     workers = min(workers, len(tasks))
+    crowding = machine.crowding(workers)  # by others: before this adds to it
     sample = _sample(tasks, _SECONDS * workers)
     # The first of the results find their code cold; they come first, and once more at the end.
     warm = [min(sample, key=lambda task: task.seconds)] * workers
     results = list(local.run([*warm, *sample], workers, histogram=False))[workers:]
-    measured = sum(float(result.seconds.sum()) for result in results)
-    modelled = sum(result.estimate for result in results)
-    return measured / modelled if modelled else 1.0
+    took = [float(result.seconds.sum()) for result in results]
+    return factor.of_samples(took, [result.estimate for result in results], crowding)
 
 
 def _sample(tasks: Sequence[Task], seconds: float) -> list[Task]:

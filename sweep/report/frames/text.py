@@ -82,6 +82,26 @@ def duration(seconds: float) -> str:
     return f"about {minutes:.0f} min" if minutes < 120 else f"about {hours:.1f} h"
 
 
+def between(least: float, most: float) -> str:
+    """A time that is known within two bounds, in seconds, as people say it: '8 to 30 s'."""
+    if most < 1:
+        return duration(most)
+    (low, small), (high, large) = _in_units(least), _in_units(most)
+    if least < 1:
+        return f"up to {high} {large}"
+    if (low, small) == (high, large):
+        return f"about {high} {large}"
+    return f"{low} to {high} {large}" if small == large else f"{low} {small} to {high} {large}"
+
+
+def _in_units(seconds: float) -> tuple[str, str]:
+    """A time in seconds, minutes or hours, no finer than an estimate: by fives from 20 on, then tens."""
+    size, unit = (1, "s") if seconds < 120 else (60, "min") if seconds < 7200 else (3600, "h")
+    number = seconds / size
+    step = 1 if number < 20 else 5 if number < 100 else 10
+    return f"{step * round(number / step):,}", unit
+
+
 def si(number: float) -> str:
     """A number in thousands, millions …: '1.2 M'."""
     power = 0

@@ -7,7 +7,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
-from statistics import median
 from typing import IO, TYPE_CHECKING, Any
 
 from sweep.base.process import machine
@@ -133,12 +132,11 @@ def read_plan(study: Study, name: str, most: int = plans.MOST_CELLS) -> list[pla
         return []
 
 
-def learned_factor(study: Study) -> float:
-    """How much longer than planned runs on this machine have taken: the median of the last few."""
+def factors(study: Study) -> list[float]:
+    """How many times as long as planned the last few runs on this machine have taken, each of them."""
     here = machine.identity()
     last = [summary(study, name) for name in names(study)[-_LESSONS:]]
-    factors = [float(one["factor"]) for one in last if one.get("factor") and here.items() <= one.items()]
-    return median(factors) if factors else 1.0
+    return [float(one["factor"]) for one in last if one.get("factor") and here.items() <= one.items()]
 
 
 def has_ended(study: Study) -> Callable[[str], bool | None]:

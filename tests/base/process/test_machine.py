@@ -167,3 +167,18 @@ def test_a_run_stays_within_the_limit_of_its_own_group(group, tmp_path):
     assert refused.returncode == 2, refused.stderr
     assert "width=8000 batch=1000 needs" in refused.stderr
     assert not (tmp_path / "outputs" / "large").exists()
+
+
+@pytest.mark.parametrize(
+    ("load", "workers", "crowding"),
+    [(0.0, 4, 1.0), (2.0, 2, 1.0), (0.0, 8, 2.0), (6.0, 2, 2.0), (None, 9, 1.0)],
+)
+def test_a_machine_is_crowded_where_load_and_workers_exceed_its_cores(monkeypatch, load, workers, crowding):
+    def average():
+        if load is None:
+            raise OSError  # a system that does not say
+        return load, 100.0, 100.0
+
+    monkeypatch.setattr(os, "getloadavg", average)
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    assert machine.crowding(workers) == crowding
