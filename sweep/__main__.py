@@ -45,9 +45,9 @@ def _main(arguments: Sequence[str]) -> int:
     parser.error = _refuse  # type: ignore[method-assign]
     parsed = parser.parse_intermixed_args(list(arguments))  # flags may stand between overrides
     if parsed.multirun and (parsed.cfg or parsed.info):
-        raise RequestError("--cfg and --info show one composed config: leave -m away")
+        raise RequestError("--cfg and --info show a single config: drop -m")
     if parsed.resolve and not parsed.cfg and not parsed.help:
-        raise RequestError("--resolve belongs to --cfg: as in --cfg job --resolve")
+        raise RequestError("--resolve goes with --cfg, as in --cfg job --resolve")
     _share_store()
     if not parsed.shell_completion:
         given = set(parsed.overrides)

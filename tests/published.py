@@ -30,7 +30,7 @@ for _shape in ("normal", "uniform"):
     for _prefix in ("", "keras/", "jax/"):
         VARIANCES |= {f"{_prefix}{name}_{_shape}": rule for name, rule in _FAMILIES.items()}
     VARIANCES |= {f"jax/{name}_{_shape}": rule for name, rule in _ALIASES.items()}
-# (E W, std W) of those that are blind to the fan.
+# (E W, std W) of those that are whatever the fan.
 FIXED = {
     "normal": (0, 0.01),
     "small_normal": (0, 0.01),

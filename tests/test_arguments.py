@@ -132,8 +132,8 @@ def test_depth_and_widths_mean_what_they_say():
     [
         (["-m", "--shell-completion"], "Hydra: Only one of"),
         (["--run", "-m"], "Hydra: Only one of"),
-        (["-m", "+hydra/launcher=[1,2]"], "Hydra's launchers run no cells: use executor="),
-        (["hydra/launcher=joblib"], "Hydra's launchers run no cells: use executor="),
+        (["-m", "+hydra/launcher=[1,2]"], "Hydra's launchers cannot run cells: use executor="),
+        (["hydra/launcher=joblib"], "Hydra's launchers cannot run cells: use executor="),
         (["-m", "hydra.sweeper._target_=os.getcwd"], "this program's own sweeper"),
         (["-m", "hydra/sweeper=basic"], "this program's own sweeper"),
         (["-m", "study=a\nb"], r"study=a\\nb: a shell would take"),

@@ -96,11 +96,11 @@ def test_a_function_draws_what_it_returns_from_its_own_stream():
     ("function", "message"),
     [
         ("transposed", r"returned shape (200, 300), not (fan_in, fan_out) = (300, 200): transpose it?"),
-        ("nan", "returned 60000 weights of 60000 that are not finite"),
+        ("nan", "returned 60000 of 60000 weights that are not finite"),
         ("text", "not real numbers"),
         (
             "faint",
-            "returned a neuron whose weights are all below 1.18e-38, of which float32 drops digits",
+            "returned a neuron whose weights are all below 1.18e-38, where float32 loses digits",
         ),
         ("sparse", "returned a neuron whose weights are all below 1.18e-38"),
         ("raising", "mine.raising raised KeyError: 'alpha'"),

@@ -73,7 +73,7 @@ class Slopes:
             self.reason = _STAIRCASE
         away = panels.away
         if (away[panels.missed & (away <= 1)] > _LISTED).any():
-            self.reason = "its difference quotients do not settle, or it bends at too many places"
+            self.reason = "its difference quotients do not converge, or it has too many kinks"
         if self.reason is not None:
             return
         self.ends = _rough_parts(panels)

@@ -71,7 +71,7 @@ def storable(name: str, value: object) -> None:
         try:
             text_of(value)
         except ValueError:
-            message = f"{name}={shown(ascii(value))}: half a character is not text; choose another name"
+            message = f"{name}={shown(ascii(value))}: it holds half a character; choose another name"
             raise RequestError(message) from None
 
 
@@ -106,7 +106,7 @@ def optional_text(name: str, value: object) -> str | None:
     """`value` as a text that is not blank, or None."""
     if value is None or (isinstance(value, str) and value.strip()):
         return value
-    raise RequestError(f"{name}={value}: {name} must be a text, or null")
+    raise RequestError(f"{name}={value}: {name} must be a string, or null")
 
 
 def no_secret(text: str) -> None:
@@ -115,9 +115,9 @@ def no_secret(text: str) -> None:
     if redacted != text:
         url = re.search(r"[^\s'\"=]*\\*:\\*/[^\s'\",]*…[^\s'\",]*", redacted)
         raise RequestError(
-            f"{url[0] if url else '…'}: no user or password in a URL, nor anything after a '?', for it is "
-            "written down with the results: give them as your other tools get them (environment, credentials "
-            "file, role)"
+            f"{url[0] if url else '…'}: a URL must not hold a user, a password or anything after a '?', "
+            "for it is recorded with the results: supply credentials in the usual way (environment, "
+            "credentials file, role)"
         )
 
 
@@ -133,10 +133,12 @@ def widths(value: object) -> tuple[int, ...] | None:
     if value is None:
         return None
     if isinstance(value, str) and value.startswith("["):
-        raise RequestError(f"widths='{shown(value)}': a text in quotes; without them: widths={shown(value)}")
+        raise RequestError(
+            f"widths='{shown(value)}': quotes make it a string; write it without: widths={shown(value)}"
+        )
     if not isinstance(value, (list, tuple)) or len(value) < 2:
         raise RequestError(
-            f"widths={shown(value)}: widths must list the input's width and that of every layer, "
+            f"widths={shown(value)}: widths must list the width of the input and of every layer, "
             "as in [784,512,256]"
         )
     try:
@@ -150,7 +152,9 @@ def mapping(name: str, value: object) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        raise RequestError(f"{name}={shown(value)}: {name} must be a dict of names, as in {{'std': 0.1}}")
+        raise RequestError(
+            f"{name}={shown(value)}: {name} must be a dict of names and values, as in {{'std': 0.1}}"
+        )
     return dict(value)
 
 
@@ -158,7 +162,7 @@ def named(group: str, value: object) -> None:
     """Check that an option of a config group is a mapping with a name, as every conf file is."""
     name = value.get("name") if isinstance(value, Mapping) else None
     if not isinstance(name, str) or not name:
-        raise RequestError(f"the conf file chosen by {group}=… has no name: it must have a line 'name: …'")
+        raise RequestError(f"the conf file chosen by {group}=… has no name: it needs a line 'name: …'")
 
 
 def shown(value: object) -> str:
@@ -175,7 +179,7 @@ def shown(value: object) -> str:
 def _as_number(value: object) -> str:
     """A value given for a number, with a hint where it is the text of one."""
     if isinstance(value, str) and re.fullmatch(_NUMBER, value):
-        return f"'{value}' (a text, as ${{oc.env:…}} is; \"${{oc.decode:${{oc.env:…}}}}\" is a number)"
+        return f"'{value}' (a string, as ${{oc.env:…}} is; \"${{oc.decode:${{oc.env:…}}}}\" is a number)"
     return shown(value)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-_GATED = "a gated unit multiplies two halves of its layer, and act(z) sees one number: its gate alone is "
+_GATED = "a gated unit multiplies two halves of a layer, but act(z) sees a single number; its gate alone is "
 
 # By kind and by what is typed, in small letters without '_', '-' and blanks: the names meant, the nearest
 # first; or a line that ends in the name. What is typed is refused all the same: one thing, one name, one id.

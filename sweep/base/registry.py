@@ -74,7 +74,7 @@ class Registry(Generic[Kind]):
         A user's own is refused: reading a study runs no code.
         """
         if name == CUSTOM:
-            raise RequestError(f"a user's own {self.noun}, which only a command or a call may name")
+            raise RequestError(f"{self.noun} of a user's own: only a command or a call can name it")
         checks.json_object(f"{self.group}_params", parameters)
         return self.from_json(name, parameters)
 

@@ -67,7 +67,7 @@ def user_function(
     _check_signature(key, name, called, arguments, keywords)
     digest = _digest(called)
     if source is not None and source != digest:
-        raise UserCodeError(f"{name} is not what it was when this cell was planned: its source differs")
+        raise UserCodeError(f"{name} has changed since this cell was planned: its source differs")
     return UserFunction(name, tuple(sorted(keywords.items())), digest, called)
 
 

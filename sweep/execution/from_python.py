@@ -66,7 +66,7 @@ def run(
     frame = stored[stored["cell_id"].isin({cell.id for cell in share})].reset_index(drop=True)
     if len(frame) < len(share) and not asked.options.dry_run:
         warnings.warn(
-            f"{len(share) - len(frame):,} of {len(share):,} cells are not stored: call again to go on",
+            f"{len(share) - len(frame):,} of {len(share):,} cells are not stored: call again to continue",
             SweepWarning,
             stacklevel=2,
         )
@@ -144,7 +144,7 @@ def _text(key: str, value: Any) -> str:
         return f"{{{','.join(f'{_text(key, name)}:{_text(key, one)}' for name, one in value.items())}}}"
     if isinstance(value, Iterable):
         return f"[{','.join(_text(key, one) for one in value)}]"
-    raise RequestError(f"{key}={checks.shown(value)}: give a number, a text, or a list of these")
+    raise RequestError(f"{key}={checks.shown(value)}: give a number, a string, or a list of these")
 
 
 def _dotted(key: str, function: Callable[..., Any]) -> str:

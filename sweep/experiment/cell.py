@@ -88,7 +88,7 @@ class Spec:
         }
         depth, width, widths = (checked[name] for name in ("depth", "width", "widths"))
         if widths and (depth, width) != (len(widths) - 1, widths[-1]):
-            raise RequestError(f"depth={depth}, width={width}: no network with these widths has them")
+            raise RequestError(f"depth={depth}, width={width}: they contradict widths, which gives both")
         return cls(**values | checked)
 
     @property
@@ -227,8 +227,8 @@ def bias_std_beside(scheme: Scheme, name: str, value: Any, stored: bool = False)
         return std
     if std and not stored:
         raise RequestError(
-            f"bias_std={std:g}: init {name} draws its layer's biases itself, b ~ {scheme.bias_formula}: leave"
-            f" bias_std away, or choose an init that draws weights alone, W ~ {scheme.formula}"
+            f"bias_std={std:g}: init {name} draws its layer's biases itself, b ~ {scheme.bias_formula}: drop"
+            f" bias_std, or choose an init that draws only weights, W ~ {scheme.formula}"
         )
     return std or None
 

@@ -131,8 +131,8 @@ class Grid:
         networks = len(combinations) * each
         if networks > _MOST_NETWORKS:
             raise RequestError(
-                f"the axes name {networks:,} networks besides their seeds, and one command takes "
-                f"{_MOST_NETWORKS:,}: cut an axis into several commands of one study"
+                f"the axes span {networks:,} networks, seeds aside, but one command takes "
+                f"{_MOST_NETWORKS:,}: split an axis over several commands of one study"
             )
         return _cells(combinations, named)
 
@@ -231,8 +231,8 @@ def _of_the_run(config: DictConfig, key: str) -> Any:
             assert isinstance(typed, dict)
             typed = typed[part]
         raise RequestError(
-            f"{name}={typed}: {name} belongs to the whole run, and the cells of this grid differ in what it "
-            f"refers to: give {name} one value, or run a command for each"
+            f"{name}={typed}: {name} applies to the whole run, but what it refers to varies within this "
+            f"grid: give {name} a single value, or run a command for each"
         ) from error
 
 

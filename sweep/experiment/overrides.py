@@ -86,14 +86,14 @@ def _check_hydra(override: Override) -> None:
     if key.startswith(("hydra/sweeper", "hydra.sweeper")) and override.value() != "grid":
         raise RequestError(f"{line}: -m runs a grid with this program's own sweeper: leave it out")
     if key.startswith(("hydra/launcher", "hydra.launcher")) and override.value() != "basic":
-        raise RequestError(f"{line}: Hydra's launchers run no cells: use executor=local, dask or slurm")
+        raise RequestError(f"{line}: Hydra's launchers cannot run cells: use executor=local, dask or slurm")
 
 
 def _check_key(key: str, typed: Typed) -> None:
     override = typed.override
     top, _, below = key.partition(".")
     if override.is_delete():
-        raise RequestError(f"~{key}: no key can be removed; set it instead")
+        raise RequestError(f"~{key}: keys cannot be removed; set it instead")
     if top == "experiment":
         raise RequestError(
             f"{typed.text}: an experiment is a preset here: grid/NAME.yaml with 'name:' and 'axes:' in the "
@@ -104,7 +104,7 @@ def _check_key(key: str, typed: Typed) -> None:
     if top not in KEYS:
         raise RequestError(f"unknown key '{top}': {suggestion(top, KEYS, 'key')}keys: {', '.join(KEYS)}")
     if typed.is_pair and top not in AXES:
-        raise RequestError(f"{typed.text}: {key} belongs to the whole run: give it one value, by itself")
+        raise RequestError(f"{typed.text}: {key} applies to the whole run: give it a single value, by itself")
     value = None if typed.is_pair else override.value()
     if value == "":
         raise RequestError(f"{key}= is empty: give {key} at least one value")
@@ -114,7 +114,7 @@ def _check_key(key: str, typed: Typed) -> None:
         if below not in THRESHOLDS:
             raise unknown("verdict threshold", below, THRESHOLDS)
     if below and top not in (*GROUPS, "executor", "verdict"):
-        raise RequestError(f"unknown key '{key}': '{top}' has no parts; set it as in {top}=…")
+        raise RequestError(f"unknown key '{key}': '{top}' has no sub-keys; set it as in {top}=…")
     by_name = not below and not typed.is_pair and top in (*GROUPS, *RUN_GROUPS)
     if below == "name" or (by_name and not isinstance(value, (str, Sweep, Glob))):
         raise RequestError(f"{typed.text}: {top} is chosen by name, as in {top}=…")
@@ -126,7 +126,7 @@ def _check_axis(typed: Typed, multirun: bool) -> None:
         raise RequestError(f"{typed.text}: several values make a grid: add -m to run it")
     if typed.override.is_interval_sweep():
         raise RequestError(
-            f"{typed.text}: an interval has no end of values; name them, as in {key}=range(0,10,2)"
+            f"{typed.text}: an interval has infinitely many values; list some, as in {key}=range(0,10,2)"
         )
     if key.split(".")[0] in (*RUN_KEYS, *RUN_GROUPS):
-        raise RequestError(f"{typed.text}: {key} belongs to the whole run: give it one value")
+        raise RequestError(f"{typed.text}: {key} applies to the whole run: give it a single value")

@@ -127,7 +127,7 @@ WORDS = {
             "▼",
         ),
         Word(
-            "saturated", "flat > f0 + {saturated:g} (1 - f0), f0 the activation's at unit variance",
+            "saturated", "flat > f0 + {saturated:g} (1 - f0), where f0 is the activation's at unit variance",
             "S", "#8fb8d6", lambda of, t, f0: of["flat"] > f0 + t.saturated * (1 - f0),
             "■", "most units pass no gradient",
         ),

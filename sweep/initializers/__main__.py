@@ -37,7 +37,7 @@ def main() -> int:
         table.add_section()
     caption = (
         "fan_avg = (fan_in + fan_out)/2; σ_w = √(fan_in Var W), –: Var W is 0 or depends on the data\n"
-        "b: the biases of a scheme that stands for a framework's layer; –: bias_std says"
+        "b: the biases of a scheme that stands for a framework's layer; –: bias_std sets them"
     )
     show(table, f"W: ({fan_in}, {fan_out})", caption, spare=("parameters", "b", "W", "Var W"))
     return 0

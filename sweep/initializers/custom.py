@@ -73,11 +73,11 @@ class _Draw:
             raise UserCodeError(f"{name} returned dtype {returned.dtype}, not real numbers")
         weights = returned.astype(np.float32)
         if not np.isfinite(weights).all():
-            bad = f"{(~np.isfinite(weights)).sum()} weights of {weights.size}"
+            bad = f"{(~np.isfinite(weights)).sum()} of {weights.size} weights"
             raise UserCodeError(f"{name} returned {bad} that are not finite in float32")
         if any(_lost(np.abs(returned).max(axis=axis, initial=0)) for axis in (0, 1)):
             raise UserCodeError(
-                f"{name} returned a neuron whose weights are all below {_LEAST:.3g}, of which float32 drops "
+                f"{name} returned a neuron whose weights are all below {_LEAST:.3g}, where float32 loses "
                 "digits: return larger ones, or 0"
             )
         return weights

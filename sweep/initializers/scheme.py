@@ -127,7 +127,7 @@ class Scheme:
     def __call__(self, rng: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
         """Draw the weights of one layer: (fan_in, fan_out) float32; RequestError for a bad rng or fan."""
         if not isinstance(rng, np.random.Generator):
-            raise RequestError(f"rng={rng!r}: rng must be a generator, as numpy.random.default_rng(0) is")
+            raise RequestError(f"rng={rng!r}: rng must be a generator, such as numpy.random.default_rng(0)")
         fan_in, fan_out = checks.whole("fan_in", fan_in, 1), checks.whole("fan_out", fan_out, 1)
         mean = np.float32(self.weight_mean(fan_in, fan_out))
         if self.base is None:

@@ -167,7 +167,7 @@ def _times(gain: float) -> str:
     return "" if gain == 1 else f"{gain:g} · "
 
 
-_NORMAL = Row("W ~ N(0, std²), blind to the fan.", partial(normal, 0.0), std=(Positive, 0.01))
+_NORMAL = Row("W ~ N(0, std²), whatever the fan.", partial(normal, 0.0), std=(Positive, 0.01))
 
 SCHEMES: Entries = {
     "zeros": constant(0.0),
@@ -179,7 +179,7 @@ SCHEMES: Entries = {
     "big_normal": _NORMAL(std=1.0),
     "huge_normal": _NORMAL(std=5.0),
     "uniform": Row(
-        "W ~ U(low, high), blind to the fan: variance (high - low)² / 12.",
+        "W ~ U(low, high), whatever the fan: variance (high - low)² / 12.",
         uniform,
         low=(Real, -0.05),
         high=(Real, 0.05),

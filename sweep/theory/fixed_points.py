@@ -316,5 +316,5 @@ def _why_not(means_of: Gaussian, sigma_b: float, unstable: list[tuple[float, flo
     if repels:
         return line + "where chi1 = 1 the variance's fixed point v = 0 repels"
     if act.homogeneous and sigma_b:
-        return line + "chi1 = 1 at every v or none, and there the biases make v grow without bound"
-    return line + "at no fixed point of the variance is chi1 = 1"
+        return line + "chi1 = 1 at every v or at none, and there the biases make v grow without bound"
+    return line + "chi1 = 1 at no fixed point of the variance"

@@ -217,7 +217,9 @@ def predict(
     sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
     tapered = checks.widths(widths)
     if tapered and depth is not None:
-        raise RequestError(f"depth={depth}, widths={list(tapered)}: widths replaces depth: give one of them")
+        raise RequestError(
+            f"depth={depth}, widths={list(tapered)}: widths replaces depth: give only one of them"
+        )
     widths = tapered or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
     predicted = prediction(act, alike(sigma_w, widths), sigma_b, batch, q0, c0)
     return pd.DataFrame({"layer": range(len(widths)), **predicted.statistics})

@@ -43,7 +43,7 @@ def test_a_gated_unit_is_said_to_be_none(typed):
     with pytest.raises(RequestError) as caught:
         activations.get(typed)
     line = str(caught.value)
-    assert line.startswith(f"unknown act '{typed}': a gated unit multiplies two halves of its layer")
+    assert line.startswith(f"unknown act '{typed}': a gated unit multiplies two halves of a layer")
     assert "\n" not in line
 
 

@@ -117,7 +117,7 @@ def test_a_parameter_may_have_any_name_in_a_row_and_is_refused_by_name(group, na
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_study_names_no_function_to_run(group):
-    with pytest.raises(RequestError, match=r"a user's own .*, which only a command or a call may name"):
+    with pytest.raises(RequestError, match=r".* of a user's own: only a command or a call can name it"):
         REGISTRIES[group].stored(CUSTOM, '{"function": "os.getcwd"}')
     with pytest.raises(RequestError, match=f"{group}.function=null: name a function with its module"):
         REGISTRIES[group].get(CUSTOM)

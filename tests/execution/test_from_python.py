@@ -87,12 +87,12 @@ def test_parameters_pairs_and_functions_are_axes_too():
         ({"dpeth": 3}, "unknown key 'dpeth': did you mean 'depth'?"),
         ({"init": "xaver"}, "unknown init 'xaver': did you mean 'xavier'?"),
         ({"depth": [1, 0]}, "depth=0: depth must be a whole number, at least 1"),
-        ({"depth": []}, "an empty choice"),
+        ({"depth": []}, "the choice is empty"),
         ({"study": "a=b"}, "for a column of the table"),
         ({"study": ["a", "b"]}, "a study is a folder's name"),
-        ({"study": "${init.name}", "init": ["xavier", "kaiming"]}, "study belongs to the whole run"),
+        ({"study": "${init.name}", "init": ["xavier", "kaiming"]}, "study applies to the whole run"),
         ({"act": lambda z: z}, "workers import a function by its name"),
-        ({"depth": object()}, "give a number, a text, or a list of these"),
+        ({"depth": object()}, "give a number, a string, or a list of these"),
     ],
 )
 def test_a_wrong_request_raises_one_line_and_writes_nothing(tmp_path, keys, message):

@@ -132,8 +132,8 @@ def test_what_a_function_is_given_can_be_read_again_or_is_refused(keywords):
             own("init", a=[1, {"b": (float("nan"),)}]),
             "init.kwargs.a[1].b[0]=nan: init.kwargs.a[1].b[0] must be",
         ),
-        (own("act", a="\ud800"), "act.kwargs.a='\\ud800': half a character is not text"),
-        (own("act", a={"\ud800": 1}), "half a character is not text"),
+        (own("act", a="\ud800"), "act.kwargs.a='\\ud800': it holds half a character"),
+        (own("act", a={"\ud800": 1}), "it holds half a character"),
     ],
 )
 def test_a_bad_value_gets_one_clear_line(values, message):

@@ -112,10 +112,13 @@ def test_hydra_composes_per_option_and_never_per_cell(cells, monkeypatch):
         (["seed=1,2,abc"], "seed=abc"),
         (["seed=range(3,3)"], "the axis is empty"),
         (["init=glob(none*)"], "the axis is empty"),
-        (["depth=glob(*)"], "glob chooses among options"),
+        (["depth=glob(*)"], "glob chooses among named options"),
         (["depth=2,0"], "depth=0"),
         (["init=normal", "init.std=null"], "init.std=null: init.std must be a finite number above 0"),
-        (['widths="[8,4]","[8,6,4]"'], "widths='[8,4]': a text in quotes; without them: widths=[8,4]"),
+        (
+            ['widths="[8,4]","[8,6,4]"'],
+            "widths='[8,4]': quotes make it a string; write it without: widths=[8,4]",
+        ),
     ],
 )
 def test_a_wrong_axis_gets_one_clear_line(cells, arguments, message):
@@ -158,11 +161,11 @@ def test_a_parameter_in_a_pair_is_of_the_schemes_that_take_it(cells):
     [
         (
             ["width,batch=[8,10],[9]"],
-            "width,batch=[8,10],[9]: [9] is no such list; 2 keys that vary together",
+            "width,batch=[8,10],[9]: [9] does not fit; 2 keys that vary together",
         ),
-        (["width,batch=8"], "8 is no such list"),
+        (["width,batch=8"], "8 does not fit"),
         (["width,batch=[8,10]", "width=3"], "width is given twice"),
-        (["n_jobs,width=[1,8]"], "n_jobs belongs to the whole run"),
+        (["n_jobs,width=[1,8]"], "n_jobs applies to the whole run"),
         (["width,dpeth=[1,8]"], "unknown key 'dpeth': did you mean 'depth'?"),
         (
             ["pair=[[width,batch],[8,10]]"],
@@ -203,7 +206,7 @@ def test_an_axis_may_come_from_the_environment(cells, monkeypatch):
     monkeypatch.setenv("STD", "0.25")
     found = cells("grid=smoke", "init=normal", 'init.std="${oc.decode:${oc.env:STD}}"')
     assert values(found, "init_params") == ['{"std":0.25}']
-    with pytest.raises(RequestError, match=r"init.std='0.25' \(a text"):  # as without -m
+    with pytest.raises(RequestError, match=r"init.std='0.25' \(a string"):  # as without -m
         cells("grid=smoke", "init=normal", "init.std=${oc.env:STD}")
 
 
@@ -226,7 +229,7 @@ def settings_of():
     [
         (
             ["study=${init.name}", "init=kaiming,lecun_normal"],
-            "study=${init.name}: study belongs to the whole run",
+            "study=${init.name}: study applies to the whole run",
         ),
         (["study=d${depth}"], "study=d${depth}: study"),  # the preset's axis
         (["study=${init.std}", "init=normal", "init.std=0.1,0.2"], "study=${init.std}: study"),

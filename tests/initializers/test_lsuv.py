@@ -77,7 +77,7 @@ def test_a_layer_whose_inputs_are_all_alike_keeps_its_first_scale():
     [("identity", 100.0, [8, 8, 1]), ("relu", 100.0, [4, 8, 1, 4]), ("relu", 1000.0, [10, 10, 10, 1])],
 )
 def test_a_layer_that_varies_by_less_than_can_be_told_has_no_scale(act, bias_std, widths):
-    with pytest.raises(PrecisionError, match=r"^layer [23]: its inputs differ by less than any precision"):
+    with pytest.raises(PrecisionError, match=r"^layer [23]: its inputs are too nearly equal"):
         sweep.propagate("lsuv", act, widths=widths, batch=10, bias_std=bias_std)
     shallow = sweep.propagate("lsuv", act, widths=widths[:2], batch=10, bias_std=bias_std)
     assert np.isfinite(shallow["rms"]).all()

@@ -83,7 +83,7 @@ def test_a_secret_with_a_slash_is_refused_and_not_repeated(url, sweep_command):
     ):
         done = sweep_command(*arguments, module=module)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-        assert "no user or password in a URL" in done.stderr
+        assert "a URL must not hold a user" in done.stderr
         assert "cret" not in done.stderr
         assert "k:s" not in done.stderr
 
@@ -268,7 +268,7 @@ def test_a_number_of_the_environment_is_said_to_be_a_text(sweep_command):
     one = ("depth=2", "width=8", "batch=5", "dry_run=true")
     done = sweep_command(*one, "seed=${oc.env:NUMBER}", NUMBER="3")
     assert done.returncode == 2
-    assert "seed='3' (a text, as ${oc.env:…} is; \"${oc.decode:${oc.env:…}}\" is a number)" in done.stderr
+    assert "seed='3' (a string, as ${oc.env:…} is; \"${oc.decode:${oc.env:…}}\" is a number)" in done.stderr
     for more in (
         ['seed="${oc.decode:${oc.env:NUMBER}}"'],
         ["-m", "grid=smoke", 'seed="${oc.decode:${oc.env:NUMBER}}"'],

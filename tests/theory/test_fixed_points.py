@@ -46,7 +46,7 @@ def test_on_the_edge_of_chaos_chi1_is_1_at_a_stable_fixed_point(act, sigma_b):
     [
         ("relu", 0.3, "the biases make v grow without bound"),
         ("identity", 0.3, "the biases make v grow without bound"),
-        ("softplus", 0.3, "at no fixed point of the variance is chi1 = 1"),
+        ("softplus", 0.3, "chi1 = 1 at no fixed point of the variance"),
         ("gelu", 0.3, "repels (dV/dv = 1.046)"),
         ("silu", 0.1, "repels"),
         ("gelu", 0.0, "v = 0 repels"),

@@ -93,7 +93,9 @@ def show(
                 column.no_wrap, column.min_width, column.overflow = False, None, "fold"
     notes = caption.splitlines()
     if left_out:
-        notes.insert(0, f"left out, as this terminal is narrow: {', '.join(dict.fromkeys(left_out))}")
+        notes.insert(
+            0, f"columns left out because this terminal is narrow: {', '.join(dict.fromkeys(left_out))}"
+        )
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=whole)
     console.print(table)
     for line in notes:
@@ -162,7 +164,9 @@ def _warned(message: Warning | str, category: type[Warning], *where: Any, **more
 
 def _line(error: Exception) -> str:
     if isinstance(error, MemoryError):
-        return f"this does not fit the machine's memory{f' ({error})' if str(error) else ''}; ask for less"
+        return (
+            f"this does not fit into the machine's memory{f' ({error})' if str(error) else ''}; ask for less"
+        )
     if isinstance(error, OSError):
         return f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}"
     return str(error)

@@ -7,7 +7,7 @@ import time
 from typing import NoReturn
 
 PATIENCE = 3.0  # seconds that a thread has to end, once nothing else is left to do
-LINE = "a thread that code of yours started does not end ({}): this ends without it"
+LINE = "a thread started by your code is still running ({}): exiting without it"
 
 
 def lasting() -> list[str]:

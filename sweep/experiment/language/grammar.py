@@ -35,7 +35,7 @@ _USAGE = {  # of Hydra's functions
     "str": "str(1,2)",
     "bool": "bool(0,1)",
     "tag": "tag(name,choice(a,b))",
-    "interval": "range(start,stop,step): an interval has no end of values",
+    "interval": "range(start,stop,step): an interval has infinitely many values",
 }
 _CLOSING = {"[": "]", "{": "}", "(": ")"}
 _PAIRED = re.compile(r"[+~]*[\w./@$ -]+,[\w./@$ ,-]*")
@@ -83,7 +83,9 @@ def values(typed: Typed, options: Callable[[str], list[str]]) -> list[Any]:
     else:
         named.append(given)
     if not isinstance(given, _Range) and any(map(_holds_sweep, named)):
-        raise RequestError(f"{typed.text}: range, sort and the like give several values, which no list holds")
+        raise RequestError(
+            f"{typed.text}: range, sort and the like are several values; a list cannot hold them"
+        )
     if isinstance(given, ChoiceSweep) and given.shuffle:
         import random  # noqa: PLC0415
 
@@ -145,7 +147,7 @@ def _why(argument: str, error: BaseException) -> str:
         if isinstance(cause, RequestError):
             return f"{shown(argument)}: {cause}"
         if isinstance(cause, ValueError) and "digits" in str(cause):  # Python's, for thousands of them
-            return f"cannot read '{shown(argument)}': no value has so many digits"
+            return f"cannot read '{shown(argument)}': a value cannot have so many digits"
         cause = cause.__cause__
     return f"cannot read '{shown(argument)}': {_way_out(key, equals, value)}"
 
@@ -156,22 +158,21 @@ def _way_out(key: str, equals: str, value: str) -> str:
     if not equals:
         way_out = "write key=value, as in depth=20"
     elif re.search(r"\s", key):
-        way_out = f"a key has no spaces: write {shown(''.join(key.split()))}={shown(value.strip())}"
+        way_out = f"a key cannot contain spaces: write {shown(''.join(key.split()))}={shown(value.strip())}"
     elif not re.fullmatch(r"[+~]*[\w./@:$-]+", key):
         way_out = "a key is a name, as in depth=20"
     elif open_end := _open_end(value):
         way_out = open_end
     elif unknown:
         known = ", ".join(name for name in _USAGE if name != "interval")
-        way_out = f"there is no function '{unknown}': {suggestion(unknown, _USAGE)}functions: {known}"
+        way_out = f"unknown function '{unknown}': {suggestion(unknown, _USAGE)}functions: {known}"
     elif calls:
         way_out = f"write {_USAGE[calls[0]]}"
     elif re.search(r"(^|,) *(,|$)", value):
-        way_out = "a value is missing beside a comma"
+        way_out = "a value is missing next to a comma"
     else:
-        way_out = (
-            f"quote a value of more than letters, digits and .-_/ as in '{shown(key)}=\"{shown(value)}\"'"
-        )
+        quoted = f"'{shown(key)}=\"{shown(value)}\"'"
+        way_out = f"quote a value that contains more than letters, digits and .-_/, as in {quoted}"
     return way_out
 
 
@@ -190,10 +191,10 @@ def _open_end(value: str) -> str:
         elif sign in _CLOSING:
             opened.append(sign)
         elif sign in _CLOSING.values() and (not opened or _CLOSING[opened.pop()] != sign):
-            return f"nothing is open that '{sign}' would close; quote a value that holds it"
+            return f"unmatched '{sign}'; quote a value that contains it"
     if quote:
-        return f"the quote {quote} has no end"
-    return f"'{opened[-1]}' has no end: there is no '{_CLOSING[opened[-1]]}' for it" if opened else ""
+        return f"the quote {quote} is never closed"
+    return f"'{opened[-1]}' is never closed: its '{_CLOSING[opened[-1]]}' is missing" if opened else ""
 
 
 def _plain(value: Any) -> Any:
@@ -220,7 +221,7 @@ def _ranged(start: Any, stop: Any = None, step: Any = 1) -> _Range:
     count = max(0, math.ceil((last - first) / each))
     if count > MOST_VALUES:
         raise RequestError(
-            f"{count:,} values, and an axis takes {MOST_VALUES:,}: cut it into several commands of one study"
+            f"{count:,} values, but an axis takes {MOST_VALUES:,}: split it over several commands of a study"
         )
     if all(isinstance(number, int) for number in ends):
         return _Range(list=range(start, stop, step))  # type: ignore[arg-type]
@@ -229,7 +230,7 @@ def _ranged(start: Any, stop: Any = None, step: Any = 1) -> _Range:
 
 def _choice(*values: Any) -> ChoiceSweep:
     if not values:
-        raise RequestError("an empty choice; give it at least one value")
+        raise RequestError("the choice is empty; give it at least one value")
     if len(values) == 1 and isinstance(values[0], ChoiceSweep):
         return values[0]
     return ChoiceSweep(list=list(values))
@@ -247,7 +248,7 @@ def _sort(*values: Any, sweep: Any = None, list: Any = None, reverse: bool = Fal
         return ChoiceSweep(list=sorted(map(_plain, given), reverse=reverse), simple_form=True)
     except TypeError:
         raise RequestError(
-            f"these values have no order; sort takes numbers or texts: {_USAGE['sort']}"
+            f"these values cannot be sorted; sort takes numbers or strings: {_USAGE['sort']}"
         ) from None
 
 

@@ -12,38 +12,38 @@ Path_ = tuple[str, ...]
 _LINE = re.compile(r"( *)([\w.,]+):(| .*?)(?: +# (.*))?")
 # Keys that options of config groups have in common.
 _WORDS = {
-    "name": "which option this is",
+    "name": "the option's name",
     "std": "the weights' standard deviation",
-    "low": "no weight is lower",
-    "high": "no weight is higher",
-    "minval": "no weight is lower",
-    "maxval": "no weight is higher",
+    "low": "the lowest weight",
+    "high": "the highest weight",
+    "minval": "the lowest weight",
+    "maxval": "the highest weight",
     "lower": "the lowest weight, in units of std",
     "upper": "the highest weight, in units of std",
     "mean": "the weights' mean",
-    "value": "of every weight",
-    "scale": "the variance, times the fan",
+    "value": "the value of every weight",
+    "scale": "the variance of a weight times the fan",
     "mode": "which fan: fan_in, fan_out, fan_avg",
     "distribution": "normal, uniform or truncated_normal",
     "gain": "a factor on all weights",
     "stddev": "the weights' standard deviation",
-    "val": "of every weight",
+    "val": "the value of every weight",
     "a": "the lower bound; of kaiming's: the slope below 0 of leaky_relu",
     "b": "the upper bound",
-    "tolerance": "how near to 1 the variance of every layer is brought",
+    "tolerance": "how close to 1 the variance of every layer is brought",
     "sparsity": "the share of weights that are zero",
-    "nonlinearity": "whose gain it is, by its name in torch",
+    "nonlinearity": "the activation whose gain is used, by its name in torch",
     "negative_slope": "the slope below 0",
     "alpha": "the bound below 0",
     "function": "your own, as in my_module.my_function",
-    "derivative": "its derivative, a function too; null: found from it",
-    "kwargs": "keywords that it is called with, as in init.kwargs.power=0.4",
-    "axes": "what -m spans where the command line does not; each is explained above",
+    "derivative": "its derivative, also a function; null: found numerically",
+    "kwargs": "keyword arguments for it, as in init.kwargs.power=0.4",
+    "axes": "the axes of -m that the command line does not set; each is explained above",
 }
 _GROUPS = {  # where an option's file says nothing of it
     "init": "how the weights are drawn",
     "act": "the activation",
-    "grid": "the axes that -m spans where the command line names none",
+    "grid": "the axes of -m where the command line names none",
     "executor": "where cells are computed",
 }
 
@@ -70,12 +70,16 @@ def explained(text: str) -> str:
 def of(path: Path_, options: Mapping[str, str]) -> str:
     """A few words on the key of a config; options: which one of each group is chosen."""
     group, *below = path
+    settings = _comments(conf.folder() / "config.yaml")
     if group not in (*GROUPS, *RUN_GROUPS):
-        return _comments((conf.folder() / "config").with_suffix(".yaml")).get(path, "")
+        return settings.get(path, "")
     if "axes" in below[:-1]:
         return ""
     words = _comments(conf.folder() / group / f"{options.get(group, '')}.yaml")
-    return words.get(tuple(below)) or (_WORDS.get(below[-1], "") if below else _GROUPS[group])
+    if tuple(below) in words:
+        return words[tuple(below)]
+    # A preset of axes may have settings of the run.
+    return _WORDS.get(below[-1]) or settings.get(tuple(below), "") if below else _GROUPS[group]
 
 
 @lru_cache

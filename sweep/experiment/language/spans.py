@@ -63,7 +63,7 @@ def _preset_span(preset: str, key: str, value: Any, options: Options) -> Span:
     keys = tuple(name.strip() for name in key.split(","))
     for name in keys:
         if not is_axis(name):
-            raise RequestError(f"grid={preset}: '{key}' is no axis; an axis is one of {', '.join(AXES)}")
+            raise RequestError(f"grid={preset}: '{key}' is not an axis; axes: {', '.join(AXES)}")
     text = f"grid={preset}: {key}: {shown(value)}"
     if isinstance(value, str):
         try:
@@ -81,12 +81,12 @@ def _values(typed: Typed, options: Options) -> list[Any]:
     key = typed.keys[0]
     if typed.override.value_type is not None and typed.override.is_interval_sweep():
         raise RequestError(
-            f"{typed.text}: an interval has no end of values; name them, as in {key}=range(0,10,2)"
+            f"{typed.text}: an interval has infinitely many values; list some, as in {key}=range(0,10,2)"
         )
 
     def choosable(group: str) -> list[str]:
         if group not in GROUPS:
-            raise RequestError(f"{typed.text}: glob chooses among options, and {key} has none")
+            raise RequestError(f"{typed.text}: glob chooses among named options, and {key} has none")
         return [option for option in options(group) if option != CUSTOM]
 
     values = grammar.values(typed, choosable)
@@ -110,7 +110,7 @@ def _span(text: str, keys: tuple[str, ...], values: list[Any]) -> Span:
         raise RequestError(f"{text}: the axis is empty; {rule}")
     for row in values:
         if not isinstance(row, list) or len(row) != len(keys):
-            raise RequestError(f"{text}: {shown(row)} is no such list; {rule}")
+            raise RequestError(f"{text}: {shown(row)} does not fit; {rule}")
         for key, value in zip(keys, row, strict=True):
             _check(text, key, [value])
     return Span(keys, tuple(map(list, zip(*values, strict=True))))

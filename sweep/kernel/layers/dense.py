@@ -266,9 +266,8 @@ class WideDense:
         if spread(std) <= UNSURE * np.finfo(WIDE).eps * WIDE(std) * products:
             if not below.still.all():
                 raise PrecisionError(
-                    f"layer {self._number}: its inputs differ by less than any precision here can tell, so "
-                    "that no scale of its weights gives it unit variance; choose a smaller bias_std or "
-                    "another init"
+                    f"layer {self._number}: its inputs are too nearly equal for any scale of its weights "
+                    "to give it unit variance; choose a smaller bias_std or another init"
                 )
             through = np.broadcast_to(through[:1], through.shape)
         return self._chain.scheme.fit(std, lambda std: float(spread(std)))

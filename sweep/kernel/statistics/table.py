@@ -71,12 +71,12 @@ STATISTICS = {
         ),
         Statistic(
             "sample_cosine", H, "mean cosine between the first 64 inputs", SHARE, predicted=True,
-            meaning="mean cosine between what the first 64 inputs have become; 1: all inputs look alike",
+            meaning="mean cosine between the first 64 inputs at this layer; 1: all inputs look alike",
         ),
         Statistic(
             "neuron_corr", H, "mean |correlation| between the first 64 neurons", SHARE,
-            meaning="mean abs(correlation) between the first 64 neurons; 1: all neurons do the same. "
-            "Null where it says nothing: batches of two or three, one neuron, neurons that vary by less "
+            meaning="mean abs(correlation) between the first 64 neurons; 1: all neurons do the same thing. "
+            "Null where it would say nothing: batches of two or three, one neuron, neurons that vary by less "
             "than 1e-5 of their rms (float64: 1e-12)",
         ),
         Statistic(

@@ -5,7 +5,7 @@ import pytest
 from tests.processes import ROOT
 
 GRID = ("init=custom", "init.function=tests.users.endless", "act=tanh", "depth=1", "seed=0", "batch=10")
-SAID = "a thread that code of yours started does not end (endless"
+SAID = "a thread started by your code is still running (endless"
 
 
 @pytest.mark.parametrize("executor", ["serial", "local"])

@@ -37,5 +37,5 @@ def test_the_help_says_beside_every_key_what_it_is(sweep_command):
     assert mute == []
     assert re.search(r"^width: 500 +# neurons in every layer$", done.stdout, re.MULTILINE)
     assert re.search(r"^  sparsity: 0.9 +# the share of weights that are zero$", done.stdout, re.MULTILINE)
-    assert re.search(r"^  mem_gb: 8 +# of one element$", done.stdout, re.MULTILINE)
+    assert re.search(r"^  mem_gb: 8 +# per element$", done.stdout, re.MULTILINE)
     assert "'width,batch=[64,100],[128,200]'" in done.stdout

@@ -170,10 +170,10 @@ def test_a_store_that_fails_in_its_own_words_is_a_line_that_names_the_study():
     ],
 )
 def test_a_password_in_a_url_is_refused_and_not_repeated(root):
-    with pytest.raises(RequestError, match="no user or password in a URL") as error:
+    with pytest.raises(RequestError, match="a URL must not hold a user") as error:
         options(root)
     assert "hunter2" not in str(error.value)
-    with pytest.raises(RequestError, match="no user or password in a URL") as error:
+    with pytest.raises(RequestError, match="a URL must not hold a user") as error:
         Study(root)
     assert "hunter2" not in str(error.value)
 
@@ -194,7 +194,7 @@ def options(root):
 
 URLS = [
     ("s3:/bucket/x", "write a URL as in s3://bucket/folder, and a folder of that name as in ./s3:…"),
-    ("s3:/K:SECRET@b", "s3:/…@b: no user or password in a URL"),
+    ("s3:/K:SECRET@b", "s3:/…@b: a URL must not hold a user"),
     ("S3:K:SECRET@b", "S3:…: write a URL as in"),
     ("file:/tmp/x", "write a URL as in file:///data/grids"),
     ("s3://", "a URL names its host or bucket, as in s3://bucket/folder"),

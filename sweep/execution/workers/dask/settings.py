@@ -34,7 +34,7 @@ class Dask:
         file = checks.optional_text("executor.scheduler_file", values["scheduler_file"])
         if address and file:
             raise RequestError(
-                "executor.address and executor.scheduler_file name one scheduler: give one of them"
+                "executor.address and executor.scheduler_file both name the scheduler: give only one of them"
             )
         if file and not Path(file).is_file():
             raise RequestError(
