@@ -17,6 +17,7 @@ from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell
 from sweep.experiment.verdict import JUDGED, Thresholds, codes, verdict, words_of
+from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.table import (
     BACKWARD,
     FORWARD,
@@ -51,18 +52,20 @@ class Rows:
     layers: Layers
 
 
-def difference(one: Cell, stored: Rows, found: Rows, tries: Sequence[Layers]) -> str:
+def difference(one: Cell, stored: Rows, found: Rows, tries: Sequence[Rows]) -> str:
     """What the stored rows of a cell say otherwise than what came out, in words; '' if nothing.
 
-    tries: the layers of the same cell with a few roundings in its weights.
+    tries: the same cell with a few roundings in its weights.
     """
+    shaken = [rows.layers for rows in tries]
     return (
-        _of_statistics(one, stored.layers, found.layers, tries)
+        _of_statistics(one, stored.layers, found.layers, shaken)
         or _of_keys(one, stored)
         or _of_ends(stored)
+        or _of_range(one, stored, found, tries)
         or _of_facts(stored, found)
         or _of_theory(stored, found)
-        or _of_histograms(one, stored.layers, found, tries)
+        or _of_histograms(one, stored.layers, found, shaken)
         or _of_verdict(stored, found)
     )
 
@@ -102,6 +105,18 @@ def _of_ends(stored: Rows) -> str:
     for name, value in is_so.items():
         if stored.cell[name] != value:
             return f"its row says {name} {stored.cell[name]}, its layers {value}"
+    return ""
+
+
+def _of_range(one: Cell, stored: Rows, found: Rows, tries: Sequence[Rows]) -> str:
+    """Where float32 ends, of which a row of an older schema may lack what its layers do not tell."""
+    name = "leaves_float32_layer"
+    said, is_so = stored.cell[name], found.cell[name]
+    rms = np.array([[row["rms"] for row in stored.layers]], float)
+    told = float32.known_first(rms, one.batch * max(one.profile))[0]
+    lacks = said is None and (stored.cell["verdicts"] is None or math.isnan(told))
+    if said != is_so and not lacks and all(rows.cell[name] == is_so for rows in tries):
+        return f"its row says {name} {said}, and it is {is_so}"
     return ""
 
 

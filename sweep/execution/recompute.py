@@ -134,7 +134,7 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
     nudged = (nudged_cells([one for one, _ in again.values()], turn) for turn in range(_TRIES))
     tries = [_compute(cells, histogram)[0] for cells in nudged]
     for one, row in again.values():
-        shaken = [rows[one.id].layers for rows in tries if one.id in rows]
+        shaken = [rows[one.id] for rows in tries if one.id in rows]
         said = Rows(row, stored.get(one.id, []))
         if differs := errors.get(one.id) or comparison.difference(one, said, anew[one.id], shaken):
             found.wrong.append(f"cell {one.id} ({one.init} × {one.act}, depth {one.depth}): {differs}")

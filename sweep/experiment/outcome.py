@@ -74,8 +74,9 @@ class Result:
 
     blocks: the cells, in the order of everything below. estimate: the planned seconds on one core.
     errors: index of a failed cell -> why. seconds: (cells,). statistics: name -> (rows,), layers 0 .. depth
-    of one cell after another, none of a failed one. histogram: (rows, 30), or None. facts: of users' own
-    activations. stored: the worker has stored it already, and kept the statistics.
+    of one cell after another, none of a failed one. histogram: (rows, 30), or None. leaves_float32: (cells,),
+    the first layer that float32 could not hold, NaN where there is none. facts: of users' own activations.
+    stored: the worker has stored it already, and kept the statistics.
     """
 
     blocks: tuple[Block, ...]
@@ -84,6 +85,7 @@ class Result:
     seconds: Array
     statistics: dict[str, Array]
     histogram: Array | None
+    leaves_float32: Array
     facts: dict[Spec, ActivationFacts] = field(default_factory=dict)
     stored: bool = False
 

@@ -16,6 +16,7 @@ from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.signal import Signal, histogram
 from sweep.kernel.layers.wide import WideLayer, WideSignal
 from sweep.kernel.stack import Observer
+from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.correlation import (
     CORRELATED_NEURONS,
     COSINE_SAMPLES,
@@ -81,6 +82,7 @@ class _Network:
             if not np.isfinite(signal.h).all():  # nor is any deeper h, and no gradient is defined here
                 for name, values in statistics.forward.items():
                     values[row, number:] = STATISTICS[name].lost
+                statistics.unheld[row, number:] = True
                 break
             if number <= kept:
                 self.layers.append(layer)
@@ -105,6 +107,7 @@ class _Network:
         }  # fmt: skip
         for name, value in measured.items():
             statistics.forward[name][row, number] = value
+        statistics.unheld[row, number] = float32.cannot_hold(np.abs(h).max())
         if statistics.histogram is not None:
             near_one, exponent = _near_one(h)
             signal = Signal(near_one[None], np.array([exponent]), np.ones(1))

@@ -10,6 +10,7 @@ from sweep.kernel import homogeneity
 from sweep.kernel.chain import Chain, ChainStatistics
 from sweep.kernel.layers.layer import Layer, Sizes
 from sweep.kernel.layers.signal import Measured, Signal
+from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.table import STATISTICS
 
 NOWHERE = np.iinfo(np.int64).max  # a layer beyond all others
@@ -114,6 +115,16 @@ class Carrier:
                     power = STATISTICS[name].power
                     scaled = homogeneity.scaled(values, power * factor) if power and factor[0] else values
                     member.statistics.forward[name][:, number] = scaled
+                member.statistics.unheld[:, number] = self._unheld(member, number)
+
+    def _unheld(self, member: Member, number: int) -> Array:
+        """Whether float32 could not hold h of this layer, the latest: (seeds,) bool."""
+        rms, h = member.statistics.forward["rms"][:, number], self.signal.mantissa
+        must, may = float32.bounds(rms, h[0].size)
+        for i in np.flatnonzero(may & ~must):
+            log2 = float(self.signal.exponent[i]) + member.log2_of_h(number)
+            must[i] = float32.cannot_hold(np.abs(h[i]).max(), log2)
+        return must
 
     def record_gradients(self, kind: str, number: int, starts: Sequence[int], sizes: Sizes) -> None:
         """Fill in the sizes of the gradients sent back from these depths; kind: 'delta' or 'grad'."""

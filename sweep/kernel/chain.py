@@ -40,11 +40,13 @@ class ChainStatistics:
     """What was measured of one chain; NaN where a statistic is not defined.
 
     forward: name -> (seeds, depth + 1), by layer. backward: depth -> name -> (seeds, depth + 1).
+    unheld: whether float32 could not hold h, (seeds, depth + 1) bool.
     histogram: (seeds, depth + 1, 30) counts of h by layer, or None.
     """
 
     forward: dict[str, Array]
     backward: dict[int, dict[str, Array]]
+    unheld: Array
     histogram: Array | None
 
     def of_seed(self, index: int) -> "ChainStatistics":
@@ -55,6 +57,7 @@ class ChainStatistics:
                 depth: {name: values[index] for name, values in columns.items()}
                 for depth, columns in self.backward.items()
             },
+            self.unheld[index],
             None if self.histogram is None else self.histogram[index],
         )
 
@@ -64,5 +67,6 @@ def blank(chain: Chain, seeds: int, histogram: bool) -> ChainStatistics:
     return ChainStatistics(
         {name: np.full((seeds, chain.depth + 1), np.nan) for name in FORWARD},
         {depth: {name: np.full((seeds, depth + 1), np.nan) for name in BACKWARD} for depth in chain.backward},
+        np.zeros((seeds, chain.depth + 1), bool),
         np.zeros((seeds, chain.depth + 1, HISTOGRAM_BINS), np.int64) if histogram else None,
     )

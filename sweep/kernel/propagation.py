@@ -106,6 +106,7 @@ def _replace(
     layers = slice(doubts.since[network], chain.depth + 1)
     for name, values in mended.forward.items():
         statistics.forward[name][network, layers] = values[layers]
+    statistics.unheld[network, layers] = mended.unheld[layers]
     if statistics.histogram is not None and mended.histogram is not None:
         statistics.histogram[network, layers] = mended.histogram[layers]
     for depth, columns in mended.backward.items():

@@ -19,6 +19,8 @@ _MEANINGS = {
     "delta_std_first": "`delta_std` at layer 0: what is left of the gradient at the input",
     "grad_std_first": "`grad_std` at layer 1",
     "first_nonfinite_layer": "the first layer with an inf or a NaN; null where there is none",
+    "leaves_float32_layer": "the first layer whose largest abs(h) rounds to inf or to 0 in float32; null "
+    "where there is none, and in rows of an older schema where the layers do not tell",
     "verdict": "what becomes of the signal, in a word",
     "verdicts": "all words that hold, a list in the order of the table of words; the first is `verdict`",
     "verdict_layer": "the layer from which on that word holds; null for healthy",

@@ -21,7 +21,7 @@ from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
-# predictions of the first layers. Statistics and axes say theirs: `since`.
+# predictions of the first layers, where float32 ends. Statistics and axes say theirs: `since`.
 _LATEST = 4
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
@@ -61,6 +61,7 @@ CELLS = pa.schema(
         ("grad_std_first", _real),  # at layer 1
         *((name, _real) for name in FIRST_PREDICTED),
         ("first_nonfinite_layer", _whole),
+        ("leaves_float32_layer", _whole),
         ("verdict", _text),
         ("verdicts", pa.list_(_text)),  # all words that hold, in their order; the first is the verdict
         ("verdict_layer", _whole),
@@ -81,7 +82,7 @@ SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 # What each version of the schema added to the one before.
 _ADDED = {
     3: {"cells": ["flat_share", "histogram_low", "histogram_high"]},
-    4: {"cells": ["verdicts", *FIRST_PREDICTED]},
+    4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer"]},
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
@@ -222,6 +223,7 @@ def _cells(
         nonfinite[cells] = np.where(infinite.any(axis=1), infinite.argmax(axis=1), np.nan)
     columns |= said(words) | {"verdict_layer": _optional(since)}
     columns["first_nonfinite_layer"] = _optional(nonfinite)
+    columns["leaves_float32_layer"] = _optional(result.leaves_float32)
     constant = {"verdict_thresholds": thresholds.text, "kernel_version": KERNEL_VERSION, "run_id": run_id}
     columns |= {name: pa.repeat(pa.scalar(value, _text), count) for name, value in constant.items()}
     return _table(columns, CELLS)

@@ -79,7 +79,9 @@ def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     one = cell(depth=2, width=4)
     values = {name: columns.get(name, [None] * 3) for name in STATISTICS}
     statistics = {k: np.array([math.nan if x is None else x for x in v]) for k, v in values.items()}
-    result = outcome.Result(Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None)
+    result = outcome.Result(
+        Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None, np.full(1, np.nan)
+    )
     with np.errstate(over="ignore"):  # an input's rms near the largest number is no network's
         made = tables.tables(result, "run")
     study.write(part("a"), *made)

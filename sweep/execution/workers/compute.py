@@ -20,6 +20,7 @@ from sweep.experiment.outcome import ActivationFacts, Failure, Result
 from sweep.experiment.prediction import predicted
 from sweep.experiment.verdict import flat_share_of
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
+from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.table import STATISTICS
 
 
@@ -66,7 +67,7 @@ def failed_result(cell: Cell, failure: Failure, histogram: bool) -> Result:
     nothing = {name: np.empty(0) for name in STATISTICS}
     counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
     one = Block((cell.spec,), (cell.seed,))
-    return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts)
+    return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, np.full(1, np.nan))
 
 
 def _run_stack(stack: Stack, histogram: bool) -> Result:
@@ -77,6 +78,7 @@ def _run_stack(stack: Stack, histogram: bool) -> Result:
     chains = [chain_of(specs) for specs in grouped]
     measured = kernel.propagate(chains, stack.profile, seeds, first.batch, first.dtype, histogram)
     columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
+    leaves: list[Array] = []
     counts: list[Array] = []
     for chain, statistics in zip(grouped, measured, strict=True):
         for spec in chain:
@@ -87,6 +89,7 @@ def _run_stack(stack: Stack, histogram: bool) -> Result:
             missing = np.full((len(seeds), spec.depth + 1), np.nan)
             for name in kernel.BACKWARD:
                 columns[name].append(gradients.get(name, missing).ravel())
+            leaves.append(float32.first(statistics.unheld[:, layers]))
             if statistics.histogram is not None:
                 counts.append(statistics.histogram[:, layers].reshape(-1, HISTOGRAM_BINS))
     specs = tuple(spec for chain in grouped for spec in chain)
@@ -94,7 +97,9 @@ def _run_stack(stack: Stack, histogram: bool) -> Result:
     seconds = (time.perf_counter() - start) * cost / cost.sum()  # shared work has no owner: by depth
     values = {name: np.concatenate(parts) for name, parts in columns.items()}
     histograms = np.concatenate(counts) if histogram else None
-    return Result((Block(specs, seeds),), stack.seconds, {}, seconds, values, histograms)
+    return Result(
+        (Block(specs, seeds),), stack.seconds, {}, seconds, values, histograms, np.concatenate(leaves)
+    )
 
 
 def _join(parts: Sequence[Result]) -> Result:
@@ -111,5 +116,6 @@ def _join(parts: Sequence[Result]) -> Result:
         np.concatenate([part.seconds for part in parts]),
         {name: np.concatenate([part.statistics[name] for part in parts]) for name in STATISTICS},
         np.concatenate(histograms) if histograms else None,
+        np.concatenate([part.leaves_float32 for part in parts]),
         _facts(parts),
     )

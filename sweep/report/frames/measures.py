@@ -40,6 +40,7 @@ MEASURES = {
             "grad_std_first", "gradient of the first layer's weights: std of dL/dW₁", SIZE, by_layer=False
         ),
         Measure("first_nonfinite_layer", "first layer that is not finite", COUNT, by_layer=False),
+        Measure("leaves_float32_layer", "first layer that float32 could not hold", COUNT, by_layer=False),
         Measure("verdict_layer", "layer from which on the verdict holds", COUNT, by_layer=False),
         Measure("verdict", "verdict", WORD, by_layer=False),
     )

@@ -15,14 +15,19 @@ from sweep.base import checks
 from sweep.base.errors import RequestError, SweepError, SweepWarning
 from sweep.experiment import verdict
 from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of
+from sweep.kernel.statistics import float32
 from sweep.store.parts import ages
 from sweep.store.tables import FIRST_PREDICTED, SCHEMAS, said
 
 JUDGED_BY = ("verdict", "verdicts", "verdict_layer", "verdict_thresholds")
-FROM_LAYERS = (*JUDGED_BY, *FIRST_PREDICTED)  # columns of `cells` that can be made of its layers
+# Columns of `cells` that can be made of its layers.
+FROM_LAYERS = (*JUDGED_BY, *FIRST_PREDICTED, "leaves_float32_layer")
 CELLS_NEEDED = (
     "cell_id",
     "depth",
+    "width",
+    "widths",
+    "batch",
     "status",
     "act",
     "act_params",
@@ -72,7 +77,10 @@ def judged(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None, where: 
         )
     of_cells = _Layers(cells, layers, other & ~failed, where)
     known = other & ~failed & of_cells.complete
-    codes, since = np.full(cells.num_rows, verdict.FAILED), np.full(cells.num_rows, np.nan)
+    codes, (since, leaves) = np.full(cells.num_rows, verdict.FAILED), np.full((2, cells.num_rows), np.nan)
+    most = _entries(cells)
+    for places in _of_one_depth(cells, known):
+        leaves[places] = float32.known_first(of_cells.by_layer("rms", places), most[places, None])
     for places, share, text in _alike(cells, known & ~mute, texts):
         of_group = {name: of_cells.by_layer(name, places) for name in JUDGED}
         codes[places], since[places] = verdict.codes(of_group, share, _thresholds(text))
@@ -81,14 +89,30 @@ def judged(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None, where: 
     columns["verdict_thresholds"] = pa.array([text or None for text in texts], pa.string())
     changed = {name: (columns[name], known & ~mute) for name in JUDGED_BY}
     changed["verdicts"] = columns["verdicts"], (known & ~mute) | (other & failed)
-    for name, (column, layer) in FIRST_PREDICTED.items():
-        values = of_cells.of_layer(column, layer)
+    from_layers = {name: of_cells.of_layer(*where) for name, where in FIRST_PREDICTED.items()}
+    for name, values in (from_layers | {"leaves_float32_layer": leaves}).items():
         lacks = cells[name].is_null().combine_chunks().to_numpy(zero_copy_only=False)
         changed[name] = (pa.array(values, from_pandas=True), known & lacks)
     for name, (values, mask) in changed.items():
         index = cells.column_names.index(name)
         cells = cells.set_column(index, SCHEMAS["cells"].field(name), _replaced(cells[name], values, mask))
     return cells
+
+
+def _entries(cells: pa.Table) -> NDArray[np.int64]:
+    """How many entries a layer of each cell has at most."""
+    widest = np.array(cells["width"].to_numpy(), np.int64)
+    tapered = cells["widths"].is_valid().combine_chunks().to_numpy(zero_copy_only=False)
+    for row in np.flatnonzero(tapered):
+        widest[row] = max(cells["widths"][int(row)].as_py())
+    return widest * np.array(cells["batch"].to_numpy(), np.int64)
+
+
+def _of_one_depth(cells: pa.Table, mask: Mask) -> Iterator[NDArray[np.int64]]:
+    """The rows of the mask by depth: their numbers."""
+    depths = cells["depth"].to_numpy()
+    for depth in np.unique(depths[mask]):
+        yield np.flatnonzero(mask & (depths == depth))
 
 
 def _replaced(column: pa.ChunkedArray, values: pa.Array, mask: Mask) -> pa.Array:

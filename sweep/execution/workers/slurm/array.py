@@ -119,7 +119,8 @@ def _follow(work: Work, jobs: Sequence[ArrayJob], watch: Watch, hints: str, comm
 
 def _outcome(cells: Cells, each: float, errors: Mapping[int, Failure]) -> Result:
     count = len(cells)
-    return Result(cells.blocks, count * each, errors, np.zeros(count), {}, None, stored=True)
+    unknown = np.full(count, np.nan)
+    return Result(cells.blocks, count * each, errors, np.zeros(count), {}, None, unknown, stored=True)
 
 
 def _submit(cells: Cells, work: Work, settings: Slurm, record: RunRecord) -> ArrayJob:
