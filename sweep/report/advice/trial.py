@@ -3,6 +3,7 @@
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from statistics import median
 from typing import NamedTuple
@@ -10,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from sweep import initializers, kernel
+from sweep import activations, initializers, kernel
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
 from sweep.base.process import machine
@@ -156,22 +157,39 @@ def _measure(
     sigma_b: float = 0.0,
 ) -> Mapping[str, Sequence[Seed]]:
     """What the schemes of these names leave; one that a seed has refuted is not tried with another."""
-    together = _per_network(depth, width) * len(names) <= _STACKED
+    size = _per_network(depth, width)
+    together = size * len(names) <= _STACKED
     stacks: dict[object, list[str]] = defaultdict(list)
     for name in names:
         stacks[_scheme(name).base, None if together else name].append(name)
+    largest = max(map(len, stacks.values())) * size
+    threads = int(min(machine.cores(), machine.available_memory() / 2 // largest)) if _built_in(act) else 1
     advance = progress(SEEDS * len(names)) if progress else lambda count: None
     seeds: dict[str, list[Seed]] = defaultdict(list)
-    for stack in stacks.values():
-        left = stack
-        for seed in range(SEEDS):
-            if left:
-                measured = _propagate(left, act, sigma_b, depth, width, seed)
-                for name, found in zip(left, measured, strict=True):
-                    seeds[name].append(found)
-                left = [name for name in left if seeds[name][-1].verdict == "healthy"]
-            advance(len(stack))
+    # As every worker computes; products, activations and decompositions leave the other threads free to run.
+    with threadpool_limits(1), ThreadPoolExecutor(max(1, threads)) as pool:
+
+        def tried_with(numbers: Sequence[int]) -> None:
+            work = [(stack, seed) for seed in numbers for stack in stacks.values() if stack]
+            ways = [pool.submit(_propagate, stack, act, sigma_b, depth, width, seed) for stack, seed in work]
+            for (stack, _), way in zip(work, ways, strict=True):
+                for name, found in zip(stack, way.result(), strict=True):
+                    if all(one.verdict == "healthy" for one in seeds[name]):  # else its seed is not counted
+                        seeds[name].append(found)
+                advance(len(stack))
+
+        tried_with(range(1))
+        for key, stack in stacks.items():
+            stacks[key] = [name for name in stack if seeds[name][0].verdict == "healthy"]
+            advance((SEEDS - 1) * (len(stack) - len(stacks[key])))
+        tried_with(range(1, SEEDS))
     return seeds
+
+
+def _built_in(act: Activation) -> bool:
+    """Whether it is one of this program's: a user's own function may not be fit for threads."""
+    known = act.name in activations.names()
+    return known and activations.get(act.name, **dict(act.parameters)) == act
 
 
 def _propagate(
@@ -179,8 +197,7 @@ def _propagate(
 ) -> list[Seed]:
     """What one seed leaves of the signal under each of these schemes."""
     chains = [kernel.Chain(_scheme(name), act, sigma_b, depth, (depth,)) for name in names]
-    with threadpool_limits(1):  # as every worker computes
-        statistics = kernel.propagate(chains, (width,) * (depth + 1), [seed], BATCH)
+    statistics = kernel.propagate(chains, (width,) * (depth + 1), [seed], BATCH)
     share, measured = flat_share_of(act), []
     for chain in statistics:
         of_seed = chain.of_seed(0)
