@@ -47,8 +47,8 @@ def planes(cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Activation]]:
     """The cells of every sigma_w × bias_std plane at its greatest depth, width and batch, and its act."""
     known = cells["act"].isin(activations.names())  # a study runs no code
     flat = cells[known & cells["widths"].isna() & cells["sigma_w"].notna() & (cells["sigma_w"] > 0)]
-    fixed = [_fixed(text) for text in flat["init_params"]]
-    for key, plane in flat.groupby(["init", fixed, "act", "act_params"], sort=False):
+    fixed = flat["init_params"].map({text: _fixed(text) for text in flat["init_params"].unique()})
+    for key, plane in flat.groupby(["init", fixed.rename("fixed"), "act", "act_params"], sort=False):
         _, _, act, params = map(str, key)
         for name in ("depth", "width", "batch"):
             plane = plane[plane[name] == plane[name].max()]  # noqa: PLW2901

@@ -73,6 +73,8 @@ def group_index(frame: "pd.DataFrame", keys: Sequence[str]) -> NDArray[Any]:
 
 
 def _texts(widths: "pd.Series[Any]") -> NDArray[Any]:
+    if widths.isna().all():
+        return widths.to_numpy(object)
     return np.array(
         [_listed(w) if isinstance(w, Iterable) and not isinstance(w, str) else w for w in widths], object
     )
@@ -179,8 +181,8 @@ def parameters(cells: "pd.DataFrame") -> list[str]:
     """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
     varying: list[str] = []
     for group in REGISTRIES:
-        pairs = dict.fromkeys(zip(cells[group], cells[f"{group}_params"], strict=True))
-        flat = [_filled(group, *pair) for pair in pairs]
+        pairs = cells[[group, f"{group}_params"]].drop_duplicates()
+        flat = [_filled(group, *pair) for pair in pairs.itertuples(index=False)]
         names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
         varying += [
             f"{group}.{name}"

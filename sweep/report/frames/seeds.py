@@ -76,8 +76,12 @@ def _also(cells: "pd.DataFrame", verdict: "pd.Series[str]") -> "pd.Series[str]":
     dead = cells[(cells["verdict"] != "healthy") & cells["verdicts"].notna()]
     dead = dead[dead["verdict"] == dead["group"].map(verdict)]
     texts = dead["verdicts"].map(lambda words: ", ".join(words[1:]))
-    most = texts.groupby(dead["group"]).agg(lambda several: several.value_counts().index[0])
-    return most.reindex(verdict.index).fillna("")
+    votes = texts.groupby([dead["group"], texts], sort=False).size().rename("votes")
+    most = (
+        votes.sort_values(ascending=False, kind="stable").rename_axis(["group", "also"]).reset_index("also")
+    )
+    most = most[~most.index.duplicated()]
+    return most["also"].reindex(verdict.index).fillna("")
 
 
 def by_layer(
