@@ -1,4 +1,4 @@
-"""`python -m sweep.compact DIR`: many small parts to few, while others read and write."""
+"""`python -m sweep.compact DIR`: merge many small parts into few, while others read and write."""
 
 import sys
 

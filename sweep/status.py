@@ -1,4 +1,4 @@
-"""`python -m sweep.status DIR`: what a study holds, what it still lacks, who is at work on it."""
+"""`python -m sweep.status DIR`: what a study holds, what is missing, which runs are at work on it."""
 
 import sys
 

@@ -1,8 +1,8 @@
-"""`python -m sweep.verify DIR`: is every part whole, and do stored cells come out again as they are stored?
+"""`python -m sweep.verify DIR`: is every part intact, and do stored cells match when they are computed again?
 
-Cells of functions of your own are computed again where you name these with --function, for a study
-runs no code by itself. Damaged parts are set aside in DIR/quarantine; the command that made the study
-then computes their cells again. Exit status 0: all is well; 1: something was not.
+Cells of functions of your own are computed again only if you name these with --function: a study runs
+no code by itself. Damaged parts are moved to DIR/quarantine; the command that made the study then
+computes their cells again. Exit status 0: all is well; 1: something is wrong.
 """
 
 import argparse
@@ -21,13 +21,13 @@ def main() -> int:
     )
     parser.add_argument("study", help="the study's folder or URL, as in outputs/standard")
     parser.add_argument("--cells", type=int, default=20, help="how many stored cells to compute again")
-    parser.add_argument("--seed", type=int, default=0, help="which: another seed, another sample")
+    parser.add_argument("--seed", type=int, default=0, help="chooses them: another seed, another sample")
     parser.add_argument(
         "--function",
         action="append",
         default=[],
         metavar="NAME",
-        help="a function of your own that cells may call, as in my_module.my_function; can be repeated",
+        help="a function of your own that cells may call, as in my_module.my_function; may be repeated",
     )
     arguments = parser.parse_args()
     checks.whole("--cells", arguments.cells, 1)

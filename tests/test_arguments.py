@@ -106,14 +106,14 @@ def test_plots_name_what_is_odd(tables, function):
             lambda: sweep.recommend("relu", act_params="0"),
             r"act_params=0: act_params must be a dict of names",
         ),
-        (lambda: sweep.load("x", columns="std"), "is no study|columns='std'"),
+        (lambda: sweep.load("x", columns="std"), "is not a study|columns='std'"),
         (lambda: sweep.load("\0"), r"'\\x00': give a study's folder"),
         (lambda: theory.predict("relu", 1.0, depth=b"x", widths=[4, 4, 4]), "widths replaces depth"),
         (lambda: theory.predict("relu", 1.0, widths=[4]), r"widths=\[4\]: widths must list"),
         (lambda: initializers.get("xavier")(np.random.default_rng(0), 2.0, 3), "fan_in=2.0: fan_in must be"),
         (lambda: initializers.get("xavier")(np.random.default_rng(0), 2, -3), "fan_out=-3: fan_out must be"),
         (lambda: initializers.get("xavier")(None, 2, 3), "rng=None: rng must be a generator"),
-        (lambda: plot.verdicts("x"), r"cells: give rows of sweep\.load"),
+        (lambda: plot.verdicts("x"), r"cells: pass a DataFrame, rows of sweep\.load"),
     ],
 )
 def test_the_message_names_the_argument_the_rule_and_the_way_out(call, message):
@@ -136,7 +136,7 @@ def test_depth_and_widths_mean_what_they_say():
         (["hydra/launcher=joblib"], "Hydra's launchers cannot run cells: use executor="),
         (["-m", "hydra.sweeper._target_=os.getcwd"], "this program's own sweeper"),
         (["-m", "hydra/sweeper=basic"], "this program's own sweeper"),
-        (["-m", "study=a\nb"], r"study=a\\nb: a shell would take"),
+        (["-m", "study=a\nb"], r"study=a\\nb: a shell would misread"),
         (["-c", "all", "-p", "nope"], "package 'nope' not found"),
     ],
 )

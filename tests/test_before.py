@@ -31,4 +31,4 @@ def test_its_command_has_nothing_to_compute_and_its_cells_come_out_again(before,
     assert sorted(before.glob("cells/*")) == stored
     verified = sweep_command(str(before), "--cells", "72", module="sweep.verify")
     assert verified.returncode == 0, verified.stdout
-    assert "1 of 1 parts whole; 72 of 72 cells come out again" in verified.stdout
+    assert "1 of 1 parts intact; 72 of 72 recomputed cells match" in verified.stdout

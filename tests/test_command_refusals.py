@@ -23,9 +23,9 @@ from tests.studies import part
         (["depth=5,10"], "add -m"),
         (["hydra.nothing=3"], "hydra.nothing"),
         (["root=/dev/null/x"], "is a file; choose another root="),
-        (["study=../out"], "a study is a folder's name"),
-        (["study='*a'"], "study=*a: a shell would take this name for something else"),
-        (["study=-1"], "study=-1: a shell would take this name for something else"),
+        (["study=../out"], "a study is a folder name"),
+        (["study='*a'"], "study=*a: a shell would misread this name"),
+        (["study=-1"], "study=-1: a shell would misread this name"),
         (["n_jobs=0"], "n_jobs=0"),
         (["-m", "seed=range(0,2,0)"], "seed=range(0,2,0): the step of a range must not be 0"),
         (["-m", "seed=range(0,100000000000)"], "100,000,000,000 values, but an axis takes 10,000,000"),
@@ -94,7 +94,8 @@ def test_what_this_machine_cannot_hold_is_refused_before_anything_is_computed(sw
     done = sweep_command(*grid, "batch=1000")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert re.search(
-        r"depth=1 width=1000000000000 batch=1000 needs \S+ \wB at once, .*B of memory are left", done.stderr
+        r"depth=1 width=1000000000000 batch=1000 needs \S+ \wB at once, but only .*B of memory is free",
+        done.stderr,
     )
     assert list(tmp_path.iterdir()) == []
     planned = sweep_command(*grid, "batch=1000", "dry_run=true")

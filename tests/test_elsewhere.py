@@ -43,7 +43,7 @@ def test_the_main_job_and_the_commands_run_where_there_is_nothing_of_linux(elsew
         (("-m", "init=xavier", "executor=serial", "study=serial", *SMALL), "sweep", "serial/cells"),
         (("--help",), "sweep", "hydra.cc"),
         ((STUDY,), "sweep.status", "planned"),
-        ((STUDY, "--function", "tests.users.deadly"), "sweep.verify", "4 of 4 cells come out again"),
+        ((STUDY, "--function", "tests.users.deadly"), "sweep.verify", "4 of 4 recomputed cells match"),
         ((STUDY,), "sweep.compact", "1 parts before"),
         ((STUDY, "--only", "heatmap,page"), "sweep.report", "index.html"),
         (("relu", "--depth", "5"), "sweep.recommend", "kaiming"),
@@ -101,7 +101,7 @@ def test_where_no_worker_can_be_started_the_command_computes_alone(sweep_command
     run = ("-m", "init=custom", "init.function=tests.users.deadly", *SMALL, "study=s", "report=false")
     done = sweep_command(*run, PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
-    said = "all is computed in this one: NotImplementedError: platform plan9 is not supported"
+    said = "so everything is computed in this one: NotImplementedError: platform plan9 is not supported"
     assert said in done.stderr
     assert "Traceback" not in done.stderr
     assert len(pd.read_parquet(tmp_path / STUDY / "cells")) == 2

@@ -116,7 +116,7 @@ def no_secret(text: str) -> None:
         url = re.search(r"[^\s'\"=]*\\*:\\*/[^\s'\",]*…[^\s'\",]*", redacted)
         raise RequestError(
             f"{url[0] if url else '…'}: a URL must not hold a user, a password or anything after a '?', "
-            "for it is recorded with the results: supply credentials in the usual way (environment, "
+            "as it is recorded with the results: supply credentials in the usual way (environment, "
             "credentials file, role)"
         )
 

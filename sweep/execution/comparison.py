@@ -73,14 +73,14 @@ def difference(one: Cell, stored: Rows, found: Rows, tries: Sequence[Rows]) -> s
 def _of_statistics(one: Cell, stored: Layers, found: Layers, tries: Sequence[Layers]) -> str:
     """The first statistic that differs by more than rounding."""
     if [row["layer"] for row in stored] != [row["layer"] for row in found]:
-        return f"{len(stored)} layers are stored, and there are {len(found)}"
+        return f"{len(stored)} layers are stored, but there should be {len(found)}"
     allowed = {name: _allowed(_like(name), found, tries, one.dtype) for name in STATISTICS}
     for layer, (before, now) in enumerate(zip(stored, found, strict=True)):
         for name in STATISTICS:
             old, new = before[name], now[name]
             wild = any(_apart(name, new, shaken[layer][name], now["rms"]) == math.inf for shaken in tries)
             if _apart(name, old, new, now["rms"]) > allowed[name][layer] and not wild:
-                return f"{name} of layer {now['layer']} is stored as {old}, comes out as {new}"
+                return f"{name} of layer {now['layer']} is stored as {old}, recomputed as {new}"
     return ""
 
 
@@ -124,16 +124,16 @@ def _of_facts(stored: Rows, found: Rows) -> str:
     """What the row says of the scheme, of the activation and of how it was computed."""
     said, is_so = stored.cell, found.cell
     if not _is_close(said["sigma_w"], is_so["sigma_w"]):
-        return f"its row says sigma_w {said['sigma_w']}, and it is {is_so['sigma_w']}"
+        return f"its row says sigma_w {said['sigma_w']}, but it is {is_so['sigma_w']}"
     known = [name for name in ("histogram_low", "histogram_high", "flat_share") if said[name] is not None]
     for name in known and ("histogram_low", "histogram_high"):
         if said[name] != is_so[name]:
-            return f"its row says {name} {said[name]}, and it is {is_so[name]}"
+            return f"its row says {name} {said[name]}, but it is {is_so[name]}"
     if known and not _is_close(said["flat_share"], is_so["flat_share"], _FLAT_SHARE / _LAST_BITS):
-        return f"its row says flat_share {said['flat_share']}, and it is {is_so['flat_share']}"
+        return f"its row says flat_share {said['flat_share']}, but it is {is_so['flat_share']}"
     for name in ("error", "error_type", "traceback"):
         if said[name] is not None:
-            return f"its row says {name} {said[name]}, and it did not fail"
+            return f"its row says {name} {said[name]}, but the cell did not fail"
     if said["seconds"] is None or not 0 <= said["seconds"] < math.inf:
         return f"its row says that it took {said['seconds']} s"
     return ""
@@ -146,7 +146,7 @@ def _of_theory(stored: Rows, found: Rows) -> str:
         for before, now in zip(stored.layers, found.layers, strict=True):
             scale = now["theory_rms"] if name in ("mean", "std") else float(STATISTICS[name].scale == SHARE)
             if not _is_close(before[column], now[column], scale or 0.0):
-                return f"{column} of layer {now['layer']} is not the theory's"
+                return f"{column} of layer {now['layer']} is not what theory predicts"
     return ""
 
 
@@ -160,18 +160,17 @@ def _of_histograms(one: Cell, stored: Layers, found: Rows, tries: Sequence[Layer
     if not any(kept):
         return ""
     if not all(kept):
-        return f"layer {kept.index(False)} has no histogram, others have"
+        return f"layer {kept.index(False)} has no histogram, but others do"
     counts = _counts(stored)
     entries = one.batch * np.array(one.profile)
     if (wrong := (counts.sum(axis=1) != entries) | ~(counts >= 0).all(axis=1)).any():
-        return (
-            f"the histogram of layer {wrong.argmax()} does not hold its {entries[wrong.argmax()]:,} entries"
-        )
+        layer = wrong.argmax()
+        return f"the histogram of layer {layer} does not add up to its {entries[layer]:,} entries"
     anew = _counts(found.layers)
     moved = np.max([np.zeros(len(anew)), *(_moved(anew, _counts(shaken)) for shaken in tries)], axis=0)
     allowed = _TOLERANCE[one.dtype] * entries + _together(one, found.layers) + _TIMES * _so_far(moved)
     if (wrong := _moved(counts, anew) > allowed).any():
-        return f"the histogram of layer {wrong.argmax()} is not what comes out"
+        return f"the histogram of layer {wrong.argmax()} differs from the recomputed one"
     return ""
 
 

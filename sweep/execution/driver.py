@@ -94,7 +94,7 @@ class _Storing:
             word, status = interrupts.ending(stopped)
             log.info(word)
             stored = f"{self._done} cells are stored, {self._left} are left"
-            screen.say(f"{word}: {stored}; run the same command to go on")
+            screen.say(f"{word}: {stored}; run the same command to continue")
             return status
         except ClusterError as error:
             log.info("%s", error)
@@ -107,7 +107,7 @@ class _Storing:
         self._say_how_long(time.perf_counter() - start, expected)
         if lost := self._left:  # no executor should end so; if one does, it is said
             screen.say(
-                f"{text.cells(lost)} did not come back from the workers; run the same command to go on"
+                f"{text.cells(lost)} did not come back from the workers; run the same command to continue"
             )
             log.info("%d cells did not come back", lost)
             return 1
@@ -164,7 +164,7 @@ class _Storing:
         line = f"{text.cells(done)} in {seconds:.1f} s ({done / seconds:,.1f} cells/s)"
         line += f", {len(self._failures)} failed"
         if others:
-            line += f"; {text.cells(others)} stored by another run meanwhile"
+            line += f"; {text.cells(others)} stored by another run in the meantime"
         screen.say(line)
 
 

@@ -44,23 +44,21 @@ class Options:
         study = default_study if values["study"] is None else values["study"]
         if isinstance(study, Mapping | list):
             raise RequestError(
-                f"study={checks.shown(study)}: a study is a folder's name under root, as in study=my_grid"
+                f"study={checks.shown(study)}: a study is a folder name under root, as in study=my_grid"
             )
         study = str(study)
         check_kept(study)
         folder = PurePath(study)
         elsewhere = folder.is_absolute() or ".." in folder.parts or "://" in study
         if not folder.parts or elsewhere or study.startswith("."):
-            raise RequestError(f"study={study}: a study is a folder's name under root, as in study=my_grid")
+            raise RequestError(f"study={study}: a study is a folder name under root, as in study=my_grid")
         if "=" in study:  # DuckDB, dask and others read a column from a folder of such a name
             raise RequestError(
-                f"study={study}: readers of Parquet take a folder 'name=value' for a column of the table: "
+                f"study={study}: Parquet readers take a folder 'name=value' for a column of the table: "
                 f"use another name, as in study={study.replace('=', '-')}"
             )
         if study.startswith("-") or _SHELL.search(study):
-            raise RequestError(
-                f"study={study}: a shell would take this name for something else: use letters and digits"
-            )
+            raise RequestError(f"study={study}: a shell would misread this name: use letters and digits")
         n_jobs = values["n_jobs"]
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")

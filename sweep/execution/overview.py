@@ -27,7 +27,7 @@ _MOST_RUNS = 10
 _STATUSES = ("ok", "failed", "left")
 _NONE = "–"
 _DAY = 86_400.0
-_WORDS = {0: "well", 1: "with failures", 2: "refused", 130: "interrupted", 143: "terminated"}
+_WORDS = {0: "complete", 1: "with failures", 2: "refused", 130: "interrupted", 143: "terminated"}
 
 
 def show_study(path: str) -> None:
@@ -118,15 +118,15 @@ def _caption(study: Study, alive: Sequence[str], failed: int, left: int, seconds
         by = factor.of_runs(runs.factors(study))
         needs = text.between(by.middle * seconds / by.below, by.middle * seconds * by.above)
         again = "" if alive else ": run the command again"
-        lines.append(f"{text.cells(left)} left, {needs} of one core{again}")
+        lines.append(f"{text.cells(left)} left, {needs} on one core{again}")
     if failed:
-        lines.append(f"{text.cells(failed)} failed: the same command computes them again")
+        lines.append(f"{text.cells(failed)} failed: the same command tries them again")
     if len(old.counting):
         are = f"{text.cells(len(old.counting))} of an older revision"
-        lines.append(f"{are}: the command that made them computes them anew")
+        lines.append(f"{are}: the command that made them computes them again")
     if old.superseded:
         rows = f"{old.superseded:,} {'row' if old.superseded == 1 else 'rows'}"
-        lines.append(f"{rows} of an older revision superseded: the next run or compact removes them")
+        lines.append(f"{rows} of an older revision, superseded: the next run or compact removes them")
     lines += commits.describe_strangers(study.place)
     lines += follow.news(study, bool(left))
     return "\n".join(lines)
@@ -134,7 +134,7 @@ def _caption(study: Study, alive: Sequence[str], failed: int, left: int, seconds
 
 def _runs(study: Study) -> Table:
     table = Table()
-    for name in ("run", "computed", "ended", "command"):
+    for name in ("run", "computed", "outcome", "command"):
         table.add_column(name, overflow="fold")
     alive = set(runs.living(study))
     names = runs.names(study)
@@ -148,5 +148,5 @@ def _runs(study: Study) -> Table:
         computed = f"{found['computed']:,}" if "computed" in found else ""
         table.add_row(name, computed, ended, escape(runs.command(study, name)))
     if len(names) > _MOST_RUNS:
-        table.add_row(f"and {len(names) - _MOST_RUNS} before", "", "", "")
+        table.add_row(f"and {len(names) - _MOST_RUNS} earlier", "", "", "")
     return table

@@ -57,25 +57,27 @@ def verify(path: str, functions: set[str], count: int, seed: int) -> bool:
         print(f"damaged: {name} ({why})")
     if broken:
         study.set_aside(broken)
-        print(f"set aside in {study.path}/quarantine; the command that made this study computes them again")
+        print(
+            f"moved to {study.path}/quarantine; the command that made this study computes their cells again"
+        )
     old = older(study)
     found = recompute(study, old, functions, count, seed)
     for line in (*found.unchecked, *found.wrong):
         print(visible(line))
-    same = f"{found.compared - len(found.wrong)} of {found.compared} cells come out again"
-    print(f"{len(names) - len(broken):,} of {len(names):,} parts whole; {same}")
+    same = f"{found.compared - len(found.wrong)} of {found.compared} recomputed cells match"
+    print(f"{len(names) - len(broken):,} of {len(names):,} parts intact; {same}")
     odd = [name for name in sorted(names - set(broken)) if not study.scan.possible(name)]
     if odd:
-        print(f"{len(odd)} of them hold rows that no run could have written, and are left out")
+        print(f"{len(odd)} of them hold rows that no run could have written, and were left out")
     if before := len(old.ids):
         rows = _count(before, "row is", "rows are")
-        print(f"{rows} of an older revision and left out: the command that made them computes them anew")
+        print(f"{rows} of an older revision, left out: the command that made them computes them again")
     for line in commits.describe_strangers(study.place):
         print(line)
     for line in _left_out(found):
         print(visible(line))
     if found.unchecked:
-        print(f"{len(found.unchecked)} of the cells could not be computed again")
+        print(f"{len(found.unchecked)} of the cells could not be recomputed")
     return not (broken or odd or found.wrong or found.unchecked or found.sample.of_other_kernels)
 
 
@@ -83,18 +85,18 @@ def _left_out(found: Found) -> Iterator[str]:
     """Lines on the rows that were not compared."""
     sample = found.sample
     if sample.foreign:
-        cells = _count(sample.foreign, "cell is", "cells are")
+        cells = _count(sample.foreign, "cell uses", "cells use")
         named = ", ".join(found.functions)
-        yield f"{cells} of functions of your own and left out: --function names them ({named})"
+        yield f"{cells} functions of your own, left out: name them with --function ({named})"
     if sample.failed:
-        rows = _count(sample.failed, "row says that its cell", "rows say that their cell")
-        yield f"{rows} failed: not compared"
+        rows = _count(sample.failed, "row is of a cell", "rows are of cells")
+        yield f"{rows} that failed: not compared"
     if sample.of_other_kernels:
         rows = _count(sample.of_other_kernels, "row is", "rows are")
         yield f"{rows} of another kernel_version than {KERNEL_VERSION}: not compared"
     if sample.forged:
-        rows = _count(len(sample.forged), "of them is", "of them are")
-        yield f"{rows} not what the id stands for: {', '.join(sample.forged[:_MOST_NAMED])}"
+        rows = _count(len(sample.forged), "of them does", "of them do")
+        yield f"{rows} not match the id: {', '.join(sample.forged[:_MOST_NAMED])}"
 
 
 def _count(number: int, one: str, more: str) -> str:
@@ -109,8 +111,8 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
     sample = excerpts.sample(study, old, functions, count, seed)
     named = sample.functions
     if strange := functions - named:
-        listed = f"they call {', '.join(sorted(named))}" if named else "they call none"
-        raise RequestError(f"--function {sorted(strange)[0]}: no cell of this study calls it; {listed}")
+        listed = f"they use {', '.join(sorted(named))}" if named else "they use none"
+        raise RequestError(f"--function {sorted(strange)[0]}: no cell of this study uses it; {listed}")
     found = Found(sample, functions=sorted(named - functions))
     again: dict[str, tuple[Cell, dict[str, Any]]] = {}
     for row in sample.rows:
@@ -121,13 +123,13 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
             found.unchecked.append(f"cell {row['cell_id']}: {error}")
             continue
         if (needs := _bytes(one)) > machine.available_memory():
-            found.unchecked.append(f"cell {row['cell_id']}: it needs {si(needs)}B of memory at once")
+            found.unchecked.append(f"cell {row['cell_id']}: needs {si(needs)}B of memory at once")
             continue
         found.compared += 1
         if one.id == row["cell_id"]:
             again[one.id] = one, row
         else:
-            found.wrong.append(f"cell {row['cell_id']}: its row is not what its id stands for")
+            found.wrong.append(f"cell {row['cell_id']}: its row does not match its id")
     stored = _by_cell(excerpts.layers_of(study, again))
     histogram = any(row["histogram"] is not None for rows in stored.values() for row in rows)
     anew, errors = _compute(Cells.of(one for one, _ in again.values()), histogram)

@@ -146,7 +146,7 @@ def show_plan(study: str, counts: Counts, expected: Expected, warning: str = "")
         ("time to compute", expected.time),
     ):
         table.add_row(name, value)
-    caption = "nothing was computed for keeps, nothing was written; leave dry_run=true away to run it"
+    caption = "nothing was written; to run it, drop dry_run=true"
     show(table, f"study {study}: what would run", f"{caption}\n{warning}".strip())
 
 
@@ -170,14 +170,14 @@ def summary(options: "Options", counts: Counts, expected: Expected) -> str:
 def show_failures(failures: Failures, earlier: int = 0) -> None:
     """Failed cells by cause, the most frequent first, on stderr; earlier: how many others were left alone."""
     if earlier:
-        say(f"{text.cells(earlier)} failed earlier; retry_failed=true computes them again")
+        say(f"{text.cells(earlier)} failed earlier; retry_failed=true tries them again")
     for count, one, differ in sorted(failures.causes.values(), key=lambda cause: -cause[0]):
         line = " ".join(str(one).split())
         at = re.findall(r'File "(.*)", line (\d+)', one.traceback)
         where = f" [{at[-1][0].rpartition('/')[2]}:{at[-1][1]}]" if at else ""
-        say(f"{count:,} failed: {line}{' (and alike, with other numbers)' if differ else ''}{where}")
+        say(f"{count:,} failed: {line}{' (and the like, with other numbers)' if differ else ''}{where}")
     if len(failures):
-        say("each is a row: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")
+        say("each is a row of the table: sweep.load(…).query(\"status == 'failed'\")[['error', 'traceback']]")
 
 
 def show_results(study: "Study", cells: Cells, options: "Options", single: bool) -> None:
@@ -194,7 +194,7 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     fate = ""
     frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
     if frame.empty:  # a store may list late
-        say(f"what was stored is not listed yet; look again: python -m sweep.status {study.path}")
+        say(f"the store does not list the results yet; look again with: python -m sweep.status {study.path}")
         return
     if len(cells) == 1:
         (own,) = frame.to_dict("records")
@@ -209,10 +209,10 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     # The page is a study's, the picture is one network's.
     cell_id = first.id if single and options.report != (PAGE,) else None
     if options.shard:
-        say(f"once all shares are done: python -m sweep.report {study.path}")
+        say(f"once all shares are done, run: python -m sweep.report {study.path}")
     elif options.report and _is_outdated(study, cell_id, options.report):
         _draw(study, cell_id, options.report)
-    say(f"table: {study.path}/cells (pandas.read_parquet reads it)")
+    say(f"table: {study.path}/cells (read it with pandas.read_parquet)")
     if fate:  # the answer, after all that was said of files
         print(fate, flush=True)
 
@@ -226,7 +226,7 @@ def _draw(study: "Study", cell_id: str | None, kinds: Collection[str]) -> None:
         say(str(error))
         return
     except ReportError as error:  # and whatever cannot be drawn here
-        say(f"{error}; to try again: python -m sweep.report {study.path}")
+        say(f"{error}; try again with: python -m sweep.report {study.path}")
         files = error.files
     figures = [str(file) for file in files]
     if pictures := [path for path in figures if path.endswith(".png")]:

@@ -124,7 +124,7 @@ def test_the_second_driver_leaves_to_the_first_what_that_has_stored(tmp_path):
         computed.append(int(re.search(r"^(\d+) cells? in", done.stderr, re.MULTILINE)[1]))
     assert computed[0] == 8
     assert computed[1] <= 2, "what it had handed out already"
-    assert f"{8 - computed[1]} cells stored by another run meanwhile" in done.stderr
+    assert f"{8 - computed[1]} cells stored by another run in the meantime" in done.stderr
     assert len(sweep.load(tmp_path / "outputs" / "smoke")) == 8
 
 
@@ -167,7 +167,7 @@ def test_overwrite_replaces_and_a_damaged_part_is_computed_again(sweep_command, 
     assert sweep_command(*command).returncode == 0
     verified = sweep_command("outputs/smoke", module="sweep.verify")
     assert verified.returncode == 0, verified.stdout
-    assert "1 of 1 parts whole; 4 of 4 cells come out again" in verified.stdout
+    assert "1 of 1 parts intact; 4 of 4 recomputed cells match" in verified.stdout
 
 
 def test_status_knows_what_an_interrupted_run_left(sweep_command, tmp_path):

@@ -89,7 +89,7 @@ def test_parameters_pairs_and_functions_are_axes_too():
         ({"depth": [1, 0]}, "depth=0: depth must be a whole number, at least 1"),
         ({"depth": []}, "the choice is empty"),
         ({"study": "a=b"}, "for a column of the table"),
-        ({"study": ["a", "b"]}, "a study is a folder's name"),
+        ({"study": ["a", "b"]}, "a study is a folder name"),
         ({"study": "${init.name}", "init": ["xavier", "kaiming"]}, "study applies to the whole run"),
         ({"act": lambda z: z}, "workers import a function by its name"),
         ({"depth": object()}, "give a number, a string, or a list of these"),
@@ -153,4 +153,4 @@ def test_inside_a_daemonic_process_it_runs_serially_and_says_so():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         status, said = pool.apply(_in_a_pool, ("tests.users.wrong",))
     assert status == ["ok", "ok"]
-    assert "a daemonic process may start no others: this one computes one task after another itself" in said
+    assert "a daemonic process may not start others: this one computes the tasks itself, one by one" in said

@@ -83,7 +83,7 @@ def test_a_deep_layer_is_compared_by_value(study, monkeypatch, capsys, column, l
     assert found == status, said
     if status:
         assert f"{column} of layer {layer} is stored as" in said
-        assert "0 of 2 cells come out again" in said
+        assert "0 of 2 recomputed cells match" in said
 
 
 def test_float64_is_compared_as_closely_as_it_computes(study, monkeypatch, capsys):
@@ -95,11 +95,14 @@ def test_float64_is_compared_as_closely_as_it_computes(study, monkeypatch, capsy
 def test_chaos_excuses_what_chaos_explains(study, monkeypatch, capsys):
     write(study, [cell(**CHAOTIC, seed=seed) for seed in range(4)])
     altered(study, "rms", 30, lambda x: 1.0005 * x)
-    assert verified(study, monkeypatch, capsys) == (0, "1 of 1 parts whole; 4 of 4 cells come out again\n")
+    assert verified(study, monkeypatch, capsys) == (
+        0,
+        "1 of 1 parts intact; 4 of 4 recomputed cells match\n",
+    )
     for factor in (3, 1 / 3):
         altered(study, "rms", 30, lambda x, factor=factor: factor * x)
         status, said = verified(study, monkeypatch, capsys)
-        assert (status, "0 of 4 cells come out again" in said) == (1, True), said
+        assert (status, "0 of 4 recomputed cells match" in said) == (1, True), said
         altered(study, "rms", 30, lambda x, factor=factor: x / factor)
 
 
@@ -120,7 +123,7 @@ def test_cells_from_another_grouping_and_another_blas_come_out_again(
     assert made.returncode == 0, made.stderr
     status, said = verified(Study(tmp_path / "outputs" / "smoke"), monkeypatch, capsys, cells=200)
     assert status == 0, said
-    assert "200 of 200 cells come out again" in said
+    assert "200 of 200 recomputed cells match" in said
 
 
 def test_a_nudged_cell_differs_by_roundings_where_nothing_is_chaotic_and_altogether_where_it_is():
@@ -174,12 +177,12 @@ def moved(row):
         ("layers", "seed", None, "layer 0 says seed None"),
         ("layers", "histogram_low", -7.0, "the histogram of layer 0 is said to go from -7.0 to"),
         ("layers", "histogram_high", None, "the histogram of layer 0 is said to go from"),
-        ("layers", "histogram", [16] * 30, "the histogram of layer 0 is not what comes out"),
-        ("layers", "histogram", [15] * 30, "the histogram of layer 0 does not hold its 480 entries"),
-        ("layers", "histogram", [-10, 490, *[0] * 28], "does not hold its 480 entries"),
-        ("layers", "histogram", [None] * 30, "does not hold its 480 entries"),
+        ("layers", "histogram", [16] * 30, "the histogram of layer 0 differs from the recomputed one"),
+        ("layers", "histogram", [15] * 30, "the histogram of layer 0 does not add up to its 480 entries"),
+        ("layers", "histogram", [-10, 490, *[0] * 28], "does not add up to its 480 entries"),
+        ("layers", "histogram", [None] * 30, "does not add up to its 480 entries"),
         ("layers", "histogram", lambda row: row["histogram"] if row["layer"] else None, "layer 0 has no"),
-        ("layers", "histogram", moved, "the histogram of layer 0 is not what comes out"),
+        ("layers", "histogram", moved, "the histogram of layer 0 differs from the recomputed one"),
     ],
 )  # fmt: skip
 def test_whatever_else_a_row_says_is_held_against_what_comes_out(
@@ -190,7 +193,7 @@ def test_whatever_else_a_row_says_is_held_against_what_comes_out(
     forged(study, table, column, value)
     status, out = verified(study, monkeypatch, capsys)
     assert (status, said in out) == (1, True), out
-    assert "0 of 2 cells come out again" in out
+    assert "0 of 2 recomputed cells match" in out
 
 
 @pytest.mark.parametrize("claim", [None, 0, 3, 30])
@@ -235,7 +238,7 @@ def test_histograms_of_other_groupings_come_out_again_where_inputs_or_neurons_ar
 
 @pytest.mark.parametrize(("version", "forge", "said"), [
     ("0", False, "2 rows are of another kernel_version than 1: not compared\n"),
-    ("0", True, "2 of them are not what the id stands for: "),
+    ("0", True, "2 of them do not match the id: "),
 ])  # fmt: skip
 def test_rows_of_another_kernel_are_counted_and_their_ids_are_what_they_stand_for(
     study, monkeypatch, capsys, version, forge, said
@@ -255,11 +258,11 @@ def test_a_row_that_says_that_it_is_of_another_kernel_is_no_way_out(study, monke
     write(study, HISTOGRAMS)
     forged(study, "cells", "kernel_version", "0")
     status, out = verified(study, monkeypatch, capsys)
-    assert (status, "2 of them are not what the id stands for" in out) == (1, True), out
+    assert (status, "2 of them do not match the id" in out) == (1, True), out
 
 
 def test_failed_rows_are_said_and_alone_are_no_reason_for_doubt(study, monkeypatch, capsys):
     write(study, HISTOGRAMS[:1])
     fail(study, "fail", HISTOGRAMS[1], "ValueError: no")
     status, out = verified(study, monkeypatch, capsys)
-    assert (status, "1 row says that its cell failed: not compared\n" in out) == (0, True), out
+    assert (status, "1 row is of a cell that failed: not compared\n" in out) == (0, True), out

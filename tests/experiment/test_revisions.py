@@ -268,14 +268,14 @@ def test_status_and_verify_name_rows_of_an_older_revision_and_the_command_replac
         command([*gelus(), cell(act={"name": "relu"}, depth=2, width=8, batch=20)])
     folder = str(tmp_path / "one")
     status = sweep_command(folder, module="sweep.status", COLUMNS="150").stdout
-    assert "3 cells of an older revision: the command that made them computes them anew" in status
+    assert "3 cells of an older revision: the command that made them computes them again" in status
     assert "left," not in status
     row = next(line for line in status.splitlines() if line.startswith("│ all"))
     assert [word for word in row.split() if word.isdecimal()] == ["4", "4", "0", "0"]
     verified = sweep_command(folder, module="sweep.verify")
     assert verified.returncode == 0, verified.stdout
-    assert "1 of 1 cells come out again" in verified.stdout
-    assert "3 rows are of an older revision and left out" in verified.stdout
+    assert "1 of 1 recomputed cells match" in verified.stdout
+    assert "3 rows are of an older revision, left out" in verified.stdout
 
     command(gelus())
     assert set(sweep.load(folder).query("act == 'gelu'")["cell_id"]) == {one.id for one in gelus()}

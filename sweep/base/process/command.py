@@ -93,9 +93,7 @@ def show(
                 column.no_wrap, column.min_width, column.overflow = False, None, "fold"
     notes = caption.splitlines()
     if left_out:
-        notes.insert(
-            0, f"columns left out because this terminal is narrow: {', '.join(dict.fromkeys(left_out))}"
-        )
+        notes.insert(0, f"columns left out for lack of room: {', '.join(dict.fromkeys(left_out))}")
     console.print(title, style="bold", highlight=False, markup=False, soft_wrap=whole)
     console.print(table)
     for line in notes:

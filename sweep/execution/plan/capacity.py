@@ -20,7 +20,7 @@ def tasks_of(missing: Cells, capacity: Capacity, most: int | None) -> tuple[list
     held = most or capacity.memory
     tasks = pack(missing, capacity.workers, held)
     if most and (needs := _largest(tasks, most)):
-        raise RequestError(f"max_memory={text.si(most)}B: {needs}; give it as much, or ask for less")
+        raise RequestError(f"max_memory={text.si(most)}B: {needs}; raise it, or ask for less")
     # What one network needs cannot be split.
     if capacity.here and (fit := workers_within(held, tasks, capacity.workers)) < capacity.workers:
         capacity = replace(capacity, workers=fit)
@@ -35,8 +35,8 @@ def too_much(tasks: Sequence[Task], capacity: Capacity, most: int | None) -> str
     if capacity.here and most:
         there = machine.available_memory()
         if estimate.expected(tasks, capacity.workers, False, factor.of_runs([])).memory > there:
-            left = f"{text.si(there)}B of memory are left here"
-            return f"max_memory={text.si(most)}B: {left}: give less, or leave it away"
+            left = f"only {text.si(there)}B of memory is free here"
+            return f"max_memory={text.si(most)}B: {left}: lower it, or drop it"
     return ""
 
 

@@ -45,7 +45,7 @@ class Shard:
             rule = "shard must be k/n with 1 ≤ k ≤ n, as in shard=3/32"
             raise RequestError(f"shard={checks.shown(value)}: {rule}")
         if int(found[2]) > _MOST_SHARES:
-            raise RequestError(f"shard={value}: shard=k/n must have n ≤ {_MOST_SHARES:,}; take larger shares")
+            raise RequestError(f"shard={value}: shard=k/n must have n ≤ {_MOST_SHARES:,}; use larger shares")
         return cls(int(found[1]), int(found[2]))
 
     def __str__(self) -> str:

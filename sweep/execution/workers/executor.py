@@ -88,7 +88,7 @@ def this_machine(workers: int) -> Capacity:
     workers = machine.workers_in_memory(workers)
     left = machine.available_memory()
     refusal = (
-        f"{{}}, {text.si(left)}B of memory are left here: ask for less of depth, width or batch, "
-        "or run it where there is more"
+        f"{{}}, but only {text.si(left)}B of memory is free here: reduce depth, width or batch, "
+        "or use a machine with more"
     )
     return Capacity(workers, machine.stack_memory(workers), True, left - machine.DRIVER_BYTES, refusal)

@@ -35,7 +35,7 @@ class Local:
             return run(work.tasks, work.capacity.workers, work.histogram, remaining)
         from sweep.execution import screen  # noqa: PLC0415  rich: not for a worker
 
-        screen.say("a daemonic process may start no others: this one computes one task after another itself")
+        screen.say("a daemonic process may not start others: this one computes the tasks itself, one by one")
         return run_here(work.tasks, work.histogram, remaining)
 
 
@@ -62,7 +62,7 @@ def run(
         why_not = pool.why_not()
         if not why_not:
             return pool.run(tasks, count, histogram, remaining)
-        said = f"no worker processes here, all is computed in this one: {why_not}"
+        said = f"no worker processes here, so everything is computed in this one: {why_not}"
         warnings.warn(SweepWarning(said), stacklevel=2)
     return run_here(tasks, histogram, remaining)
 

@@ -216,4 +216,6 @@ def _death(error: BaseException) -> Failure | None:
     found = re.search(r"exit codes of the workers are \{(.*)\}", str(error))
     how = f" ({found[1]})" if found and found[1] else ""
     reason = "out of memory?" if "SIGKILL" in how else "a crash or an exit in the code that it ran"
-    return Failure("WorkerDied", f"the worker process died{how} whenever it computed this cell: {reason}", "")
+    return Failure(
+        "WorkerDied", f"the worker process died{how} every time it computed this cell: {reason}", ""
+    )

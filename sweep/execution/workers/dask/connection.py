@@ -82,7 +82,7 @@ def connect(settings: Dask, workers: int = 0) -> "Iterator[Client]":
             place = settings.address or settings.scheduler_file or "this machine"
             raise RequestError(
                 f"no Dask scheduler answers at {place} ({one_line(error)}): "
-                "start one with 'dask scheduler', or leave executor.address away to compute here"
+                "start one with 'dask scheduler', or drop executor.address to compute here"
             ) from error
         stack.callback(client.close, timeout=5)
         yield client

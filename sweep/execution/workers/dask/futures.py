@@ -192,7 +192,7 @@ class _Driver:
             raise self._lost(f"the Dask scheduler has had no worker for {timeout:g} s")
 
     def _lost(self, reason: str) -> ClusterError:
-        return ClusterError(f"{reason}; what is stored is kept: run the same command to go on")
+        return ClusterError(f"{reason}; what is stored is kept: run the same command to continue")
 
 
 def _work(task: Task, histogram: bool, driver: str, store: WorkerStore | None, number: int) -> Result:

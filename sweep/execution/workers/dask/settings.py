@@ -42,8 +42,8 @@ class Dask:
             )
         if address and "@" in address:
             raise RequestError(
-                "executor.address=…@…: no user or password in an address, for it is written down with the "
-                "results: give Dask its certificates in its own configuration"
+                "executor.address=…@…: an address must not hold a user or password, as it is recorded with "
+                "the results: set up Dask's certificates in its own configuration"
             )
         if address and not re.fullmatch(r"[a-z]+://\S+", address):
             raise RequestError(

@@ -74,7 +74,7 @@ def outcomes(work: Work, settings: Slurm, record: RunRecord) -> Iterator[Result]
         screen.say(f"an earlier command's {refused}")
     at_work = follow.running(study)
     for earlier in at_work:
-        screen.say(f"job {earlier.id} of an earlier command is still at work on this study")
+        screen.say(f"job {earlier.id} of an earlier command is still working on this study")
     busy = {cell_id for ids in at_work.values() for cell_id in ids}
     fresh = work.cells.where(np.array([cell.id not in busy for cell in work.cells])) if busy else work.cells
     wait = sys.stderr.isatty() if settings.wait is None else settings.wait
@@ -85,7 +85,7 @@ def outcomes(work: Work, settings: Slurm, record: RunRecord) -> Iterator[Result]
     record.log.info("Slurm jobs: %s", numbers)
     command = runs.command(study, record.name)
     hints = (
-        f"follow: squeue -j {numbers}; how far it is: python -m sweep.status {study.path}; "
+        f"follow: squeue -j {numbers}; progress: python -m sweep.status {study.path}; "
         f"cancel: scancel {numbers.replace(',', ' ')}; result: {command}"
     )
     if watch is None:
@@ -106,11 +106,11 @@ def _follow(work: Work, jobs: Sequence[ArrayJob], watch: Watch, hints: str, comm
                 yield _outcome(cells.where(well), each, {})
     except (KeyboardInterrupt, interrupts.Terminated) as stopped:
         word, status = interrupts.ending(stopped)
-        raise Leave(f"{word}: the job goes on; {hints}", status) from stopped
+        raise Leave(f"{word}: the job continues; {hints}", status) from stopped
     except ClusterError as lost:
         left = int((StoredIndex(work.study).of(cells) != Status.OK).sum())
         stored = f"{len(cells) - left} cells are stored, {left} are left"
-        raise Leave(f"sweep: {lost}; {stored}; finish: {command}", 1) from lost
+        raise Leave(f"sweep: {lost}; {stored}; to finish: {command}", 1) from lost
     if pending.any():
         failed = cells.where(pending)
         why = dict(excerpts.failures(work.study, failed))

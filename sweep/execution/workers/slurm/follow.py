@@ -30,7 +30,7 @@ _SILENCE_SECONDS = 600.0  # without any answer of Slurm and any new cell
 _STUCK_SECONDS = 60.0  # without a new cell, where all elements wait for somebody to act
 _LATE_SECONDS = 5.0  # for files of an ended element to be seen here
 _BEGIN_SECONDS = 30.0  # for an element that runs to begin, where another one has not seen the folder
-_WITHOUT_A_LOG = "Slurm has forgotten them, or the nodes do not see {}"
+_WITHOUT_A_LOG = "Slurm has forgotten them, or the nodes cannot see {}"
 _MOST_TOLD = 3  # jobs
 _MOST_ELEMENTS = 1_000_000  # of an array, more than any Slurm takes
 
@@ -117,7 +117,7 @@ def _submitted(study: Study) -> Iterator[ArrayJob]:
         if named and isinstance(count, int) and 0 < count <= _MOST_ELEMENTS:
             yield ArrayJob(str(job), count, Path(study.place.at(path)).parent.absolute())
         else:
-            reading.leave_out(study.place, path, "it names no job")
+            reading.leave_out(study.place, path, "it does not name a job")
 
 
 def follow(jobs: Sequence[ArrayJob], watch: Watch) -> Iterator[NDArray[np.bool_]]:
@@ -212,5 +212,5 @@ def _fate(job: ArrayJob, found: Mapping[int, squeue.QueueEntry]) -> str:
         parts.append(refusal)
     elif not job.begun:
         why = "their logs say why" if any(job.own.glob("*_log.*")) else _WITHOUT_A_LOG.format(job.study)
-        parts.append(f"none of its elements could be seen to start: {why}")
+        parts.append(f"none of its elements was seen to start: {why}")
     return "; ".join(parts)

@@ -46,7 +46,7 @@ def check(folder: Path) -> None:
         raise RequestError(f"{folder}: {error.strerror}") from error
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & _OTHERS:
         raise RequestError(
-            f"{folder} must be a folder of yours alone, for what lies there is run as you: chmod 700 "
+            f"{folder} must be accessible to you alone, as what is in it runs as you: chmod 700 "
             f"{shlex.quote(str(folder))}, or set XDG_STATE_HOME to another folder that the nodes see"
         )
 
@@ -54,7 +54,7 @@ def check(folder: Path) -> None:
 def line(folder: Path) -> str:
     """A line of shell that ends a script where the folder is not of this user alone."""
     quoted = shlex.quote(str(folder))
-    said = f"sweep: {folder} is not a folder of this user alone on this node"
+    said = f"sweep: {folder} is accessible to others than this user on this node"
     return (  # 2700 where folders hand on their group
         f'case "$(stat -c %u:%a {quoted} 2>/dev/null)" in "$(id -u)":700 | "$(id -u)":2700) ;; '
         f"*) echo {shlex.quote(said)} >&2; exit {UNSAFE} ;; esac"

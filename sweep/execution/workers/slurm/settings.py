@@ -85,7 +85,7 @@ class Slurm:
             memory=held // 2 * self.max_jobs,
             here=False,
             most=held - machine.DRIVER_BYTES,
-            refusal=f"executor.mem_gb={self.mem_gb:g}: {{}}; give an element more, or ask for less",
+            refusal=f"executor.mem_gb={self.mem_gb:g}: {{}}; raise it, or ask for less",
         )
 
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
@@ -138,11 +138,11 @@ def _sbatch(values: object) -> tuple[tuple[str, str | bool], ...]:
         if name in _SET_BY:
             raise RequestError(f"{given}: set {_SET_BY[name]} instead")
         if name in _OURS:
-            raise RequestError(f"{given}: this program sets --{name} itself: leave it out")
+            raise RequestError(f"{given}: this program sets --{name} itself: drop it")
         if not isinstance(value, str | int | float | None):
-            raise RequestError(f"{given}: give a text, a number, or true for an option without a value")
+            raise RequestError(f"{given}: give a string, a number, or true for an option without a value")
         if isinstance(value, str) and (not value or not value.isprintable()):
-            raise RequestError(f"{given}: give a text on one line")
+            raise RequestError(f"{given}: give a string of one line")
         if value is not None and value is not False:
             options[name] = value is True or value == "true" or str(value)
     return tuple(options.items())

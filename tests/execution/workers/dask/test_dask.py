@@ -102,7 +102,9 @@ def test_a_scheduler_that_dies_is_a_clear_error_and_the_same_command_goes_on(two
     two.scheduler.end()
     lost = ended(process)
     assert lost.returncode == 1
-    assert "the Dask scheduler is gone; what is stored is kept: run the same command to go on" in lost.stderr
+    assert (
+        "the Dask scheduler is gone; what is stored is kept: run the same command to continue" in lost.stderr
+    )
     kept = len(commands.table("lost"))
     assert 0 < kept < 9
     two.start_scheduler()

@@ -114,7 +114,7 @@ def test_without_waiting_the_status_and_the_next_command_name_a_node_that_does_n
     far(cwd=apart.disk)
     with busy(pair, "far"):
         submitted = apart.commands(*GRID, *SUBMIT, "executor.partition=far", ROOT)
-        assert "how far it is: python -m sweep.status /proc/self/cwd/outputs/smoke" in submitted.stderr
+        assert "progress: python -m sweep.status /proc/self/cwd/outputs/smoke" in submitted.stderr
         job = apart.part(copied=True)
         assert f"job {job}: 8 pending; 0 of 8 have begun" in apart.status()
     until(lambda: not pair.ask("squeue", "--noheader", f"--jobs={job}"), "the job's end")
@@ -157,7 +157,7 @@ def test_a_job_that_slurmctld_forgets_is_noticed_and_the_same_command_finishes(p
     pair.start_controller()
     forgotten = ended(process)
     assert forgotten.returncode == 1, forgotten.stderr
-    assert f"job {job}: no longer in the queue; none of its elements could be seen" in forgotten.stderr
+    assert f"job {job}: no longer in the queue; none of its elements was seen" in forgotten.stderr
     assert "0 cells are stored, 8 are left; finish: python -m sweep -m" in forgotten.stderr
     finished = commands(*GRID, *WAIT, "executor.max_jobs=1")
     assert finished.returncode == 0, finished.stderr
@@ -236,7 +236,7 @@ def test_cells_that_a_job_stores_before_it_is_followed_are_not_waited_for(follow
 
 def test_an_element_that_runs_gets_some_time_to_begin(follow, monkeypatch):
     said, _ = follow((RUNNING, BLIND), (RUNNING, BLIND), (COMPLETED, COMPLETED), begun=[])
-    assert "none of its elements could be seen to start" in said
+    assert "none of its elements was seen to start" in said
     monkeypatch.setattr(jobs, "_BEGIN_SECONDS", 0.0)
     with pytest.raises(RequestError, match=r"node far does not see .*; job 7 is cancelled"):
         follow((RUNNING, BLIND), (RUNNING, BLIND))

@@ -43,7 +43,7 @@ def test_a_pickle_in_the_place_of_a_share_is_not_loaded(tmp_path):
             return os.mkdir, (str(tmp_path / "exploded"),)
 
     (own / "share-00000.jsonl.gz").write_bytes(pickle.dumps(Bomb()))
-    with pytest.raises(Exception, match="not the plan of a run"):
+    with pytest.raises(Exception, match="not a run's plan"):
         element.load(own, 0)
     assert not (tmp_path / "exploded").exists()
 
@@ -58,7 +58,7 @@ def test_a_folder_that_others_may_write_to_is_refused(state, tmp_path, how):
     else:
         own.chmod(0o770)
     for attempt in (lambda: private.make("a"), lambda: element.load(own, 0)):
-        with pytest.raises(RequestError, match=r"of yours alone.*chmod 700"):
+        with pytest.raises(RequestError, match=r"accessible to you alone.*chmod 700"):
             attempt()
     assert script(own) == private.UNSAFE
 

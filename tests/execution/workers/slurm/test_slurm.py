@@ -76,23 +76,23 @@ def test_without_waiting_the_command_says_how_to_follow_and_the_same_command_fol
     done = on_slurm(*arguments, *SUBMIT, "executor.max_jobs=2", **bars.environment)
     assert done.returncode == 0, done.stderr
     job = job_of(on_slurm, "followed")
-    follow = f"follow: squeue -j {job}; how far it is: python -m sweep.status outputs/followed"
+    follow = f"follow: squeue -j {job}; progress: python -m sweep.status outputs/followed"
     assert f"{follow}; cancel: scancel {job}; result: python -m sweep -m grid=smoke" in done.stderr
     assert slurm.ask("squeue", "--noheader", f"--jobs={job}"), "it did not wait for the job"
 
     following = on_slurm.start(*arguments, *WAIT, **bars.environment)
-    following.says("still at work")
+    following.says("still working")
     following.signal(signal.SIGINT)
     stopped = ended(following)
     assert stopped.returncode == 130
     assert "interrupted" in stopped.stderr
 
     following = on_slurm.start(*arguments, *WAIT, **bars.environment)
-    following.says("still at work")
+    following.says("still working")
     bars.open()
     followed = ended(following)
     assert followed.returncode == 0, followed.stderr
-    assert f"job {job} of an earlier command is still at work on this study" in followed.stderr
+    assert f"job {job} of an earlier command is still working on this study" in followed.stderr
     assert not re.search(r"job \d+: ", followed.stderr), "what is at work is not submitted again"
     assert len(on_slurm.table("followed")) == 4
 
@@ -164,7 +164,7 @@ def test_slurmctld_may_restart(on_slurm, slurm, tmp_path):
 def test_elements_that_never_start_are_noticed(on_slurm):
     done = on_slurm(*held(2, "unseen"), *WAIT, "executor.setup=[exit 3]")
     assert done.returncode == 1
-    assert "none of its elements could be seen to start" in done.stderr
+    assert "none of its elements was seen to start" in done.stderr
     assert "0 cells are stored, 2 are left" in done.stderr
 
 
