@@ -80,10 +80,10 @@ def curves(
     line per init, act and setting, each at its greatest depth and width.
     """
     if not isinstance(label, str):
-        raise RequestError(f"label={label}: label must be a text")
+        raise RequestError(f"label={label}: label must be a string")
     statistic = measure(value)
     if not statistic.by_layer:
-        raise RequestError(f"value={value}: it is no statistic of a layer; see the columns of table='layers'")
+        raise RequestError(f"value={value}: not a statistic of a layer; see the columns of table='layers'")
     layers = _frame("layers", layers, ("layer", statistic.name))
     if cells is not None:
         cells, layers = _pair(cells, layers)
@@ -111,7 +111,7 @@ def curves(
 
 def _alone(layers: pd.DataFrame, statistic: Measure, label: str) -> pd.DataFrame:
     if layers["layer"].duplicated().any():
-        raise RequestError("layers: several networks are in this frame; give cells= to tell them apart")
+        raise RequestError("layers: this frame holds several networks; pass cells= to tell them apart")
     rows = layers.sort_values("layer").assign(line=label)
     parts = dict.fromkeys(("value", "low", "high"), rows[statistic.name])
     if (prediction := f"{THEORY}{statistic.name}") in rows:
@@ -138,7 +138,7 @@ def histograms(layers: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """The histograms of h of one cell, the first layer at the top; layers: its rows of table='layers'."""
     layers = _frame("layers", layers, ("layer", "std"))
     if layers["layer"].duplicated().any():
-        raise RequestError("layers: several cells are in this frame; choose one, by its cell_id")
+        raise RequestError("layers: this frame holds several cells; choose one by its cell_id")
     if "histogram" not in layers or not layers["histogram"].notna().any():
         raise RequestError("layers: no histogram is stored here; run the cell with histogram=true")
     ax = style.given_or_current(ax)
@@ -168,7 +168,9 @@ def _pair(cells: object, layers: object, *columns: str) -> tuple[pd.DataFrame, p
     layers = _frame("layers", layers, (*columns, "depth", "cell_id"))
     cells = _frame("cells", cells, (*_CELL, "cell_id"))
     if not cells["cell_id"].isin(layers["cell_id"]).any():
-        raise RequestError("cells, layers: no cell is in both frames; a cell that failed has no layers")
+        raise RequestError(
+            "cells, layers: the frames have no cell in common; a cell that failed has no layers"
+        )
     return cells, layers
 
 
@@ -176,13 +178,13 @@ def _frame(table: str, given: object, columns: Iterable[str]) -> pd.DataFrame:
     """A frame of pandas, polars or Arrow as pandas' own; refused where it is none of this table, or empty."""
     frame = of_numpy(given)
     if frame is None:
-        raise RequestError(f"{table}: give rows of {_SOURCES[table]}, a DataFrame")
+        raise RequestError(f"{table}: pass a DataFrame, rows of {_SOURCES[table]}")
     missing = [name for name in dict.fromkeys(columns) if name not in frame]
     if missing:
         named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")
-        raise RequestError(f"{table}: this frame has no {named}: give rows of {_SOURCES[table]}")
+        raise RequestError(f"{table}: this frame has no {named}: pass rows of {_SOURCES[table]}")
     if frame.empty:
-        raise RequestError(f"{table}: this frame has no rows: what it was filtered by matches nothing")
+        raise RequestError(f"{table}: this frame has no rows: its filter matched nothing")
     return frame
 
 

@@ -1,4 +1,4 @@
-"""`python -m sweep.recommend ACT`: ranked initialisations, the gain and its derivation, a line to paste."""
+"""`python -m sweep.recommend ACT`: ranked initialisations, the gain derived, and lines to paste."""
 
 # Nothing imports this module: `sweep.recommend` is the function.
 
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("act", help="an activation, or a function of your own as in my_module.my_function")
     parser.add_argument("--depth", type=int, default=50, help="layers (50)")
     parser.add_argument("--width", type=int, default=512, help="neurons in each (512)")
-    parser.add_argument("--study", help="measured there, instead of by a small trial")
+    parser.add_argument("--study", help="take the measurements of this study, not of a small trial")
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the activation"
     )
@@ -51,7 +51,7 @@ def _progress(networks: int) -> Callable[[int], None]:
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
-    says = f"theory has spoken; trying the networks that decide: {networks}"
+    says = f"ranked by theory; measuring the networks that decide: {networks}"
     console = Console(stderr=True)
     if not console.is_terminal:
         print(says, flush=True)

@@ -51,7 +51,7 @@ def test_nothing_is_averaged_over_unseen(frames, ax):
         sweep.plot.heatmap(cells, x="width", y="depth", ax=ax)
     with pytest.raises(sweep.RequestError, match="more varies"):
         sweep.plot.gradients(cells, layers, ax=ax)
-    with pytest.raises(sweep.RequestError, match="give cells="):
+    with pytest.raises(sweep.RequestError, match="pass cells="):
         sweep.plot.curves(layers, ax=ax)
     with pytest.raises(sweep.RequestError, match="several cells"):
         sweep.plot.histograms(layers, ax=ax)
@@ -69,12 +69,12 @@ def test_a_wrong_name_is_suggested_another(frames, ax):
 @pytest.mark.parametrize(
     ("name", "given", "message"),
     [
-        ("heatmap", ["layers"], "cells: this frame has no status, verdict, init_params …: give rows of"),
+        ("heatmap", ["layers"], "cells: this frame has no status, verdict, init_params …: pass rows of"),
         ("verdicts", ["layers"], "cells: this frame has no status"),
         (
             "curves",
             ["cells"],
-            'layers: this frame has no layer: give rows of sweep.load(study, table="layers")',
+            'layers: this frame has no layer: pass rows of sweep.load(study, table="layers")',
         ),
         ("curves", ["cells", "std", "layers"], "layers: this frame has no layer:"),
         ("curves", ["layers", "std", "layers"], "cells: this frame has no status"),
@@ -86,7 +86,7 @@ def test_a_wrong_name_is_suggested_another(frames, ax):
         ("heatmap", ["no cells"], "cells: this frame has no rows"),
         ("histograms", ["no layers"], "layers: this frame has no rows"),
         ("curves", ["layers", "std", "no cells"], "cells: this frame has no rows"),
-        ("gradients", ["other cells", "layers"], "no cell is in both frames"),
+        ("gradients", ["other cells", "layers"], "the frames have no cell in common"),
     ],
 )
 def test_a_frame_of_another_table_or_of_nothing_is_refused_in_one_line(frames, ax, name, given, message):

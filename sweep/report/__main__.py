@@ -46,7 +46,7 @@ def main() -> int:
         print(f"sweep: {visible(str(failed))}", file=sys.stderr)
         return 1
     if not files:
-        print(f"nothing to draw of {given.only}: this study holds no results for it", file=sys.stderr)
+        print(f"nothing to draw for {given.only}: this study has no results for it", file=sys.stderr)
     return 0
 
 

@@ -85,7 +85,7 @@ def write(
     drawn = [place.at(file) for file in files]
     if failed:
         named = "; ".join(f"{what} ({why})" for what, why in failed.items())
-        raise ReportError(f"not drawn: {named}; the tables are whole", drawn)
+        raise ReportError(f"not drawn: {named}; the tables are complete", drawn)
     return drawn
 
 
@@ -99,8 +99,8 @@ def _elsewhere(to: str | Path, study: Study) -> Place:
     """The folder `to`, if it is one of this machine and none of the study's own."""
     place, folder = places.place(to), study.place.folder
     if place.folder is None:
-        raise RequestError(f"to={to}: figures go to a folder of this machine, as in --to figures")
+        raise RequestError(f"to={to}: figures must go to a folder on this machine, as in --to figures")
     target = place.folder.resolve()
     if folder and target.is_relative_to(folder.resolve()) and target != Path(study.report.root).resolve():
-        raise RequestError(f"to={to}: figures do not go among a study's tables; choose another folder")
+        raise RequestError(f"to={to}: figures must not go among a study's tables; choose another folder")
     return place

@@ -38,7 +38,7 @@ def test_a_page_that_cannot_be_drawn_is_a_line_and_the_main_job_succeeds(how, sw
     assert "RUST" not in done.stderr
     (line,) = (line for line in done.stderr.splitlines() if "not drawn" in line)
     assert re.match(r"not drawn: the page \(RuntimeError: vl_convert ended with status -?\d+", line)
-    assert line.endswith("the tables are whole; to try again: python -m sweep.report outputs/s")
+    assert line.endswith("the tables are complete; try again with: python -m sweep.report outputs/s")
     assert len(pd.read_parquet(tmp_path / "outputs" / "s" / "cells")) == 2
     drawn = {path.name for path in (tmp_path / "outputs" / "s" / "report").iterdir()}
     assert {"std.png", "layers.svg"} <= drawn
@@ -85,7 +85,7 @@ def test_one_figure_that_fails_leaves_the_others_and_the_page(tmp_path, monkeypa
     with pytest.raises(ReportError) as caught:
         sweep.report.draw(tmp_path / "s")
     why = "(ValueError: no such colour)"
-    assert str(caught.value) == f"not drawn: layers {why}; theory {why}; the tables are whole"
+    assert str(caught.value) == f"not drawn: layers {why}; theory {why}; the tables are complete"
     names = {path.name for path in caught.value.files}
     assert {"std.png", "gradients.svg", "histograms.png", "index.html"} <= names
     assert not {name for name in names if name.startswith(("layers", "theory"))}

@@ -166,7 +166,7 @@ def test_a_study_is_drawn_by_its_url_and_elsewhere_by_another(sweep_command, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "study"]
     for to, said in (
         (f"{url}/study/cells", "among a study's tables"),
-        ("memory://x", "a folder of this mach"),
+        ("memory://x", "a folder on this mach"),
     ):
         with pytest.raises(RequestError, match=said):
             draw(tmp_path / "study", only=["heatmap"], to=to)

@@ -49,7 +49,7 @@ def test_a_run_ends_with_who_survives_and_a_cell_with_its_profile(sweep_command)
     assert done.returncode == 0, done.stderr
     assert "What survives, by activation" in done.stdout
     assert re.search(r"small_normal: vanishing from layer \d", done.stdout)
-    assert "2 of 4 networks keep their signal and their gradient; 2 vanishing." in done.stdout
+    assert "2 of 4 networks keep their signal and their gradient; 2 are vanishing." in done.stdout
     one = sweep_command("depth=4", "width=16", "batch=20", "report=false")
     assert re.search(r"rms of h +[▁▂▃▄▅▆▇█]{5}  [\d.]+ → [\d.]+", one.stdout)
     assert re.search(r"rms of dL/dh +[▁▂▃▄▅▆▇█]{5}  [\d.]+ ← [\d.]+", one.stdout)
@@ -144,11 +144,11 @@ def test_the_last_line_tells_networks_whose_gradient_is_known_from_others():
     both = (
         "2 of 4 networks keep their signal and their gradient, 1 their signal (gradients were not measured)"
     )
-    assert fates.counts(rows) == f"{both}; 1 vanishing."
+    assert fates.counts(rows) == f"{both}; 1 is vanishing."
     forward = rows.assign(measured=False)
     alone = "3 of 4 networks keep their signal; gradients were not measured"
-    assert fates.counts(forward) == f"{alone}; 1 vanishing."
-    assert fates.counts(rows[3:]) == "0 of 1 network keeps its signal and its gradient; 1 vanishing."
+    assert fates.counts(forward) == f"{alone}; 1 is vanishing."
+    assert fates.counts(rows[3:]) == "0 of 1 network keeps its signal and its gradient; 1 is vanishing."
     assert fates.counts(rows[:1]) == "1 of 1 network keeps its signal and its gradient."
 
 

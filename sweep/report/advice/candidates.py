@@ -168,7 +168,9 @@ def candidates(
         raise RequestError(unknown)
     gain = theory.gain(activation)
     if not 1 / _LARGEST_GAIN < gain < _LARGEST_GAIN:
-        raise RequestError(f"no weights keep {activation.formula}: that takes sigma_w = {gain:g}")
+        raise RequestError(
+            f"no weights keep the signal of {activation.formula}: that would take sigma_w = {gain:g}"
+        )
     proposals = [(sigma_w, names, "") for sigma_w, names in _NAMED.items()]
     proposals.append((gain, (), _DERIVED))
     if edge := _edge(activation):

@@ -91,7 +91,7 @@ def _worth_a_look(act: Activation, sigma_b: float, depth: int) -> list[float]:
 def _more_neurons(act: Activation, best: Candidate, depth: int, width: int) -> str | None:
     with contextlib.suppress(RequestError):
         if best.sigma_w and outlook(act, best.sigma_w, _WIDER * width, depth).sure[depth]:
-            return f"width {_WIDER * width}: the spread over seeds of {width} neurons is what ends it"
+            return f"width {_WIDER * width}: at {width} neurons it dies of the spread over seeds"
     return None
 
 

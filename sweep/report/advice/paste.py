@@ -8,10 +8,10 @@ from sweep.report.advice.candidates import LAYER, LSUV, ORTHOGONAL, Candidate, i
 
 _FAN_IN = "torch.nn.init._calculate_fan_in_and_fan_out(layer.weight)[0]"  # Linear's and Conv's
 _LSUV = '''\
-# lsuv: torch has no function for it. Once before training, with a batch of inputs: lsuv_(model, batch)
+# lsuv: torch has no function for it. Call this once before training, with a batch: lsuv_(model, batch)
 @torch.no_grad()
 def lsuv_(model, *inputs):
-    """Orthogonal weights, then layer by layer such a scale that the outputs' variance is 1, within 0.1."""
+    """Orthogonal weights, then scaled layer by layer until the outputs' variance is within 0.1 of 1."""
     def fit(layer, given, z):
         for _ in range(10):
             if abs(z.var() - 1) < 0.1 or not 0 < z.std() < float("inf"):
@@ -41,7 +41,7 @@ def paste(best: Candidate, act: Activation) -> dict[str, str]:
         return {"torch": _LSUV}
     if best.kind == LAYER:
         return {
-            "torch": "layer.reset_parameters()  # weights and biases, as Linear and Conv draw them unasked"
+            "torch": "layer.reset_parameters()  # weights and biases, as Linear and Conv draw them by default"
         }
     if best.kind == ORTHOGONAL:
         return {

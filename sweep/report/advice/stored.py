@@ -49,7 +49,7 @@ def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
     networks = cells[(cells["depth"] == depth) & (cells["width"] == width)]
     if networks.empty:
         sizes = sorted({(int(d), int(w)) for d, w in zip(cells["depth"], cells["width"], strict=True)})
-        listed = ", ".join(f"depth {d} width {w}" for d, w in sizes[:8]) or "nothing of it without biases"
+        listed = ", ".join(f"depth {d} width {w}" for d, w in sizes[:8]) or "none without biases"
         raise RequestError(
             f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
         )

@@ -77,17 +77,17 @@ class Recommendation:
                 *self._help(),
             ]
         return [
-            f"{at}: nothing survives. {_named(first)} does to depth {self.reach}; at {self.depth} it is "
-            f"{first.verdict}.",
+            f"{at}: nothing survives. {_named(first)} lasts longest, to depth {self.reach}; at depth "
+            f"{self.depth} it is {first.verdict}.",
             *self._help(),
         ]
 
     def _help(self) -> list[str]:
         if not self.mends:
             return [
-                "What would mend it: fewer layers. Theory finds no biases, act, width or skip that would do."
+                "What would help: fewer layers. Theory finds no biases, act, width or skip that would do."
             ]
-        return ["What would mend it:", *(f"  - {line}" for line in self.mends)]
+        return ["What would help:", *(f"  - {line}" for line in self.mends)]
 
     def __str__(self) -> str:
         lines = [*self.says, "", *self.derivation, ""]
@@ -139,7 +139,7 @@ def _kept(candidate: Candidate, backward: bool) -> str:
     """What survives, of how many seeds or by theory, and how level it is."""
     of = candidate.survival
     signal = f"the last layer's rms is {number(of.forward, 2)} of the input's"
-    told = "" if candidate.by != THEORY else " (theory's word: not measured)"
+    told = "" if candidate.by != THEORY else " (predicted, not measured)"
     if not backward:
         return f"It keeps the signal, {_of_seeds(candidate)}: {signal}; gradients were not measured{told}."
     return (
@@ -172,7 +172,7 @@ def _lines(advice: Recommendation) -> list[str]:
     if code:
         lines.append("Keras and JAX have no LSUV; in torch:")
     elif set(advice.paste) == {"torch"}:
-        lines.append("Keras and JAX have no such layer")
+        lines.append("Keras and JAX have no such default")
     return [*lines, *code]
 
 
@@ -213,14 +213,14 @@ def print_ranking(advice: Recommendation) -> None:
 
 def _caption(advice: Recommendation, equals: Sequence[str]) -> str:
     lines = [
-        "rank: what survives at this depth and width first, by abs(log chi1) where the signal settles.",
-        "verdict: measured, and how many seeds are healthy; or theory's word, with its spread over seeds.",
-        "good to: how deep theory is sure of it. level: by what factor rms or delta changes at most.",
+        "rank: first what survives at this depth and width, by abs(log chi1) where the signal settles.",
+        "verdict: measured, with how many seeds are healthy; or by theory, with its spread over seeds.",
+        "good to: how deep theory is sure of it. level: the factor by which rms or delta changes at most.",
         "rms: of the last layer; delta: the std of dL/dh at the input; each beside theory. "
         f"{advice.source[0].upper()}{advice.source[1:]}.",
     ]
     if any(candidate.survives == UNSURE for _, candidate in advice.ranking):
-        lines.append("?: too close to a threshold to be sure of the next seed.")
+        lines.append("?: too close to a threshold to be sure of another seed.")
     return "\n".join([*lines, *([f"The same sigma_w: {'; '.join(equals)}."] if equals else [])])
 
 

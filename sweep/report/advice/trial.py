@@ -139,8 +139,8 @@ def _fits(depth: int, width: int) -> None:
     """RequestError where a trial would not fit this machine's memory."""
     if 4.0 * depth * width * width + 2 * _per_network(depth, width) > machine.available_memory() / 2:
         raise RequestError(
-            f"depth={depth}, width={width}: the trial would not fit this machine's memory; "
-            "choose less of either, or give a study that holds it"
+            f"depth={depth}, width={width}: the trial would not fit into this machine's memory; "
+            "reduce either, or name a study that has been run"
         )
 
 

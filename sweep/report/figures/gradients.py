@@ -66,7 +66,7 @@ def _page(curves: pd.DataFrame, rows: Sequence[str], columns: Sequence[str], not
     style.legend(top, axes.flat)
     style.headline(figure, "Does a gradient get through?")
     predicted = any(is_predicted(here, name) for name in (FORWARD, BACKWARD))
-    reading = "both lines level: the network can learn; a steep line: what it shows dies out or explodes"
+    reading = "both lines level: the network can learn; a steep line: something dies out or explodes"
     reading += "; thin black: theory" if predicted else ""
     style.caption(figure, reading, note + (f"; {style.EXITS}" if any(left) else ""))
     return figure

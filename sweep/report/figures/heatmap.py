@@ -282,7 +282,7 @@ def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) ->
         told = [f"{word.name}: {word.told}" for word in present if word.told]
         lines += ["; ".join(told)] if told else []
         if (frame["agree"] < 1).any():
-            lines.append("a count below a word: so many of the seeds agree")
+            lines.append("a count below a word: how many seeds agree")
         if healthy := gradients_unmeasured(frame):
             lines.append(healthy)
         if any(max(across, down / 2) > _MOST_TEXTS[0] for across, down in _sizes(frame)):
@@ -309,6 +309,6 @@ def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) ->
             used.append("· not defined")
         lines += ["   ".join(used)] if used else []
     squares = sum(across * down for across, down in _sizes(frame))
-    lines += ["grey squares: no such network in this study"] if squares > len(frame) else []
+    lines += ["grey squares: networks that are not in this study"] if squares > len(frame) else []
     style.caption(figure, *lines, picture.caption)
     return figure

@@ -88,8 +88,8 @@ def bins(panels: Sequence[pd.DataFrame]) -> str:
     ranges = dict.fromkeys(map(_range, panels))
     where = ", ".join(f"[{low:g}, {high:g}]" for low, high in ranges)
     beyond = any(any(_goes_on(panel)) for panel in panels)
-    ochre = "; ochre: all that lies beyond the axis" if beyond else ""
-    return f"{HISTOGRAM_BINS} bins on {where}{ochre}; a bar far above all others is cut"
+    ochre = "; ochre: everything beyond the axis" if beyond else ""
+    return f"{HISTOGRAM_BINS} bins on {where}{ochre}; bars far above all others are cut"
 
 
 def _goes_on(layers: pd.DataFrame) -> tuple[bool, bool]:

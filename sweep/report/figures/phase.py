@@ -1,4 +1,4 @@
-"""Order and chaos: how alike inputs end up over sigma_w × sigma_b, and how deep a difference is felt.
+"""Order and chaos: how similar inputs end up over sigma_w × sigma_b, and how deep a difference is felt.
 
 Deep inside either phase every network forgets within a few layers how its inputs differed; along the
 critical line chi1 = 1 it takes longest, and so deep it can be trained. Schoenholz et al. 2017.
@@ -128,9 +128,9 @@ def _figure(plane: pd.DataFrame, act: Activation, rows: pd.DataFrame) -> Figure:
         figure,
         f"a point per sigma_w and sigma_b: mean over {counted(rows['seeds'])}, depth {depth}, "
         f"width {plane['width'].iloc[0]}, {common(plane)}",
-        "there: the first layer at which a tenth of the first distance to the fixed point is left; "
+        "settled: at most a tenth of the initial distance to the fixed point is left; "
         f"theory: xi ln 10; ▲: not within {depth} layers; at an edge: beyond it",
-        *(["grey: the signal vanishes, and a cosine of nothing says nothing"] if rows["fades"].any() else []),
+        *(["grey: the signal vanishes, and its cosine says nothing"] if rows["fades"].any() else []),
     )
     return figure
 
@@ -148,9 +148,9 @@ def _draw_plane(figure: Figure, ax: Axes, act: Activation, rows: pd.DataFrame) -
         ax.plot(line["sigma_w"], line["sigma_b"], color=style.INK, lw=2, label="chi1 = 1 (theory)")
         ax.legend(loc="upper left", facecolor="white", framealpha=0.9, edgecolor="none", fontsize=8)
     ax.set(xlim=x_limits, ylim=y_limits, xlabel="sigma_w", ylabel="sigma_b (bias_std)")
-    ax.set_title("how alike inputs end up")
+    ax.set_title("how similar inputs end up")
     bar = figure.colorbar(mesh, ax=ax, fraction=0.05, pad=0.02)
-    bar.set_label("sample_cosine of the last layer: 1 order, below chaos")
+    bar.set_label("sample_cosine of the last layer: 1: order, below 1: chaos")
 
 
 def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int, act: Activation) -> None:
@@ -175,7 +175,7 @@ def _draw_reach(ax: Axes, rows: pd.DataFrame, depth: int, act: Activation) -> No
         0.99, depth, f"depth {depth}", transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=7
     )
     style.logarithmic(ax)
-    ax.set(xlabel="sigma_w", ylabel="layers until cosines are there")
+    ax.set(xlabel="sigma_w", ylabel="layers until cosines settle")
     ax.set_ylim(0.8, 1.5 * min(max(top, depth), _HIGHEST * depth))
     style.mark_exits(ax, hidden=True)
     ax.set_title("trainable depth (dashed: xi_c ln 10)")

@@ -132,7 +132,7 @@ def _broken(text: str, most: int) -> str:
     return textwrap.fill(text, most, break_on_hyphens=False).replace("\N{NO-BREAK SPACE}", " ")
 
 
-EXITS = "▲ ▼: here a curve leaves the axes"
+EXITS = "▲ ▼: a curve leaves the axes here"
 
 
 def mark_exits(ax: Axes, hidden: bool = False) -> bool:
@@ -210,7 +210,7 @@ def given_or_current(ax: object) -> Axes:
 
         return pyplot.gca()
     if not isinstance(ax, Axes):
-        raise RequestError("ax: give one Axes of matplotlib, as plt.subplots()[1] is")
+        raise RequestError("ax must be one matplotlib Axes, such as plt.subplots()[1]")
     return ax
 
 

@@ -57,7 +57,7 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     style.legend(top, above, handlelength=1.5)
     style.headline(figure, "Measured against predicted")
     note = f"a point per init, act, depth and width: mean over {counted(drawn['seeds'])}; line: equality"
-    note += "; below each: their ratio, of shares their difference"
+    note += "; below each: the ratio, for shares the difference"
     left_out = drawn["act_label"].nunique() - len(shown)
     note += f"; {left_out} more acts left out" if left_out else ""
     style.caption(figure, note, str(agreement(cells, _MOST_JUDGED)), common(cells))

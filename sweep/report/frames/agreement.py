@@ -47,7 +47,7 @@ class Agreement:
     def __str__(self) -> str:
         left_out = f"no spread over seeds is predicted for {self.silent} cells" if self.silent else ""
         if not self.cells:
-            return f"theory: {left_out or 'nothing here that it applies to'}"
+            return f"theory: {left_out or 'applies to none of these cells'}"
         return (
             f"theory: {100 * self.share:.0f} % of {self.cells} cells have the predicted rms, within "
             f"{SPREADS:g} standard deviations over seeds at their width (95 % expected)"

@@ -124,7 +124,8 @@ def counts(rows: "pd.DataFrame") -> str:
         kept = f"{alone:,} of {total:,} {networks} signal; {UNMEASURED}"
     else:
         kept = f"{both:,} of {total:,} {networks} signal and {its} gradient"
-    dead = ", ".join(f"{n:,} {word}" for word, n in words.most_common())
+    are = {word: "" if word == "failed" else "is " if n == 1 else "are " for word, n in words.items()}
+    dead = ", ".join(f"{n:,} {are[word]}{word}" for word, n in words.most_common())
     return f"{kept}{'; ' * bool(dead)}{dead}."
 
 
@@ -134,7 +135,7 @@ def gradients_unmeasured(rows: "pd.DataFrame") -> str:
     if healthy.all():
         return ""
     where = " in some of these networks" if healthy.any() else ""
-    return f"healthy here is the signal alone: {UNMEASURED}{where}"
+    return f"healthy refers to the signal alone: {UNMEASURED}{where}"
 
 
 def fate_of(word: str, layer: float, thresholds: Thresholds, depth: int, measured: bool) -> str:

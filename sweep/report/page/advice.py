@@ -44,14 +44,14 @@ def _says(best: Candidate, act: str, depth: int, width: int) -> str:
     command = f"python -m sweep.recommend {act} --depth {depth} --width {width}"
     if best.survives == NO:
         return (
-            f"nothing that theory knows survives {at}; {named} does to depth {best.good_to}. "
-            f"What would mend it: {command}"
+            f"theory knows of nothing that survives {at}; {named} lasts longest, to depth {best.good_to}. "
+            f"What would help: {command}"
         )
     numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {number(best.chi1)} per layer"
     if best.survives == UNSURE:
-        return f"{named} ({numbers}) may survive {at}: its seeds reach a threshold. Try it: {command}"
+        return f"{named} ({numbers}) may survive {at}, but some seeds may not. Try it: {command}"
     more = " and more" if best.good_to == best.outlook.followed_to else ""
-    line = f" Its lines of code: {command}" if best.kind == LSUV else ""
+    line = f" For its code: {command}" if best.kind == LSUV else ""
     return (
         f"{named}: {numbers}; theory is sure of it to {best.good_to} layers{more} of {width} neurons.{line}"
     )

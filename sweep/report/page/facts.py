@@ -64,7 +64,7 @@ def provenance_of(study: Study, cells: pd.DataFrame) -> list[tuple[str, str]]:
         ("kernel version", ", ".join(sorted(map(str, cells["kernel_version"].unique())))),
         ("machine", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"),
         *([("computed", " to ".join(times))] if times else []),
-        ("computing time", f"{cells['seconds'].sum():,.1f} s of one core for {text.cells(len(cells))}"),
+        ("computing time", f"{cells['seconds'].sum():,.1f} s on one core for {text.cells(len(cells))}"),
     ]
 
 

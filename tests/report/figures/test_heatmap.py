@@ -232,7 +232,7 @@ def test_a_square_without_a_network_has_a_key():
         (whole,) = heatmaps(cells).values()
         (holed,) = heatmaps(cells.drop(index=4)).values()
     assert "grey squares" not in whole._supxlabel.get_text()
-    assert "grey squares: no such network in this study" in holed._supxlabel.get_text()
+    assert "grey squares: networks that are not in this study" in holed._supxlabel.get_text()
 
 
 def test_what_was_not_measured_is_not_said_of_a_healthy_network():
@@ -242,7 +242,7 @@ def test_what_was_not_measured_is_not_said_of_a_healthy_network():
         (forward,) = heatmaps(cells.assign(delta_std_first=np.nan), "verdict").values()
     assert "gradients" not in measured._supxlabel.get_text()
     said = " ".join(forward._supxlabel.get_text().split())
-    assert "healthy here is the signal alone: gradients were not measured" in said
+    assert "healthy refers to the signal alone: gradients were not measured" in said
 
 
 STDS = st.lists(st.floats(1e-4, 1e4).map(lambda x: float(f"{x:.6g}")), min_size=2, max_size=5, unique=True)

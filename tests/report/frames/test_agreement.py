@@ -38,7 +38,7 @@ def test_where_theory_is_silent_there_is_no_deviation(measured):
     silent = deviations(measured)[measured["init"].isin(["zeros", "lsuv"]).to_numpy()]
     assert silent.isna().all()
     assert math.isnan(Agreement(0, 0).share)
-    assert "nothing here" in str(Agreement(0, 0))
+    assert "none of these cells" in str(Agreement(0, 0))
 
 
 def test_a_deviation_is_counted_in_standard_deviations_over_seeds():

@@ -45,7 +45,7 @@ def test_a_filter_leaves_what_it_says(text, opened_page, rows):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("dept<5", "no column 'dept'"), ("depth<five", "'five' is no number"), ("depth<", "not finished")],
+    [("dept<5", "no column 'dept'"), ("depth<five", "'five' is not a number"), ("depth<", "not finished")],
 )
 def test_a_filter_that_cannot_be_says_why(text, words, opened_page):
     opened_page.fill("#filter", text)

@@ -46,7 +46,7 @@ function term(text) {
   if (sign === "=") return { test: like };
   if (sign === "!=") return { test: (p) => !like(p) };
   const limit = /^-?inf$/.test(wanted) ? Number(wanted.replace("inf", "Infinity")) : Number(wanted);
-  if (Number.isNaN(limit)) return { complaint: `'${wanted}' is no number: write it as in ${name}${sign}10` };
+  if (Number.isNaN(limit)) return { complaint: `'${wanted}' is not a number: write it as in ${name}${sign}10` };
   return { test: (p) => COMPARISONS[sign](of.value(p), limit) };
 }
 

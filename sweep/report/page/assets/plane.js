@@ -30,7 +30,7 @@ function planeSpec(plane, width) {
   const ends = (sides) => { const all = [...sides.values()].flat(); return [Math.min(...all), Math.max(...all)]; };
   const values = plane.points.map((point) => {
     const [[x, x2], [y, y2]] = [across.get(point.sigma_w), down.get(point.sigma_b)];
-    const cosine = Number.isNaN(point.cosine) ? "of nothing: the signal vanishes" : number(point.cosine);
+    const cosine = Number.isNaN(point.cosine) ? "undefined: the signal vanishes" : number(point.cosine);
     return { x, x2, y, y2, fill: cosineFill(point.cosine), sigma_w: number(point.sigma_w), sigma_b: String(point.sigma_b), cosine,
       chi1: number(point.chi1), phase: point.chi1 > 1 ? "chaos" : "order", layers: reached(plane, point.layers), theory: number(point.theory), seeds: point.seeds };
   });
