@@ -46,7 +46,7 @@ while os.getppid() == parent:
     try:
         cells, layers = sweep.load(path), sweep.load(path, "layers")
     except sweep.StoreError as error:
-        if "is no study" in str(error) and not found:  # it is not there yet
+        if "is not a study" in str(error) and not found:  # it is not there yet
             time.sleep(0.02)
             continue
         raise

@@ -1,4 +1,4 @@
-"""`python -m sweep.initializers`: every init scheme, what it draws and how large."""
+"""`python -m sweep.initializers`: every init scheme, with what it draws and how large."""
 
 import math
 import sys

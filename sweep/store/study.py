@@ -83,7 +83,9 @@ class Study:
         names = (entry.name for entry in sorted(path.iterdir()))
         other = next((n for n in names if n not in _MAKING and not n.startswith(f".{_MARKER}")), None)
         if other:
-            raise StoreError(f"{path} holds something else ('{other}'); choose another study=… or root=…")
+            raise StoreError(
+                f"{path} already holds something else ('{other}'); choose another study=… or root=…"
+            )
 
     def check_readable(self) -> None:
         """Raise StoreError if there is no study here that this program can read."""
@@ -92,11 +94,11 @@ class Study:
             marker = self.place.read(_MARKER, _MOST_OF_A_MARKER)
         except (FileNotFoundError, NotADirectoryError):
             raise StoreError(
-                f"{self.path} is no study (it has no {_MARKER}): make one with python -m sweep"
+                f"{self.path} is not a study (it has no {_MARKER}); python -m sweep makes one"
             ) from None
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StoreError(f"cannot read {self.path}: {reason}; is this yours to read?") from error
+            raise StoreError(f"cannot read {self.path}: {reason}; check that you may read it") from error
         self._check_marker(marker)
 
     def _check_folders(self) -> None:
@@ -112,18 +114,18 @@ class Study:
                     "the folder itself there, or link to the whole study"
                 )
             if folder in SCHEMAS and path.exists() and not path.is_dir():
-                raise StoreError(f"{path} is not a folder, and a study keeps its own there: move it away")
+                raise StoreError(f"{path} is not a folder, but a study needs one there: move it away")
         for folder, other in (("cells", "layers"), ("layers", "cells")) if self.place.folder else ():
             if not Path(self.place.at(folder)).exists() and commits.names(self.place, other):
                 raise StoreError(
-                    f"{self.place.at(folder)} is not there, and {other}/ holds parts that belong to it: "
+                    f"{self.place.at(folder)} is missing, but {other}/ holds parts that belong with it: "
                     f"put it back, or move {other}/ away too"
                 )
         for folder in SCHEMAS:
             if odd := [name for name in self.place.irregular(folder) if commits.is_part(name)]:
                 part = self.place.at(f"{folder}/{odd[0]}")
                 raise StoreError(
-                    f"{part} is no file of a study but a link, a folder or the like: put the part itself "
+                    f"{part} is not a regular file but a link, a folder or the like: put the file itself "
                     "there, or move it away"
                 )
 
@@ -180,7 +182,9 @@ class Study:
         if then and self.writer <= run_id:  # this machine's clock is behind the other's
             self.writer = commits.writer_at(then)
         if commits.rank(self.writer) <= commits.rank(run_id):
-            raise StoreError(f"{self.path} has results of {run_id}, the end of time: none can replace them")
+            raise StoreError(
+                f"{self.path} has results of {run_id}, the latest run there can be: nothing can replace them"
+            )
 
     def write(self, name: str, cells: pa.Table, layers: pa.Table) -> None:
         """Add one part; it is stored when this returns."""
@@ -236,7 +240,7 @@ class Study:
                 missing = error
                 time.sleep(0.01 * number)
         reason = " ".join(str(missing).split())
-        raise StoreError(f"{self.path} misses a part ({reason}): run python -m sweep.verify {self.path}")
+        raise StoreError(f"{self.path} is missing a part ({reason}): run python -m sweep.verify {self.path}")
 
     def set_aside(self, names: Mapping[str, str]) -> None:
         """Move damaged parts to the folder `quarantine`; their cells count as not stored."""

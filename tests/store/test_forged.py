@@ -67,7 +67,9 @@ def test_no_link_among_the_folders_of_a_path_is_followed(tmp_path):
 
 def test_a_study_without_the_activation_is_named_not_a_key_error(study):
     write(study, "a", [one for one in CELLS if one.act == "tanh"][:2])
-    with pytest.raises(RequestError, match="holds no relu at depth 5 and width 8: it holds nothing of it"):
+    with pytest.raises(
+        RequestError, match="holds no relu at depth 5 and width 8: it holds none without biases"
+    ):
         sweep.recommend("relu", study=study.path, depth=5, width=8)
 
 
@@ -151,7 +153,7 @@ def test_a_histogram_of_other_bins_is_damage(study):
     odd = pa.array([counts and counts[:7] for counts in layers["histogram"].to_pylist()], kind)
     place = layers.column_names.index("histogram")
     study.write(part("b"), cells, layers.set_column(place, "histogram", odd))
-    with pytest.raises(sweep.StoreError, match="histograms of other than 30 bins"):
+    with pytest.raises(sweep.StoreError, match="its histograms do not have 30 bins"):
         sweep.load(study.path, "layers")
 
 
@@ -216,7 +218,7 @@ def test_layers_that_do_not_belong_to_the_cells_are_said_by_verify(study, sweep_
     study.write(part("a"), cells, layers)
     done = sweep_command(str(study.path), module="sweep.verify")
     assert (done.returncode, done.stderr) == (1, "")
-    assert "0 of 2 cells come out again" in done.stdout
+    assert "0 of 2 recomputed cells match" in done.stdout
 
 
 def test_verify_shows_control_characters_and_knows_what_does_not_fit(study, sweep_command):
@@ -245,7 +247,7 @@ def test_figures_go_neither_nowhere_nor_among_the_tables(study, sweep_command):
     write(study, "a", CELLS[:1])
     before = sorted((study.path / "cells").iterdir())
     for to, message in (
-        ("", "figures go to a folder"),
+        ("", "figures must go to a folder"),
         (study.path / "cells", "not go among a study's tables"),
     ):
         done = sweep_command(str(study.path), "--to", str(to), "--only", "heatmap", module="sweep.report")
@@ -281,7 +283,7 @@ def test_a_function_that_no_cell_calls_is_named(study, sweep_command):
     write(study, "a", CELLS[:1])
     done = sweep_command(str(study.path), "--function", "nope.nope", module="sweep.verify")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "--function nope.nope: no cell of this study calls it; they call none" in done.stderr
+    assert "--function nope.nope: no cell of this study uses it; they use none" in done.stderr
 
 
 def test_a_store_error_names_the_link(study, tmp_path):
@@ -313,7 +315,7 @@ def test_a_row_that_says_otherwise_than_its_layers_is_said(study, sweep_command,
     done = sweep_command(str(study.path), module="sweep.verify")
     assert done.returncode == 1, done.stderr
     assert said in done.stdout
-    assert "0 of 1 cells come out again" in done.stdout
+    assert "0 of 1 recomputed cells match" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -339,4 +341,4 @@ def test_layers_of_no_cell_are_damage(study, sweep_command):
     ghosts = layers.set_column(0, "cell_id", pa.array(["f" * 32] * len(layers)))
     study.write(part("a"), cells, pa.concat_tables([layers, ghosts]))
     done = sweep_command(str(study.path), module="sweep.verify")
-    assert (done.returncode, "it has layers of no cell" in done.stdout) == (1, True), done.stdout
+    assert (done.returncode, "it has layers that belong to no cell" in done.stdout) == (1, True), done.stdout

@@ -109,17 +109,17 @@ def test_verify_computes_a_users_function_where_it_is_named_and_as_it_was(own, s
         return done.returncode, done.stdout
 
     assert verified()[0] == 0
-    assert "2 of 2 cells come out again" in verified()[1]
-    assert "6 cells are of functions of your own and left out: --function names them (mine." in verified()[1]
-    assert "4 of 4 cells come out again" in verified("mine.act")[1]
-    assert "8 of 8 cells come out again" in verified("mine.act", "mine.init")[1]
+    assert "2 of 2 recomputed cells match" in verified()[1]
+    assert "6 cells use functions of your own, left out: name them with --function (mine." in verified()[1]
+    assert "4 of 4 recomputed cells match" in verified("mine.act")[1]
+    assert "8 of 8 recomputed cells match" in verified("mine.act", "mine.init")[1]
     assert (tmp_path / "ran").exists()
     (tmp_path / "mine.py").write_text(MINE.replace("k * np.tanh(z)", "k * np.tanh(z) + 0"))
     status, said = verified("mine.act", "mine.init")
     assert status == 1  # edited since: it cannot be told whether these are right
-    assert "4 of the cells could not be computed again" in said
+    assert "4 of the cells could not be recomputed" in said
     forged(own)
-    assert "2 of 2 cells come out again" in verified("mine.act", "mine.init")[1]
+    assert "2 of 2 recomputed cells match" in verified("mine.act", "mine.init")[1]
 
 
 def test_what_theory_says_of_a_users_activation_is_held_against_the_theory(own, sweep_command, tmp_path):
@@ -144,9 +144,10 @@ def test_what_theory_says_of_a_users_activation_is_held_against_the_theory(own, 
         commits.remove(own.place, name)
     own.write(part("f"), *tables)
     done = verified()
-    assert (done.returncode, done.stdout.count("theory_flat of layer 1 is not the theory's")) == (1, 4), (
-        done.stdout
-    )
+    assert (done.returncode, done.stdout.count("theory_flat of layer 1 is not what theory predicts")) == (
+        1,
+        4,
+    ), done.stdout
 
 
 def test_a_row_that_does_not_say_what_is_flat_keeps_its_verdict_and_a_line_says_so(own, sweep_command):
@@ -211,9 +212,7 @@ def test_what_is_not_ours_stays_however_old(study, sweep_command, tmp_path):
     for module in ("sweep.status", "sweep.compact", "sweep.verify"):
         done = sweep_command(str(study.path), module=module)
         assert done.returncode == 0, done.stderr
-        assert (
-            "left alone, for they are none of this program's: cells/.a.parquet.77, cells/.hid" in done.stdout
-        )
+        assert "not this program's, left alone: cells/.a.parquet.77, cells/.hid" in done.stdout
     assert commits.strangers(study.place) == sorted(
         f"{folder}/{name}" for folder in ("cells", "layers") for name in (*strange, "link.parquet")
     )
@@ -264,7 +263,7 @@ def test_a_part_that_is_no_file_is_refused_and_nobody_waits_for_it(study, kind):
     else:
         odd.symlink_to(odd if kind == "link to itself" else "/dev/zero")
     with pytest.raises(
-        sweep.StoreError, match=f"cells/{odd.name} is no file of a study but a link, a folder"
+        sweep.StoreError, match=f"cells/{odd.name} is not a regular file but a link, a folder"
     ):
         sweep.load(study.path)
     upkeep.tidy(study)

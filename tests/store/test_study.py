@@ -48,7 +48,7 @@ def test_a_root_that_is_a_file_or_a_study_that_is_none_is_refused(tmp_path):
         Study(blocking / "grid").check()
     with pytest.raises(StoreError, match="not a study"):
         Study(blocking).check()
-    with pytest.raises(StoreError, match="is no study"):
+    with pytest.raises(StoreError, match="is not a study"):
         sweep.load(tmp_path / "nothing")
 
 

@@ -64,7 +64,7 @@ def test_a_study_of_which_half_is_away_is_refused_in_a_line(study, sweep_command
     arguments = [f"study={study.name}", "root=."] if module == "sweep" else [str(study.path)]
     done = sweep_command(*arguments, module=module)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert f"{folder} is not there, and" in done.stderr
+    assert f"{folder} is missing, but" in done.stderr
     assert sorted(study.path.rglob("*")) == before
     away.rename(study.path / folder)
     assert len(sweep.load(study.path)) == 1

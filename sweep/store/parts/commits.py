@@ -77,7 +77,7 @@ def describe_strangers(place: Place) -> list[str]:
     paths = strangers(place)
     more = f" and {len(paths) - _MOST_NAMED} more" if len(paths) > _MOST_NAMED else ""
     named = visible(", ".join(paths[:_MOST_NAMED]))
-    return [f"left alone, for they are none of this program's: {named}{more}"] if paths else []
+    return [f"not this program's, left alone: {named}{more}"] if paths else []
 
 
 def is_unfinished(name: str) -> bool:

@@ -28,7 +28,7 @@ class DamagedError(StoreError):
         more = f", and {len(parts) - 1} more" if len(parts) > 1 else ""
         super().__init__(
             f"{root} has a part that cannot be read: {name} ({why}){more}; "
-            f"set aside what is damaged with: python -m sweep.verify {root}"
+            f"to set aside what is damaged: python -m sweep.verify {root}"
         )
 
 
@@ -53,10 +53,10 @@ def _check(place: Place, name: str, sizes: dict[str, int]) -> None:
     for table in tables:
         part_file.validate(table)
     if not pc.all(pc.is_in(tables[1]["cell_id"], value_set=tables[0]["cell_id"]), min_count=0).as_py():
-        raise BadBytesError("it has layers of no cell")
+        raise BadBytesError("it has layers that belong to no cell")
     expected = files[0].footer.more.get(DIGEST)
     if expected is not None and expected != part_file.digest(*tables):
-        raise BadBytesError("its rows are not those that were written")
+        raise BadBytesError("its rows differ from those that were written")
 
 
 def check_layers(place: Place, name: str, commit: PartFile, sizes: dict[str, int]) -> None:
@@ -67,7 +67,7 @@ def check_layers(place: Place, name: str, commit: PartFile, sizes: dict[str, int
     try:  # a store may list late: ask for the object itself
         size = len(place.read(f"layers/{name}"))
     except FileNotFoundError:
-        raise BadBytesError("its layers are gone") from None
+        raise BadBytesError("its layers are missing") from None
     except OSError as error:
         raise part_file.unreadable(place, f"layers/{name}", error) from error
     if str(size) != expected:
@@ -84,7 +84,7 @@ def noting(place: Place, name: str, broken: dict[str, str]) -> Iterator[None]:
     except MemoryError as error:
         raise part_file.unreadable(place, f"cells/{name}", error) from error
     except FileNotFoundError:
-        if name in names(place):  # else it was tidied away meanwhile
-            broken[name] = "its layers are gone"
+        if name in names(place):  # else it was removed in the meantime
+            broken[name] = "its layers are missing"
             return
-        raise FileNotFoundError(errno.ENOENT, "tidied away meanwhile", name) from None
+        raise FileNotFoundError(errno.ENOENT, "removed in the meantime", name) from None

@@ -98,7 +98,7 @@ class PartFile:
         if table.num_rows != self.footer.rows:
             raise BadBytesError(f"it has {table.num_rows} rows, not {self.footer.rows}")
         if not table.schema.equals(_chosen(self._schema, tuple(present)), check_metadata=False):
-            raise BadBytesError("its columns are not of their types")  # Arrow believes the file's own hints
+            raise BadBytesError("its columns have the wrong types")  # Arrow believes the file's own hints
         if len(present) == len(columns):
             return table.replace_schema_metadata()
         fields = [SCHEMAS[self._folder].field(name) for name in columns]
@@ -112,7 +112,7 @@ class PartFile:
         try:
             version = int(more[_VERSION])
         except (KeyError, ValueError):
-            raise BadBytesError("it does not say what schema it has") from None
+            raise BadBytesError("it does not name its schema") from None
         if version > SCHEMA_VERSION:
             raise UnreadableError(
                 f"{self._place.root}/{self._path} has schema {version}, newer than this program's "
@@ -123,9 +123,9 @@ class PartFile:
             self._file.schema.equals(_in_parquet(self._folder, version))
             or self._file.schema_arrow.equals(schema, check_metadata=False)  # another writer's spelling
         ):
-            raise BadBytesError(f"its columns are not those of schema {version}")
+            raise BadBytesError(f"its columns differ from those of schema {version}")
         if _SEAL in more and more[_SEAL] != _seal(more):
-            raise BadBytesError("what it says of itself is not what was written")
+            raise BadBytesError("its metadata differs from what was written")
         self._schema, self._names = schema, frozenset(schema.names)
         return Footer(version, metadata.num_rows, more)
 
@@ -159,7 +159,7 @@ def _chosen(schema: pa.Schema, names: tuple[str, ...]) -> pa.Schema:
 
 def unreadable(place: Place, path: str, error: OSError | MemoryError) -> UnreadableError:
     """The error for a file that cannot be read, in a line."""
-    why = "it does not fit the memory that this process has left"
+    why = "it does not fit into the memory that this process has left"
     if isinstance(error, OSError):
         why = error.strerror or one_line(error)
     return UnreadableError(f"cannot read {place.root}/{path}: {why}; nothing was moved")
@@ -186,7 +186,7 @@ def validate(table: pa.Table) -> None:
         if "histogram" in table.column_names:
             bins = pc.list_value_length(table["histogram"])
             if not pc.all(pc.equal(bins, HISTOGRAM_BINS), min_count=0).as_py():  # null where there is none
-                raise BadBytesError(f"it has histograms of other than {HISTOGRAM_BINS} bins")
+                raise BadBytesError(f"its histograms do not have {HISTOGRAM_BINS} bins")
     except pa.ArrowMemoryError:
         raise
     except pa.ArrowException as error:

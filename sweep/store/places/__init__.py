@@ -96,7 +96,7 @@ def check(url: str) -> None:
             f"{given}: write a URL as in {example}, and a folder of that name as in ./{scheme}:…"
         )
     if local and slashes == 2:
-        raise RequestError(f"{url}: a folder of this machine has three slashes, as in {example}")
+        raise RequestError(f"{url}: a folder on this machine takes three slashes, as in {example}")
     if "://" in url and not local and (slashes > 2 or not rest.strip("/")):
         raise RequestError(f"{url}: a URL names its host or bucket, as in {example}")
 
@@ -106,7 +106,7 @@ def check_kept(url: str) -> None:
     check(url)
     if url.rpartition("::")[2].startswith("memory:/"):
         raise RequestError(
-            f"{url}: this process's memory keeps nothing; give a folder, or s3://bucket/prefix"
+            f"{url}: memory is lost when the process ends; give a folder, or s3://bucket/prefix"
         )
 
 
@@ -114,7 +114,7 @@ def check_folder(path: str | Path) -> None:
     """Raise RequestError as `check` does, and where a path is not a folder of this machine."""
     check(str(path))
     if not str(path) or is_url(str(path)):
-        raise RequestError(f"--to {path}: figures go to a folder of this machine, as in --to figures")
+        raise RequestError(f"--to {path}: figures must go to a folder on this machine, as in --to figures")
 
 
 def study_path(root: str, study: str) -> Path | str:

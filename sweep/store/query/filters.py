@@ -51,7 +51,7 @@ class Filter:
                 kind = rows.schema.field(name).type
                 shown = f"({name!r}, {how!r}, {checks.shown(value)})"
                 raise RequestError(
-                    f"filters: {shown}: {name} is of type {kind}, compare it with such a value"
+                    f"filters: {shown}: {name} is of type {kind}; compare it with a value of that type"
                 ) from error
         return rows.filter(pq.filters_to_expression([list(conditions) for conditions in self.any_of]))
 
@@ -67,13 +67,13 @@ def _check(name: str, how: str, value: Any) -> None:
         raise unknown("operator of filters", how, _OPERATORS)
     if value is None:
         raise RequestError(
-            f"filters: ({name!r}, {how!r}, None): a filter never keeps rows without a value; {_RULE}"
+            f"filters: ({name!r}, {how!r}, None): a filter cannot keep rows without a value; {_RULE}"
         )
     several = isinstance(value, list | tuple | set | frozenset | range)
     if several != how.endswith("in"):
         wants = "a list" if how.endswith("in") else "one value"
         raise RequestError(
-            f"filters: ({name!r}, {how!r}, {checks.shown(value)}): '{how}' wants {wants}; {_RULE}"
+            f"filters: ({name!r}, {how!r}, {checks.shown(value)}): '{how}' takes {wants}; {_RULE}"
         )
 
 

@@ -70,8 +70,8 @@ def judged(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None, where: 
     moved = mute & (texts != _texts(cells, None))
     if moved.any():
         warnings.warn(
-            f"{moved.sum():,} cells of activations of your own keep the verdicts that they were stored with: "
-            "their rows are of an older program, and lack what other thresholds need",
+            f"{_keep(moved.sum(), 'of activations of your own')}: rows of an older program lack what other "
+            "thresholds need",
             SweepWarning,
             stacklevel=5,
         )
@@ -141,7 +141,7 @@ class _Layers:
         self.complete = chosen & whole & ~strange
         if cut := int((chosen & ~self.complete).sum()):  # some part is not what a run writes
             warnings.warn(
-                f"{cut:,} cells of {where} keep the verdicts that they were stored with: layers are missing",
+                f"{_keep(cut, f'of {where}')}: layers are missing",
                 SweepWarning,
                 stacklevel=6,
             )
@@ -200,6 +200,12 @@ def _alike(
         if first["act"] != activations.CUSTOM:
             share = _flat_share(first["act"], first["act_params"])
         yield places, np.nan if share is None else share, first["thresholds"]
+
+
+def _keep(count: int, which: str) -> str:
+    if count == 1:
+        return f"1 cell {which} keeps the verdict that it was stored with"
+    return f"{count:,} cells {which} keep the verdicts that they were stored with"
 
 
 @lru_cache(maxsize=256)

@@ -53,7 +53,7 @@ def to_xarray(frame: "pd.DataFrame") -> "xarray.Dataset":
     table = frame.iloc[:, :0].assign(**{name: axes[name] for name in several}, **columns)
     if table.duplicated(several).any():
         raise RequestError(
-            f"two rows have the same {', '.join(several)}: give a frame of sweep.load with all axes, "
+            f"two rows have the same {', '.join(several)}: pass a frame of sweep.load with all axes, "
             "each cell once (versions='newest')"
         )
     made = table.set_index(several).to_xarray()
@@ -63,7 +63,7 @@ def to_xarray(frame: "pd.DataFrame") -> "xarray.Dataset":
 def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":
     """By name, what each row has on every axis."""
     if frame.empty:
-        raise RequestError("there are no rows to make arrays of")
+        raise RequestError("there are no rows to turn into arrays")
     axes: dict[str, pd.Series[Any]] = {}
     own = []
     for group in (group for group in GROUPS if group in frame):

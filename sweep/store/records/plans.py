@@ -54,7 +54,7 @@ def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
             ]
             left -= sum(count for _, count in runs)
             if left < 0:
-                raise ValueError(f"more cells than are looked at, of all runs {MOST_CELLS:,}")
+                raise ValueError(f"it has more cells than are read: {MOST_CELLS:,} of all runs together")
             for first, count in runs:
                 checks.whole("seed", first + count - 1, 0)
             seeds = tuple(dict.fromkeys(chain(*(range(first, first + count) for first, count in runs))))
@@ -65,7 +65,7 @@ def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
                     raise ValueError(f"'{name}' is not known to this program")
             yield Block((spec,), seeds), checks.real("seconds", row["seconds"], 0.0, below=_MOST_SECONDS)
     except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise ValueError("it is not the plan of a run") from error
+        raise ValueError("it is not a run's plan") from error
 
 
 def _lines(content: bytes) -> Iterator[bytes]:
@@ -74,7 +74,7 @@ def _lines(content: bytes) -> Iterator[bytes]:
         while line := file.readline(_MOST_OF_A_LINE):
             left -= len(line)
             if left < 0:
-                raise ValueError("larger than any plan")
+                raise ValueError("it is larger than any plan")
             yield line
 
 

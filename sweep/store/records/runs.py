@@ -124,7 +124,7 @@ def read_plan(study: Study, name: str, most: int = plans.MOST_CELLS) -> list[pla
     content = reading.content(study.place, path, _MOST_OF_A_PLAN)
     earlier = files.path(name, files.EARLIER_PLAN)
     if content is None and reading.content(study.place, earlier, _MOST_OF_A_PLAN) is not None:
-        reading.leave_out(study.place, earlier, "an earlier program's plan of a run")
+        reading.leave_out(study.place, earlier, "a run's plan by an earlier program")
     try:
         return [] if content is None else list(plans.read(content, most))
     except ValueError as error:

@@ -67,7 +67,7 @@ def test_what_no_run_can_be_called_outranks_no_run(study, forged):
 
 
 def test_after_the_last_second_that_a_run_can_have_nothing_is_replaced(study):
-    with pytest.raises(StoreError, match="99991231T235958-aaaaaaaa, the end of time"):
+    with pytest.raises(StoreError, match="99991231T235958-aaaaaaaa, the latest run there can be"):
         study.outrank("99991231T235958-aaaaaaaa")
 
 

@@ -112,4 +112,4 @@ def test_what_may_not_be_read_is_named_and_nothing_moves(plain, study, which):
 def test_reports_go_to_a_folder_of_this_machine(plain, study):
     done = plain("outputs/smoke", "--to", "s3://bucket/figures", module="sweep.report")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert "--to s3://bucket/figures: figures go to a folder of this machine" in done.stderr
+    assert "--to s3://bucket/figures: figures must go to a folder on this machine" in done.stderr

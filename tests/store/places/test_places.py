@@ -123,7 +123,7 @@ def test_a_study_is_the_same_wherever_it_is(folder):
     upkeep.tidy(study)
     assert sorted(sweep.load(folder)["cell_id"]) == sorted(one.id for one in CELLS[:4])
     assert len(sweep.load(folder, "layers")) == sum(one.depth + 1 for one in CELLS[:4])
-    with pytest.raises(StoreError, match="is no study"):
+    with pytest.raises(StoreError, match="is not a study"):
         sweep.load(f"{folder}er")
 
 
@@ -200,8 +200,8 @@ URLS = [
     ("s3://", "a URL names its host or bucket, as in s3://bucket/folder"),
     ("s3:///x", "a URL names its host or bucket"),
     ("simplecache::s3://", "a URL names its host or bucket"),
-    ("file://", "a folder of this machine has three slashes, as in file:///data/grids"),
-    ("file://tmpx/y", "a folder of this machine has three slashes"),
+    ("file://", "a folder on this machine takes three slashes, as in file:///data/grids"),
+    ("file://tmpx/y", "a folder on this machine takes three slashes"),
 ]
 
 

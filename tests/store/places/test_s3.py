@@ -90,7 +90,7 @@ def test_a_grid_in_a_bucket_is_stored_resumed_reported_and_read_like_any_other(
 def test_parts_in_a_bucket_keep_every_promise_of_the_store(bucket):
     study = Study(f"{bucket}/grid")
     study.check()
-    with pytest.raises(StoreError, match="is no study"):
+    with pytest.raises(StoreError, match="is not a study"):
         sweep.load(study.path)
     study.create()
     fail(study, "a-0", CELLS[0], "MemoryError: no room")

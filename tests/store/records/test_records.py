@@ -63,7 +63,7 @@ def test_a_part_with_a_row_that_cannot_be_is_named_and_left_out(study, column, v
 def test_a_cell_whose_layers_are_not_all_there_keeps_its_verdict(study):
     cells, layers = tables.tables(result_of(CELLS[:2]), "run")
     study.write(part("few"), cells, layers.slice(1))
-    with pytest.warns(SweepWarning, match="1 cells keep the verdicts .*: layers are missing"):
+    with pytest.warns(SweepWarning, match="1 cell of .* keeps the verdict .*: layers are missing"):
         found = sweep.load(study.path, thresholds={"saturated": 0.25})
     assert found["verdict_thresholds"].isna().sum() == 1
 
@@ -78,7 +78,7 @@ def test_a_scheme_of_another_program_is_shown_and_cannot_be_verified(study, swee
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
     done = sweep_command(str(study.path), module="sweep.verify")
     assert done.returncode == 1
-    assert "2 of the cells could not be computed again" in done.stdout
+    assert "2 of the cells could not be recomputed" in done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     (one, _), *_ = plans.read(file.read_bytes())
     file.write_bytes(plans.pack([(Block(one.specs, range(10**8)), 0.0)]))
     assert file.stat().st_size < 1000
-    with pytest.warns(SweepWarning, match=f"{files.PLAN} .more cells than are looked at"):
+    with pytest.warns(SweepWarning, match=f"{files.PLAN} .it has more cells than are read"):
         assert runs.read_plan(Study(study), name) == []
     file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
     monkeypatch.setattr(plans, "_MOST_BYTES", 10**5)
@@ -179,7 +179,7 @@ def test_plans_that_add_up_to_more_than_is_looked_at_are_named_and_not_counted(
     for number in range(4):
         plan(f"2026010{number}T000000-aaaaaaaa", 40 * number, 40)
     monkeypatch.setattr(plans, "MOST_CELLS", 100)
-    with pytest.warns(SweepWarning, match="more cells than are looked at, of all runs 100") as said:
+    with pytest.warns(SweepWarning, match="more cells than are read: 100 of all runs together") as said:
         found = [one for plan in runs.read_plans(study).values() for one in plan]
     assert [block.seeds[0] for block, _ in found] == [0, 40]
     names = [str(one.message).partition("runs/")[2][:8] for one in said]
@@ -188,7 +188,7 @@ def test_plans_that_add_up_to_more_than_is_looked_at_are_named_and_not_counted(
         plan(f"2026010{number}T000000-aaaaaaaa", 0, 9_999_900)
     done = sweep_command(str(study.path), module="sweep.status")
     assert (done.returncode, done.stderr.count("\n")) == (0, 2), done.stderr
-    assert done.stderr.count("more cells than are looked at, of all runs 10,000,000") == 2
+    assert done.stderr.count("it has more cells than are read: 10,000,000 of all runs together") == 2
 
 
 def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
@@ -196,7 +196,7 @@ def test_a_plan_of_an_earlier_program_is_named(ran, tmp_path):
     shutil.copytree(ran, study)
     (name,) = (path.name for path in (study / "runs").iterdir())
     (study / "runs" / name / files.PLAN).rename(study / "runs" / name / files.EARLIER_PLAN)
-    with pytest.warns(SweepWarning, match="plan.parquet .an earlier program's plan of a run"):
+    with pytest.warns(SweepWarning, match="plan.parquet .a run's plan by an earlier program"):
         assert runs.read_plan(Study(study), name) == []
 
 
