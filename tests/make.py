@@ -1,5 +1,7 @@
 """Cells, tasks and networks as the tests want them, a line each."""
 
+from dataclasses import replace
+
 from sweep import activations, initializers, kernel
 from sweep.execution.plan.tasks import pack
 from sweep.experiment.batches import Cells
@@ -42,6 +44,12 @@ def packed(cells, workers=1, memory=None):
 def chain(init="xavier", act="tanh", depth=10, bias_std=0.0, backward=None, **parameters):
     back = (depth,) if backward is None else backward
     return Chain(initializers.get(init, **parameters), activations.get(act), bias_std, depth, back)
+
+
+def with_ends(one, first=None, last=None):
+    """A chain whose first and last layers have schemes of their own: each a name, a scheme, or None."""
+    ends = {"first": first, "last": last}
+    return replace(one, **{k: initializers.get(v) if isinstance(v, str) else v for k, v in ends.items()})
 
 
 def alone(one, width=500, seed=0, batch=1000, dtype="float32", widths=None, **options):

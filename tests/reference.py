@@ -8,15 +8,23 @@ from sweep.initializers import NORMAL
 from sweep.kernel import streams
 
 
-def propagate(scheme, act, widths, seed, batch, bias_std=0.0):
-    """Lists by layer of h, z, dL/dh and dL/dW (z and dL/dW start at layer 1)."""
+def propagate(scheme, act, widths, seed, batch, bias_std=0.0, first=None, last=None):
+    """Lists by layer of h, z, dL/dh and dL/dW (z and dL/dW start at layer 1).
+
+    first, last: the schemes of these layers, where they have others.
+    """
+    schemes = [scheme] * (len(widths) - 1)
+    schemes[0], schemes[-1] = (
+        first or schemes[0],
+        last or (first if len(schemes) == 1 and first else schemes[-1]),
+    )
     h = [streams.inputs([seed], batch, widths[0])[0].astype(float)]
     weights, z = [], []
-    for layer, fans in enumerate(pairwise(widths), start=1):
-        unit = streams.weights([seed], scheme.base, layer, *fans)[0].astype(float) if scheme.base else 0.0
-        weights.append(scheme.weight_mean(*fans) + scheme.weight_std(*fans) * unit + np.zeros(fans))
-        std = bias_std if scheme.bias is None else scheme.bias_std(*fans)
-        bias = streams.biases([seed], scheme.base, layer, *fans, scheme.bias or NORMAL)[0].astype(float)
+    for layer, (own, fans) in enumerate(zip(schemes, pairwise(widths), strict=True), start=1):
+        unit = streams.weights([seed], own.base, layer, *fans)[0].astype(float) if own.base else 0.0
+        weights.append(own.weight_mean(*fans) + own.weight_std(*fans) * unit + np.zeros(fans))
+        std = bias_std if own.bias is None else own.bias_std(*fans)
+        bias = streams.biases([seed], own.base, layer, *fans, own.bias or NORMAL)[0].astype(float)
         z.append(h[-1] @ weights[-1] + std * bias)
         h.append(act.f(z[-1]))
     delta, gradients = [streams.upstream_gradient([seed], batch, widths[-1])[0].astype(float)], []

@@ -15,6 +15,7 @@ from hydra.types import RunMode
 from sweep.execution.options import Options
 from sweep.experiment import grid
 from sweep.experiment.cell import Cell
+from sweep.experiment.language import configs
 from sweep.experiment.overrides import checked
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.store import tables
@@ -88,7 +89,7 @@ def test_a_command_is_understood(line):
         loader = GlobalHydra.instance().hydra.config_loader
         mode = RunMode.MULTIRUN if several else RunMode.RUN
         config = loader.load_configuration("config", overrides, mode)
-        values = grid.plain(grid.without_hydra(config))
+        values = configs.plain(configs.without_hydra(config))
         assert Options.of(values, default_study="single").study
         if several:
             assert len(grid.expand(loader, config, overrides))

@@ -14,8 +14,10 @@ from sweep.base.process import command, interrupts
 from sweep.base.registry import CUSTOM
 from sweep.execution import request
 from sweep.execution.plan import shards
-from sweep.experiment.axes import AXES, GROUPS
+from sweep.experiment.axes import CHOICES, GROUPS
+from sweep.experiment.cell import KEY_OF
 from sweep.experiment.language import conf, grammar
+from sweep.experiment.language.spans import is_axis
 from sweep.experiment.overrides import checked
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ def run(
     *,
     init_params: Mapping[str, Any] | None = None,
     act_params: Mapping[str, Any] | None = None,
+    first_init_params: Mapping[str, Any] | None = None,
+    last_init_params: Mapping[str, Any] | None = None,
     quiet: bool = False,
     **keys: Any,
 ) -> "pd.DataFrame":
@@ -34,8 +38,10 @@ def run(
     keys: those of the command line (`python -m sweep --help`), as in init=["xavier", "kaiming"], act="tanh",
     depth=[5, 10], seed=range(3), study="mine": a list is an axis, and axes that are not named are those of
     the preset (grid="standard"). Paired axes: **{"init,act": [["xavier", "tanh"], ["kaiming", "relu"]]}.
-    init_params, act_params: parameters of schemes and activations, as in {"std": [0.01, 0.1]}. An executor or
-    verdict with settings is a dict: executor={"name": "slurm", "partition": "debug"}.
+    first_init, last_init: the keys first.init and last.init, as in last_init=[None, "zeros"].
+    init_params, act_params, first_init_params, last_init_params: parameters of schemes and activations, as in
+    {"std": [0.01, 0.1]}. An executor or verdict with settings is a dict:
+    executor={"name": "slurm", "partition": "debug"}.
     quiet: say nothing; else progress, tables and the report's place are printed. Inside a daemonic process,
     which may start no others, cells are computed one after another.
     Raises RequestError where the request is wrong, and then nothing ran. A cell that fails is a row.
@@ -46,7 +52,13 @@ def run(
     from sweep.store import tables  # noqa: PLC0415
     from sweep.store.query import results  # noqa: PLC0415
 
-    arguments = list(_arguments(keys, {"init": init_params, "act": act_params}))
+    parameters = {
+        "init": init_params,
+        "act": act_params,
+        "first_init": first_init_params,
+        "last_init": last_init_params,
+    }
+    arguments = list(_arguments(keys, parameters))
     with conf.refused():
         asked = request.grid_of(*_composed(checked(arguments, multirun=True)))
     record = asked.record(shlex.join(["python", "-m", "sweep", "-m", *arguments]))
@@ -92,23 +104,24 @@ def _composed(overrides: list[str]) -> tuple[Any, Any, list[str]]:
 
 def _arguments(keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterator[str]:
     """The overrides of keyword arguments."""
-    for key, value in keys.items():
+    for name, value in keys.items():
+        key = KEY_OF.get(name, name)
         if value is None and key in (*GROUPS, "grid", "executor"):
             continue
-        if key in GROUPS and callable(value):
+        if key in CHOICES and callable(value):
             yield f"{key}={CUSTOM}"
             yield grammar.quoted(f"{key}.function", _dotted(key, value))
         elif isinstance(value, Mapping) and key in ("executor", "verdict"):
             settings = dict(value)
             if "name" in settings:
                 yield f"{key}={_text(key, settings.pop('name'))}"
-            for name, setting in settings.items():
-                yield f"{key}.{name}={_text(name, setting)}"
+            for setting, one in settings.items():
+                yield f"{key}.{setting}={_text(setting, one)}"
         else:
             yield _override(key, value)
     for group, values in parameters.items():
         for name, value in checks.mapping(f"{group}_params", values).items():
-            yield from _nested(f"{group}.{name}", value)
+            yield from _nested(f"{KEY_OF[group]}.{name}", value)
 
 
 def _nested(key: str, value: Any) -> Iterator[str]:
@@ -123,7 +136,7 @@ def _override(key: str, value: Any) -> str:
     several = not isinstance(value, str | Mapping) and isinstance(value, Iterable)
     if several and key == "widths":  # one network's is a list
         several = any(one is None or isinstance(one, Iterable) for one in value)
-    if not several or key.partition(".")[0].partition(",")[0] not in AXES:
+    if not several or not is_axis(key.partition(",")[0]):
         return f"{key}={_text(key, value)}"
     if isinstance(value, range):
         return f"{key}=range({value.start},{value.stop},{value.step})"

@@ -13,6 +13,7 @@ from sweep.base.process.command import show
 from sweep.execution.plan import factor
 from sweep.execution.workers.slurm import follow
 from sweep.experiment.batches import Cells
+from sweep.experiment.cell import KEY_OF
 from sweep.report.frames import text
 from sweep.store.index import Older, Status, StoredIndex, older
 from sweep.store.parts import commits
@@ -96,9 +97,9 @@ def _by_axis(counts: excerpts.Counts) -> Table:
         values = sorted({value for value, _ in counted}, key=_order)
         for value in values[:_MOST_VALUES]:
             shown = _NONE if value is None else text.short(value)
-            row(axis, shown, *(counted[value, status] for status in _STATUSES))
+            row(KEY_OF.get(axis, axis), shown, *(counted[value, status] for status in _STATUSES))
         if len(values) > _MOST_VALUES:
-            table.add_row(axis, f"and {len(values) - _MOST_VALUES} more", "", "", "", "")
+            table.add_row(KEY_OF.get(axis, axis), f"and {len(values) - _MOST_VALUES} more", "", "", "", "")
     return table
 
 

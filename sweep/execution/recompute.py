@@ -118,7 +118,7 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
     for row in sample.rows:
         try:
             one = spec_of(row).cell(row["seed"])
-            _ = one.scheme, one.activation
+            _ = one.scheme, one.activation, one.first_scheme, one.last_scheme
         except SweepError as error:  # another program's, or a user's function that was edited since
             found.unchecked.append(f"cell {row['cell_id']}: {error}")
             continue
@@ -155,7 +155,10 @@ class _NudgedSpec(Spec):
 
     @property
     def family(self) -> Chain:
-        return replace(super().family, scheme=self.scheme)
+        family = super().family
+        ends = (one and nudge(one, self.dtype, self.turn) for one in (family.first, family.last))
+        first, last = ends
+        return replace(family, scheme=self.scheme, first=first, last=last)
 
 
 def nudged_cells(cells: Iterable[Cell], turn: int) -> Cells:

@@ -13,14 +13,14 @@ from sweep.execution.options import Options
 from sweep.experiment import grid
 from sweep.experiment.axes import GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
-from sweep.experiment.cell import Cell
-from sweep.experiment.language import grammar
+from sweep.experiment.cell import OPTIONS, Cell
+from sweep.experiment.language import configs, grammar
 from sweep.store.records import files
 
 
 def run_one(config: Any) -> int:
     """Run the single cell that `config` describes; returns the exit status."""
-    values = grid.plain(config)
+    values = configs.plain(config)
     _check_groups(values)
     cells = Cells.of([Cell.of(values)])
     options = Options.of(values, default_study="single")
@@ -47,8 +47,8 @@ class Asked:
 
 def grid_of(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> Asked:
     """The grid that `arguments` and the preset span; RequestError where the request is wrong."""
-    config = grid.without_hydra(composed)
-    values = grid.plain(config, resolve=False)
+    config = configs.without_hydra(composed)
+    values = configs.plain(config, resolve=False)
     _check_groups(values)
     _refuse_secrets(values)
     asked = grid.Grid.read(loader, composed, arguments)
@@ -59,7 +59,8 @@ def grid_of(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> As
     options = Options.of(settings, default_study=config.grid.name)
     named: list[int] = []
     cells = asked.cells(named.append)
-    _refuse_secrets({spec.init_params + spec.act_params for block in cells.blocks for spec in block.specs})
+    specs = (spec for block in cells.blocks for spec in block.specs)
+    _refuse_secrets({getattr(spec, f"{column}_params") or "" for spec in specs for column in OPTIONS})
     return Asked(cells, options, sum(named) - len(cells), config, grammar.typed_again(arguments))
 
 
@@ -98,6 +99,6 @@ def _command() -> str:
 def _record(config: Any, arguments: Sequence[str], command: str) -> dict[str, str]:
     return {
         files.COMMAND: command + "\n",
-        files.OVERRIDES: grid.as_typed(list(arguments)),
-        files.CONFIG: grid.as_typed(config),
+        files.OVERRIDES: configs.as_typed(list(arguments)),
+        files.CONFIG: configs.as_typed(config),
     }

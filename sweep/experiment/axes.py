@@ -56,12 +56,29 @@ SETTINGS = tuple(axis for axis in ALL.values() if axis.setting)
 LATER = tuple(axis for axis in ALL.values() if axis.since > 1)
 
 GROUPS = ("init", "act")  # config groups that are axes
+# Config groups of one layer alone -> their column: a scheme for it, or null, which is that of all layers.
+# Another column, of the same name and '_params', has the scheme's parameters.
+ENDS = {"first.init": "first_init", "last.init": "last_init"}
+END_COLUMNS = tuple(name for column in ENDS.values() for name in (column, f"{column}_params"))
+CHOICES = (*GROUPS, *ENDS)
 CELL_KEYS = tuple(ALL)
-AXES = (*GROUPS, *CELL_KEYS)
+AXES = (*CHOICES, *CELL_KEYS)
+
+
+def choice_of(key: str) -> str:
+    """The one of CHOICES that a key sets, itself or a parameter of it: 'first.init.std'; '' where none."""
+    return next((group for group in CHOICES if key == group or key.startswith(f"{group}.")), "")
+
+
+def parameter_of(key: str) -> str:
+    """The parameter of it that a key sets, as in 'std' or 'kwargs.power'; '' where none."""
+    group = choice_of(key)
+    return key[len(group) + 1 :] if group else ""
+
 
 RUN_GROUPS = ("grid", "executor")
 RUN_KEYS = (
     "study", "root", "n_jobs", "max_memory", "shard", "dry_run", "retry_failed", "overwrite", "fail_fast",
     "report", "histogram", "verdict",
 )  # fmt: skip
-KEYS = (*GROUPS, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)
+KEYS = (*CHOICES, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)

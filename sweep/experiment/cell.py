@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -14,16 +15,22 @@ from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.base.registry import CUSTOM, Registry
 from sweep.experiment import revisions
-from sweep.experiment.axes import ALL, LATER, SETTINGS
+from sweep.experiment.axes import ALL, END_COLUMNS, ENDS, LATER, SETTINGS
 from sweep.experiment.revisions import Revisions
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
 
 ID_BYTES = 16
-# The options of each config group that is an axis.
+# The options of each config group that is an axis, by its column.
 REGISTRIES: Mapping[str, Registry[Any]] = {
     registry.group: registry for registry in (initializers.REGISTRY, activations.REGISTRY)
 }
+OPTIONS: Mapping[str, Registry[Any]] = {
+    **REGISTRIES,
+    **dict.fromkeys(ENDS.values(), initializers.REGISTRY),
+}
+# The key of the command line for each of these columns.
+KEY_OF = {name: name for name in REGISTRIES} | {column: key for key, column in ENDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +39,8 @@ class Spec:
 
     init_params, act_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
     depth and (last) width it then determines; None where all layers are `width` wide. bias_std: None where
-    the scheme draws its layer's biases itself.
+    the scheme draws its layer's biases itself. first_init, last_init: the schemes of these layers alone, with
+    their parameters; None where they have that of all layers. The one layer of depth 1 is the last.
     """
 
     init: str
@@ -46,11 +54,16 @@ class Spec:
     batch: int
     dtype: str
     backward: bool
+    first_init: str | None
+    first_init_params: str | None
+    last_init: str | None
+    last_init_params: str | None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Spec":
         """The spec of plain values: `init` and `act` as {name, parameters …}, the rest by `CELL_KEYS`.
 
+        `first.init` and `last.init`, where they are given and not None, are such schemes too.
         `widths`, where it is not None, replaces depth and width.
         Raises RequestError where a value breaks its rule.
         """
@@ -68,7 +81,7 @@ class Spec:
             if axis.name != "bias_std"
         }
         bias_std = _bias_std(init, init_params, values.get("bias_std", ALL["bias_std"].default))
-        settings = checked | {"widths": widths, "bias_std": bias_std}
+        settings = checked | {"widths": widths, "bias_std": bias_std} | _ends(values, depth)
         return cls(init, init_params, act, act_params, depth, width, **settings)
 
     @classmethod
@@ -78,8 +91,12 @@ class Spec:
         Imports and calls nothing that the row names.
         """
         values = {name: row[name] for name in SPEC}
-        for group in REGISTRIES:
-            _check_choice(group, values[group], values[f"{group}_params"])
+        for column in OPTIONS:
+            name, parameters = values[column], values[f"{column}_params"]
+            if column in REGISTRIES or name is not None or parameters is not None:
+                _check_choice(column, name, parameters)
+        if values["depth"] == 1 and values["first_init"] is not None and values["last_init"] is not None:
+            raise RequestError("first_init and last_init: a network of one layer has one scheme")
         values["bias_std"] = _bias_std(values["init"], values["init_params"], values["bias_std"], stored=True)
         checked = {
             axis.name: axis.rule(values[axis.name])
@@ -102,14 +119,36 @@ class Spec:
         return initializers.REGISTRY.from_json(self.init, self.init_params)
 
     @property
+    def first_scheme(self) -> Scheme | None:
+        """That of the first layer, ready to draw; None where it is the init."""
+        return _end(self.first_init, self.first_init_params)
+
+    @property
+    def last_scheme(self) -> Scheme | None:
+        """That of the last layer, ready to draw; None where it is the init, or `first_init`'s at depth 1."""
+        return _end(self.last_init, self.last_init_params)
+
+    @property
+    def has_own(self) -> bool:
+        """Whether a user's own function is in it."""
+        return CUSTOM in (self.init, self.act, self.first_init, self.last_init)
+
+    @property
     def activation(self) -> Activation:
         """The act, ready to apply."""
         return activations.REGISTRY.from_json(self.act, self.act_params)
 
     @property
     def family(self) -> Chain:
-        """Its chain at depth 0: what cells of all depths, seeds and sizes have in common."""
-        return _family(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
+        """What cells of all depths, seeds and sizes have in common: its chain at depth 0.
+
+        With a last layer of its own it has its depth, for it is no prefix of a deeper one.
+        """
+        family = _family(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
+        if self.first_init is None and self.last_init is None:
+            return family
+        depth = 0 if self.last_init is None else self.depth
+        return _with_ends(family, depth, *(getattr(self, name) for name in END_COLUMNS))
 
     def cell(self, seed: int) -> "Cell":
         """The cell of one seed."""
@@ -142,8 +181,9 @@ class Spec:
 
     def _later(self) -> str:
         """The part of its identity that later axes make up: '' where all are at their defaults."""
-        values = ((axis, getattr(self, axis.name)) for axis in LATER)
-        return "".join(f"\0{axis.name}={value!r}" for axis, value in values if value != axis.default)
+        defaults = {axis.name: axis.default for axis in LATER} | dict.fromkeys(END_COLUMNS)
+        values = ((name, getattr(self, name)) for name in defaults)
+        return "".join(f"\0{name}={value!r}" for name, value in values if value != defaults[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,38 +214,61 @@ SPEC = tuple(field.name for field in fields(Spec))
 _values = attrgetter(*SPEC)
 
 
+def _ends(values: Mapping[str, Any], depth: int) -> dict[str, str | None]:
+    """END_COLUMNS of plain values."""
+    found: dict[str, str | None] = dict.fromkeys(END_COLUMNS)
+    for key, column in ENDS.items():
+        choice = values.get(key)
+        if choice is None:
+            continue
+        if not isinstance(choice, Mapping) or "name" not in choice:
+            raise RequestError(f"{key}.…: a parameter of no scheme: choose one, as in {key}=normal")
+        found[column], found[f"{column}_params"] = _canonical(column, json.dumps(choice))
+    if depth == 1 and found["last_init"] is not None:  # one layer, and it is the last
+        found["first_init"] = found["first_init_params"] = None
+    return found
+
+
 @lru_cache(maxsize=4096)
-def _canonical(group: str, choice: str) -> tuple[str, str]:
+def _canonical(column: str, choice: str) -> tuple[str, str]:
     """The name of an option, and all of its parameters as JSON; choice: {name, parameters …}, as JSON."""
     parameters = json.loads(choice)
-    name, registry = parameters.pop("name"), REGISTRIES[group]
-    values = registry.parameters_of(name, registry.made(name, parameters))
-    checks.storable(group, values)
+    name, registry, key = parameters.pop("name"), OPTIONS[column], KEY_OF[column]
+    try:
+        values = registry.parameters_of(name, registry.made(name, parameters))
+        checks.storable(registry.group, values)
+    except RequestError as error:
+        raise error if key == registry.group else of_end(key, error) from None
     return name, json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def of_end(key: str, error: RequestError) -> RequestError:
+    """What is wrong with a scheme of one layer alone, which takes itself for the init: as `key` names it."""
+    return RequestError(re.sub(r"(?<![\w.])init(?=[ .])", key, str(error)))
+
+
 @lru_cache(maxsize=4096)
-def _check_choice(group: str, name: Any, parameters: object) -> None:
+def _check_choice(column: str, name: Any, parameters: object) -> None:
     """Raise RequestError where a row's scheme or activation cannot have these parameters.
 
     Those of another program's may be anything.
     """
-    values = checks.json_object(f"{group}_params", parameters)
+    values = checks.json_object(f"{column}_params", parameters)
     try:
         name = checks.text_of(name)
     except ValueError:
         name = ""
     if not name:
-        raise RequestError(f"{group}_params={checks.shown(parameters)}: parameters without an {group}")
-    registry = REGISTRIES[group]
+        raise RequestError(f"{column}_params={checks.shown(parameters)}: parameters without {column}")
+    registry = OPTIONS[column]
     if name in registry.names():
         registry.made(name, values)
     elif name == CUSTOM:
-        checks.parameters(group, name, values, registry.parameter_names(name))
+        checks.parameters(registry.group, name, values, registry.parameter_names(name))
         texts = [values.get(key) for key in ("function", "derivative", "source")]
         named = isinstance(values.get("kwargs", {}), dict) and values.get("function")
         if not named or not all(isinstance(text, str | None) for text in texts):
-            raise RequestError(f"{group}_params: a function of your own needs its name and its source")
+            raise RequestError(f"{column}_params: a function of your own needs its name and its source")
 
 
 def _bias_std(init: str, init_params: str, value: Any, stored: bool = False) -> float | None:
@@ -237,6 +300,19 @@ def bias_std_beside(scheme: Scheme, name: str, value: Any, stored: bool = False)
 def _family(init: str, init_params: str, act: str, act_params: str, bias_std: float) -> Chain:
     scheme = initializers.REGISTRY.from_json(init, init_params)
     return Chain(scheme, activations.REGISTRY.from_json(act, act_params), bias_std, 0)
+
+
+@lru_cache(maxsize=1 << 14)
+def _with_ends(family: Chain, depth: int, *ends: str | None) -> Chain:
+    """ends: the values of END_COLUMNS."""
+    first, last = _end(*ends[:2]), _end(*ends[2:])
+    return replace(family, depth=depth, first=first, last=last)
+
+
+def _end(init: str | None, init_params: str | None) -> Scheme | None:
+    if init is None or init_params is None:
+        return None
+    return initializers.REGISTRY.from_json(init, init_params)
 
 
 @lru_cache(maxsize=1 << 17)

@@ -20,14 +20,17 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
-from sweep.experiment.axes import AXES, GROUPS, RUN_GROUPS, RUN_KEYS
+from sweep.base.registry import Registry
+from sweep.experiment.axes import AXES, CHOICES, ENDS, GROUPS, RUN_GROUPS, RUN_KEYS, choice_of, parameter_of
 from sweep.experiment.batches import Block, Cells
-from sweep.experiment.cell import REGISTRIES, Spec
-from sweep.experiment.language import grammar, spans
+from sweep.experiment.cell import OPTIONS, Spec
+from sweep.experiment.language import configs, grammar, spans
+from sweep.experiment.language.configs import nested, place, plain, with_value, without_hydra
 from sweep.experiment.language.spans import Span
 
 Axes = dict[str, list[Any]]
-Compose = Callable[[Mapping[str, str]], dict[str, Any]]  # the config of one option of each group
+Choice = Mapping[str, str | None]  # an option of each of CHOICES
+Compose = Callable[[Choice], dict[str, Any]]  # the config of one
 
 _MOST_NETWORKS = 1_000_000  # not counting seeds: each is made and held on its own
 _VARIES = "???"  # OmegaConf's sign for a value that is not there
@@ -68,25 +71,23 @@ class Grid:
             )
 
         def options(group: str) -> list[str]:
-            return _options(loader, group)
+            return _options(loader, "init" if group in ENDS else group)
 
         of_preset = plain(preset.axes, resolve=False)
         found = spans.spanned(preset.name, of_preset, spans.named(overrides, options), options)
         axes = {span.keys[0]: span.columns[0] for span in found if len(span.keys) == 1}
         pairs = tuple(span for span in found if len(span.keys) > 1)
         chosen = {
-            group: list(dict.fromkeys(_column(group, axes, pairs) or [config.hydra.runtime.choices[group]]))
-            for group in GROUPS
+            group: list(dict.fromkeys(_column(group, axes, pairs) or [configs.usual(config, group)]))
+            for group in CHOICES
         }
         fixed = [
             one.text
             for one in overrides
-            if not one.is_pair
-            and not one.override.is_sweep_override()
-            and one.keys[0].partition(".")[0] not in GROUPS
+            if not one.is_pair and not one.override.is_sweep_override() and not choice_of(one.keys[0])
         ]
         compose = _composing(loader, config, fixed, chosen)
-        return cls(without_hydra(config), axes | {group: chosen[group] for group in GROUPS}, pairs, compose)
+        return cls(without_hydra(config), axes | chosen, pairs, compose)
 
     def settings(self) -> dict[str, Any]:
         """The values of the whole run; RequestError for one that refers to what differs between its cells."""
@@ -97,32 +98,34 @@ class Grid:
         columns = dict(self.axes)
         for pair in self.pairs:
             columns |= dict(zip(pair.keys, pair.columns, strict=True))
-        first = self.compose({group: columns[group][0] for group in GROUPS})
-        for group in GROUPS:
+        first = self.compose({group: columns[group][0] for group in CHOICES})
+        for group in CHOICES:
             several = len(set(columns.pop(group))) > 1
-            values[group] = dict.fromkeys(values[group] | first[group], _VARIES) if several else first[group]
+            names = {**(values[group] or {}), **(first[group] or {})}
+            values[group] = dict.fromkeys(names, _VARIES) if several else first[group]
         for key, column in columns.items():
-            group, *path = key.split(".")
+            group, path = place(key)
             same = all(value == column[0] for value in column)
-            values[group] = _with(values[group], path, column[0] if same else _VARIES)
-        config = OmegaConf.create(values)
+            values[group] = with_value(values[group], path, column[0] if same else _VARIES)
+        config = OmegaConf.create(nested(values))
         return {key: _of_the_run(config, key) for key in keys}
 
     def cells(self, named: Callable[[int], None] = lambda count: None) -> Cells:
         """The distinct cells; named: is given how many the axes name, duplicates included."""
-        axes = {key: values for key, values in self.axes.items() if key not in GROUPS}
-        keys = {*axes, *(key for pair in self.pairs for key in pair.keys if key not in GROUPS)}
-        bases: dict[tuple[str, ...], dict[str, Any]] = {}
+        axes = {key: values for key, values in self.axes.items() if key not in CHOICES}
+        keys = {*axes, *(key for pair in self.pairs for key in pair.keys if key not in CHOICES)}
+        bases: dict[tuple[str | None, ...], dict[str, Any]] = {}
         combinations = []
         for rows in itertools.product(*(pair.rows() for pair in self.pairs)):
             together = {key: value for row in rows for key, value in row.items()}
-            options = ([together[g]] if g in together else self.axes[g] for g in GROUPS)
-            here = axes | {key: [value] for key, value in together.items() if key not in GROUPS}
+            options = ([together[g]] if g in together else self.axes[g] for g in CHOICES)
+            here = axes | {key: [value] for key, value in together.items() if key not in CHOICES}
             for choice in itertools.product(*options):
                 if choice not in bases:
-                    base = bases[choice] = self.compose(dict(zip(GROUPS, choice, strict=True)))
-                    for group in GROUPS:
-                        checks.named(group, base[group])
+                    base = bases[choice] = self.compose(dict(zip(CHOICES, choice, strict=True)))
+                    for group in CHOICES:
+                        if group in GROUPS or base[group] is not None:
+                            checks.named(group, base[group])
                 combinations.append((bases[choice], here))
             if len(combinations) > _MOST_NETWORKS:
                 break
@@ -154,25 +157,30 @@ def _column(group: str, axes: Axes, pairs: Sequence[Span]) -> list[Any]:
 
 
 def _composing(
-    loader: ConfigLoader, config: DictConfig, fixed: Sequence[str], groups: Mapping[str, Sequence[str]]
+    loader: ConfigLoader,
+    config: DictConfig,
+    fixed: Sequence[str],
+    groups: Mapping[str, Sequence[str | None]],
 ) -> Compose:
     """Composes as seldom as it can.
 
     fixed: the overrides that are not axes. groups: the options of each that are chosen.
     """
 
-    def composed(choice: Mapping[str, str]) -> dict[str, Any]:
-        chosen = [f"{group}={option}" for group, option in choice.items()]
+    def composed(choice: Choice) -> dict[str, Any]:
+        chosen = [configs.chosen(group, option) for group, option in choice.items()]
         try:
             return plain(without_hydra(loader.load_sweep_config(config, [*fixed, *chosen])), resolve=False)
         except MissingConfigException as error:
             group, _, option = (error.missing_cfg_file or "").partition("/")
             raise unknown(group, option, _options(loader, group)) from error
 
-    alone = {
-        (group, option): composed({group: option}) for group, options in groups.items() for option in options
-    }
     base = plain(without_hydra(config), resolve=False)
+    alone = {
+        (group, option): composed({group: option}) if option or base[group] else base
+        for group, options in groups.items()
+        for option in options
+    }
     independent = all(
         {key for key in base | values if base.get(key) != values.get(key)} <= {group}
         and not _refers(values[group])
@@ -238,40 +246,23 @@ def _of_the_run(config: DictConfig, key: str) -> Any:
 
 def _resolved(values: dict[str, Any]) -> dict[str, Any]:
     """The values of a cell with interpolations such as '${oc.env:STD}' resolved, as they are without -m."""
-    config = OmegaConf.create(values)
-    found = {key: config[key] for key in AXES}
+    config = OmegaConf.create(nested(values))
+    found = {key: OmegaConf.select(config, key) if key in ENDS else config[key] for key in AXES}
     return {
         key: OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value
         for key, value in found.items()
     }
 
 
-def plain(config: DictConfig, resolve: bool = True) -> dict[str, Any]:
-    """A config as plain values; resolve: its interpolations too."""
-    container = OmegaConf.to_container(config, resolve=resolve)
-    assert isinstance(container, dict)
-    return {str(key): value for key, value in container.items()}
-
-
-def as_typed(config: Any) -> str:
-    """A config, or a list, as YAML with its interpolations: ${oc.env:…} may stand for a secret."""
-    return OmegaConf.to_yaml(config)
-
-
-def without_hydra(config: DictConfig) -> DictConfig:
-    """The program's own part of a composed config."""
-    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-
-
 def _spanned(base: Mapping[str, Any], axes: Axes) -> Iterator[dict[str, Any]]:
     """The product of the axes over `base`; a parameter is an axis only of the options that take it."""
-    plain_axes = {key: values for key, values in axes.items() if "." not in key}
-    nested_axes = {key: values for key, values in axes.items() if "." in key and _takes(base, key)}
-    for nested in itertools.product(*nested_axes.values()):
+    plain_axes = {key: values for key, values in axes.items() if not parameter_of(key)}
+    nested_axes = {key: values for key, values in axes.items() if parameter_of(key) and _takes(base, key)}
+    for below in itertools.product(*nested_axes.values()):
         values = dict(base)
-        for key, value in zip(nested_axes, nested, strict=True):
-            group, *path = key.split(".")
-            values[group] = _with(values[group], path, value)
+        for key, value in zip(nested_axes, below, strict=True):
+            group, path = place(key)
+            values[group] = with_value(values[group], path, value)
         for combination in itertools.product(*plain_axes.values()):
             yield values | dict(zip(plain_axes, combination, strict=True))
 
@@ -279,10 +270,12 @@ def _spanned(base: Mapping[str, Any], axes: Axes) -> Iterator[dict[str, Any]]:
 def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Iterable[str]) -> None:
     """Raise RequestError for an axis that is a parameter of none of the chosen options."""
     for key in axes:
-        if "." in key and not any(_takes(base, key) for base in bases):
-            group, parameter = key.split(".")[:2]
-            names = list(dict.fromkeys(base[group]["name"] for base in bases))
-            taken = {name: REGISTRIES[group].parameter_names(name) for name in names}
+        if parameter_of(key) and not any(_takes(base, key) for base in bases):
+            group, (parameter, *_) = place(key)
+            names = list(dict.fromkeys(base[group]["name"] for base in bases if base[group]))
+            if not names:
+                raise RequestError(f"{key}: a parameter of no scheme: choose one, as in {group}=normal")
+            taken = {name: _registry(group).parameter_names(name) for name in names}
             if len(names) == 1:
                 checks.parameters(group, names[0], [parameter], taken[names[0]])
             listed = "; ".join(f"{name}: {', '.join(own) or 'none'}" for name, own in taken.items())
@@ -290,13 +283,9 @@ def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Iterable[str]) -> Non
 
 
 def _takes(base: Mapping[str, Any], key: str) -> bool:
-    group, parameter = key.split(".")[:2]
-    return parameter in REGISTRIES[group].parameter_names(base[group]["name"])
+    group, (parameter, *_) = place(key)
+    return bool(base[group]) and parameter in _registry(group).parameter_names(base[group]["name"])
 
 
-def _with(values: Any, path: Sequence[str], value: Any) -> Any:
-    """A copy of nested `values` with one of them replaced, or added."""
-    if not path:
-        return value
-    values = values if isinstance(values, dict) else {}
-    return values | {path[0]: _with(values.get(path[0]), path[1:], value)}
+def _registry(group: str) -> Registry[Any]:
+    return OPTIONS[ENDS.get(group, group)]

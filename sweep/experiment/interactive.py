@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
 from sweep.base import checks
-from sweep.experiment.cell import Cell, bias_std_beside
+from sweep.base.errors import RequestError
+from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.initializers import Scheme
 
 if TYPE_CHECKING:
@@ -27,12 +28,18 @@ def propagate(
     backward: bool = True,
     init_params: Mapping[str, Any] | None = None,
     act_params: Mapping[str, Any] | None = None,
+    first_init: str | Scheme | Callable[..., Any] | None = None,
+    first_init_params: Mapping[str, Any] | None = None,
+    last_init: str | Scheme | Callable[..., Any] | None = None,
+    last_init_params: Mapping[str, Any] | None = None,
 ) -> "pd.DataFrame":
     """Push one batch through one network and back; a row per layer, 0 being the input.
 
     init: a scheme's name, a scheme, or a function (rng, fan_in, fan_out) -> (fan_in, fan_out).
     act: an activation's name, an activation, or an elementwise function z -> h.
     init_params, act_params: their parameters, or the function's keywords, as in {"std": 0.1}.
+    first_init, last_init: schemes of these layers alone, with their parameters; None: as init. One layer has
+    that of the last.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -57,9 +64,26 @@ def propagate(
     scheme = initializers.resolved(init, checks.mapping("init_params", init_params))
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
     bias_std = bias_std_beside(scheme, init if isinstance(init, str) else scheme.formula, bias_std)
-    chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back)
+    first = _of_end("first_init", first_init, first_init_params)
+    last = _of_end("last_init", last_init, last_init_params)
+    chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last)
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
     return pd.DataFrame(columns)
+
+
+def _of_end(
+    name: str, init: str | Scheme | Callable[..., Any] | None, parameters: Mapping[str, Any] | None
+) -> Scheme | None:
+    """The scheme of one layer alone, None where it has that of all."""
+    values = checks.mapping(f"{name}_params", parameters)
+    if init is None:
+        if values:
+            raise RequestError(f"{name}_params: parameters of no scheme: choose one, as in {name}='normal'")
+        return None
+    try:
+        return initializers.resolved(init, values)
+    except RequestError as error:
+        raise of_end(name, error) from None

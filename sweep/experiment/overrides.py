@@ -7,8 +7,17 @@ from hydra.core.override_parser.types import Glob, Override, Sweep
 
 from sweep.base.errors import RequestError, unknown
 from sweep.base.meant import suggestion
-from sweep.experiment.axes import AXES, GROUPS, KEYS, RUN_GROUPS, RUN_KEYS
-from sweep.experiment.language import grammar
+from sweep.experiment.axes import (
+    AXES,
+    CHOICES,
+    ENDS,
+    KEYS,
+    RUN_GROUPS,
+    RUN_KEYS,
+    choice_of,
+    parameter_of,
+)
+from sweep.experiment.language import configs, grammar
 from sweep.experiment.language.grammar import Typed
 
 # Names, which are kept as they are typed: 2026_11_25 is no number here.
@@ -49,7 +58,7 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
 
 def _for_hydra(typed: Typed, multirun: bool, number: int) -> str:
     key, value = typed.keys[0], typed.text.partition("=")[2]
-    of_group = key.startswith(tuple(f"{group}." for group in GROUPS))
+    of_group = key in ENDS or bool(parameter_of(key))
     if typed.is_pair or (typed.override.is_sweep_override() and "(" in value):
         return grammar.handed(typed, number)
     if typed.override.is_sweep_override():
@@ -57,7 +66,7 @@ def _for_hydra(typed: Typed, multirun: bool, number: int) -> str:
     if of_group and multirun:
         return grammar.handed(typed, number) if typed.override.value() is None else f"{key}=choice({value})"
     if of_group:
-        return f"++{key}={value}"
+        return configs.chosen(key, value) if key in ENDS else f"++{key}={value}"
     if key.startswith("executor."):  # checked by the executor's settings
         return f"++{typed.text.lstrip('+')}"
     return typed.text
@@ -91,7 +100,9 @@ def _check_hydra(override: Override) -> None:
 
 def _check_key(key: str, typed: Typed) -> None:
     override = typed.override
-    top, _, below = key.partition(".")
+    top, below = choice_of(key), parameter_of(key)
+    if not top:
+        top, _, below = key.partition(".")
     if override.is_delete():
         raise RequestError(f"~{key}: keys cannot be removed; set it instead")
     if top == "experiment":
@@ -113,9 +124,10 @@ def _check_key(key: str, typed: Typed) -> None:
 
         if below not in THRESHOLDS:
             raise unknown("verdict threshold", below, THRESHOLDS)
-    if below and top not in (*GROUPS, "executor", "verdict"):
+    if below and top not in (*CHOICES, "executor", "verdict"):
         raise RequestError(f"unknown key '{key}': '{top}' has no sub-keys; set it as in {top}=…")
-    by_name = not below and not typed.is_pair and top in (*GROUPS, *RUN_GROUPS)
+    by_name = not below and not typed.is_pair and top in (*CHOICES, *RUN_GROUPS)
+    by_name &= not (value is None and top in ENDS)
     if below == "name" or (by_name and not isinstance(value, (str, Sweep, Glob))):
         raise RequestError(f"{typed.text}: {top} is chosen by name, as in {top}=…")
 

@@ -62,7 +62,13 @@ def state() -> str:
 
 
 def _of_scheme(spec: "Spec") -> int:
-    return Custom.revision if spec.init == CUSTOM else _of_option(spec.scheme)
+    """That of the init; where first and last layers have their own, every correction of any raises it."""
+    revision = Custom.revision if spec.init == CUSTOM else _of_option(spec.scheme)
+    for name, params in ((spec.first_init, spec.first_init_params), (spec.last_init, spec.last_init_params)):
+        if name is not None and params is not None:
+            own = initializers.REGISTRY.from_json(name, params) if name != CUSTOM else None
+            revision += (Custom.revision if own is None else _of_option(own)) - 1
+    return revision
 
 
 def _of_activation(spec: "Spec") -> int:
@@ -102,6 +108,8 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
+    if spec.first_init is not None or spec.last_init is not None:
+        return 1  # such cells came after all of these corrections
     if _steps(spec):
         return _STEPS
     looks_at_data = spec.init != CUSTOM and not spec.scheme.known_std

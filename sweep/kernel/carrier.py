@@ -148,7 +148,7 @@ def carriers_of(
             Member(chains[index], index, statistics[index], log2)
             for index, log2 in zip(group.indices, group.log2, strict=True)
         ]
-        pushed, seeds = replace(members[0].chain, scheme=group.scheme), len(signal.rms)
+        seeds = len(signal.rms)
         doubts = Doubts(np.full(seeds, NOWHERE), np.zeros(seeds, bool))
-        carriers.append(Carrier(pushed, members, signal, doubts))
+        carriers.append(Carrier(group.pushed, members, signal, doubts))
     return carriers

@@ -15,8 +15,10 @@ from sweep.kernel.statistics.table import BACKWARD, FORWARD
 class Chain:
     """One kind of network in a stack.
 
-    bias_std: of the biases; without effect where the scheme draws its own. depth: how far it is pushed.
-    backward: the depths from which a gradient is sent back.
+    bias_std: of the biases; without effect where a layer's scheme draws its own. depth: how far it is pushed.
+    backward: the depths from which a gradient is sent back. first, last: the schemes of these layers alone,
+    where they have others; of a single layer it is `last`. With `last` a chain ends at `depth`: it is no
+    prefix of a deeper one.
     """
 
     scheme: Scheme
@@ -24,15 +26,26 @@ class Chain:
     bias_std: float
     depth: int
     backward: tuple[int, ...] = ()
+    first: Scheme | None = None
+    last: Scheme | None = None
 
-    @property
-    def bias(self) -> Distribution:
-        """Where the biases come from."""
-        return self.scheme.bias or NORMAL
+    def __post_init__(self) -> None:
+        assert self.last is None or set(self.backward) <= {self.depth}
 
-    def bias_std_of(self, fan_in: int, fan_out: int) -> float:
+    def scheme_of(self, number: int) -> Scheme:
+        """What draws the weights of a layer, from 1."""
+        if self.last is not None and number == self.depth:
+            return self.last
+        return self.first if self.first is not None and number == 1 else self.scheme
+
+    def bias_of(self, number: int) -> Distribution:
+        """Where the biases of a layer come from."""
+        return self.scheme_of(number).bias or NORMAL
+
+    def bias_std_of(self, number: int, fan_in: int, fan_out: int) -> float:
         """sqrt(Var b) of a layer."""
-        return self.bias_std if self.scheme.bias is None else self.scheme.bias_std(fan_in, fan_out)
+        scheme = self.scheme_of(number)
+        return self.bias_std if scheme.bias is None else scheme.bias_std(fan_in, fan_out)
 
 
 @dataclass(frozen=True)

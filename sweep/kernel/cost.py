@@ -1,9 +1,10 @@
 """What a stack costs: products, seconds of one core, and memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from sweep.initializers import Distribution, Scheme
 from sweep.kernel.chain import Chain
 from sweep.kernel.homogeneity import carried
 from sweep.kernel.layers.kinds import kind_of
@@ -46,6 +47,7 @@ def cost_of(
     """What `propagate` needs for these chains; widths: of the deepest."""
     signal = batch * max(widths)
     flops = entries = layers = kept = held = weights = 0
+    others: set[tuple[int, Distribution | None]] = set()  # by layer, what is drawn besides
     for group in carried(chains, widths):
         members = [chains[index] for index in group.indices]
         depth = max(chain.depth for chain in members)
@@ -61,17 +63,19 @@ def cost_of(
             flops += 4 * batch * products  # dL/dW and dL/dh
             entries += batch * crossed
         held += 2 * signal  # each carrier's signal and the next
+        others |= {(number, scheme.base) for number, scheme in _ends(group.pushed, depth)}
         kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one's layers, gradients
     depth = len(widths) - 1
+    more = sum(widths[number - 1] * widths[number] for number, base in others if base is not None)
     seconds = (
         seeds * flops / (rates.float32 if dtype == "float32" else rates.float64)
         + seeds * entries * rates.entry
         + layers * rates.layer
-        + seeds * weights * rates.draw
-        + seeds * depth * rates.stream
+        + seeds * (weights + more) * rates.draw
+        + seeds * (depth + len(others)) * rates.stream
     )
     itemsize = 4 if dtype == "float32" else 8
-    size = itemsize * seeds * ((weights if kept else max(widths) ** 2) + held + kept)
+    size = itemsize * seeds * ((weights if kept else max(widths) ** 2) + more + held + kept)
     return Cost(seconds, size, seeds * flops)
 
 
@@ -79,3 +83,11 @@ def _sums(kind: Kind, widths: Sequence[int], depth: int) -> tuple[int, int]:
     """How many weights the layers up to `depth` have, and how many arguments of act, for each sample."""
     sizes = [kind.size(*fans) for fans in pairwise(widths[: depth + 1])]
     return sum(weights for weights, _ in sizes), sum(arguments for _, arguments in sizes)
+
+
+def _ends(chain: Chain, depth: int) -> Iterator[tuple[int, Scheme]]:
+    """The layers that have a scheme of their own, with it."""
+    if chain.first is not None:
+        yield 1, chain.first
+    if chain.last is not None:
+        yield depth, chain.last

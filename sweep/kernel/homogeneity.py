@@ -3,12 +3,12 @@
 A positively homogeneous act without bias turns every positive scale of the weights into a scale of the
 signal: with W_l = s_l Z_l, h_l is s_1 … s_l times, delta_l is s_{l+1} … s_L times, and dL/dW_l is
 s_1 … s_L / s_l times what it is for W_l = Z_l. So all such schemes of one distribution are read off one
-chain, whose own scale keeps its signal near 1.
+chain, whose own scale keeps its signal near 1. First and last layers may have schemes of their own.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -41,12 +41,13 @@ class UnitGain(Scheme):
 
 @dataclass(frozen=True)
 class Carried:
-    """Chains that are read off one chain of this scheme.
+    """Chains that are read off one chain.
 
-    indices: into the list that was given. log2: of each, how much larger its weights are: (layers,), from 1.
+    pushed: that chain, whatever its depth: it is pushed to the greatest of them. indices: into the list that
+    was given. log2: of each, how much larger its weights are: (layers,), from 1.
     """
 
-    scheme: Scheme
+    pushed: Chain
     indices: list[int]
     log2: list[Array]
 
@@ -57,33 +58,55 @@ def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
     for index, chain in enumerate(chains):
         own_widths = widths[: chain.depth + 1]
         unit = _unit_of(chain, own_widths)
-        group = groups.setdefault((unit, chain.act) if unit else index, Carried(unit or chain.scheme, [], []))
+        key = index if unit is None else _without_depth(unit)
+        group = groups.setdefault(key, Carried(unit or chain, [], []))
         group.indices.append(index)
-        group.log2.append(_log2_factors(chain.scheme, unit, own_widths) if unit else np.zeros(chain.depth))
+        group.log2.append(_log2_factors(chain, unit, own_widths) if unit else np.zeros(chain.depth))
     return list(groups.values())
 
 
-def _unit_of(chain: Chain, widths: Sequence[int]) -> UnitGain | None:
-    """The scheme of the chain that this one is read off; None where no law holds."""
-    scheme, act = chain.scheme, chain.act
+def _without_depth(unit: Chain) -> Chain:
+    """What chains have in common that are read off one; without a last scheme whatever their depths."""
+    return replace(unit, depth=0 if unit.last is None else unit.depth, backward=())
+
+
+def _unit_of(chain: Chain, widths: Sequence[int]) -> Chain | None:
+    """The chain that this one is read off; None where no law holds."""
+    act = chain.act
     if not (kind_of(chain).homogeneous and act.homogeneous):
         return None
-    if scheme.base is None or type(scheme).fit is not Scheme.fit:
-        return None
-    fans = set(pairwise(widths))
-    if any(chain.bias_std_of(*f) for f in fans):
-        return None
-    if any(scheme.weight_mean(*f) != 0 or not 0 < scheme.weight_std(*f) < math.inf for f in fans):
-        return None
+    alike = {(id(chain.scheme_of(number)), fans): number for number, fans in enumerate(pairwise(widths), 1)}
+    for (_, fans), number in alike.items():
+        scheme = chain.scheme_of(number)
+        if scheme.base is None or type(scheme).fit is not Scheme.fit or chain.bias_std_of(number, *fans):
+            return None
+        if scheme.weight_mean(*fans) != 0 or not 0 < scheme.weight_std(*fans) < math.inf:
+            return None
     positive, negative = (float(value) for value in act.f(np.array([1.0, -1.0])))
     second_moment = (positive**2 + negative**2) / 2  # E[act(z)²], z ~ N(0, 1)
-    return UnitGain(scheme.base, 1 / math.sqrt(second_moment)) if second_moment else None
+    if not second_moment:
+        return None
+    gain = 1 / math.sqrt(second_moment)
+    base = chain.scheme.base
+
+    def unit(scheme: Scheme | None) -> UnitGain | None:
+        """That of another scheme at an end of the chain; None where it is what all layers have."""
+        own = scheme.base if scheme else None
+        return None if own is None or own == base else UnitGain(own, gain)
+
+    scheme = chain.scheme if base is None else UnitGain(base, gain)
+    return replace(chain, scheme=scheme, bias_std=0.0, first=unit(chain.first), last=unit(chain.last))
 
 
-def _log2_factors(scheme: Scheme, unit: UnitGain, widths: Sequence[int]) -> Array:
-    """log2 of the ratio of the scheme's weights to the unit's: (layers,), from layer 1."""
-    fans = list(pairwise(widths))
-    return np.array([math.log2(scheme.weight_std(*f)) - math.log2(unit.weight_std(*f)) for f in fans])
+def _log2_factors(chain: Chain, unit: Chain, widths: Sequence[int]) -> Array:
+    """log2 of the ratio of a chain's weights to the unit's: (layers,), from layer 1."""
+    return np.array(
+        [
+            math.log2(chain.scheme_of(number).weight_std(*fans))
+            - math.log2(unit.scheme_of(number).weight_std(*fans))
+            for number, fans in enumerate(pairwise(widths), 1)
+        ]
+    )
 
 
 def scaled(values: Array, log2: Array | float) -> Array:

@@ -36,8 +36,9 @@ def propagate(
 ) -> list[ChainStatistics]:
     """Push one batch per seed through all chains, and gradients back.
 
-    chains: of one distribution. widths: (w_0 .. w_L), L being the greatest depth. observe: called with every
-    h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed; again, if it is computed again.
+    chains: of one distribution, but for first and last layers. widths: (w_0 .. w_L), L being the greatest
+    depth. observe: called with every h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed;
+    again, if it is computed again.
     Returns the statistics in the order of `chains`.
     """
     assert len({chain.scheme.base for chain in chains}) == 1, "the chains of a stack share their draws"

@@ -2,7 +2,8 @@
 
 Chains whose weights come from one distribution share Z_l, which is drawn once. A deep chain contains every
 shallower one, so each is pushed once, to its greatest depth; gradients are sent back from every depth that
-was asked for. Chains that are one by an exact law are pushed as one. Several seeds cross a layer together.
+was asked for. (A chain whose last layer has a scheme of its own contains none, and is in none.) Chains that
+are one by an exact law are pushed as one. Several seeds cross a layer together.
 """
 
 from collections.abc import Callable, Sequence
@@ -42,7 +43,7 @@ class Stack:
         observe: Observer | None,
     ) -> None:
         self.as_dtype, self.observe = as_dtype, observe
-        self.draws = Draws(chains[0].scheme.base, seeds, batch, widths, dtype)
+        self.draws = Draws(seeds, batch, widths, dtype)
         self.statistics = [blank(chain, len(seeds), with_histogram) for chain in chains]
         signal, measured = measure_inputs(self.draws.inputs(), as_dtype)
         self.carriers = carriers_of(chains, self.statistics, widths, signal)

@@ -8,9 +8,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from sweep.base.process.command import show
-from sweep.experiment.cell import Cell
+from sweep.experiment.cell import SPEC, Cell
 from sweep.report.frames.fates import Fate, answers, counts
-from sweep.report.frames.labels import add_labels, description
+from sweep.report.frames.labels import add_labels, description, with_ends
 from sweep.report.frames.measures import MEASURES
 from sweep.report.frames.seeds import DepthTable, average_over_seeds, by_depth
 from sweep.report.frames.text import number, profile
@@ -25,7 +25,8 @@ _MOST_NAMED = 4  # survivors by name
 def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
     """The layer table of one cell, on stdout."""
     widths = "widths " + " ".join(map(str, cell.widths)) if cell.widths else f"width {cell.width}"
-    init, act = description(cell.init, cell.init_params), description(cell.act, cell.act_params)
+    init = with_ends({name: getattr(cell, name) for name in SPEC})
+    act = description(cell.act, cell.act_params)
     title = f"{init} × {act}, depth {cell.depth}, {widths}, seed {cell.seed}, batch {cell.batch}"
     columns = ("mean", "std", "rms", "flat", "delta_std", "grad_std")
     table = Table()

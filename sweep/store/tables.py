@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,7 +22,8 @@ from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
-# predictions of the first layers, where float32 ends. Statistics and axes say theirs: `since`.
+# predictions of the first layers, where float32 ends, schemes of first and last layers. Statistics and axes
+# say theirs: `since`.
 _LATEST = 4
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
@@ -35,7 +37,7 @@ _KINDS = {
     axes.WHOLES: pa.list_(_whole),
 }  # fmt: skip
 _SETTINGS = sorted(axes.SETTINGS, key=lambda axis: axis.column == axes.WHOLES)  # lists come last
-_SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params")
+_SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params", *axes.END_COLUMNS)
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
 # Column of `cells` -> (what of `layers` it is, of which layer): entries of gradients have the mean 0.
 FIRST_PREDICTED = {
@@ -60,6 +62,7 @@ CELLS = pa.schema(
         ("delta_std_first", _real),  # at layer 0
         ("grad_std_first", _real),  # at layer 1
         *((name, _real) for name in FIRST_PREDICTED),
+        *((name, _text) for name in axes.END_COLUMNS),  # null where these layers have the init
         ("first_nonfinite_layer", _whole),
         ("leaves_float32_layer", _whole),
         ("verdict", _text),
@@ -82,7 +85,7 @@ SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 # What each version of the schema added to the one before.
 _ADDED = {
     3: {"cells": ["flat_share", "histogram_low", "histogram_high"]},
-    4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer"]},
+    4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer", *axes.END_COLUMNS]},
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
@@ -283,5 +286,5 @@ def _alike(rows: _Rows) -> Iterator[tuple[int, Array]]:
 
 def _sigma_w(spec: Spec) -> float:
     fan_in, fan_out = spec.profile[-2:]
-    scheme = spec.scheme
+    scheme = replace(spec.family, depth=spec.depth).scheme_of(spec.depth)
     return math.sqrt(fan_in) * scheme.weight_std(fan_in, fan_out) if scheme.known_std else math.nan

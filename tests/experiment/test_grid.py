@@ -278,7 +278,9 @@ def test_a_preset_s_lists_are_values_as_they_are(tmp_path):
 def test_every_key_of_the_config_is_known_and_the_reverse():
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = GlobalHydra.instance().hydra.config_loader.load_configuration("config", [], RunMode.RUN)
-    assert {str(key) for key in config} == {*KEYS, "hydra"}
+    tops = {"first": config["first"], "last": config["last"]}
+    known = {str(key) for key in config} - {*tops, "hydra"}
+    assert known | {f"{top}.{key}" for top, own in tops.items() for key in own} == {*KEYS}
     assert set(CELL_KEYS) <= set(KEYS)
     signature = inspect.signature(sweep.propagate).parameters
     for axis in axes.ALL.values():

@@ -72,7 +72,7 @@ def test_the_biases_are_uniform_and_of_the_cells_own_stream():
     propagate([zeros], (400, 5000), [0], 2, observe=observe)
     mean = seen["h", 1].mean(axis=0)  # of two samples: its biases and half of two products
     assert rms(mean) == pytest.approx(math.sqrt(1 / 1200 + 1 / 6), rel=0.05)
-    assert one.bias_std_of(400, 5000) == pytest.approx(1 / math.sqrt(1200))
+    assert one.bias_std_of(1, 400, 5000) == pytest.approx(1 / math.sqrt(1200))
 
 
 def test_bias_std_is_null_in_its_row_and_refused_where_it_is_given():

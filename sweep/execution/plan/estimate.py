@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from sweep.base.process.machine import DRIVER_BYTES, WORKER_BYTES
 from sweep.execution.plan.factor import Factor
 from sweep.execution.plan.tasks import Task, rows_of
-from sweep.initializers import CUSTOM
 from sweep.report.frames.text import between, si
 
 # Measured on the standard grid; all but start-up scale with the tables that are written.
@@ -101,7 +100,7 @@ def expected(
 def needs_processes(tasks: Sequence[Task], count: int) -> bool:
     """Whether `count` workers of this machine, being asked for, are processes of their own."""
     # A user's own function may do anything, and take its process down: that must not be this one.
-    if any(CUSTOM in (spec.init, spec.act) for task in tasks for spec in task.specs):
+    if any(spec.has_own for task in tasks for spec in task.specs):
         return True
     return count > 1 and sum(task.seconds for task in tasks) >= _WORTH_WORKERS
 

@@ -74,4 +74,8 @@ def _cut(stack: Stack, seconds: float) -> Block:
 def _harmless(spec: Spec) -> Spec:
     if spec.init == initializers.CUSTOM:
         spec = replace(spec, init="xavier", init_params="{}")
+    if spec.first_init == initializers.CUSTOM:
+        spec = replace(spec, first_init=None, first_init_params=None)
+    if spec.last_init == initializers.CUSTOM:
+        spec = replace(spec, last_init=None, last_init_params=None)
     return replace(spec, act="tanh", act_params="{}") if spec.act == activations.CUSTOM else spec

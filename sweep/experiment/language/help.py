@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from sweep.experiment.axes import GROUPS, RUN_GROUPS
+from sweep.experiment.axes import ENDS, GROUPS, RUN_GROUPS
 from sweep.experiment.language import conf
 
 Path_ = tuple[str, ...]
@@ -71,6 +71,8 @@ def of(path: Path_, options: Mapping[str, str]) -> str:
     """A few words on the key of a config; options: which one of each group is chosen."""
     group, *below = path
     settings = _comments(conf.folder() / "config.yaml")
+    if ".".join(path[:2]) in ENDS and len(path) > 2:
+        return _WORDS.get(path[-1], "")
     if group not in (*GROUPS, *RUN_GROUPS):
         return settings.get(path, "")
     if "axes" in below[:-1]:

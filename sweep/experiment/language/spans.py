@@ -7,7 +7,7 @@ from typing import Any
 from sweep.base.checks import shown
 from sweep.base.errors import RequestError
 from sweep.base.registry import CUSTOM
-from sweep.experiment.axes import AXES, GROUPS
+from sweep.experiment.axes import AXES, CHOICES, ENDS, choice_of
 from sweep.experiment.language import grammar
 from sweep.experiment.language.grammar import Typed
 
@@ -56,7 +56,7 @@ def spanned(preset: str, axes: Mapping[str, Any], command: Sequence[Span], optio
 
 def is_axis(key: str) -> bool:
     """Whether a key is an axis, or a parameter of an option of one."""
-    return key.partition(".")[0] in AXES
+    return key.partition(".")[0] in AXES or bool(choice_of(key))
 
 
 def _preset_span(preset: str, key: str, value: Any, options: Options) -> Span:
@@ -85,7 +85,7 @@ def _values(typed: Typed, options: Options) -> list[Any]:
         )
 
     def choosable(group: str) -> list[str]:
-        if group not in GROUPS:
+        if group not in CHOICES:
             raise RequestError(f"{typed.text}: glob chooses among named options, and {key} has none")
         return [option for option in options(group) if option != CUSTOM]
 
@@ -96,7 +96,7 @@ def _values(typed: Typed, options: Options) -> list[Any]:
 
 
 def _check(text: str, key: str, values: Sequence[Any]) -> None:
-    if key in GROUPS and not all(isinstance(value, str) for value in values):
+    if key in CHOICES and not all(isinstance(v, str) or (v is None and key in ENDS) for v in values):
         raise RequestError(f"{text}: {key} is chosen by name, as in {key}=…")
     if not values:
         raise RequestError(f"{text}: the axis is empty; give {key} at least one value")

@@ -40,15 +40,18 @@ class Dense:
     def __init__(self, chain: Chain, number: int, draws: Draws) -> None:
         self._chain, self._number, self._draws = chain, number, draws
         fans, seeds = draws.fans(number), len(draws.seeds)
-        bias_std = chain.bias_std_of(*fans)
-        bias = bias_std * draws.biases(number, chain.bias).astype(np.float64) if bias_std else None
-        self._affine = Affine.of(chain.scheme, *fans, seeds, bias)
+        self._scheme, bias_std = chain.scheme_of(number), chain.bias_std_of(number, *fans)
+        bias = None
+        if bias_std:
+            unit = draws.biases(number, self._scheme.base, chain.bias_of(number))
+            bias = bias_std * unit.astype(np.float64)
+        self._affine = Affine.of(self._scheme, *fans, seeds, bias)
         self._below: Signal | None = None
         self._slope: Array | None = None
 
     def forward(self, below: Signal, h: Array, keep: bool, dtype: np.dtype[Any]) -> Crossed:
-        product = self._draws.product(self._number, below.mantissa)
-        self._affine, unsure = self._affine.fitted(self._chain.scheme, below, product)
+        product = self._draws.product(self._number, self._scheme.base, below.mantissa)
+        self._affine, unsure = self._affine.fitted(self._scheme, below, product)
         slope = np.empty_like(h) if keep else None
         if keep:
             self._below, self._slope = below, slope
@@ -74,7 +77,7 @@ class Dense:
         of_weights = std.reshape(shape), rms.reshape(shape), self._below.exponent + exponent
 
         row_sums = gradient.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
-        gradient = self._draws.product_back(self._number, gradient)
+        gradient = self._draws.product_back(self._number, self._scheme.base, gradient)
         exponent = exponent + affine.scale_back(gradient, row_sums)
         squares = row_squares(gradient)
         std, rms = moments_of(
@@ -217,6 +220,7 @@ class WideDense:
 
     def __init__(self, chain: Chain, number: int, fans: tuple[int, int], seed: int) -> None:
         self._chain, self._number, self._fans, self._seed = chain, number, fans, seed
+        self._scheme = chain.scheme_of(number)
         self._weights = np.empty(0, WIDE)
 
     def forward(self, below: WideSignal) -> WideSignal:
@@ -235,15 +239,16 @@ class WideDense:
 
     def _bias(self) -> Array:
         """b: (fan_out,)."""
-        std, base = self._chain.bias_std_of(*self._fans), self._chain.scheme.base
+        chain, number = self._chain, self._number
+        std, base, of = chain.bias_std_of(number, *self._fans), self._scheme.base, chain.bias_of(number)
         if not std:
             return np.zeros(self._fans[1], WIDE)
-        unit: Array = streams.biases([self._seed], base, self._number, *self._fans, self._chain.bias)[0]
+        unit: Array = streams.biases([self._seed], base, number, *self._fans, of)[0]
         return WIDE(std) * unit
 
     def _drawn(self, below: WideSignal, bias: Array) -> Array:
         """W: (fan_in, fan_out)."""
-        scheme, fans = self._chain.scheme, self._fans
+        scheme, fans = self._scheme, self._fans
         weights = np.full(fans, scheme.weight_mean(*fans), WIDE)
         if scheme.base is not None:
             unit = streams.weights([self._seed], scheme.base, self._number, *fans)[0].astype(WIDE)
@@ -270,7 +275,7 @@ class WideDense:
                     "to give it unit variance; choose a smaller bias_std or another init"
                 )
             through = np.broadcast_to(through[:1], through.shape)
-        return self._chain.scheme.fit(std, lambda std: float(spread(std)))
+        return self._scheme.fit(std, lambda std: float(spread(std)))
 
 
 def _size(fan_in: int, fan_out: int) -> tuple[int, int]:

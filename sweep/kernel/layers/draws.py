@@ -15,22 +15,15 @@ from sweep.kernel.layers.affine import Product
 class Draws:
     """The draws of a stack.
 
-    base: the distribution of every Z; None where W is constant. dtype: of the arrays. shared: whether several
-    carriers start from the inputs, so that x Z_1 is worth keeping.
+    dtype: of the arrays. shared: whether several carriers start from the inputs, so that x Z_1 is worth
+    keeping. `base` is the distribution of a layer's weights; None where W is constant.
     """
 
-    def __init__(
-        self,
-        base: Distribution | None,
-        seeds: Sequence[int],
-        batch: int,
-        widths: Sequence[int],
-        dtype: np.dtype[Any],
-    ) -> None:
+    def __init__(self, seeds: Sequence[int], batch: int, widths: Sequence[int], dtype: np.dtype[Any]) -> None:
         self.seeds, self.shared = seeds, False
-        self._base, self._batch, self._widths, self._dtype = base, batch, widths, dtype
-        self._z_units: dict[int, Array | None] = {}  # layer -> Z: (seeds, fan_in, fan_out)
-        self._first: Array | None = None  # x Z_1
+        self._batch, self._widths, self._dtype = batch, widths, dtype
+        self._z_units: dict[int, dict[Distribution, Array]] = {}  # by layer, Z: (seeds, fan_in, fan_out)
+        self._first: dict[Distribution, Array] = {}  # x Z_1
         self._upstreams: dict[int, Array] = {}  # width -> G
         self._buffer = np.empty(0, dtype)
         self._forgotten: Array | None = None  # a discarded h, to be written over by the next
@@ -43,9 +36,9 @@ class Draws:
         """x: (seeds, batch, width)."""
         return streams.inputs(self.seeds, self._batch, self._widths[0]).astype(self._dtype, copy=False)
 
-    def biases(self, number: int, of: Distribution) -> Array:
+    def biases(self, number: int, base: Distribution | None, of: Distribution) -> Array:
         """Biases of unit std from a distribution: (seeds, fan_out)."""
-        return streams.biases(self.seeds, self._base, number, *self.fans(number), of)
+        return streams.biases(self.seeds, base, number, *self.fans(number), of)
 
     def upstream(self, number: int) -> Array:
         """G of the networks that end with this layer: (seeds, batch, width), one for all chains."""
@@ -55,17 +48,18 @@ class Draws:
             self._upstreams[width] = drawn.astype(self._dtype, copy=False)
         return self._upstreams[width]
 
-    def product(self, number: int, below: Array) -> Product:
+    def product(self, number: int, base: Distribution | None, below: Array) -> Product:
         """below · Z_number, yet to be scaled; below: (seeds, batch, fan_in)."""
-        z_unit = self._z_unit(number)
-        if number == 1 and self.shared and self._first is None and z_unit is not None:
-            self._first = np.matmul(below, z_unit)
-        first = self._first if number == 1 else None
+        z_unit, first = self._z_unit(number, base), None
+        if number == 1 and self.shared and base is not None and z_unit is not None:
+            if base not in self._first:
+                self._first[base] = np.matmul(below, z_unit)
+            first = self._first[base]
         return Product(below, z_unit, first, self.fans(number)[1], self._scratch)
 
-    def product_back(self, number: int, gradient: Array) -> Array:
+    def product_back(self, number: int, base: Distribution | None, gradient: Array) -> Array:
         """dL/dz · Z^T, yet to be scaled: (gradients, seeds, batch, fan_in); gradient: dL/dz."""
-        z_unit, (fan_in, fan_out) = self._z_unit(number), self.fans(number)
+        z_unit, (fan_in, fan_out) = self._z_unit(number, base), self.fans(number)
         if z_unit is None:
             return np.zeros((*gradient.shape[:3], fan_in), self._dtype)
         gradients, seeds, batch, _ = gradient.shape
@@ -78,7 +72,7 @@ class Draws:
     def forget(self, number: int) -> None:
         """Free the draws of a layer that every chain has crossed."""
         self._z_units.pop(number, None)
-        self._first = None
+        self._first.clear()
 
     def spare(self, number: int) -> Array:
         """An array for the h of a layer: (seeds, batch, width)."""
@@ -97,11 +91,11 @@ class Draws:
             self._buffer = np.empty(size, self._dtype)
         return self._buffer[:size].reshape(shape)
 
-    def _z_unit(self, number: int) -> Array | None:
-        if number not in self._z_units:
-            z_unit = None
-            if self._base is not None:
-                drawn = streams.weights(self.seeds, self._base, number, *self.fans(number))
-                z_unit = drawn.astype(self._dtype, copy=False)
-            self._z_units[number] = z_unit
-        return self._z_units[number]
+    def _z_unit(self, number: int, base: Distribution | None) -> Array | None:
+        if base is None:
+            return None
+        known = self._z_units.setdefault(number, {})
+        if base not in known:
+            drawn = streams.weights(self.seeds, base, number, *self.fans(number))
+            known[base] = drawn.astype(self._dtype, copy=False)
+        return known[base]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sweep import activations
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
+from sweep.experiment import axes
 from sweep.experiment.verdict import Thresholds
 from sweep.report.advice.candidates import Survival, is_equal
 from sweep.report.advice.trial import Seed, summary
@@ -43,7 +44,7 @@ def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
     cells = results.load(path, thresholds=thresholds)
     cells = cells[(cells["status"] == "ok") & (cells["act"] == act.name)]
     cells = cells[cells["bias_std"].isna() | (cells["bias_std"] == 0)]  # null: biases of the scheme's own
-    cells = cells[cells["widths"].isna() & (cells["sigma_w"] > 0)]
+    cells = cells[cells[["widths", *axes.ENDS.values()]].isna().all(axis=1) & (cells["sigma_w"] > 0)]
     parameters = activations.parameters_of(act.name, act)
     cells = cells[cells["act_params"].map(lambda text: json.loads(text) == parameters).astype(bool)]
     networks = cells[(cells["depth"] == depth) & (cells["width"] == width)]

@@ -11,7 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 
 from sweep.report.figures import histograms, style
 from sweep.report.frames.fates import UNMEASURED
-from sweep.report.frames.labels import description
+from sweep.report.frames.labels import description, with_ends
 from sweep.report.frames.measures import THEORY
 
 _DRAWABLE = 1e150  # the margins of a logarithmic axis overflow not far beyond
@@ -40,7 +40,7 @@ def picture(cell: "pd.Series[Any]", layers: pd.DataFrame) -> Figure:
             histograms.strip(parts[1, 0].subplots(), layers)
     uniform = f"depth {cell['depth']}, width {cell['width']}"
     sizes = uniform if cell["widths"] is None else f"widths {', '.join(map(str, cell['widths']))}"
-    init, act = (description(cell[group], cell[f"{group}_params"]) for group in ("init", "act"))
+    init, act = with_ends(cell), description(cell["act"], cell["act_params"])
     style.headline(figure, f"{init} × {act}: {sizes}")
     note = f"seed {cell['seed']}, batch {cell['batch']}"
     if f"{THEORY}std" in layers and layers[f"{THEORY}std"].notna().any():

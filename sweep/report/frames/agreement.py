@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.initializers import NORMAL
+from sweep.experiment.axes import END_COLUMNS
+from sweep.initializers import NORMAL, Scheme
 from sweep.report.frames.labels import group_index
 from sweep.theory.maps import alike, layers_of
 from sweep.theory.width import log_rms_deviation
@@ -25,7 +26,8 @@ SPREADS = 2.0  # standard deviations within which 95 % of normal deviations lie
 _LEAST_SPREAD = 1e-5
 # Independent weights, of which this many make z Gaussian: at width 16 uniform ones leave 5 % of a std.
 _NEARLY_GAUSSIAN, _MANY = ("uniform", "truncated_normal"), 16
-_SPEC = ("init", "init_params", "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
+_SCHEMES = ("init", "init_params", *END_COLUMNS)
+_SPEC = (*_SCHEMES, "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
 
 
 @dataclass(frozen=True)
@@ -87,13 +89,16 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     # The deepest network of a kind has the layers of the others.
     chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
     for number, *spec_of in zip(known, *columns, strict=True):
-        init, init_params, act, act_params, depth, width, widths, bias_std, batch = spec_of
+        *named, act, act_params, depth, width, widths, bias_std, batch = spec_of
+        schemes = tuple(name if isinstance(name, str) else None for name in named)
         tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
         profile = tapered or (int(width),) * (int(depth) + 1)
         std = None if math.isnan(bias_std or 0.0) else bias_std  # null: the scheme's own
-        key = (init, init_params, act, act_params, std, int(batch), tapered or width)
+        # A last layer of its own is in no deeper network.
+        alone = None if schemes[-1] is None else int(depth)
+        key = (schemes, act, act_params, std, int(batch), tapered or width, alone)
         chains[key].append((number, profile))
-    for (*network, _), members in chains.items():
+    for (*network, _, _), members in chains.items():
         shift, std = _deviation(*network, max((profile for _, profile in members), key=len))
         for number, profile in members:
             last = len(profile) - 1
@@ -124,28 +129,48 @@ def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
 
 @lru_cache(maxsize=4096)
 def _deviation(
-    init: str,
-    init_params: str,
+    named: tuple[str | None, ...],
     act: str,
     act_params: str,
     bias_std: float | None,
     batch: int,
     widths: tuple[int, ...],
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Mean and std over seeds of log rms² by layer, less the mean field's; NaN where not known."""
-    scheme = initializers.stored(init, init_params) if init in initializers.names() else None
-    family = "" if scheme is None or scheme.base is None else scheme.base.name
-    if scheme is None or (family != NORMAL.name and (family not in _NEARLY_GAUSSIAN or min(widths) < _MANY)):
+    """Mean and std over seeds of log rms² by layer, less the mean field's; NaN where not known.
+
+    named: of _SCHEMES.
+    """
+    numbered = _schemes(named, len(widths) - 1)
+    known = [(one, fan) for one, fan in zip(numbered, pairwise(widths), strict=True) if one]
+    if len(known) < len(numbered) or not all(_is_gaussian(scheme, widths) for scheme, _ in known):
         unknown = np.full(len(widths), math.nan)
         return unknown, unknown
     activation = activations.stored(act, act_params)
-    fans = list(pairwise(widths))
-    own = scheme.bias is not None
-    biases = [scheme.bias_std(*fan) if own else bias_std or 0.0 for fan in fans]
+    biases = [scheme.bias_std(*fan) if scheme.bias else bias_std or 0.0 for scheme, fan in known]
     if activation.homogeneous and not any(biases):  # whatever their scale
         return _deviation_homogeneous(activation, widths, batch)
-    layers = layers_of([scheme.weight_std(*fan) for fan in fans], widths)
+    layers = layers_of([scheme.weight_std(*fan) for scheme, fan in known], widths)
     return log_rms_deviation(activation, layers, widths, biases, batch)
+
+
+def _schemes(named: tuple[str | None, ...], depth: int) -> list[Scheme | None]:
+    """By layer, None for a user's own and another program's; named: of _SCHEMES."""
+    every, first, last = (
+        initializers.stored(name, params) if name in initializers.names() and name and params else None
+        for name, params in zip(named[::2], named[1::2], strict=True)
+    )
+    found = [every] * depth
+    if named[2] is not None:
+        found[0] = first
+    if named[4] is not None:
+        found[-1] = last
+    return found
+
+
+def _is_gaussian(scheme: Scheme, widths: tuple[int, ...]) -> bool:
+    """Whether sums of its weights are, or nearly: independent ones, and so many."""
+    family = "" if scheme.base is None else scheme.base.name
+    return family == NORMAL.name or (family in _NEARLY_GAUSSIAN and min(widths) >= _MANY)
 
 
 @lru_cache(maxsize=4096)

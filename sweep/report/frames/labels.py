@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.experiment import axes
-from sweep.experiment.cell import REGISTRIES
+from sweep.experiment.cell import KEY_OF, OPTIONS, REGISTRIES
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PANEL = ("init_label", "act_label", "setting")
-SETTINGS = (*(axis.name for axis in axes.SETTINGS), "kernel_version")
+SETTINGS = (*(axis.name for axis in axes.SETTINGS), *axes.ENDS.values(), "kernel_version")
 NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
-_NAMED_BY = ("init", "init_params", "act", "act_params")
+_NAMED_BY = tuple(name for column in OPTIONS for name in (column, f"{column}_params"))
 _OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
 
 
@@ -31,15 +31,22 @@ def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFr
     """`cells` with the columns of PANEL added, in the registries' order of schemes and acts, and of settings.
 
     apart: what is an axis of its own, 'batch' or 'init.std', hence no part of a label; a
-    parameter's column is added, None where a scheme has no such parameter.
+    parameter's column is added, None where a scheme has no such parameter. Schemes of first and last layers
+    become labels, which have their parameters.
     """
-    cells = cells.assign(widths=_texts(cells["widths"]))
+    cells = _readable(cells)
     kind, kinds = _kinds(cells)
     added = _labels(kinds, apart)
     order = np.argsort(_ranks(kinds)[kind], kind="stable")
     kind = kind[order]
     frame = cells if (np.diff(order) == 1).all() else cells.iloc[order]
     return frame.assign(**{name: np.asarray(values, object)[kind] for name, values in added.items()})
+
+
+def _readable(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """With texts for widths, and with the columns that pandas lacks where it read an older part."""
+    lacking = {name: None for name in axes.END_COLUMNS if name not in cells}
+    return cells.assign(widths=_texts(cells["widths"]), **lacking)
 
 
 def filled(values: "pd.Series[Any]") -> "pd.Series[Any]":
@@ -83,16 +90,36 @@ def _texts(widths: "pd.Series[Any]") -> NDArray[Any]:
 def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence[Any]]:
     added: dict[str, Sequence[Any]] = {f"{group}_label": _named(kinds, group, apart) for group in REGISTRIES}
     for name in apart:
-        group, _, parameter = name.partition(".")
-        if parameter:
-            pairs = zip(kinds[group], kinds[f"{group}_params"], strict=True)
-            added[name] = _values([_filled(group, *pair) for pair in pairs], parameter)
+        if parameter := axes.parameter_of(name):
+            column = axes.ENDS.get(axes.choice_of(name), axes.choice_of(name))
+            pairs = zip(kinds[column], kinds[f"{column}_params"], strict=True)
+            added[name] = _values([_filled(column, *pair) for pair in pairs], parameter)
+    ends = _ends(kinds, apart)
+    kinds, added = kinds.assign(**ends), added | ends
     varying = [name for name in settings_that_vary(kinds) if name not in apart]
     added["setting"] = [
         " ".join(filter(None, map(setting_text, varying, row)))
         for row in zip(*(kinds[name] for name in varying), strict=True)
     ] or [""] * len(kinds)
     return added
+
+
+def _ends(kinds: "pd.DataFrame", apart: Collection[str] = ()) -> dict[str, Any]:
+    """What schemes of first and last layers are called, with their parameters, which then are told: None."""
+    named: dict[str, Any] = {}
+    for column in axes.ENDS.values():
+        parameters = f"{column}_params"
+        own = (kinds[column].notna() & kinds[parameters].notna()).to_numpy()
+        told = np.array([None if _is_null(value) else value for value in kinds[column]], object)
+        told[own] = [_called(label) for label in _named(kinds[own], column, apart)]
+        named |= {column: told, parameters: [None] * len(kinds)}
+    return named
+
+
+def _called(label: str) -> str:
+    """'uniform(low=-0.1)' of 'uniform low=-0.1': a label within a label."""
+    name, _, told = label.partition(" ")
+    return f"{name}({told})" if told else name
 
 
 def settings_that_vary(cells: "pd.DataFrame") -> list[str]:
@@ -108,7 +135,7 @@ def _vary(init: "pd.Series[Any]", values: "pd.Series[Any]") -> bool:
 
 def setting_text(axis: str, value: Any) -> str:
     """'bias_std=0.1'; '' where there is no value: a network that is not tapered has no `widths`."""
-    return "" if _is_null(value) else f"{axis}={short(value)}"
+    return "" if _is_null(value) else f"{KEY_OF.get(axis, axis)}={short(value)}"
 
 
 def _is_null(value: Any) -> bool:
@@ -120,6 +147,7 @@ def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:
     """Where each kind comes in the order of schemes, acts and settings."""
     keys = [list(map(_rank_in(group), kinds[group])) for group in REGISTRIES]
     keys += [_order(map(_parameters_key, kinds[f"{group}_params"])) for group in REGISTRIES]
+    kinds = kinds.assign(**_ends(kinds))
     keys += [_order(map(_setting_key, kinds[name])) for name in SETTINGS]
     _, ranks = np.unique(np.array(keys, np.int64), axis=1, return_inverse=True)
     return ranks.reshape(-1)
@@ -180,21 +208,23 @@ def by_interest(rows: "pd.DataFrame") -> "pd.DataFrame":
 def parameters(cells: "pd.DataFrame") -> list[str]:
     """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
     varying: list[str] = []
-    for group in REGISTRIES:
+    for group in OPTIONS:
         pairs = cells[[group, f"{group}_params"]].drop_duplicates()
         flat = [_filled(group, *pair) for pair in pairs.itertuples(index=False)]
         names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
         varying += [
-            f"{group}.{name}"
+            f"{KEY_OF[group]}.{name}"
             for name in names
             if len({json.dumps(values[name]) for values in flat if name in values}) > 1
         ]
     return varying
 
 
-def _filled(group: str, name: str, text: str) -> dict[str, Any]:
-    """The same, with the defaults of parameters that are not stored where they have them."""
-    values = REGISTRIES[group].filled(name, {})
+def _filled(group: str, name: str | None, text: str | None) -> dict[str, Any]:
+    """The same, with the defaults of parameters that are not stored where they have them; {} of no scheme."""
+    if not isinstance(name, str) or not isinstance(text, str):
+        return {}
+    values = OPTIONS[group].filled(name, {})
     return {key: value for key, value in values.items() if key not in _OWN} | _flat(text)
 
 
@@ -240,7 +270,7 @@ def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[st
     for title, alike in named.items():
         others = [flat[pair] for pair in alike]
         shown = [_telling(group, name, flat[name, text], others) for name, text in alike]
-        shown = [{k: v for k, v in told.items() if f"{group}.{k}" not in apart} for told in shown]
+        shown = [{k: v for k, v in told.items() if f"{KEY_OF[group]}.{k}" not in apart} for told in shown]
         labels |= zip(alike, (f"{title} {told}".strip() for told in _told(shown)), strict=True)
     return [labels[pair] for pair in pairs]
 
@@ -269,7 +299,7 @@ def _told(shown: Sequence[Mapping[str, Any]]) -> list[str]:
 
 @lru_cache(maxsize=256)
 def _defaults(group: str, name: str) -> dict[str, Any]:
-    registry = REGISTRIES[group]
+    registry = OPTIONS[group]
     known = name in registry.names()  # else a user's own, or another program's
     return registry.filled(name, registry.parameters_of(name, registry.get(name))) if known else {}
 
@@ -280,6 +310,15 @@ def description(name: str, parameters: str) -> str:
     shown = {key: value for key, value in values.items() if key not in _OWN or value is not None}
     shown.pop("source", None)
     return " ".join([shown.pop("function", name), *(f"{key}={short(value)}" for key, value in shown.items())])
+
+
+def with_ends(cell: "Mapping[str, Any] | pd.Series[Any]") -> str:
+    """A cell's init with all of its parameters, and those of first and last layers of their own."""
+    told = [description(cell["init"], cell["init_params"])]
+    for key, column in axes.ENDS.items():
+        if not _is_null(cell[column]):
+            told.append(f"{key}={_called(description(cell[column], cell[f'{column}_params']))}")
+    return ", ".join(told)
 
 
 def greatest(curves: "pd.DataFrame") -> str:
@@ -293,8 +332,10 @@ def greatest(curves: "pd.DataFrame") -> str:
 
 def common(cells: "pd.DataFrame") -> str:
     """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
-    _, frame = _kinds(cells.assign(widths=_texts(cells["widths"])))
-    told = (axis.name for axis in axes.SETTINGS if axis.caption)
+    _, frame = _kinds(_readable(cells))
+    frame = frame.assign(**_ends(frame))
+    told = [*(axis.name for axis in axes.SETTINGS if axis.caption), *axes.ENDS.values()]
     shared = [name for name in told if frame[name].nunique(dropna=False) == 1]
     values = {name: frame[name].iloc[0] for name in shared}
-    return ", ".join(f"{name} {short(value)}" for name, value in values.items() if not _is_null(value))
+    known = {KEY_OF.get(name, name): value for name, value in values.items() if not _is_null(value)}
+    return ", ".join(f"{name} {short(value)}" for name, value in known.items())

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep.experiment.cell import KEY_OF
 from sweep.experiment.verdict import ORDER, WORDS
 from sweep.report.frames import measures
 from sweep.report.frames.labels import NONE, PANEL, SETTINGS, add_labels, by_interest, common, group_index
@@ -203,7 +204,7 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     return DepthTable(
         title=f"std of the last layer at {where}, geometric mean over {counted(frame['seeds'])}",
         caption="  ".join([common(cells), *marks, *more]),
-        keys=tuple(key.removesuffix("_label") for key in keys),
+        keys=tuple(KEY_OF.get(key, key.removesuffix("_label")) for key in keys),
         depths=tuple(int(depth) for depth in depths),
         rows=rows,
     )

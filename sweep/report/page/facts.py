@@ -9,7 +9,7 @@ from sweep.base.provenance import provenance
 from sweep.experiment.verdict import WORDS, Thresholds, meanings
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.frames import text
-from sweep.report.frames.labels import description
+from sweep.report.frames.labels import description, with_ends
 from sweep.report.frames.measures import MEASURES, WORD
 from sweep.store.records import runs
 from sweep.store.study import Study
@@ -44,7 +44,7 @@ def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
     rows = []
     for error, count in counts.most_common(_MOST_FAILURES):
         cell = failed[errors == error].iloc[0]
-        init, act = (description(cell[group], cell[f"{group}_params"]) for group in ("init", "act"))
+        init, act = with_ends(cell), description(cell["act"], cell["act_params"])
         example = f"{init} × {act}, depth {cell['depth']}, width {cell['width']}, seed {cell['seed']}"
         rows.append({"count": f"{count:,}", "error": error, "example": example})
     return rows

@@ -64,6 +64,8 @@ def _specs(rows: pd.DataFrame, cells: pd.DataFrame) -> dict[_Key, tuple[Any, ...
     apart = [name for name in SETTINGS if name in rows]
     asked = ["act", "act_params", "sigma_w", "bias_std"]
     kinds = add_labels(cells, apart)[list(dict.fromkeys([*PANEL, *apart, *asked, "width"]))]
+    if "last_init" in kinds:  # sigma_w is that of the last layer
+        kinds.loc[kinds["last_init"].notna(), "sigma_w"] = math.nan
     kinds = kinds.drop_duplicates().sort_values("width")
     keys = zip(fates.scheme_names(kinds[[*PANEL, *apart]]), kinds["act_label"], strict=True)
     return dict(zip(keys, kinds[asked].itertuples(index=False, name=None), strict=True))

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from sweep.experiment import axes
+from sweep.experiment.cell import OPTIONS
 from sweep.report.frames import labels
 from sweep.report.frames.labels import SETTINGS
 
@@ -25,14 +27,14 @@ def snippet(path: str, cells: pd.DataFrame) -> str:
     parameters = [name for name in labels.parameters(cells) if _is_plain(frame, name)]
     for name in parameters:
         frame[name] = _values(frame, name)
-    spec = [*_MAIN, *(f"{group}_params" for group in _GROUPS), *SETTINGS]
+    spec = [*_MAIN, *(f"{column}_params" for column in OPTIONS), *SETTINGS]
     networks = len(frame[spec].drop_duplicates())
     if len(frame[[*columns, *parameters]].drop_duplicates()) < networks:  # what a list or a user's own tells
         parameters = []
         columns += [name for name in spec if name.endswith("_params") and frame[name].nunique() > 1]
-    axes = [*columns, *parameters] or [*_GROUPS, "depth"]
-    axes += ["init"] * (len(axes) == 1 and axes != ["init"]) + ["act"] * (axes == ["init"])
-    across = next((name for name in _ACROSS if name in axes), axes[-1])
+    by = [*columns, *parameters] or [*_GROUPS, "depth"]
+    by += ["init"] * (len(by) == 1 and by != ["init"]) + ["act"] * (by == ["init"])
+    across = next((name for name in _ACROSS if name in by), by[-1])
     value = next((name for name in ("std", "rms") if frame[name].notna().any()), "std")
     return "\n".join(
         [
@@ -40,8 +42,8 @@ def snippet(path: str, cells: pd.DataFrame) -> str:
             "import pandas as pd",
             f"cells = pd.read_parquet({_quoted(f'{path}/cells')}{', partitioning=None' * ('=' in path)})",
             *(_reading(name) for name in parameters),
-            *([f'cells["{_LIST}"] = cells["{_LIST}"].map(str)'] if _LIST in axes else []),
-            f"by = {json.dumps(axes, ensure_ascii=False)}",
+            *([f'cells["{_LIST}"] = cells["{_LIST}"].map(str)'] if _LIST in by else []),
+            f"by = {json.dumps(by, ensure_ascii=False)}",
             f"cells.groupby(by, dropna=False)[{_quoted(value)}].median().unstack({_quoted(across)})",
         ]
     )
@@ -49,21 +51,26 @@ def snippet(path: str, cells: pd.DataFrame) -> str:
 
 def _is_plain(cells: pd.DataFrame, name: str) -> bool:
     """Whether the column of parameters holds it as a number or a text."""
-    return name.partition(".")[0] in _GROUPS and not any(
-        isinstance(value, (list, dict)) for value in _values(cells, name)
-    )
+    return not any(isinstance(value, (list, dict)) for value in _values(cells, name))
 
 
 def _values(cells: pd.DataFrame, name: str) -> Sequence[Any]:
-    group, _, parameter = name.partition(".")
-    known = {text: json.loads(text).get(parameter) for text in cells[f"{group}_params"].unique()}
-    return [known[text] for text in cells[f"{group}_params"]]
+    column, parameter = _source(name)
+    known = {text: json.loads(text).get(parameter) for text in cells[column].dropna().unique()}
+    return [known.get(text) for text in cells[column]]
 
 
 def _reading(name: str) -> str:
-    group, _, parameter = name.partition(".")
+    column, parameter = _source(name)
     of = f"lambda text: json.loads(text).get({_quoted(parameter)})"
-    return f'cells[{_quoted(name)}] = cells["{group}_params"].map({of})'
+    of += ', na_action="ignore"' * (column in axes.END_COLUMNS)
+    return f'cells[{_quoted(name)}] = cells["{column}"].map({of})'
+
+
+def _source(name: str) -> tuple[str, str]:
+    """The column that holds a parameter, and its name there."""
+    group = axes.choice_of(name)
+    return f"{axes.ENDS.get(group, group)}_params", axes.parameter_of(name)
 
 
 def _quoted(text: str) -> str:

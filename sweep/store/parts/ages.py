@@ -16,7 +16,8 @@ from sweep.store.parts import digests
 # What makes two rows the same experiment, whatever kernel and revision computed it.
 EXPERIMENT = (*SPEC, "seed")
 NEEDED = (*EXPERIMENT, "kernel_version", "cell_id")
-REPEATED = ("init", "init_params", "act", "act_params", "dtype")  # few texts, again and again
+# Few texts, again and again.
+REPEATED = ("init", "init_params", "act", "act_params", "dtype", *axes.END_COLUMNS)
 VARIOUS = "various"  # the state of a part whose rows were computed at several
 _ID = np.dtype(f"V{ID_BYTES}")
 

@@ -10,24 +10,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.experiment import axes
-from sweep.experiment.cell import REGISTRIES
+from sweep.experiment.cell import KEY_OF
 from sweep.store.tables import LAYERS
 
-PARAMETERS = tuple(f"{group}_params" for group in REGISTRIES)
+# The columns of parameters, and the key that their names begin with: 'first.init.std'.
+KEYS = {f"{column}_params": key for column, key in KEY_OF.items()}
+PARAMETERS = tuple(KEYS)
 # Of a cell, beside what `layers` holds: no groupby of layers must pool what differs in one of them.
-OF_CELLS = tuple(axis.name for axis in axes.SETTINGS if axis.name not in LAYERS.names)
+OF_CELLS = (*(axis.name for axis in axes.SETTINGS if axis.name not in LAYERS.names), *axes.ENDS.values())
 _SOURCE = "source"  # of a user's own function
 _DIGEST_BYTES = 4  # of what tells two of its versions apart
 
 
 def is_parameter(name: str) -> bool:
     """Whether it may be the name of a parameter's column, as in 'init.std' or 'init.kwargs.power'."""
-    return name.partition(".")[0] in REGISTRIES and "." in name
+    return bool(axes.parameter_of(name))
 
 
 def source(name: str) -> str:
     """The stored column that a parameter's is made of."""
-    return f"{name.partition('.')[0]}_params"
+    return next(column for column, key in KEYS.items() if key == axes.choice_of(name))
 
 
 def with_parameters(rows: pa.Table) -> pa.Table:
@@ -43,10 +45,9 @@ def with_parameters(rows: pa.Table) -> pa.Table:
             encoded = encoded.dictionary_encode()
         encoded = encoded.unify_dictionaries().combine_chunks()
         each = [parameters(text) for text in encoded.dictionary.to_pylist()]
-        group = column.removesuffix("_params")
         for name in sorted({name for values in each for name in values}):
             values = _column([values.get(name) for values in each])
-            rows = rows.append_column(f"{group}.{name}", values.take(encoded.indices))
+            rows = rows.append_column(f"{KEYS[column]}.{name}", values.take(encoded.indices))
     return rows
 
 

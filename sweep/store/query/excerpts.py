@@ -12,9 +12,9 @@ import pyarrow.compute as pc
 
 from sweep.base import checks
 from sweep.base.registry import CUSTOM
-from sweep.experiment.axes import CELL_KEYS, GROUPS
+from sweep.experiment.axes import CELL_KEYS, ENDS, GROUPS
 from sweep.experiment.batches import Cells
-from sweep.experiment.cell import REGISTRIES, SPEC
+from sweep.experiment.cell import OPTIONS, SPEC
 from sweep.experiment.outcome import Failure
 from sweep.kernel import KERNEL_VERSION
 from sweep.store.index import Older
@@ -58,8 +58,8 @@ def counts(study: Study, left: Cells) -> Counts:
     return Counts(total, {name: swept[name] for name in order if name in swept})
 
 
-_TEXTS = ("init", "init_params", "act", "act_params", "dtype", "status")
-SPEC_AXES = (*GROUPS, *CELL_KEYS)
+_TEXTS = (*ages.REPEATED, "status")
+SPEC_AXES = (*GROUPS, *ENDS.values(), *CELL_KEYS)
 
 
 def _specs_of(cells: Cells) -> pa.Table:
@@ -142,8 +142,8 @@ def layers_of(study: Study, ids: Collection[str]) -> list[Row]:
 def _foreign(cells: pa.Table, allowed: set[str]) -> tuple[pa.ChunkedArray, set[str]]:
     """Whether each row names a function that is not allowed, or without its source; and all names."""
     foreign, named = pa.chunked_array([pa.nulls(cells.num_rows, pa.bool_()).fill_null(False)]), set()
-    for group in REGISTRIES:
-        custom, texts = pc.equal(cells[group], CUSTOM), cells[f"{group}_params"]
+    for column in OPTIONS:
+        custom, texts = pc.fill_null(pc.equal(cells[column], CUSTOM), False), cells[f"{column}_params"]
         names = {text: _named(text) for text in pc.unique(texts.filter(custom)).to_pylist()}
         named |= set().union(*names.values()) - {""}
         bad = [text for text, called in names.items() if not called <= allowed]

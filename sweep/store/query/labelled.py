@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import RequestError
-from sweep.experiment.axes import ALL, GROUPS
+from sweep.experiment.axes import ALL, END_COLUMNS, ENDS, GROUPS, parameter_of
+from sweep.experiment.cell import KEY_OF
 from sweep.store.query import axis_columns
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ _LEFT_OUT = (
     "cell_id",
     "init_params",
     "act_params",
+    *END_COLUMNS,
     "verdict_thresholds",
     "run_id",
     "kernel_version",
@@ -66,11 +68,12 @@ def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":
         raise RequestError("there are no rows to turn into arrays")
     axes: dict[str, pd.Series[Any]] = {}
     own = []
-    for group in (group for group in GROUPS if group in frame):
-        parameters = [name for name in map(str, frame) if name.startswith(f"{group}.")]
+    ends = [column for column in ENDS.values() if column in frame and frame[column].notna().any()]
+    for group in (*(group for group in GROUPS if group in frame), *ends):
+        parameters = [name for name in map(str, frame) if name.startswith(f"{KEY_OF[group]}.")]
         parameters = [name for name in parameters if frame[name].nunique(dropna=False) > 1]
         axes[group] = frame[group]
-        if frame[group].nunique() == 1 and frame[parameters].notna().all(axis=None):
+        if frame[group].nunique(dropna=False) == 1 and frame[parameters].notna().all(axis=None):
             own += parameters
         else:
             axes[group] = _names(frame, group, parameters)
@@ -80,11 +83,10 @@ def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":
 
 def _names(frame: "pd.DataFrame", group: str, parameters: Iterable[str]) -> "pd.Series[Any]":
     """'normal std=0.1' of each row: the scheme, and those of its parameters that vary."""
-    names = frame[group].astype(object)
+    names = frame[group].astype(object).fillna(_NO_VALUE)
     for name in parameters:
-        texts = {
-            value: f" {name.removeprefix(f'{group}.')}={value}" for value in frame[name].dropna().unique()
-        }
+        parameter = parameter_of(name)
+        texts = {value: f" {parameter}={value}" for value in frame[name].dropna().unique()}
         names = names + frame[name].map(texts).astype(object).fillna("")
     return names
 

@@ -12,6 +12,7 @@ from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
 from sweep.experiment.batches import Cells
 from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.store.parts import ages
 from sweep.store.parts.digests import among
 from sweep.store.query import axis_columns, judging
 from sweep.store.query.filters import Filter
@@ -158,7 +159,7 @@ def _lists(words: "pa.ChunkedArray") -> "list[list[str] | None]":
     return [None if number is None else lists[number].copy() for number in texts.indices.to_pylist()]
 
 
-_REPEATED = {"init", "init_params", "act", "act_params", "dtype", "kernel_version", "status"}
+_REPEATED = {*ages.REPEATED, "kernel_version", "status"}
 
 
 def thresholds(path: str | Path) -> Thresholds:

@@ -14,8 +14,9 @@ from typing import Any
 
 from sweep.base import checks
 from sweep.base.registry import CUSTOM
+from sweep.experiment.axes import ENDS
 from sweep.experiment.batches import Block
-from sweep.experiment.cell import REGISTRIES, SPEC, Spec
+from sweep.experiment.cell import OPTIONS, SPEC, Spec
 from sweep.kernel import KERNEL_VERSION
 
 MOST_CELLS = 10_000_000  # of all runs of a study
@@ -59,9 +60,9 @@ def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
                 checks.whole("seed", first + count - 1, 0)
             seeds = tuple(dict.fromkeys(chain(*(range(first, first + count) for first, count in runs))))
             spec = Spec.stored(row)
-            for group, registry in REGISTRIES.items():
-                name = getattr(spec, group)
-                if name not in (*registry.names(), CUSTOM):
+            for column, registry in OPTIONS.items():
+                name = getattr(spec, column)
+                if name not in (*registry.names(), CUSTOM, *([None] if column in ENDS.values() else [])):
                     raise ValueError(f"'{name}' is not known to this program")
             yield Block((spec,), seeds), checks.real("seconds", row["seconds"], 0.0, below=_MOST_SECONDS)
     except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:

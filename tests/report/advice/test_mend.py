@@ -22,7 +22,7 @@ def test_where_nothing_survives_it_says_so_and_there_is_nothing_to_paste(act, de
     assert not found.table["survives"].eq(YES).any()
     text = str(found)
     assert f"{act} at depth {depth} and width {width}: nothing survives" in text
-    assert "What would mend it" in text
+    assert "What would help" in text
     assert "torch.nn.init" not in text
     assert 0 <= found.reach < depth
 
