@@ -22,6 +22,7 @@ Rule = Callable[[str, object], Any]  # (name, value) -> the value in its canonic
 # A scheme's parameter: its type and the rule that it keeps.
 Real = Annotated[float, checks.real]
 Positive = Annotated[float, partial(checks.real, minimum=0.0, strictly=True)]
+Flag = Annotated[bool, checks.flag]
 
 
 def one_of(*options: str) -> Rule:
@@ -69,12 +70,14 @@ class Scheme:
     is checked and made canonical. Raises RequestError where a value breaks its rule.
     revision: raised with every correction of its draws; part of the identity of its cells.
     bias: where biases come from, if it stands for a framework's layer that draws them; else None.
-    bias_formula: those in one line.
+    bias_formula: those in one line. centres: whether the biases take off the mean over the batch, neuron by
+    neuron, of a layer that it is `fit` to.
     """
 
     revision: int = 1
     bias: Distribution | None = None
     bias_formula: str = ""
+    centres: bool = False
 
     def __post_init__(self) -> None:
         for name, rule in _rules(type(self)).items():

@@ -92,7 +92,7 @@ class Affine:
         return size
 
     def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
-        """The same with the std of a scheme that looks at the data, and for which seeds that is unsure.
+        """The same with std and biases of a scheme that looks at the data, and for which seeds it is unsure.
 
         It is, (seeds,) bool, where the spread of z is little more than the rounding of h, or of h W.
         """
@@ -100,19 +100,23 @@ class Affine:
         if type(scheme).fit is Scheme.fit:
             return self, unsure
         std, rounding = self.std.copy(), RANGES[below.mantissa.dtype].rounding
+        bias = np.zeros((len(std), product.fan_out)) if scheme.centres else self.bias
         varies = self.bias is not None and self.bias.shape[1] > 1  # a single neuron's only shifts z
         offset = (self if varies else replace(self, bias=None)).offset(below, 0)
         ones = np.ones_like(self.std, below.mantissa.dtype)
         for i in np.flatnonzero(below.finite):
             unit = product(slice(int(i), int(i) + 1), slice(None), ones)[0].astype(np.float64)
             unit *= np.ldexp(1.0, below.exponent[i])
-            shift = 0.0 if offset is None else offset[i]
+            shift, any_signal = 0.0 if offset is None else offset[i], bool(unit.any())
+            mean = centre(unit) if scheme.centres else 0.0
             z = std[i] * unit + shift
             products = std[i] * math.sqrt(self.fan_in) * math.ldexp(below.rms[i], int(below.exponent[i]))
             size = max(math.sqrt(np.square(z).mean()), products)
-            unsure[i] = z.any() and z.std() <= UNSURE * rounding * size
+            unsure[i] = (z.any() or (scheme.centres and any_signal)) and z.std() <= UNSURE * rounding * size
             std[i] = scheme.fit(std[i], partial(_spread, unit, shift))
-        return replace(self, std=std), unsure
+            if bias is not None and scheme.centres:
+                bias[i] = -std[i] * mean
+        return replace(self, std=std, bias=bias), unsure
 
     def scale_back(self, product: Array, row_sums: Array | None) -> Array:
         """Turn dL/dz Z^T into dL/dh of the layer below, in place, in units of 2^(the exponents returned).
@@ -135,6 +139,16 @@ class Affine:
             bias = np.ldexp(self.bias.T, -exponent).T[:, None]  # (seeds, 1, fan_out)
             offset = bias if offset is None else offset + bias
         return offset
+
+
+def centre(z: Array) -> Array:
+    """Take the mean of each column off, in place, and return them; exactly, where all rows are the same."""
+    first = z[0].copy()
+    z -= first
+    mean = z.mean(axis=0)
+    z -= mean
+    total: Array = first + mean
+    return total
 
 
 def _spread(unit: Array, offset: Array | float, std: float) -> float:

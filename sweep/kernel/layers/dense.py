@@ -19,7 +19,7 @@ from sweep.initializers import Scheme
 from sweep.kernel import streams
 from sweep.kernel.chain import Chain
 from sweep.kernel.layers import ranges
-from sweep.kernel.layers.affine import UNSURE, Affine, Product
+from sweep.kernel.layers.affine import UNSURE, Affine, Product, centre
 from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.layer import Crossed, Kind, Returned
 from sweep.kernel.layers.ranges import RANGES
@@ -226,7 +226,7 @@ class WideDense:
     def forward(self, below: WideSignal) -> WideSignal:
         act, bias = self._chain.act, self._bias()
         weights = self._weights = self._drawn(below, bias)
-        z = wide_product(below.h, weights) + bias
+        z = self._centred(below, wide_product(below.h, weights)) + bias
         h = extended.applied(act, z)
         slope = extended.slope(act, z, h)
         still = ~((~below.still)[:, None] & (weights != 0)).any(axis=0)
@@ -258,9 +258,17 @@ class WideDense:
             weights += WIDE(std) * unit
         return weights
 
+    def _centred(self, below: WideSignal, product: Array) -> Array:
+        """h times weights, less its mean over the batch where the scheme takes that off."""
+        if self._scheme.centres:
+            centre(product)
+            if below.still.all():
+                product[...] = 0  # whatever the rounding
+        return product
+
     def _fitted(self, below: WideSignal, std: float, unit: Array, bias: Array) -> float:
         """The std of a scheme that looks at z; PrecisionError where z varies by less than can be told."""
-        through = wide_product(below.h, unit)
+        through = self._centred(below, wide_product(below.h, unit))
         varying = bias if len(bias) > 1 else WIDE(0)  # a single neuron's only shifts z
 
         def spread(std: float) -> Any:
