@@ -63,9 +63,10 @@ def _specs(rows: pd.DataFrame, cells: pd.DataFrame) -> dict[_Key, tuple[Any, ...
     """The act, its parameters, sigma_w and bias_std of each, at its greatest width."""
     apart = [name for name in SETTINGS if name in rows]
     asked = ["act", "act_params", "sigma_w", "bias_std"]
-    kinds = add_labels(cells, apart)[list(dict.fromkeys([*PANEL, *apart, *asked, "width"]))]
-    if "last_init" in kinds:  # sigma_w is that of the last layer
-        kinds.loc[kinds["last_init"].notna(), "sigma_w"] = math.nan
+    labelled = add_labels(cells, apart)
+    own = labelled["last_init"].notna()  # then sigma_w, which is that of the last layer, says little
+    labelled = labelled.assign(sigma_w=labelled["sigma_w"].mask(own))
+    kinds = labelled[list(dict.fromkeys([*PANEL, *apart, *asked, "width"]))]
     kinds = kinds.drop_duplicates().sort_values("width")
     keys = zip(fates.scheme_names(kinds[[*PANEL, *apart]]), kinds["act_label"], strict=True)
     return dict(zip(keys, kinds[asked].itertuples(index=False, name=None), strict=True))

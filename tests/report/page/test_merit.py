@@ -20,6 +20,19 @@ def test_the_measurements_decide_where_theory_has_no_word(tmp_path):
     assert [fate.init for fate in card.survivors] == ["kaiming", "xavier"]  # xavier's signal is a quarter
 
 
+def test_the_sigma_w_of_a_last_layer_of_its_own_is_not_taken_for_that_of_all(tmp_path):
+    """tanh with sigma_w = 1 keeps a signal level, which a last layer of 1 does not say of the others."""
+    one = {"widths": (60,), "depths": (2, 5), "acts": ("tanh",), "batch": 50}
+    wide = [cell for std in (0.9, 1.0) for cell in with_last(one, std / 60**0.5)]
+    cells, _ = stored(tmp_path / "s", [*wide, *grid(("glorot_normal",), **one, bias_std=0.1)])
+    (card,) = merit.cards(data.networks(cells), cells)
+    assert card.survivors[0].init == "glorot_normal bias_std=0.1", "of the others theory knows nothing"
+
+
+def with_last(one, std):
+    return grid(("kaiming",), **one, **{"last.init": {"name": "normal", "std": std}})
+
+
 def test_cards_and_networks_begin_with_what_lives_and_end_with_the_linear_and_the_dead(tmp_path):
     cells, layers = stored(
         tmp_path / "s", grid(("zeros", "xavier"), ("identity", "tanh"), (3,), (40,), batch=50)

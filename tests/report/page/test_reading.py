@@ -25,6 +25,16 @@ def studies():
             for i in [*normal, {"name": "xavier"}]
             for s in (0, 1)
         ],
+        "first and last layers": [
+            cell(depth=2, width=8, seed=s, batch=20, **ends)
+            for ends in (
+                {},
+                {"first.init": {"name": "normal", "std": 0.1}},
+                {"first.init": {"name": "normal", "std": 0.2}},
+                {"last.init": {"name": "lecun_uniform"}},
+            )
+            for s in (0, 1)
+        ],
         "biases": [c for b in (0.0, 0.1) for c in grid(("xavier",), ("tanh",), (2,), bias_std=b, **SMALL)],
         "tapered": [cell(widths=w, seed=s, batch=20) for w in ([9, 8, 7], [8, 8, 8]) for s in (0, 1)],
     }
