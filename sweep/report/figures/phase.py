@@ -47,7 +47,8 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
 def planes(cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Activation]]:
     """The cells of every sigma_w × bias_std plane at its greatest depth, width and batch, and its act."""
     known = cells["act"].isin(activations.names())  # a study runs no code
-    alike = cells[["widths", *axes.ENDS.values()]].isna().all(axis=1)  # the layers
+    apart = [name for name in ("widths", *axes.ENDS.values()) if name in cells]
+    alike = cells[apart].isna().all(axis=1)  # the layers
     flat = cells[known & alike & cells["sigma_w"].notna() & (cells["sigma_w"] > 0)]
     fixed = flat["init_params"].map({text: _fixed(text) for text in flat["init_params"].unique()})
     for key, plane in flat.groupby(["init", fixed.rename("fixed"), "act", "act_params"], sort=False):

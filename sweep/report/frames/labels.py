@@ -208,7 +208,7 @@ def by_interest(rows: "pd.DataFrame") -> "pd.DataFrame":
 def parameters(cells: "pd.DataFrame") -> list[str]:
     """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
     varying: list[str] = []
-    for group in OPTIONS:
+    for group in (group for group in OPTIONS if group in cells):
         pairs = cells[[group, f"{group}_params"]].drop_duplicates()
         flat = [_filled(group, *pair) for pair in pairs.itertuples(index=False)]
         names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
@@ -316,7 +316,7 @@ def with_ends(cell: "Mapping[str, Any] | pd.Series[Any]") -> str:
     """A cell's init with all of its parameters, and those of first and last layers of their own."""
     told = [description(cell["init"], cell["init_params"])]
     for key, column in axes.ENDS.items():
-        if not _is_null(cell[column]):
+        if not _is_null(cell.get(column)):
             told.append(f"{key}={_called(description(cell[column], cell[f'{column}_params']))}")
     return ", ".join(told)
 
