@@ -97,7 +97,7 @@ def test_they_may_refer_to_other_keys(cells):  # noqa: F811
 
 
 def test_what_belongs_to_the_run_may_refer_to_one_of_them():
-    with pytest.raises(RequestError, match=r"study=\$\{first.init.name\}: study belongs to the whole run"):
+    with pytest.raises(RequestError, match=r"study=\$\{first.init.name\}: study applies to the whole run"):
         settings("study=${first.init.name}", "first.init=zeros,normal")
     assert settings("study=${first.init.name}", "first.init=zeros")["study"] == "zeros"
 

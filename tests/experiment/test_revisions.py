@@ -282,4 +282,4 @@ def test_status_and_verify_name_rows_of_an_older_revision_and_the_command_replac
     assert len(pd.read_parquet(Study(folder).path / "cells")) == 4, "the run has tidied"
     assert "older revision" not in sweep_command(folder, module="sweep.status", COLUMNS="150").stdout
     verified = sweep_command(folder, module="sweep.verify")
-    assert (verified.returncode, "4 of 4 cells" in verified.stdout) == (0, True), verified.stdout
+    assert (verified.returncode, "4 of 4 recomputed cells" in verified.stdout) == (0, True), verified.stdout
