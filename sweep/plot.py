@@ -15,7 +15,6 @@ import numpy as np
 import pandas as pd
 
 from sweep.base.errors import RequestError
-from sweep.experiment import axes
 from sweep.report.figures import curves as _curves
 from sweep.report.figures import gradients as _gradients
 from sweep.report.figures import heatmap as _heatmap
@@ -26,7 +25,7 @@ from sweep.report.figures.colours import scale_of
 from sweep.report.figures.style import Axes
 from sweep.report.frames import layout
 from sweep.report.frames.given import of_numpy
-from sweep.report.frames.labels import SETTINGS
+from sweep.report.frames.labels import SETTINGS, whole
 from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
 from sweep.report.frames.seeds import by_layer
 
@@ -180,8 +179,7 @@ def _frame(table: str, given: object, columns: Iterable[str]) -> pd.DataFrame:
     frame = of_numpy(given)
     if frame is None:
         raise RequestError(f"{table}: pass a DataFrame, rows of {_SOURCES[table]}")
-    if table == "cells":  # which pandas read of an older part
-        frame = frame.assign(**{name: None for name in axes.END_COLUMNS if name not in frame})
+    frame = whole(frame) if table == "cells" else frame
     missing = [name for name in dict.fromkeys(columns) if name not in frame]
     if missing:
         named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")

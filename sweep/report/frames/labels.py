@@ -43,10 +43,13 @@ def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFr
     return frame.assign(**{name: np.asarray(values, object)[kind] for name, values in added.items()})
 
 
+def whole(cells: "pd.DataFrame") -> "pd.DataFrame":
+    """With the columns of first and last layers, which a frame lacks that pandas read of an older part."""
+    return cells.assign(**{name: None for name in axes.END_COLUMNS if name not in cells})
+
+
 def _readable(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """With texts for widths, and with the columns that pandas lacks where it read an older part."""
-    lacking = {name: None for name in axes.END_COLUMNS if name not in cells}
-    return cells.assign(widths=_texts(cells["widths"]), **lacking)
+    return whole(cells).assign(widths=_texts(cells["widths"]))
 
 
 def filled(values: "pd.Series[Any]") -> "pd.Series[Any]":

@@ -22,6 +22,7 @@ def snippet(path: str, cells: pd.DataFrame) -> str:
 
     path: the study's folder or URL. cells: the stored table.
     """
+    cells = labels.whole(cells)
     frame = cells.assign(**{_LIST: cells[_LIST].map(str)})
     columns = [name for name in (*_MAIN, *SETTINGS) if frame[name].nunique(dropna=False) > 1]
     parameters = [name for name in labels.parameters(cells) if _is_plain(frame, name)]
