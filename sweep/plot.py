@@ -4,8 +4,8 @@
     sweep.plot.heatmap(cells[cells["init"].eq("xavier") & cells["act"].eq("tanh")], "rms")
     sweep.plot.curves(layers, cells=cells[cells["act"].eq("relu")])
 
-Seeds are averaged over, nothing else: a frame in which more varies than a plot can show is refused. A frame
-is pandas', of NumPy or of pyarrow, or polars', or an Arrow table.
+Seeds are averaged over, and nothing else: a frame in which more varies than a plot can show is refused. A
+frame may be of pandas (with NumPy or pyarrow types) or polars, or an Arrow table.
 """
 
 from collections.abc import Iterable
@@ -147,7 +147,7 @@ def histograms(layers: pd.DataFrame, ax: Axes | None = None) -> Axes:
 
 
 def theory(cells: pd.DataFrame, layers: pd.DataFrame, value: str = "std", ax: Axes | None = None) -> Axes:
-    """Measured against predicted of the last layer, a sign per act, and the identity line."""
+    """Measured against predicted values of the last layer, a marker per act, with the line of equality."""
     cells, layers = _pair(cells, layers, "layer")
     options = [name for name in MEASURES if f"theory_{name}" in layers]
     if not isinstance(value, str) or value not in options:

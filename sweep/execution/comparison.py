@@ -116,7 +116,7 @@ def _of_range(one: Cell, stored: Rows, found: Rows, tries: Sequence[Rows]) -> st
     told = float32.known_first(rms, one.batch * max(one.profile))[0]
     lacks = said is None and (stored.cell["verdicts"] is None or math.isnan(told))
     if said != is_so and not lacks and all(rows.cell[name] == is_so for rows in tries):
-        return f"its row says {name} {said}, and it is {is_so}"
+        return f"its row says {name} {said}, but it is {is_so}"
     return ""
 
 

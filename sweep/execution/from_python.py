@@ -42,8 +42,8 @@ def run(
     init_params, act_params, first_init_params, last_init_params: parameters of schemes and activations, as in
     {"std": [0.01, 0.1]}. An executor or verdict with settings is a dict:
     executor={"name": "slurm", "partition": "debug"}.
-    quiet: say nothing; else progress, tables and the report's place are printed. Inside a daemonic process,
-    which may start no others, cells are computed one after another.
+    quiet: print nothing; otherwise progress, tables and the place of the report are shown.
+    Inside a daemonic process, which may not start others, cells are computed one after another.
     Raises RequestError where the request is wrong, and then nothing ran. A cell that fails is a row.
     """
     import pandas as pd  # noqa: PLC0415

@@ -222,7 +222,7 @@ def _ends(values: Mapping[str, Any], depth: int) -> dict[str, str | None]:
         if choice is None:
             continue
         if not isinstance(choice, Mapping) or "name" not in choice:
-            raise RequestError(f"{key}.…: a parameter of no scheme: choose one, as in {key}=normal")
+            raise RequestError(f"{key}.…: no scheme is chosen: choose one, as in {key}=normal")
         found[column], found[f"{column}_params"] = _canonical(column, json.dumps(choice))
     if depth == 1 and found["last_init"] is not None:  # one layer, and it is the last
         found["first_init"] = found["first_init_params"] = None

@@ -274,7 +274,7 @@ def _check_taken(bases: Sequence[Mapping[str, Any]], axes: Iterable[str]) -> Non
             group, (parameter, *_) = place(key)
             names = list(dict.fromkeys(base[group]["name"] for base in bases if base[group]))
             if not names:
-                raise RequestError(f"{key}: a parameter of no scheme: choose one, as in {group}=normal")
+                raise RequestError(f"{key}: no scheme is chosen: choose one, as in {group}=normal")
             taken = {name: _registry(group).parameter_names(name) for name in names}
             if len(names) == 1:
                 checks.parameters(group, names[0], [parameter], taken[names[0]])

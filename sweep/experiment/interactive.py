@@ -81,7 +81,7 @@ def _of_end(
     values = checks.mapping(f"{name}_params", parameters)
     if init is None:
         if values:
-            raise RequestError(f"{name}_params: parameters of no scheme: choose one, as in {name}='normal'")
+            raise RequestError(f"{name}_params: no scheme is chosen: choose one, as in {name}='normal'")
         return None
     try:
         return initializers.resolved(init, values)

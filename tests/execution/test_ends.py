@@ -73,7 +73,7 @@ def test_one_network_is_chosen_as_an_init_is(sweep_command, tmp_path):
     assert row["sigma_w"] is None or np.isnan(row["sigma_w"]), "zeros has none, and it is the last layer's"
     wrong = sweep_command("first.init.low=-0.1")
     assert wrong.returncode == 2
-    assert "first.init.…: a parameter of no scheme: choose one, as in first.init=normal" in wrong.stderr
+    assert "first.init.…: no scheme is chosen: choose one, as in first.init=normal" in wrong.stderr
 
 
 def test_a_grid_from_python_takes_them_by_the_names_of_the_columns(tmp_path, monkeypatch):

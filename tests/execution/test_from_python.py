@@ -145,7 +145,7 @@ def _dask_in_a_pool(folder):
 def test_inside_a_daemonic_process_no_dask_cluster_is_started(tmp_path):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         said = pool.apply(_dask_in_a_pool, (str(tmp_path),))
-    assert said.startswith("executor=dask: a daemonic process may start no workers of its own: give it")
+    assert said.startswith("executor=dask: a daemonic process may not start workers: give it")
     assert not [*tmp_path.iterdir()]
 
 

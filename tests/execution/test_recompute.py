@@ -159,7 +159,7 @@ def moved(row):
         ("cells", "sigma_w", 3.0, "its row says sigma_w 3.0"),
         ("cells", "sigma_w", None, "its row says sigma_w None"),
         ("cells", "first_nonfinite_layer", 2, "its row says first_nonfinite_layer 2, its layers None"),
-        ("cells", "leaves_float32_layer", 2, "its row says leaves_float32_layer 2, and it is None"),
+        ("cells", "leaves_float32_layer", 2, "its row says leaves_float32_layer 2, but it is None"),
         ("cells", "flat_share", 0.9, "its row says flat_share 0.9"),
         ("cells", "flat_share", None, "its row says flat_share None"),
         ("cells", "histogram_low", -7.0, "its row says histogram_low -7.0"),
@@ -203,7 +203,7 @@ def test_where_float32_ends_is_held_against_what_comes_out(study, monkeypatch, c
     assert verified(study, monkeypatch, capsys)[0] == 0
     forged(study, "cells", "leaves_float32_layer", claim)
     status, out = verified(study, monkeypatch, capsys)
-    assert (status, f"its row says leaves_float32_layer {claim}, and it is 5" in out) == (1, True), out
+    assert (status, f"its row says leaves_float32_layer {claim}, but it is 5" in out) == (1, True), out
 
 
 def test_a_histogram_may_be_kept_or_not_and_an_older_row_may_not_say_what_later_ones_do(

@@ -121,7 +121,7 @@ def settings(*arguments):
     [
         (
             ["first.init.low=-0.1"],
-            "first.init.low: a parameter of no scheme: choose one, as in first.init=normal",
+            "first.init.low: no scheme is chosen: choose one, as in first.init=normal",
         ),
         (["first.init=zeros,xavier", "first.init.std=1"], "no chosen first.init has a parameter 'std'"),
         (["first.init=zeros", "first.init.std=1"], "first.init 'zeros' has no parameter 'std'"),
@@ -201,7 +201,7 @@ def test_propagate_takes_them_by_the_names_of_the_columns():
     for wrong, message in (
         ({"first_init": "unifrm"}, "unknown first_init 'unifrm'"),
         ({"last_init": "normal", "last_init_params": {"sd": 1}}, "last_init 'normal' has no parameter 'sd'"),
-        ({"last_init_params": {"std": 1}}, "last_init_params: parameters of no scheme"),
+        ({"last_init_params": {"std": 1}}, "last_init_params: no scheme is chosen"),
     ):
         with pytest.raises(RequestError, match=message):
             sweep.propagate(**network, **wrong)

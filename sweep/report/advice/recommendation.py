@@ -31,11 +31,11 @@ def recommend(
 
     Those that survive there, by theory with its spread over seeds, in the order of abs(log chi1) at the
     fixed point; a small trial confirms the first, and decides where that spread reaches a verdict's
-    threshold. Where none survives there is no best one, and `mends` says what would help. study: measured
-    there, instead of by a trial. act: a name, an activation, or a function z -> h; act_params: its
-    parameters. progress: takes the number of networks, and returns a function that takes how many more are
-    done. Raises RequestError where a value breaks its rule, the activation has no Gaussian moments, or the
-    study holds nothing of it at this depth and width.
+    threshold. Where none survives there is no best one, and `mends` says what would help. study: its
+    measurements are taken, instead of a trial's. act: a name, an activation, or a function z -> h;
+    act_params: its parameters. progress: takes the number of networks and returns a function that is told how
+    many more are done. Raises RequestError where a value breaks its rule, the activation has no Gaussian
+    moments, or the study has no results for it at this depth and width.
     """
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
     depth, width = checks.whole("depth", depth, 1), checks.whole("width", width, 1)

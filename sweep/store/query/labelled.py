@@ -33,11 +33,12 @@ _LEFT_OUT = (
 def to_xarray(frame: "pd.DataFrame") -> "xarray.Dataset":
     """The rows of `sweep.load` as a Dataset over init, act, depth, width, seed and whatever else varies.
 
-    A scheme's parameters are axes of their own where only one scheme is there ('init.std'), else part of its
-    name ('normal std=0.1'); likewise for activations. Other axes with one value are coordinates without
-    a dimension. What no row says is NaN, or None. `verdicts` are texts, 'saturated, gradient-exploding'.
-    Raises RequestError where xarray is not installed, where the frame lacks an axis, so that two rows are of
-    one place, and where the arrays would have more than a hundred million entries.
+    A scheme's parameters are axes of their own where there is only one scheme ('init.std'), otherwise part of
+    its name ('normal std=0.1'); likewise for activations. Other axes with one value are coordinates without
+    a dimension. Where there is no row, values are NaN or None. `verdicts` become strings, as in 'saturated,
+    gradient-exploding'.
+    Raises RequestError where xarray is not installed, where the frame lacks an axis, so that two rows
+    fall into one place, and where the arrays would have more than a hundred million entries.
     """
     try:
         import xarray  # noqa: F401, PLC0415

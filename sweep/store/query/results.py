@@ -35,16 +35,17 @@ def load(
     """The results of a study, each cell (or each cell and layer) once.
 
     path: the study's folder or URL, as in 'outputs/standard'. table: 'cells' (a row per cell, with the
-    last layer's statistics) or 'layers' (a row per cell and layer). thresholds: where the words of
-    `verdict` begin, as in {"vanishing": 1e-3}; the defaults otherwise, whatever the run was given.
+    last layer's statistics) or 'layers' (a row per cell and layer). thresholds: those of the
+    verdicts, as in {"vanishing": 1e-3}; otherwise the defaults, whatever the run was given.
     versions: 'newest' has each experiment once, by the newest kernel and revision that computed it; 'all'
-    has the older results too. columns: the ones to read, where millions of rows do not fit the memory.
+    has the older results too. columns: the ones to read, where millions of whole rows would not fit into
+    memory.
     filters: the rows to keep, as pandas.read_parquet takes them: [("act", "==", "tanh"), ("depth", ">", 5)]
-    for rows of which all of it is true, a list of such lists for those of which any list is.
+    for rows that meet all conditions, a list of such lists for rows that meet any of the lists.
 
     Beside the stored columns there is one for each parameter that schemes and activations of the study have,
-    named as on the command line ('init.std', 'act.negative_slope', 'init.kwargs.power'), null where a cell's
-    have no such parameter; and `layers` has all axes of its cell.
+    named as on the command line ('init.std', 'act.negative_slope', 'init.kwargs.power'), null where
+    those of a cell have no such parameter; and `layers` has all axes of its cell.
     Raises StoreError where there is no study, RequestError for an unknown table, column, threshold or filter.
     """
     checks.option("table", table, ("cells", "layers"))

@@ -52,7 +52,7 @@ class Dask:
         timeout = checks.real("executor.timeout", values["timeout"], 0.0, strictly=True)
         if not (address or file or machine.may_start_processes()):
             raise RequestError(
-                "executor=dask: a daemonic process may start no workers of its own: give it the scheduler's "
+                "executor=dask: a daemonic process may not start workers: give it the scheduler's "
                 "executor.address, or use executor=local"
             )
         return cls(address, file, timeout)
