@@ -24,6 +24,7 @@ _MOST_ROWS = 16
 _SLOT = 0.9  # of the width that a layer has in a strip
 _APART = 1.3  # bins between the axis of a strip and the bar of what lies beyond
 _BEYOND = style.LINES[3]  # the bar of what lies beyond the axis, where it goes on
+_NARROWEST = 6.0  # inches of a figure whose title and caption leave room for what is drawn
 _WIDEST = 4.0  # the reach of the bins where h goes on, as far as that can be told from their range
 _FAR = 1e8  # what an unbounded activation makes of this is beyond every histogram
 
@@ -59,7 +60,8 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
 
 def _strips(panels: list[tuple[str, pd.DataFrame]]) -> Figure:
     columns = max(len(stored(panel)) for _, panel in panels)
-    figure = Figure(figsize=(0.85 * columns + 1.8, 0.55 * len(panels) + 1.1), layout="constrained")
+    size = max(0.85 * columns + 1.8, _NARROWEST), 0.55 * len(panels) + 1.5
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(len(panels), squeeze=False)[:, 0]
     names = style.titles((label for label, _ in panels), 26, lines=3)
     for ax, (label, panel) in zip(axes, panels, strict=True):

@@ -16,6 +16,16 @@ def test_histogram_strips_show_what_is_stored(frames):
         assert overlaps(figure) == []
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3, 9, 11])
+def test_a_single_network_has_room_for_its_histograms(tmp_path, depth):
+    frames = stored(tmp_path / "study", [cell(depth=depth, width=8, batch=10)], histogram=True)
+    with style.applied():
+        figure = histograms.figures(*frames)["histograms"]
+        figure.draw_without_rendering()  # a layout that fails warns
+        assert overlaps(figure) == []
+        assert figure.axes[0].get_window_extent().height > 20
+
+
 @pytest.mark.parametrize(
     "values", [{"depth": 1, "width": 3}, {"depth": 30, "width": 8}, {"widths": [30, 20, 10]}]
 )
