@@ -24,10 +24,10 @@ from sweep.report.figures import theory as _theory
 from sweep.report.figures.colours import scale_of
 from sweep.report.figures.style import Axes
 from sweep.report.frames import layout
-from sweep.report.frames.given import of_numpy
 from sweep.report.frames.labels import SETTINGS, whole
 from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
 from sweep.report.frames.seeds import by_layer
+from sweep.store.query.given import of_numpy
 
 # What tells cells apart, without which nothing could be averaged over the seeds alone.
 _CELL = ("init", "act", "depth", "width", "seed", "status", "verdict", "init_params", "act_params", *SETTINGS)

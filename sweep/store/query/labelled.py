@@ -37,13 +37,15 @@ def to_xarray(frame: "pd.DataFrame") -> "xarray.Dataset":
     its name ('normal std=0.1'); likewise for activations. Other axes with one value are coordinates without
     a dimension. Where there is no row, values are NaN or None. `verdicts` become strings, as in 'saturated,
     gradient-exploding'.
-    Raises RequestError where xarray is not installed, where the frame lacks an axis, so that two rows
-    fall into one place, and where the arrays would have more than a hundred million entries.
+    frame: of pandas, of NumPy or of pyarrow, or polars', or an Arrow table.
+    Raises RequestError where it is no such frame or xarray is not installed, where the frame lacks an axis,
+    so that two rows fall into one place, and where the arrays would have more than a hundred million entries.
     """
     try:
         import xarray  # noqa: F401, PLC0415
     except ModuleNotFoundError:
         raise RequestError("to_xarray needs xarray: pip install 'sweep[xarray]'") from None
+    frame = _rows(frame)
     axes = _axes(frame)
     several = [name for name, values in axes.items() if name in _ALWAYS or values.nunique(dropna=False) > 1]
     entries = math.prod(axes[name].nunique(dropna=False) for name in several)
@@ -61,6 +63,17 @@ def to_xarray(frame: "pd.DataFrame") -> "xarray.Dataset":
         )
     made = table.set_index(several).to_xarray()
     return made.assign_coords({name: values.iloc[0] for name, values in axes.items() if name not in several})
+
+
+def _rows(given: object) -> "pd.DataFrame":
+    from sweep.store.query.given import of_numpy  # noqa: PLC0415  pandas
+
+    frame = of_numpy(given)
+    missing = [name for name in GROUPS if frame is None or name not in frame]
+    if frame is None or missing:
+        has_not = f" (this frame has no {', '.join(missing)})" if frame is not None else ""
+        raise RequestError(f"to_xarray: pass rows of sweep.load, a DataFrame{has_not}")
+    return frame
 
 
 def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":

@@ -3,6 +3,9 @@
 import builtins
 
 import numpy as np
+import pandas as pd
+import polars
+import pyarrow as pa
 import pytest
 
 import sweep
@@ -86,3 +89,27 @@ def test_what_makes_no_arrays_is_refused_in_a_line(study, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(sweep.RequestError, match=r"pip install 'sweep\[xarray\]'"):
         sweep.to_xarray(frame)
+
+
+def test_frames_of_other_kinds_are_the_same_arrays(study):
+    write(study, "a", [*NORMAL, cell(widths=[9, 8, 8], batch=9)])
+    frame = sweep.load(study.path)
+    expected = sweep.to_xarray(frame)
+    backed = pd.read_parquet(study.path / "cells", dtype_backend="pyarrow")
+    others = [
+        polars.from_pandas(frame),
+        pa.Table.from_pandas(frame),
+        frame.convert_dtypes(dtype_backend="pyarrow"),
+    ]
+    for other in others:
+        found = sweep.to_xarray(other)
+        assert found.sizes == expected.sizes
+        np.testing.assert_array_equal(found["std"], expected["std"])
+        assert found["verdicts"].values.tolist() == expected["verdicts"].values.tolist()
+    assert sweep.to_xarray(backed[backed["sigma_w"] == frame["sigma_w"].iloc[0]])["std"].notnull().any()
+
+
+@pytest.mark.parametrize("other", [1, "cells", {"a": 1}, None, pd.DataFrame({"a": [1]}), pd.Series([1])])
+def test_what_is_no_frame_of_results_is_refused_in_a_line(other):
+    with pytest.raises(sweep.RequestError, match=r"to_xarray: pass rows of sweep.load, a DataFrame"):
+        sweep.to_xarray(other)
