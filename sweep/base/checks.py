@@ -179,7 +179,8 @@ def shown(value: object) -> str:
 def _as_number(value: object) -> str:
     """A value given for a number, with a hint where it is the text of one."""
     if isinstance(value, str) and re.fullmatch(_NUMBER, value):
-        return f"'{value}' (a string, as ${{oc.env:…}} is; \"${{oc.decode:${{oc.env:…}}}}\" is a number)"
+        number = 'a variable of the environment as a number is "${oc.decode:${oc.env:…}}"'
+        return f"'{value}' (a string, not a number; {number})"
     return shown(value)
 
 

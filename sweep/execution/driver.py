@@ -65,6 +65,9 @@ def run(
         made.log.info("%s", error)
         status = 2
         raise
+    except BrokenPipeError:
+        status = interrupts.BROKEN_PIPE
+        raise
     finally:
         with interrupts.held():
             made.close(status or (1 if len(failures) else 0))

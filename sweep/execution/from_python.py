@@ -23,6 +23,8 @@ from sweep.experiment.overrides import checked
 if TYPE_CHECKING:
     import pandas as pd
 
+_OF_FUNCTIONS = ("function", "derivative", "kwargs")  # what `custom` takes beside a function's own keywords
+
 
 def run(
     *,
@@ -108,9 +110,15 @@ def _arguments(keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterat
         key = KEY_OF.get(name, name)
         if value is None and key in (*GROUPS, "grid", "executor"):
             continue
-        if key in CHOICES and callable(value):
-            yield f"{key}={CUSTOM}"
-            yield grammar.quoted(f"{key}.function", _dotted(key, value))
+        if key in CHOICES and isinstance(value, Mapping):
+            raise RequestError(
+                f"{name}={checks.shown(value)}: {name} is chosen by name; parameters go into {name}_params"
+            )
+        if functions := _functions(value) if key in CHOICES else []:
+            others = [] if callable(value) else [one for one in value if not callable(one)]
+            dotted = [_dotted(key, function) for function in functions]
+            yield _override(key, [CUSTOM, *others] if others else CUSTOM)
+            yield _override(f"{key}.function", dotted if len(dotted) > 1 else dotted[0])
         elif isinstance(value, Mapping) and key in ("executor", "verdict"):
             settings = dict(value)
             if "name" in settings:
@@ -120,8 +128,18 @@ def _arguments(keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterat
         else:
             yield _override(key, value)
     for group, values in parameters.items():
+        key, own = KEY_OF[group], bool(_functions(keys.get(group)))
         for name, value in checks.mapping(f"{group}_params", values).items():
-            yield from _nested(f"{KEY_OF[group]}.{name}", value)
+            is_keyword = own and name not in _OF_FUNCTIONS  # as `propagate` takes them
+            yield from _nested(f"{key}.kwargs.{name}" if is_keyword else f"{key}.{name}", value)
+
+
+def _functions(value: Any) -> list[Callable[..., Any]]:
+    """The functions among an option, or among several."""
+    if callable(value):
+        return [value]
+    several = isinstance(value, Iterable) and not isinstance(value, str)
+    return [one for one in value if callable(one)] if several else []
 
 
 def _nested(key: str, value: Any) -> Iterator[str]:
@@ -138,6 +156,8 @@ def _override(key: str, value: Any) -> str:
         several = any(one is None or isinstance(one, Iterable) for one in value)
     if not several or not is_axis(key.partition(",")[0]):
         return f"{key}={_text(key, value)}"
+    if hasattr(value, "__len__") and not len(value):
+        raise RequestError(f"{key}={checks.shown(value)}: the axis is empty: give it at least one value")
     if isinstance(value, range):
         return f"{key}=range({value.start},{value.stop},{value.step})"
     return f"{key}=choice({','.join(_text(key, one) for one in value)})"
@@ -152,7 +172,7 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, str):
-        return grammar.quoted("", value)[1:]
+        return value if grammar.is_plain(value) else grammar.quoted("", value)[1:]
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{_text(key, name)}:{_text(key, one)}' for name, one in value.items())}}}"
     if isinstance(value, Iterable):

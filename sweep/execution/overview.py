@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from sweep.base.process import interrupts
 from sweep.base.process.command import show
 from sweep.execution.plan import factor
 from sweep.execution.workers.slurm import follow
@@ -28,7 +29,14 @@ _MOST_RUNS = 10
 _STATUSES = ("ok", "failed", "left")
 _NONE = "–"
 _DAY = 86_400.0
-_WORDS = {0: "complete", 1: "with failures", 2: "refused", 130: "interrupted", 143: "terminated"}
+_WORDS = {
+    0: "complete",
+    1: "with failures",
+    2: "refused",
+    130: "interrupted",
+    interrupts.BROKEN_PIPE: "output closed",
+    143: "terminated",
+}
 
 
 def show_study(path: str) -> None:

@@ -66,8 +66,11 @@ def run(
     screen.say(screen.summary(options, counts, expected))
     if wanted and options.histogram is None and not histogram:
         screen.say(
-            f"histograms are kept in runs of at most {_HISTOGRAM_CELLS} cells; histogram=true keeps them here"
+            f"histograms are kept in runs of at most {_HISTOGRAM_CELLS} cells; histogram=true keeps them, "
+            "if it is given before the cells are stored"
         )
+    if options.histogram and counts.stored and not options.overwrite:
+        screen.say("cells that are stored already get no histograms: overwrite=true computes them again")
 
     failures = Failures()
     if wanted:

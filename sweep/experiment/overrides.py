@@ -26,7 +26,6 @@ _NAME = re.compile(
     re.S,
 )
 _GRAMMAR = re.compile(r"""['"(){}\[\],\\]""")  # what a name has only where somebody wrote grammar
-_PLAIN = re.compile(r"[A-Za-z_/][\w./:@+-]*", re.ASCII)  # what Hydra reads as it is
 
 
 def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
@@ -77,7 +76,7 @@ def _named(argument: str) -> str:
     found = _NAME.fullmatch(argument)
     if not found or _GRAMMAR.search(found[2]) or found[2].strip() in ("", "null"):
         return argument
-    if _PLAIN.fullmatch(found[2]) and found[2].lower() not in ("true", "false", "null", "nan", "inf"):
+    if grammar.is_plain(found[2]):
         return argument
     return grammar.quoted(found[1], found[2].strip())
 
@@ -103,8 +102,7 @@ def _check_key(key: str, typed: Typed) -> None:
     top, below = choice_of(key), parameter_of(key)
     if not top:
         top, _, below = key.partition(".")
-    if override.is_delete():
-        raise RequestError(f"~{key}: keys cannot be removed; set it instead")
+    _check_form(key, top, typed)
     if top == "experiment":
         raise RequestError(
             f"{typed.text}: an experiment is a preset here: grid/NAME.yaml with 'name:' and 'axes:' in the "
@@ -130,6 +128,17 @@ def _check_key(key: str, typed: Typed) -> None:
     by_name &= not (value is None and top in ENDS)
     if below == "name" or (by_name and not isinstance(value, (str, Sweep, Glob))):
         raise RequestError(f"{typed.text}: {top} is chosen by name, as in {top}=…")
+
+
+def _check_form(key: str, top: str, typed: Typed) -> None:
+    """Raise RequestError for forms of Hydra's that have another spelling here."""
+    group, slash, folder = top.partition("/")
+    if slash and group in CHOICES:
+        raise RequestError(f"{typed.text}: choose it as {group}={folder}/{typed.text.partition('=')[2]}")
+    if typed.override.is_add() and not typed.override.is_force_add() and key in KEYS:
+        raise RequestError(f"{typed.text}: {key} is a key already: give it without the +")
+    if typed.override.is_delete():
+        raise RequestError(f"~{key}: keys cannot be removed; set it instead")
 
 
 def _check_axis(typed: Typed, multirun: bool) -> None:

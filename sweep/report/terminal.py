@@ -75,7 +75,7 @@ def _show_answer(cells: "pd.DataFrame") -> None:
         lost = sorted(answer.casualties + answer.limited, key=lambda fate: (fate.depth or 0, fate.since or 0))
         table.add_row(
             escape(answer.act),
-            escape(_survivors(answer.survivors)),
+            escape(_survivors([*answer.survivors, *answer.limited])),
             escape(_death(lost[0])) if lost else "",
         )
     show(table, "What survives, by activation", counts(rows))

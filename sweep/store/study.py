@@ -61,6 +61,7 @@ class Study:
         """
         if writes and self.place.folder:
             self._check_folder(self.place.folder)
+            self._check_parents(self.place.folder)
         if self.exists():
             self.check_readable()
 
@@ -86,6 +87,10 @@ class Study:
             raise StoreError(
                 f"{path} already holds something else ('{other}'); choose another study=… or root=…"
             )
+
+    def _check_parents(self, path: Path) -> None:
+        if other := next((p for p in path.absolute().parents if (p / _MARKER).is_file()), None):
+            raise StoreError(f"{path} lies within another study, {other}: choose another study=… or root=…")
 
     def check_readable(self) -> None:
         """Raise StoreError if there is no study here that this program can read."""

@@ -94,9 +94,10 @@ def prediction(
         beyond = 0.0  # log of how far the scale lies beyond the last at which act is evaluated
         if not least < scale < most:
             log_signal, log_b = _log(layer.sigma_in) + log_rms[number - 1], _log(of_biases)
-            log_scale = max(log_signal, log_b)  # they differ so much that the smaller adds nothing
+            log_scale = float(np.logaddexp(2 * log_signal, 2 * log_b)) / 2
             scale = 0.0 if log_scale == -math.inf else least if scale < 1 else most
-            share, beyond = float(log_signal >= log_b), log_scale - math.log(scale) if scale else 0.0
+            share = math.exp(2 * min(log_signal - log_scale, 0.0)) if scale else 0.0
+            beyond = log_scale - math.log(scale) if scale else 0.0
         elif abs(scale - scale_before) <= _SETTLED * scale:
             scale = scale_before
         scale_before = scale

@@ -9,6 +9,7 @@ import pytest
 import sweep
 from sweep.execution.from_python import _arguments
 from sweep.store.records import files
+from tests import users
 from tests.processes import ROOT
 
 AXES = {
@@ -39,7 +40,7 @@ def test_a_grid_from_python_is_that_of_the_command_line(sweep_command, tmp_path,
     (run, *_) = sorted((tmp_path / "outputs" / "mine" / "runs").iterdir())
     command = (run / files.COMMAND).read_text(encoding="utf-8")
     assert command.startswith("python -m sweep -m 'init=choice(")
-    assert "study='\"'\"'mine" in command
+    assert " study=mine " in command
 
 
 def test_it_returns_the_cells_that_were_asked_for_and_no_others(capsys):
@@ -63,9 +64,9 @@ def test_keys_are_those_of_the_command_line():
         {"init": {"std": [0.1, 1], "kwargs": {"power": 0.5}}, "act": None},
     ))  # fmt: skip
     assert written == [
-        "init='normal'", "widths=[8,4]", "depth=choice(1,2)", "seed=range(0,9,3)", "study='7_1'",
-        "init,act=choice(['xavier','tanh'])", "backward=true", "bias_std=0.5", "executor='slurm'",
-        "executor.sbatch={'qos':'long'}", "verdict.vanishing=0.001", "init.std=choice(0.1,1)",
+        "init=normal", "widths=[8,4]", "depth=choice(1,2)", "seed=range(0,9,3)", "study='7_1'",
+        "init,act=choice([xavier,tanh])", "backward=true", "bias_std=0.5", "executor=slurm",
+        "executor.sbatch={qos:long}", "verdict.vanishing=0.001", "init.std=choice(0.1,1)",
         "init.kwargs.power=0.5",
     ]  # fmt: skip
 
@@ -87,11 +88,13 @@ def test_parameters_pairs_and_functions_are_axes_too():
         ({"dpeth": 3}, "unknown key 'dpeth': did you mean 'depth'?"),
         ({"init": "xaver"}, "unknown init 'xaver': did you mean 'xavier'?"),
         ({"depth": [1, 0]}, "depth=0: depth must be a whole number, at least 1"),
-        ({"depth": []}, "the choice is empty"),
+        ({"depth": []}, "depth=[]: the axis is empty: give it at least one value"),
         ({"study": "a=b"}, "for a column of the table"),
         ({"study": ["a", "b"]}, "a study is a folder name"),
         ({"study": "${init.name}", "init": ["xavier", "kaiming"]}, "study applies to the whole run"),
         ({"act": lambda z: z}, "workers import a function by its name"),
+        ({"init": []}, "init=[]: the axis is empty: give it at least one value"),
+        ({"act": {"name": "elu"}}, "act is chosen by name; parameters go into act_params"),
         ({"depth": object()}, "give a number, a string, or a list of these"),
     ],
 )
@@ -133,6 +136,29 @@ def _in_a_pool(function):
             study="d", report=False, n_jobs=2,
         )  # fmt: skip
     return found["status"].tolist(), said.getvalue()
+
+
+def test_functions_stand_among_named_options_and_take_their_keywords_as_propagate_does():
+    made = sweep.run(
+        **SMALL | {"init": [users.deadly, "xavier"]}, init_params={"number": [0, 1]}, study="o", report=False,
+        quiet=True,
+    )  # fmt: skip
+    names = made["init"].value_counts().to_dict()
+    assert names["custom"] == 2 * names["xavier"]
+    assert set(made["init.kwargs.number"].dropna()) == {0, 1}
+    one = made[made["init.kwargs.number"].eq(1)].iloc[0]
+    layers = sweep.propagate(
+        users.deadly, one["act"], depth=one["depth"], width=one["width"], seed=one["seed"], batch=one["batch"],
+        init_params={"number": 1},
+    )  # fmt: skip
+    assert layers["std"].iloc[-1] == one["std"]
+
+
+def test_what_status_shows_of_it_is_a_command(sweep_command, tmp_path):
+    sweep.run(**SMALL, study="c", root=str(tmp_path), report=False, quiet=True)
+    said = sweep_command(str(tmp_path / "c"), module="sweep.status", COLUMNS="200").stdout
+    assert "python -m sweep -m " in said
+    assert "'" not in said
 
 
 def _dask_in_a_pool(folder):

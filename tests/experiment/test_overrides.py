@@ -20,6 +20,8 @@ def test_hydras_own_overrides_are_left_to_hydra():
     [
         (["dpeth=3"], "unknown key 'dpeth': did you mean 'depth'?"),
         (["+extra=3"], "unknown key 'extra'"),
+        (["+depth=3"], "+depth=3: depth is a key already: give it without the +"),
+        (["init/torch=kaiming_normal"], "init/torch=kaiming_normal: choose it as init=torch/kaiming_normal"),
         (["~depth"], "keys cannot be removed"),
         (["depth.x=3"], "'depth' has no sub-keys"),
         (["depth="], "depth= is empty"),

@@ -270,7 +270,10 @@ def test_a_number_of_the_environment_is_said_to_be_a_text(sweep_command):
     one = ("depth=2", "width=8", "batch=5", "dry_run=true")
     done = sweep_command(*one, "seed=${oc.env:NUMBER}", NUMBER="3")
     assert done.returncode == 2
-    assert "seed='3' (a string, as ${oc.env:…} is; \"${oc.decode:${oc.env:…}}\" is a number)" in done.stderr
+    assert (
+        "seed='3' (a string, not a number; a variable of the environment as a number is \"${oc.decode:"
+        in done.stderr
+    )
     for more in (
         ['seed="${oc.decode:${oc.env:NUMBER}}"'],
         ["-m", "grid=smoke", 'seed="${oc.decode:${oc.env:NUMBER}}"'],

@@ -90,6 +90,9 @@ def test_the_examples_that_once_failed():
     np.testing.assert_allclose(vanished["delta_rms"].iloc[300:], 0.08 ** np.arange(100, -1, -1.0), rtol=1e-9)
     assert (vanished["sample_cosine"] == 0).all()
     assert theory.fixed_point("tanh", 1e-261, q0=1e-126).v == 0
+    for size in (1e300, 1e-300):  # the bias counts as much as the signal
+        layer = theory.predict("relu", sigma_w=size, sigma_b=size, depth=1).iloc[1]
+        assert [layer["rms"] / size, layer["sample_cosine"]] == pytest.approx([1.0, 0.6089977810442295])
     assert theory.finite_width("relu", 5e-324, width=64).notna().all(axis=None)
     with pytest.raises(RequestError, match="has no edge of chaos at sigma_b=1e\\+287"):
         theory.critical_sigma_w("elu", 1e287)

@@ -142,7 +142,7 @@ def guarded(command: Callable[[], int]) -> int:
             return command()
     except BrokenPipeError:  # the reader has seen enough
         _silence_stdout()
-        return 141
+        return interrupts.BROKEN_PIPE
     except (SweepError, MemoryError, OSError) as error:
         print(f"sweep: {visible(_line(error))}", file=sys.stderr)
         return 2

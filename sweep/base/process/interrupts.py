@@ -15,6 +15,7 @@ class Terminated(BaseException):
 
 
 _HANDLERS = (signal.default_int_handler, signal.SIG_DFL, early.end)  # that may be replaced
+BROKEN_PIPE = 141  # the exit status of a command whose reader has seen enough, as a shell counts SIGPIPE
 _EXCEPTIONS: dict[int, type[BaseException]] = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 if hasattr(signal, "SIGHUP"):  # POSIX
     _EXCEPTIONS[signal.SIGHUP] = Terminated

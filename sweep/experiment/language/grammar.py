@@ -23,6 +23,7 @@ from sweep.base.meant import suggestion
 MOST_VALUES = 10_000_000  # of an axis
 PAIR = "pair"  # what Hydra is told instead of the keys of paired axes, which it cannot read
 EXAMPLE = "as in 'width,batch=[64,100],[128,200]'"  # of such axes
+_PLAIN = re.compile(r"[A-Za-z_/][\w./:@+-]*", re.ASCII)
 
 _USAGE = {  # of Hydra's functions
     "range": "range(start,stop,step) with numbers",
@@ -113,6 +114,11 @@ def typed_again(arguments: Sequence[str]) -> list[str]:
         else argument
         for argument in arguments
     ]
+
+
+def is_plain(value: str) -> bool:
+    """Whether Hydra reads this as the text that it is, without quotes."""
+    return bool(_PLAIN.fullmatch(value)) and value.lower() not in ("true", "false", "null", "nan", "inf")
 
 
 def quoted(key: str, value: str) -> str:
