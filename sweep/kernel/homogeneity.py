@@ -95,7 +95,10 @@ def _unit_of(chain: Chain, widths: Sequence[int]) -> Chain | None:
         return None if own is None or own == base else UnitGain(own, gain)
 
     scheme = chain.scheme if base is None else UnitGain(base, gain)
-    return replace(chain, scheme=scheme, bias_std=0.0, first=unit(chain.first), last=unit(chain.last))
+    first = (
+        None if chain.depth == 1 and chain.last is not None else unit(chain.first)
+    )  # the layer is the last
+    return replace(chain, scheme=scheme, bias_std=0.0, first=first, last=unit(chain.last))
 
 
 def _log2_factors(chain: Chain, unit: Chain, widths: Sequence[int]) -> Array:

@@ -38,12 +38,10 @@ def test_the_ends_of_float32(largest, lost):
     assert float32.cannot_hold(largest) is lost
 
 
-@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=20), st.integers(-1200, 1200))
+@given(st.lists(st.floats(-1e300, 1e300), min_size=1, max_size=20), st.integers(-1200, 1000))
 def test_rms_bounds_the_largest_entry_and_decides_only_what_is_so(entries, log2):
-    values = np.ldexp(np.array(entries) / 1e300, log2)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return
+    with np.errstate(under="ignore"):
+        values = np.ldexp(np.array(entries) / 1e300, log2)
     largest = np.abs(values).max()
     rms = largest * np.sqrt(np.square(values / largest).mean()) if largest else 0.0
     must, may = float32.bounds(np.array(rms), len(values))
