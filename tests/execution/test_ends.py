@@ -189,11 +189,11 @@ def test_a_users_own_function_may_draw_one_layer_and_takes_only_its_cells_down(s
     assert failed.returncode == 1
     assert sorted(sweep.load(tmp_path / "outputs" / "b")["status"]) == ["failed", "ok"]
     unnamed = sweep_command("outputs/standard", module="sweep.verify")
-    assert "2 cells are of functions of your own and left out" in unnamed.stdout
+    assert "2 cells use functions of your own, left out" in unnamed.stdout
     named = sweep_command(
         "outputs/standard", "--function", "tests.execution.test_ends.first_of_ones", module="sweep.verify"
     )
-    assert "3 of 3 cells come out again" in named.stdout
+    assert "3 of 3 recomputed cells match" in named.stdout
 
 
 def broken(rng, fan_in, fan_out):

@@ -251,7 +251,7 @@ def test_rows_of_another_kernel_are_counted_and_their_ids_are_what_they_stand_fo
         forged(study, "cells", "seed", 7)
     status, out = verified(study, monkeypatch, capsys)
     assert (status, said in out) == (1, True), out
-    assert ("stands for" in out) == forge
+    assert ("not match the id" in out) == forge
 
 
 def test_a_row_that_says_that_it_is_of_another_kernel_is_no_way_out(study, monkeypatch, capsys):

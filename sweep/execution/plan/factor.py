@@ -10,7 +10,7 @@ import numpy as np
 _UNKNOWN = math.log(2.0)  # by so much, as a logarithm, the model's own rates are off on a machine never seen
 _DEVIATIONS = 2.0  # standard deviations on either side: about 95 % of what happens
 _MOST = math.log(100.0)  # a wider range tells nobody anything
-_LEAST = 1.25  # a calibration is never surer than this: one second is not the next
+_LEAST = 1.5  # a calibration is never surer than this: one second is not the next
 
 
 @dataclass(frozen=True)

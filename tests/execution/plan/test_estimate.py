@@ -103,7 +103,7 @@ def test_earlier_runs_give_a_median_and_a_range_as_wide_as_they_strayed(
 
 def test_samples_give_the_ratio_of_their_sums_and_a_range_as_wide_as_they_stray():
     level = factor.of_samples([2.0, 4.0, 6.0], [1.0, 2.0, 3.0])
-    assert (level.middle, level.below, level.above) == pytest.approx((2, 1.25, 1.25))
+    assert (level.middle, level.below, level.above) == pytest.approx((2, 1.5, 1.5))
     astray = factor.of_samples([1.0, 3.0], [1.0, 1.0])  # 2 ± 1: an error of √(2 · 2)/4 = 1/2
     assert (astray.middle, astray.below, astray.above) == pytest.approx((2, math.e, math.e))
     assert factor.of_samples([2.0], [1.0]).above == pytest.approx(4)  # of one nobody knows how far it strays
