@@ -106,7 +106,7 @@ def test_plots_name_what_is_odd(tables, function):
             lambda: sweep.recommend("relu", act_params="0"),
             r"act_params=0: act_params must be a dict of names",
         ),
-        (lambda: sweep.load("x", columns="std"), "is not a study|columns='std'"),
+        (lambda: sweep.load("x", columns="std"), "is not a study|columns=std"),
         (lambda: sweep.load("\0"), r"'\\x00': give a study's folder"),
         (lambda: theory.predict("relu", 1.0, depth=b"x", widths=[4, 4, 4]), "widths replaces depth"),
         (lambda: theory.predict("relu", 1.0, widths=[4]), r"widths=\[4\]: widths must list"),

@@ -163,7 +163,7 @@ def test_a_plan_of_one_row_that_stands_for_a_hundred_million_seeds_is_no_plan(ra
     file.write_bytes(gzip.compress(b'{"kernel_version": 0}\n' * 10**5))
     monkeypatch.setattr(plans, "_MOST_BYTES", 10**5)
     reading._told.clear()
-    with pytest.warns(SweepWarning, match=f"{files.PLAN} .larger than any plan"):
+    with pytest.warns(SweepWarning, match=f"{files.PLAN} .it is larger than any plan"):
         assert runs.read_plan(Study(study), name) == []
 
 
