@@ -92,7 +92,8 @@ class Fluctuations:
         moments = powers @ series
         for at, row in zip(np.ndindex(index.shape), rows, strict=True):
             if row.waves:
-                moments[at] = row.waves(float(log_v[at]), c[at])
+                own_v, true_v = float(index[at]) * _STEP, float(log_v[at])  # E[f²] is 1 at the row's own
+                moments[at] = row.waves(true_v if true_v > _FAR else own_v, c[at])
         cosine, squares, cubes = np.moveaxis(moments, -1, 0)
         return own, cosine, squares - 1, cubes - cosine
 
@@ -169,7 +170,7 @@ class _Waves:
         self._together = rate * 2 * np.outer(k[kept], k[kept]).ravel()
 
     def __call__(self, log_v: float, c: Array) -> Array:
-        """All three at correlations c, (C,): (C, 3)."""
+        """All three at correlations c, (C,): (C, 3); log_v: that of `rms`, or any far out."""
         v = math.exp(min(log_v, _ANY_PHASE))
         moments: Array = np.exp(-v * (self._apart - self._together * (1 - c)[:, None])) @ self._terms
         return moments

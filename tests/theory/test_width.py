@@ -43,6 +43,8 @@ def measured(act, sigma_w, sigma_b, width, depth, batch, seeds):
         ("tanh", 22.6, 0.0, 64, 6, 20, 400),  # bounded, and its slope a spike
         ("hardtanh", 100.0, 0.0, 32, 6, 20, 400),
         ("sin", 22.6, 0.0, 64, 6, 20, 400),
+        ("sin", 2.0, 0.0, 64, 3, 100, 300),  # more than a period, and between two points of the tables
+        ("sin", 1.4, 0.0, 64, 1, 100, 300),
         ("relu", math.sqrt(2), 0.0, 64, 1, 200, 400),  # inputs that know nothing of each other
         ("sigmoid", 1.0, 0.0, 64, 1, 200, 400),
         ("elu", 1.2, 0.0, 32, 1, 100, 400),
