@@ -114,7 +114,8 @@ class Gaussian:
         if scale == 0:
             return float(abs(self._at_zero()[1][0]) < FLAT_SLOPE)
         if waves(self.act, scale):
-            return float((np.abs(over_a_period(self.act, 256 * _PHASES)[1]) < FLAT_SLOPE).mean())
+            reach = self.act.period or 1.0  # all phases are alike
+            return sum(b - a for a, b in flat_within(self.act, reach, structure_of(self.act))) / (2 * reach)
         octave = max(4, math.ceil(math.log2(_REACHES[0] * scale)))
         if octave not in self._flat:
             found = flat_within(self.act, 2.0**octave, structure_of(self.act))

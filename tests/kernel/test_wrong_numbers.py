@@ -299,3 +299,14 @@ def test_a_histogram_tells_the_sign_of_what_underflowed():
         for dtype in ("float32", "float64")
     )  # fmt: skip
     assert np.abs(narrow - wide).max() <= 1
+
+
+def test_weights_whose_gradient_comes_from_samples_next_to_nothing():
+    """Of 65 inputs those that pass a gradient are the ones whose h is 1e-19 of the others'."""
+    asked = {"init": "jax/ones", "act": "relu6", "widths": [70] * 9, "seed": 25, "batch": 65}
+    found, expected = (
+        sweep.propagate(**asked, bias_std=6.324886378812507e-27, dtype=dtype)["grad_rms"]
+        for dtype in ("float32", "float64")
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    assert found[3] == pytest.approx(1.4805e-18, rel=1e-4)  # a plain loop of long doubles

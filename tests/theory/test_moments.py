@@ -135,3 +135,11 @@ def test_moments_far_from_each_other_are_all_right():
 def test_two_functions_of_one_source_are_two_activations():
     gains = [theory.gain(lambda z, k=k: k * z) for k in (1.0, 2.0, 4.0)]
     assert gains == pytest.approx([1, 0.5, 0.25])
+
+
+@pytest.mark.parametrize("omega", [1.0, 2.38])
+def test_how_flat_a_fast_wave_is_has_a_closed_form(omega):
+    """P(abs(omega cos phase) < s) = 2/π asin(s / omega)."""
+    wave = activations.get("sin", omega=omega)
+    expected = 2 / math.pi * math.asin(activations.FLAT_SLOPE / omega)
+    assert theory.predict(wave, sigma_w=21.0, depth=1)["flat"][1] == pytest.approx(expected, rel=1e-9)

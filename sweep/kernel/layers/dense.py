@@ -75,6 +75,8 @@ class Dense:
         std, rms = moments_of(weights.reshape(-1, fan_in, fan_out))
         shape = gradient.shape[:2]
         of_weights = std.reshape(shape), rms.reshape(shape), self._below.exponent + exponent
+        # Of all samples those with a gradient may be the ones of which next to nothing has come up.
+        doubt |= ranges.dropped(total, of_weights[1], self._below.rms > 0, gradient.dtype)
 
         row_sums = gradient.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
         gradient = self._draws.product_back(self._number, self._scheme.base, gradient)
