@@ -310,3 +310,11 @@ def test_weights_whose_gradient_comes_from_samples_next_to_nothing():
     )
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     assert found[3] == pytest.approx(1.4805e-18, rel=1e-4)  # a plain loop of long doubles
+
+
+@pytest.mark.parametrize("bias_std", [1e4, 1e6, 1e10])
+def test_float32_does_not_lose_the_phase_of_a_wave(bias_std):
+    asked = {"init": "orthogonal", "act": "sin", "depth": 5, "width": 70, "batch": 65, "bias_std": bias_std}
+    found, expected = (sweep.propagate(**asked, dtype=dtype) for dtype in ("float32", "float64"))
+    for name in ("std", "sample_cosine", "flat", "delta_std"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5, err_msg=name)

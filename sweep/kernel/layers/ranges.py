@@ -48,6 +48,10 @@ RANGES = {
 }
 
 
+_PHASE = 16  # bits of a turn of a periodic act that are left below the rounding of z
+_ALL_LOST = 48  # log2 of turns of which long double knows no more: any phase is as good as another
+
+
 def units(size: Array, act: Activation, numbers: Range) -> tuple[Array, Array]:
     """The exponent of the power of two in units of which z is computed, and whether act(z) is then held.
 
@@ -56,6 +60,9 @@ def units(size: Array, act: Activation, numbers: Range) -> tuple[Array, Array]:
     exponent = np.zeros(len(size), np.int64)
     large, small = size > numbers.edge, (size < -numbers.edge) & (size > -np.inf)
     held = ~(large | small)
+    if act.period:
+        turns = size - np.log2(act.period)
+        held &= (turns < -np.log2(numbers.rounding) - _PHASE) | (turns > _ALL_LOST)
     if held.all():
         return exponent, held
     near, far = limits(act)
