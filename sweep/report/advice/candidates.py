@@ -158,10 +158,13 @@ def candidates(
     width: int,
     others: Mapping[float, tuple[str, ...]] | None = None,
     thresholds: Thresholds = DEFAULT,
+    sigma_b: float = 0.0,
 ) -> list[Candidate]:
     """Every sigma_w worth a look: the named schemes', the derived gain, the edge of chaos, and `others`.
 
-    Raises RequestError where the activation has no Gaussian moments, or its slope is not known.
+    sigma_b: the std of the biases, of every layer but those that draw their own; with biases theory has no
+    word on lsuv, which is then no candidate. Raises RequestError where the activation has no Gaussian
+    moments, or its slope is not known.
     """
     activation = activations.resolved(act, {})
     if unknown := gaussian(activation).without_slope():
@@ -172,16 +175,18 @@ def candidates(
             f"no weights keep the signal of {activation.formula}: that would take sigma_w = {gain:g}"
         )
     proposals = [(sigma_w, names, "") for sigma_w, names in _NAMED.items()]
-    proposals.append((gain, (), _DERIVED))
-    if edge := _edge(activation):
+    if sigma_b < 1:
+        proposals.append((gain * math.sqrt(1 - sigma_b**2), (), _DERIVED))
+    if edge := _edge(activation, sigma_b):
         proposals.append((edge, (), _EDGE))
     proposals += [(sigma_w, names, "") for sigma_w, names in (others or {}).items()]
     found: list[Candidate] = []
     for sigma_w, names, why in _merged(proposals):
         with contextlib.suppress(RequestError):  # its signal leaves what the activation has moments for
-            found += _of_sigma_w(activation, sigma_w, names, why, depth, width, thresholds)
+            found += _of_sigma_w(activation, sigma_w, names, why, depth, width, thresholds, sigma_b)
     with contextlib.suppress(RequestError):
-        found.append(_lsuv(activation, gain, depth, width, thresholds))
+        if not sigma_b:
+            found.append(_lsuv(activation, gain, depth, width, thresholds))
     return found
 
 
@@ -234,21 +239,22 @@ def _of_sigma_w(
     depth: int,
     width: int,
     thresholds: Thresholds,
+    sigma_b: float,
 ) -> list[Candidate]:
     """The independent weights of one sigma_w, and the orthogonal ones, whose rms strays no farther."""
     layers = tuple(name for name in names if _biases(name, width))
     found = [
-        _independent(act, sigma_w, (name,), why, depth, width, thresholds, _biases(name, width))
+        _independent(act, sigma_w, (name,), why, depth, width, thresholds, _biases(name, width), LAYER)
         for name in layers
     ]
-    rest = tuple(name for name in names if name not in layers and not _is_orthogonal(name))
+    rest = tuple(name for name in names if name not in layers and not is_orthogonal(name))
     first = _PRESCRIBED.get(act.name, "")
     rest = tuple(sorted(rest, key=lambda name: name != first))
-    orthogonal = tuple(name for name in names if _is_orthogonal(name))
+    orthogonal = tuple(name for name in names if is_orthogonal(name))
     if layers and not rest and not orthogonal:
         return found
     rest = rest or (f"variance_scaling scale={sigma_w**2:.6g}",)
-    one = _independent(act, sigma_w, rest, why, depth, width, thresholds)
+    one = _independent(act, sigma_w, rest, why, depth, width, thresholds, sigma_b)
     schemes, of = orthogonal or (f"orthogonal gain={sigma_w:.6g}",), one.outlook.of_orthogonal
     return [*found, one, replace(one, schemes=schemes, kind=ORTHOGONAL, outlook=of)]
 
@@ -261,12 +267,14 @@ def _independent(
     depth: int,
     width: int,
     thresholds: Thresholds,
-    sigma_b: float = 0.0,
+    sigma_b: float,
+    kind: str = INDEPENDENT,
 ) -> Candidate:
-    """Independent weights, with the biases of the layer that they stand for."""
+    """Independent weights, with biases; kind LAYER: with those of the layer that they stand for."""
     if _DERIVED in why:  # at the fixed point it is derived for, even one that repels
         means = gaussian(act).at(1.0)
-        v, chi1, slope = 1.0, (sigma_w * means.slope_rms) ** 2, means.elasticity
+        kept = 1 - sigma_b**2  # sigma_w² E[f²]
+        v, chi1, slope = 1.0, (sigma_w * means.slope_rms) ** 2, kept * means.elasticity
     else:
         point = theory.fixed_point(act, sigma_w, sigma_b)
         v, chi1, slope = point.v, point.chi1, point.slope
@@ -274,7 +282,6 @@ def _independent(
     if of.sure[depth]:
         with contextlib.suppress(RequestError):
             of = outlook(act, sigma_w, width, _farther(depth), sigma_b, thresholds)
-    kind = LAYER if sigma_b else INDEPENDENT
     return Candidate(sigma_w, schemes, why, v, chi1, slope, depth, of, kind)
 
 
@@ -307,22 +314,23 @@ def _farther(depth: int) -> int:
     return max(depth, min(2 * depth, _DEEPEST))
 
 
-def _is_orthogonal(name: str) -> bool:
+def is_orthogonal(name: str) -> bool:
+    """Whether a scheme of this name, parameters or not, draws orthogonal weights."""
     return name.partition(" ")[0] in ("orthogonal", "torch/orthogonal", "keras/orthogonal", "jax/orthogonal")
 
 
-def _edge(act: Activation) -> float | None:
-    """The edge of chaos, if there is one without bias.
+def _edge(act: Activation, sigma_b: float) -> float | None:
+    """The edge of chaos, if there is one with such biases.
 
     Where it is the limit of vanishing signals, an activation that keeps unit variance by itself with
     sigma_w = 1 (Klambauer et al. 2017) has no need of it.
     """
     try:
-        sigma_w = theory.critical_sigma_w(act)
+        sigma_w = theory.critical_sigma_w(act, sigma_b)
     except RequestError:
         return None
     normalises = is_equal(theory.gain(act), 1) and gaussian(act).at(1.0).elasticity < 1
-    return None if normalises and theory.fixed_point(act, sigma_w).v == 0 else sigma_w
+    return None if normalises and theory.fixed_point(act, sigma_w, sigma_b).v == 0 else sigma_w
 
 
 def is_equal(sigma_w: float, other: float) -> bool:
