@@ -13,7 +13,7 @@ from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
 from sweep.experiment.verdict import DEFAULT, flat_share_of, verdict
-from sweep.report.advice.candidates import Candidate
+from sweep.report.advice.candidates import Candidate, is_orthogonal
 from sweep.report.advice.outlook import Outlook, outlook
 from sweep.report.frames.text import number
 from sweep.theory.correlation import pair
@@ -22,12 +22,19 @@ from sweep.theory.moments import gaussian
 _BIASES = (0.0, 0.1, 0.3, 0.5)  # sigma_b
 _BELOW = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)  # of sigma_w at the edge of chaos
 _GRID = tuple(1.15**k for k in range(-4, 18))  # times the gain, where there is no such edge
-_WELL_KNOWN = (("tanh", "xavier", 1.0), ("relu", "kaiming", math.sqrt(2)), ("selu", "lecun_normal", 1.0))
+_WELL_KNOWN = (  # of those of one act the first that survives is named
+    ("tanh", "xavier", 1.0),
+    ("tanh", "orthogonal", 1.0),
+    ("hardtanh", "xavier", 1.0),
+    ("hardtanh", "orthogonal", 1.0),
+    ("relu", "kaiming", math.sqrt(2)),
+    ("selu", "lecun_normal", 1.0),
+)
 _WIDER = 8
 _TRIALS = 4  # of other weights
 
 
-Confirm = Callable[[Activation, float, float], bool]
+Confirm = Callable[[Activation, str, float], bool]
 
 
 def mends(
@@ -36,7 +43,8 @@ def mends(
     """What would survive at this depth, a line each.
 
     best: the candidate that comes nearest to it. confirm: whether an activation survives a trial with
-    sigma_w and sigma_b; None: there is none, and theory must be sure.
+    a scheme, named as in a candidate, and biases of std sigma_b; None: there is none, and theory must be
+    sure.
     """
     lines = [
         _other_weights(act, depth, width, confirm),
@@ -45,6 +53,15 @@ def mends(
         _skip(act, best.sigma_w, depth),
     ]
     return tuple(line for line in lines if line)
+
+
+def looked_at(act: Activation) -> str:
+    """What `mends` looks at, for a sentence that says that none of it was found to do."""
+    acts = dict.fromkeys(f"act={name}" for name, _, _ in _WELL_KNOWN if name != act.name)
+    biases = f"biases of std {min(filter(None, _BIASES)):g} to {max(_BIASES):g}"
+    return ", ".join(
+        ["other weights", biases, f"{_WIDER} times the width", *acts, "a skip around every layer"]
+    )
 
 
 def _other_weights(act: Activation, depth: int, width: int, confirm: Confirm | None) -> str | None:
@@ -58,7 +75,7 @@ def _other_weights(act: Activation, depth: int, width: int, confirm: Confirm | N
                     level = max(abs(math.log(of.rms[depth])), abs(math.log(of.delta[depth])))
                     found.append((not of.sure[depth], level, sigma_b, sigma_w, of))
     for _, _, sigma_b, sigma_w, of in sorted(found, key=lambda one: one[:3])[:_TRIALS]:
-        if confirm is None or confirm(act, sigma_w, sigma_b):
+        if confirm is None or confirm(act, f"variance_scaling scale={sigma_w**2}", sigma_b):
             biases = f"biases of std {sigma_b:g} (bias_std={sigma_b:g})" if sigma_b else "no biases"
             return (
                 f"init=variance_scaling init.scale={sigma_w**2:.4g} (sigma_w = {sigma_w:.4g}) with {biases}: "
@@ -96,14 +113,18 @@ def _more_neurons(act: Activation, best: Candidate, depth: int, width: int) -> s
 
 
 def _another_act(act: Activation, depth: int, width: int, confirm: Confirm | None) -> str | None:
-    alive = []
+    """The well-known ones that theory is sure of, or holds likely and a trial confirms."""
+    alive: dict[str, str] = {}
     for name, init, sigma_w in _WELL_KNOWN:
+        if name == act.name or name in alive:
+            continue
         other = activations.get(name)
         of = outlook(other, sigma_w, width, depth)
+        of = of.of_orthogonal if is_orthogonal(init) else of
         likely = of.words[depth] == "healthy"
-        if name != act.name and (of.sure[depth] or (likely and confirm and confirm(other, sigma_w, 0.0))):
-            alive.append(f"act={name} init={init}")
-    return " or ".join(alive) or None
+        if of.sure[depth] or (likely and confirm and confirm(other, init, 0.0)):
+            alive[name] = f"act={name} init={init}"
+    return " or ".join(alive.values()) or None
 
 
 def _skip(act: Activation, sigma_w: float, depth: int) -> str | None:

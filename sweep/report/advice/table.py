@@ -11,6 +11,7 @@ from sweep import activations
 from sweep.activations import Activation
 from sweep.base.process.command import show
 from sweep.report.advice.candidates import LSUV, NO, THEORY, UNSURE, YES, Candidate, Survival
+from sweep.report.advice.mend import looked_at
 from sweep.report.advice.paste import paste
 from sweep.report.frames.text import number
 
@@ -85,7 +86,8 @@ class Recommendation:
     def _help(self) -> list[str]:
         if not self.mends:
             return [
-                "What would help: fewer layers. Theory finds no biases, act, width or skip that would do."
+                "What would help: fewer layers. Looked at, and not found to survive for sure: "
+                f"{looked_at(self.activation)}."
             ]
         return ["What would help:", *(f"  - {line}" for line in self.mends)]
 

@@ -81,9 +81,8 @@ def survives_to(act: Activation, candidate: Candidate, depth: int, width: int) -
     return deep
 
 
-def confirms(act: Activation, sigma_w: float, sigma_b: float, *, depth: int, width: int) -> bool:
-    """Whether weights and biases of these sizes survive a trial, and would another."""
-    name = f"variance_scaling scale={sigma_w**2}"
+def confirms(act: Activation, name: str, sigma_b: float, *, depth: int, width: int) -> bool:
+    """Whether the scheme of this name, with biases of this std, survives a trial, and would another."""
     found = summary(_measure(act, [name], depth, width, sigma_b=sigma_b)[name])
     return found.healthy == found.of and found.clear
 
