@@ -83,6 +83,10 @@ class Candidate:
     measured: Mapping[str, Survival] = field(default_factory=dict)
     source: str = "trial"
 
+    def __repr__(self) -> str:
+        numbers = f"sigma_w={self.sigma_w:.4g}, chi1={self.chi1:.4g}, good_to={self.good_to}"
+        return f"<Candidate {' = '.join(self.schemes)}: {self.verdict} by {self.by}, {numbers}>"
+
     @property
     def predicted(self) -> Survival:
         """Theory's word, at the depth asked for; of lsuv, which looks at the data, only an inner one."""

@@ -50,6 +50,9 @@ class Outlook:
     log_rms_std: Array
     log_delta_std: Array
 
+    def __repr__(self) -> str:
+        return f"<Outlook on depths 0 to {self.followed_to}, good to {self.good_to}>"
+
     @property
     def of_orthogonal(self) -> "Outlook":
         """Of orthogonal weights, which keep every norm: they stray no farther than independent ones do."""

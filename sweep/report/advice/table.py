@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -90,6 +91,14 @@ class Recommendation:
                 f"{looked_at(self.activation)}."
             ]
         return ["What would help:", *(f"  - {line}" for line in self.mends)]
+
+    def __repr__(self) -> str:
+        return f"<Recommendation: {self.says[0]} print(…) and .table have the rest>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the plain words and the table."""
+        words = "".join(f"<p>{escape(line)}</p>" for line in self.says)
+        return words + str(self.table.to_html(index=False, na_rep="", float_format="{:.4g}".format))
 
     def __str__(self) -> str:
         lines = [*self.says, "", *self.derivation, ""]

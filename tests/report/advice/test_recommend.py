@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
+from html import escape
 
 import numpy as np
 import pytest
@@ -95,6 +97,25 @@ def test_the_printed_recommendation_begins_with_plain_words_and_holds_all_the_re
     assert text.index("take variance_scaling") < text.index("f(z) =")
     for piece in ("E[f²] = 0.425221", "1.53353", "kaiming, he_normal", *asked["gelu"].paste.values()):
         assert piece in text
+
+
+def test_a_notebook_shows_the_plain_words_and_the_table_and_no_arrays(asked):
+    found = asked["gelu"]
+    assert found.says[0] in repr(found)
+    assert ".table" in repr(found)
+    assert re.search(
+        r"variance_scaling scale=\S+: healthy by trial, sigma_w=1\.534, chi1=1\.072, ", repr(found.best)
+    )
+    for text in (repr(found), repr(found.best), repr(found.best.outlook)):
+        assert "array" not in text
+        assert "\n" not in text
+        assert len(text) < 400
+    shown = found._repr_html_()
+    assert shown.startswith(f"<p>{escape(found.says[0])}</p><table")
+    for name in found.table["init"]:
+        assert f"<td>{name}</td>" in shown
+    ours = replace(found, activation=replace(found.activation, name="custom", formula="<b>(z)"))
+    assert "<p>&lt;b&gt;(z) at depth" in ours._repr_html_()
 
 
 def test_gelu_deep_down_is_held_by_lsuv_with_code_to_paste():
