@@ -204,7 +204,7 @@ def print_ranking(advice: Recommendation) -> None:
         found, predicted = candidate.found, candidate.predicted
         table.add_row(
             str(rank),
-            first.partition(" gain=")[0],  # sigma_w says it
+            first,
             _verdict(candidate),
             _by(candidate),
             *_theory(candidate),

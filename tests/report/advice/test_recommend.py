@@ -13,6 +13,7 @@ import pytest
 import sweep
 from sweep import theory
 from sweep.activations import Activation
+from sweep.report.advice.table import print_ranking
 from tests.paths import CONF
 
 DEPTH, WIDTH = 12, 64
@@ -184,6 +185,18 @@ def test_on_a_terminal_a_bar_says_what_is_tried():
     os.close(ours)
     assert "measuring the networks that decide" in drawn
     assert done.stdout.decode().startswith("relu at depth 3 and width 16: take kaiming")
+
+
+@pytest.mark.parametrize("act", ["tanh", "gelu"])
+def test_no_two_rows_of_the_ranking_are_called_the_same(asked, capsys, monkeypatch, act):
+    monkeypatch.setenv("COLUMNS", "200")
+    print_ranking(asked[act])
+    shown = capsys.readouterr().out
+    named = re.findall(r"^\d+ +(.+?) +(?:[a-z-]+\??) +(?:trial|theory) ", shown, re.MULTILINE)
+    assert len(set(named)) == len(asked[act].ranking)
+    assert [named[rank - 1] for rank, _ in asked[act].ranking] == [
+        one.schemes[0] for _, one in asked[act].ranking
+    ]
 
 
 def test_the_ranking_imports_nothing_that_it_does_not_draw():
