@@ -43,13 +43,20 @@ def _stability(slope: float) -> list[str]:
     """Whether the fixed point v = 1 of V(v) = E[f(√v z)²] / E[f(z)²] attracts; slope: V'(1)."""
     if abs(slope - 1) < _LEVEL:
         return ["stability: V'(1) = 1: every variance stays where it is"]
+    said = f"V'(1) = E[z f f'] / E[f²] = {_with_digits(slope)}"
     if slope < 1:
-        return [f"stability: V'(1) = E[z f f'] / E[f²] = {slope:.4g} < 1: v = 1 attracts"]
+        faintly = f", e-fold in {-1 / math.log(slope):.2g} layers" if f"{slope:.4g}" == "1" else ""
+        return [f"stability: {said} < 1: v = 1 attracts{faintly}"]
     return [
-        f"caution: V'(1) = E[z f f'] / E[f²] = {slope:.4g} > 1: the fixed point v = 1 repels, e-fold in "
-        f"{1 / math.log(slope):.0f} layers",
+        f"caution: {said} > 1: the fixed point v = 1 repels, e-fold in {1 / math.log(slope):.0f} layers",
         "         give the first layer sigma_w = 1 (E[x²] = 1 already) and normalise what is deeper",
     ]
+
+
+def _with_digits(slope: float) -> str:
+    """Four digits, or where those are 1 the distance from it: '1 - 7.1e-08'."""
+    text = f"{slope:.4g}"
+    return text if text != "1" else f"1 {'-' if slope < 1 else '+'} {abs(slope - 1):.2g}"
 
 
 def _edge_of_chaos(act: Activation) -> str:

@@ -44,7 +44,7 @@ def recommend(
     backward = True
     if study is None:
         found = tried(activation, candidates(activation, depth, width), depth, width, progress)
-        source = f"tried: median of {SEEDS} seeds, batch {BATCH}"
+        source = f"tried: median of up to {SEEDS} seeds, one that fails ends its trial; batch {BATCH}"
     else:
         of = stored(study, activation, depth, width)
         others = {sigma_w: tuple(by_scheme) for sigma_w, by_scheme in of.survivals.items()}

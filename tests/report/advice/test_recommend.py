@@ -13,6 +13,7 @@ import pytest
 import sweep
 from sweep import theory
 from sweep.activations import Activation
+from sweep.report.advice.derivation import derivation
 from sweep.report.advice.table import print_ranking
 from tests.paths import CONF
 
@@ -85,6 +86,25 @@ def test_measured_and_predicted_stand_side_by_side(asked):
     np.testing.assert_allclose(healthy["rms"], healthy["theory_rms"], rtol=0.33)
     np.testing.assert_allclose(healthy["delta_std_first"], healthy["theory_delta_first"], rtol=0.33)
     assert set(table["verdict"]) == {"healthy", "collapsed"}
+
+
+def test_a_trial_that_a_seed_has_ended_is_not_said_to_be_of_three():
+    text = str(sweep.recommend("relu", 300, 16))
+    assert "by trial 0/1" in text
+    assert "median of up to 3 seeds, one that fails ends its trial" in text
+
+
+@pytest.mark.parametrize(
+    ("act", "says"),
+    [
+        ("tanh", "V'(1) = E[z f f'] / E[f²] = 0.4611 < 1: v = 1 attracts"),
+        ("relu", "V'(1) = 1: every variance stays where it is"),
+        ("relu6", "V'(1) = E[z f f'] / E[f²] = 1 - 7.1e-08 < 1: v = 1 attracts, e-fold in 1.4e+07 layers"),
+    ],
+)
+def test_the_stability_of_unit_variance_is_said_with_digits_that_show_it(act, says):
+    (line,) = (line for line in derivation(act) if line.startswith("stability:"))
+    assert says in line
 
 
 def test_level_is_the_factor_by_which_signal_or_gradient_changes_at_most(asked):
