@@ -2,6 +2,7 @@
 
 # Nothing imports this module: `sweep.recommend` is the function.
 
+import sys
 from collections.abc import Callable, Sequence
 
 from sweep.base.process.command import Parser, guarded
@@ -47,14 +48,14 @@ def _activation(act: str, texts: Sequence[str]) -> tuple[str, dict[str, object]]
 
 
 def _progress(networks: int) -> Callable[[int], None]:
-    """Says what is being done; a bar where there is a terminal, gone when it is full."""
+    """Says on stderr what is being done; a bar where there is a terminal, gone when it is full."""
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import Progress  # noqa: PLC0415
 
     says = f"ranked by theory; measuring the networks that decide: {networks}"
     console = Console(stderr=True)
     if not console.is_terminal:
-        print(says, flush=True)
+        print(says, file=sys.stderr, flush=True)
         return lambda count: None
     bar = Progress(console=console, transient=True)
     task = bar.add_task(says, total=networks)

@@ -182,8 +182,10 @@ def test_an_activation_of_ones_own_is_recommended_for_in_python_and_by_name(swee
     )
     assert done.returncode == 0, done.stderr
     assert "variance_scaling scale=0.25 " in done.stdout
-    assert done.stdout.startswith("ranked by theory; measuring the networks that decide: ")
-    assert done.stderr == ""
+    assert done.stdout.startswith("mine.act(z) at depth 3 and width 16: take ")
+    says = "ranked by theory; measuring the networks that decide: "
+    assert done.stderr.startswith(says), "the answer alone is on stdout"
+    assert says not in done.stdout
 
 
 def test_where_no_spread_is_predicted_theory_is_sure_of_nothing_and_the_trial_decides(sweep_command):
