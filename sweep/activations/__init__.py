@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sweep.activations import extended, piecewise, smooth
+from sweep.activations import piecewise, smooth
 from sweep.activations.activation import FLAT_SLOPE, Activation, Given, flat_share
 from sweep.activations.custom import found_of, slope_unknown, user_activation
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
@@ -195,7 +195,7 @@ ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
         piecewise_linear=True,
         formula="min(max(z + 3, 0), 6) / 6",
     ),
-    "erf": Activation("erf", extended.erf, smooth.erf_slope, formula="erf(z)"),
+    "erf": Activation("erf", smooth.erf, smooth.erf_slope, formula="erf(z)"),
     "hardtanh": Activation(
         "hardtanh",
         piecewise.hardtanh,

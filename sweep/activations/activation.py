@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from sweep.activations.chunks import takes_out
 from sweep.base.arrays import Array
 
 # abs(f') below this passes no gradient to speak of: for tanh, exactly abs(h) > 0.99.
@@ -56,11 +57,12 @@ class Activation:
         return self.f(z if z.dtype.kind == "f" else z.astype(np.float64))
 
     def into(self, z: Array, out: Array) -> None:
-        """Write f(z) into `out`, without a temporary where f is one of NumPy's own functions."""
-        if isinstance(self.f, np.ufunc) or (isinstance(self.f, Given) and self.f.writes):
-            self.f(z, out=out)
-        else:
-            out[...] = self.f(z)
+        """Write f(z) into `out`, without a temporary where f can."""
+        _write(self.f, (z,), out)
+
+    def slope_into(self, z: Array, h: Array, out: Array) -> None:
+        """Write f'(z) into `out` likewise."""
+        _write(self.derivative, (z, h), out)
 
 
 @dataclass(frozen=True)
@@ -74,9 +76,16 @@ class Given:
         return self.function(*arrays, *self.arguments, **out)
 
     @property
-    def writes(self) -> bool:
+    def takes_out(self) -> bool:
         """Whether it takes `out=`."""
-        return isinstance(self.function, np.ufunc)
+        return takes_out(self.function)
+
+
+def _write(function: Callable[..., Array], arrays: tuple[Array, ...], out: Array) -> None:
+    if takes_out(function):
+        function(*arrays, out=out)
+    else:
+        out[...] = function(*arrays)
 
 
 @lru_cache(maxsize=256)

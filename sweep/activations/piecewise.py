@@ -6,6 +6,8 @@ them is 0, and several times faster than np.where.
 
 import numpy as np
 
+from sweep.activations import narrow
+from sweep.activations.chunks import in_float32
 from sweep.base.arrays import Array
 
 # The fixed point of mean 0 and variance 1: Klambauer et al. 2017.
@@ -18,6 +20,7 @@ def relu_slope(z: Array, h: Array) -> Array:
     return (z > 0).astype(z.dtype)
 
 
+@in_float32(narrow.leaky_relu, 1)
 def leaky_relu(z: Array, negative_slope: float) -> Array:
     """max(z, 0) + negative_slope · min(z, 0): Maas et al. 2013."""
     h = negative_slope * np.minimum(z, 0)
@@ -30,6 +33,7 @@ def leaky_relu_slope(z: Array, h: Array, negative_slope: float) -> Array:
     return _either(z, 1.0, np.full_like(z, negative_slope))
 
 
+@in_float32(narrow.elu, 1)
 def elu(z: Array, alpha: float) -> Array:
     """max(z, 0) + alpha · (exp(min(z, 0)) - 1): Clevert et al. 2016."""
     h = alpha * np.expm1(np.minimum(z, 0))
@@ -37,11 +41,13 @@ def elu(z: Array, alpha: float) -> Array:
     return h
 
 
+@in_float32(lambda z, h, alpha, out: narrow.below_0(z, 1.0, alpha, 1.0, out), 0)
 def elu_slope(z: Array, h: Array, alpha: float) -> Array:
     """1 above 0, else alpha · exp(z)."""
     return _either(z, 1.0, alpha * np.exp(np.minimum(z, 0)))
 
 
+@in_float32(lambda z, out, t: narrow.selu(z, SELU_ALPHA, SELU_SCALE, out, t), 1)
 def selu(z: Array) -> Array:
     """Elu of the alpha that keeps mean 0 and variance 1, times its scale: Klambauer et al. 2017."""
     h = elu(z, SELU_ALPHA)
@@ -49,11 +55,13 @@ def selu(z: Array) -> Array:
     return h
 
 
+@in_float32(lambda z, h, out: narrow.below_0(z, SELU_SCALE, SELU_SCALE * SELU_ALPHA, 1.0, out), 0)
 def selu_slope(z: Array, h: Array) -> Array:
     """The scale above 0, else scale · alpha · exp(z)."""
     return _either(z, SELU_SCALE, (SELU_SCALE * SELU_ALPHA) * np.exp(np.minimum(z, 0)))
 
 
+@in_float32(narrow.celu, 1)
 def celu(z: Array, alpha: float) -> Array:
     """max(z, 0) + alpha · (exp(min(z, 0) / alpha) - 1), smooth in its slope: Barron 2017."""
     h = alpha * np.expm1(np.minimum(z, 0) / alpha)
@@ -61,6 +69,7 @@ def celu(z: Array, alpha: float) -> Array:
     return h
 
 
+@in_float32(lambda z, h, alpha, out: narrow.below_0(z, 1.0, 1.0, alpha, out), 0)
 def celu_slope(z: Array, h: Array, alpha: float) -> Array:
     """1 above 0, else exp(z / alpha)."""
     return _either(z, 1.0, np.exp(np.minimum(z, 0) / alpha))

@@ -1,7 +1,8 @@
 """Smooth activations: f, and f' from (z, h).
 
 Safe and accurate far out, in float32, float64 and long double: no exponent is ever positive, so nothing
-overflows, and a tail keeps its relative accuracy until it underflows to 0.
+overflows, and a tail keeps its relative accuracy until it underflows to 0. What is written here is for the
+wider dtypes where `narrow` has another formula for float32.
 """
 
 import math
@@ -9,16 +10,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from sweep.activations import extended
+from sweep.activations import extended, narrow
 from sweep.activations.activation import MANY_UNITS
+from sweep.activations.chunks import in_float32
+from sweep.activations.narrow import FAR as _FAR  # clipping here avoids 0 · inf
+from sweep.activations.narrow import GELU_CUBIC as _GELU_CUBIC
+from sweep.activations.narrow import GELU_SLOPE as _GELU_SLOPE
 from sweep.base.arrays import Array
 
-# Well before this a gate is 0 or 1 to the last bit of long double; clipping here avoids 0 · inf.
-_FAR = 2e4
 ROUGH = 2.0**-13  # below this, float32's 1 - h² is off by 5e-4 of itself or more
-# Hendrycks and Gimpel 2016: Φ(z) ≈ σ(2 √(2/π) (z + 0.044715 z³)).
-_GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
-_GELU_CUBIC = 0.044715
 
 
 def identity_slope(z: Array, h: Array) -> Array:
@@ -46,6 +46,7 @@ def _squared_sech(z: Array) -> Array:
     return squared
 
 
+@in_float32(narrow.sigmoid, 1)
 def sigmoid(z: Array) -> Array:
     """1 / (1 + exp(-z))."""
     p, q = _odds(z)
@@ -54,16 +55,19 @@ def sigmoid(z: Array) -> Array:
     return p
 
 
+@in_float32(narrow.sigmoid_slope, 1)
 def sigmoid_slope(z: Array, h: Array) -> Array:
     """σ(z) σ(-z)."""
     return _sigmoid_with_slope(z)[1]
 
 
+@in_float32(narrow.silu, 2)
 def silu(z: Array) -> Array:
     """z σ(z): Elfwing et al. 2018; Ramachandran et al. 2017 (swish)."""
     return _gated(z, sigmoid(z))
 
 
+@in_float32(narrow.silu_slope, 2)
 def silu_slope(z: Array, h: Array) -> Array:
     """σ(z) + z σ'(z)."""
     gate, slope = _sigmoid_with_slope(z)
@@ -72,6 +76,7 @@ def silu_slope(z: Array, h: Array) -> Array:
     return slope
 
 
+@in_float32(narrow.mish, 2)
 def mish(z: Array) -> Array:
     """z tanh(softplus(z)): Misra 2019."""
     gate, rest = _mish_gate(*_odds(z))
@@ -80,6 +85,7 @@ def mish(z: Array) -> Array:
     return _gated(z, gate)
 
 
+@in_float32(narrow.mish_slope, 3)
 def mish_slope(z: Array, h: Array) -> Array:
     """With t = tanh(softplus(z)): t + z (1 - t²) σ(z)."""
     p, q = _odds(z)
@@ -119,21 +125,25 @@ def sine_slope(z: Array, h: Array, omega: float) -> Array:
     return slope
 
 
+@in_float32(narrow.softplus, 2)
 def softplus(z: Array) -> Array:
     """log(1 + exp(z))."""
     return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
 
 
+@in_float32(narrow.softplus_slope, 1)
 def softplus_slope(z: Array, h: Array) -> Array:
     """σ(z) = 1 - exp(-h)."""
     return -np.expm1(-h)
 
 
+@in_float32(narrow.gelu, 2)
 def gelu(z: Array) -> Array:
     """z Φ(z): Hendrycks and Gimpel 2016."""
     return _gated(z, extended.ndtr(z))
 
 
+@in_float32(narrow.gelu_slope, 2)
 def gelu_slope(z: Array, h: Array) -> Array:
     """Φ(z) + z φ(z); Φ = h / z is far cheaper than the error function."""
     z = np.clip(z, -_FAR, _FAR)
@@ -142,12 +152,14 @@ def gelu_slope(z: Array, h: Array) -> Array:
     return gate + z * np.exp(-0.5 * z * z) * (1 / math.sqrt(2 * math.pi))
 
 
+@in_float32(narrow.gelu_tanh, 2)
 def gelu_tanh(z: Array) -> Array:
     """z (1 + tanh(√(2/π) (z + 0.044715 z³))) / 2, that is z σ(2 √(2/π) (z + 0.044715 z³))."""
     u, _ = _gelu_argument(np.clip(z, -_FAR, _FAR))
     return _gated(z, sigmoid(u))
 
 
+@in_float32(narrow.gelu_tanh_slope, 2)
 def gelu_tanh_slope(z: Array, h: Array) -> Array:
     """σ(u) + z σ'(u) u', u = 2 √(2/π) (z + 0.044715 z³)."""
     z = np.clip(z, -_FAR, _FAR)
@@ -159,6 +171,13 @@ def gelu_tanh_slope(z: Array, h: Array) -> Array:
     return slope
 
 
+@in_float32(narrow.erf, 2)
+def erf(z: Array) -> Array:
+    """The error function."""
+    return extended.erf(z)
+
+
+@in_float32(narrow.erf_slope, 0)
 def erf_slope(z: Array, h: Array) -> Array:
     """2 exp(-z²) / √π."""
     z = np.clip(z, -_FAR, _FAR)

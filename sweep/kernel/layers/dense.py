@@ -166,10 +166,11 @@ class _Crossing:
                 self.act.into(z, out)
                 after.add(seeds, out)
                 derivative = None
-                if slope is not None or flat.needs_slope:
+                if slope is not None:
+                    derivative = slope[seeds, rows]
+                    self.act.slope_into(z, out, derivative)
+                elif flat.needs_slope:
                     derivative = self.act.derivative(z, out)
-                    if slope is not None:
-                        slope[seeds, rows] = derivative
                 flat.add(seeds, z, derivative, reach)
             gram[seeds] += neuron_gram(h[seeds, tall])  # while they are in the cache
         return gram
