@@ -13,7 +13,7 @@ from sweep.report.advice.outlook import Outlook, outlook, outlook_of_lsuv
 from sweep.theory.moments import Act, gaussian
 
 YES, NO, UNSURE = "yes", "no", "unsure"
-THEORY = "theory"
+THEORY, TRIAL, STUDY = "theory", "trial", "study"
 INDEPENDENT, ORTHOGONAL, LSUV, LAYER = (
     "independent",
     "orthogonal",
@@ -81,7 +81,7 @@ class Candidate:
     outlook: Outlook
     kind: str = INDEPENDENT
     measured: Mapping[str, Survival] = field(default_factory=dict)
-    source: str = "trial"
+    source: str = TRIAL
 
     def __repr__(self) -> str:
         numbers = f"sigma_w={self.sigma_w:.4g}, chi1={self.chi1:.4g}, good_to={self.good_to}"

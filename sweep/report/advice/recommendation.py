@@ -9,7 +9,7 @@ from sweep import activations
 from sweep.activations import Activation
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.report.advice.candidates import NO, candidates, rank
+from sweep.report.advice.candidates import NO, STUDY, candidates, rank
 from sweep.report.advice.derivation import derivation
 from sweep.report.advice.mend import mends
 from sweep.report.advice.outlook import BATCH
@@ -50,7 +50,7 @@ def recommend(
         others = {sigma_w: tuple(by_scheme) for sigma_w, by_scheme in of.survivals.items()}
         proposed = candidates(activation, depth, width, others, of.thresholds)
         found = [
-            replace(candidate, measured=of.of(candidate.sigma_w), source="study") for candidate in proposed
+            replace(candidate, measured=of.of(candidate.sigma_w), source=STUDY) for candidate in proposed
         ]
         source = f"measured: median over the seeds of {study}, {of.setting}"
         backward = of.backward

@@ -11,7 +11,7 @@ from rich.table import Table
 from sweep import activations
 from sweep.activations import Activation
 from sweep.base.process.command import show
-from sweep.report.advice.candidates import LSUV, NO, THEORY, UNSURE, YES, Candidate, Survival
+from sweep.report.advice.candidates import LSUV, NO, STUDY, THEORY, UNSURE, YES, Candidate, Survival
 from sweep.report.advice.mend import looked_at
 from sweep.report.advice.paste import paste
 from sweep.report.frames.text import number
@@ -78,9 +78,12 @@ class Recommendation:
                 f"{_of_seeds(first)}, but another seed may not.",
                 *self._help(),
             ]
+        lasts = f"{_named(first)} lasts longest, to depth {self.reach}"
+        if not self.reach:
+            known = "theory is sure of it" if first.source == STUDY else "it survives"
+            lasts = f"{_named(first)} comes first, but {known} at no depth"
         return [
-            f"{at}: nothing survives. {_named(first)} lasts longest, to depth {self.reach}; at depth "
-            f"{self.depth} it is {first.verdict}.",
+            f"{at}: nothing survives. {lasts}; at depth {self.depth} it is {first.verdict}.",
             *self._help(),
         ]
 

@@ -75,7 +75,10 @@ def tried(
 
 def survives_to(act: Activation, candidate: Candidate, depth: int, width: int) -> int:
     """The depth, below this one, down to which a trial confirms what theory says the candidate is good to."""
-    deep, name = min(candidate.good_to, depth - 1), candidate.schemes[0]
+    of, name = candidate.outlook, candidate.schemes[0]
+    deep = min(max(candidate.good_to, 1), depth - 1)
+    if depth > 1 and math.isnan(of.log_rms_std[1]):  # theory is sure of no depth, and of none that it dies
+        deep = depth - 1
     while deep > 0 and summary(_measure(act, [name], deep, width)[name]).verdict != "healthy":
         deep = deep * 4 // 5
     return deep

@@ -134,8 +134,9 @@ def _says(best: Candidate, act: str, depth: int, width: int, biases: _Biases) ->
     command = f"python -m sweep.recommend {act} --depth {depth} --width {width}"
     alone = biases.std > 0  # the command knows of networks without biases alone
     if best.survives == NO:
+        lasts = f"lasts longest, to depth {best.good_to}" if best.good_to else "comes first, sure at no depth"
         return (
-            f"theory knows of nothing that survives {at}; {named} lasts longest, to depth {best.good_to}. "
+            f"theory knows of nothing that survives {at}; {named} {lasts}. "
             f"{'Without biases' if alone else 'What would help'}: {command}"
         )
     numbers = f"sigma_w = {best.sigma_w:.4g}, χ₁ = {number(best.chi1)} per layer"

@@ -58,6 +58,25 @@ def test_the_depth_to_which_the_best_survives_is_measured(act):
     assert said[name] == YES
 
 
+def test_the_depth_is_measured_where_theory_predicts_no_spread():
+    found = sweep.recommend("gelu", 50, 1)
+    first = found.table.iloc[0]
+    assert (first["depth_trusted"], first["survives"]) == (0, "no")
+    assert found.reach > 0
+    shallow = sweep.recommend("gelu", found.reach, 1).table.set_index("init")
+    assert shallow.loc[first["init"], ["survives", "by"]].tolist() == [YES, "trial"]
+
+
+@pytest.mark.parametrize("depth", [1, 5])
+def test_what_survives_at_no_depth_is_not_said_to_survive_to_depth_0(depth):
+    found = sweep.recommend(lambda z: np.tanh(z) + 50, depth, 32)  # all samples look alike
+    assert found.reach == 0
+    assert f"comes first, but it survives at no depth; at depth {depth} it is " in found.says[0]
+    assert "depth 0" not in str(found)
+    told = replace(found.ranking[0][1], source="study")
+    assert "but theory is sure of it at no depth" in replace(found, ranking=((1, told),)).says[0]
+
+
 def _with_skips(act, sigma_w, depth, width, seed):
     """rms, cosine of two inputs, and delta of h + f(h W) / sqrt(depth), in plain NumPy."""
     rng, h, steps = np.random.default_rng(seed), None, []

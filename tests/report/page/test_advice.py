@@ -76,3 +76,12 @@ def test_where_the_study_shows_all_dying_that_theory_would_take_there_is_nothing
     advice = advice_by_act(cells.assign(verdict="collapsed"))["tanh"]
     assert advice.text.startswith(f"nothing: theory would take xavier or lecun_normal at depth {DEPTH}")
     assert advice.paste == ""
+
+
+def test_what_is_sure_at_no_depth_is_not_said_to_last_to_depth_0(tmp_path):
+    cells, _ = stored(tmp_path / "s", grid(("kaiming",), ("relu",), (400,), (4,), (0,), 20))
+    text = advice_by_act(cells)["relu"].text
+    assert (
+        "nothing that survives at depth 400 and width 4; kaiming or he_normal comes first, sure at no" in text
+    )
+    assert "to depth 0" not in text
