@@ -3,6 +3,7 @@
 import json
 import math
 from collections import defaultdict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +15,15 @@ from sweep.experiment import axes
 from sweep.experiment.verdict import Thresholds
 from sweep.report.advice.candidates import Survival, is_equal
 from sweep.report.advice.trial import Seed, summary
+from sweep.report.frames.text import cells as counted
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _SETTING = ["batch", "dtype", "kernel_version"]  # networks that differ in these are not averaged
+_MOST_LISTED = 8
+_Rows = Callable[["pd.DataFrame"], "pd.Series[bool]"]
+_Said = Callable[["pd.DataFrame"], str]
 
 
 @dataclass(frozen=True)
@@ -41,16 +46,14 @@ def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
     from sweep.store.query import results  # noqa: PLC0415
 
     thresholds = results.thresholds(path)
-    cells = results.load(path, thresholds=thresholds)
-    cells = cells[(cells["status"] == "ok") & (cells["act"] == act.name)]
-    cells = cells[cells["bias_std"].isna() | (cells["bias_std"] == 0)]  # null: biases of the scheme's own
-    cells = cells[cells[["widths", *axes.ENDS.values()]].isna().all(axis=1) & (cells["sigma_w"] > 0)]
-    parameters = activations.parameters_of(act.name, act)
-    cells = cells[cells["act_params"].map(lambda text: json.loads(text) == parameters).astype(bool)]
+    loaded = results.load(path, thresholds=thresholds)
+    cells, lacking = _told(loaded, act)
+    if lacking:
+        raise RequestError(f"{path} {lacking}")
     networks = cells[(cells["depth"] == depth) & (cells["width"] == width)]
     if networks.empty:
         sizes = sorted({(int(d), int(w)) for d, w in zip(cells["depth"], cells["width"], strict=True)})
-        listed = ", ".join(f"depth {d} width {w}" for d, w in sizes[:8]) or "none without biases"
+        listed = _listed(f"depth {d} width {w}" for d, w in sizes)
         raise RequestError(
             f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
         )
@@ -74,6 +77,62 @@ def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
         seeds = [Seed(float(rms), float(delta), str(word), float(c)) for rms, delta, word, c in measured]
         survivals[equal][description(str(init), str(params))] = summary(seeds, thresholds)
     return Stored(dict(survivals), setting, thresholds, backward)
+
+
+def _told(cells: "pd.DataFrame", act: Activation) -> "tuple[pd.DataFrame, str]":
+    """The cells of an activation of which theory ranks the weights, or else what the study lacks of them."""
+    from sweep.report.frames.labels import description  # noqa: PLC0415
+
+    parameters, name = activations.parameters_of(act.name, act), act.name
+    asked = description(name, json.dumps(parameters))
+
+    def other_parameters(rows: "pd.DataFrame") -> str:
+        return _listed(description(name, str(text)) for text in rows["act_params"].unique())
+
+    steps: tuple[tuple[_Rows, _Said], ...] = (
+        (
+            lambda rows: rows["act"] == name,
+            lambda rows: f"holds no {name}: it holds {_listed(rows['act'].unique()) or 'no cells'}",
+        ),
+        (
+            lambda rows: rows["act_params"].map(lambda text: json.loads(text) == parameters).astype(bool),
+            lambda rows: f"holds no {asked}: it holds {other_parameters(rows)}",
+        ),
+        (
+            lambda rows: rows["status"] == "ok",
+            lambda rows: f"holds no {name} that could be computed: all of it failed ({counted(len(rows))})",
+        ),
+        (
+            lambda rows: rows["bias_std"].isna() | (rows["bias_std"] == 0),  # null: of the scheme's own
+            lambda rows: (
+                f"holds {name} with biases alone (bias_std={_listed(sorted(rows['bias_std'].unique()))}), "
+                "and advice is for networks without"
+            ),
+        ),
+        (
+            lambda rows: rows[["widths", *axes.ENDS.values()]].isna().all(axis=1),
+            lambda rows: f"holds {name} only in tapered networks, or with first or last layers of their own",
+        ),
+        (
+            lambda rows: rows["sigma_w"] > 0,
+            lambda rows: (
+                f"holds {name} only with schemes without a sigma_w: {_listed(rows['init'].unique())}"
+            ),
+        ),
+    )
+    for keep, said in steps:
+        kept = cells[keep(cells)]
+        if kept.empty:
+            return kept, said(cells)
+        cells = kept
+    return cells, ""
+
+
+def _listed(texts: Iterable[object]) -> str:
+    """The first of them, and how many more there are."""
+    every = list(map(str, texts))
+    more = f" and {len(every) - _MOST_LISTED} more" if len(every) > _MOST_LISTED else ""
+    return ", ".join(every[:_MOST_LISTED]) + more
 
 
 def _of_one_setting(cells: "pd.DataFrame") -> "tuple[pd.DataFrame, str]":

@@ -5,7 +5,10 @@ import re
 import pytest
 
 import sweep
+from sweep import activations
 from sweep.base.errors import RequestError
+from sweep.report.advice.stored import _told
+from tests.make import cell
 from tests.studies import grid, stored
 
 
@@ -63,3 +66,42 @@ def test_where_gradients_were_not_measured_the_advice_speaks_of_the_signal_alone
     assert "It keeps the signal, in " in found.says[0]
     assert "gradients were not measured" in found.says[0]
     assert "signal and the gradient" not in str(found)
+
+
+def test_what_a_study_lacks_is_said_as_it_is(tmp_path):
+    one = {"depths": (3,), "widths": (16,), "seeds": (0,), "batch": 8}
+    tapered = cell(init={"name": "xavier"}, act={"name": "sin"}, widths=[9, 8, 7], batch=8)
+    cells = [
+        *grid(("xavier",), ("tanh", "leaky_relu"), **one),
+        *(more for std in (0.3, 0.5) for more in grid(("xavier",), ("gelu",), **one, bias_std=std)),
+        *grid(("zeros",), ("silu",), **one),
+        tapered,
+    ]
+    stored(tmp_path / "s", cells)
+    for act, parameters, says in (
+        ("relu", {}, "s holds no relu: it holds "),
+        ("relu", {}, "tanh"),
+        (
+            "leaky_relu",
+            {"negative_slope": 0.3},
+            "s holds no leaky_relu negative_slope=0.3: it holds leaky_relu",
+        ),
+        (
+            "gelu",
+            {},
+            "s holds gelu with biases alone (bias_std=0.3, 0.5), and advice is for networks without",
+        ),
+        ("silu", {}, "s holds silu only with schemes without a sigma_w: zeros"),
+        ("sin", {}, "s holds sin only in tapered networks"),
+        ("tanh", {}, "s holds no tanh at depth 4 and width 16: it holds depth 3 width 16"),
+    ):
+        with pytest.raises(RequestError, match=re.escape(says)):
+            sweep.recommend(act, 4, 16, tmp_path / "s", act_params=parameters)
+
+
+def test_a_study_all_of_whose_cells_failed_says_so(tmp_path):
+    stored(tmp_path / "s", grid(("xavier",), ("tanh",), (3,), (16,), (0,), 8))
+    failed = sweep.load(tmp_path / "s").assign(status="failed")
+    assert _told(failed, activations.get("tanh"))[1] == (
+        "holds no tanh that could be computed: all of it failed (1 cell)"
+    )
