@@ -42,6 +42,9 @@ _MEANT: Mapping[str, Mapping[str, tuple[str, ...] | str]] = {
         **dict.fromkeys(("jax", "flax"), ("jax/lecun_normal",)),
         **dict.fromkeys(("truncnormal", "truncated"), ("truncated_normal", "torch/trunc_normal")),
         "zero": ("zeros",),
+        **dict.fromkeys(("msra", "msrafiller", "delvingdeep"), ("kaiming", "he_normal")),
+        "siren": "its hidden layers, with act=sin act.omega=30, have init.scale=0.00222 (2/omega²) and "
+                 "init.distribution=uniform of 'variance_scaling'",
     },
     "dtype": {
         **dict.fromkeys(

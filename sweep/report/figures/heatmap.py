@@ -305,6 +305,7 @@ def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) ->
         bar.set_ticks(scale.ticks, labels=scale.texts)
         bar.outline.set_visible(False)
         used = [WORDS[name].legend for name in MARKS if (frame["mark"] == name).any()]
+        used = [text.replace(" ", "\N{NO-BREAK SPACE}", 1) for text in used]  # a mark stays with its word
         if (frame["value"].isna() & (frame["seeds"] > 0)).any():
             used.append("· not defined")
         lines += ["   ".join(used)] if used else []

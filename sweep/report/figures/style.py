@@ -179,17 +179,22 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def decade(value: float) -> str:
-    """A power of ten as text: '0.01', '1', '10⁻⁶'."""
+    """A tick of a logarithmic axis as text: '0.01', '0.2', '1', '10⁻⁶'."""
+    if not np.isclose(value, 10.0 ** np.round(np.log10(value)), rtol=1e-9):
+        return f"{value:g}"
     exponent = round(float(np.log10(value)))
     return f"{10.0**exponent:g}" if -2 <= exponent <= 2 else f"10{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 class _Decades(LogLocator):
-    """Ticks at powers of ten, up to the last that a float holds."""
+    """Ticks at powers of ten, up to the last that a float holds; between them too where fewer than two show."""
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
+        low, high = sorted((vmin, vmax))
         with np.errstate(over="ignore"):
             ticks = np.asarray(super().tick_values(vmin, vmax))
+            if ((low <= ticks) & (ticks <= high)).sum() < 2:
+                ticks = np.asarray(LogLocator(subs=(1.0, 2.0, 5.0)).tick_values(vmin, vmax))
         return ticks[np.isfinite(ticks)]
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from sweep.report.figures import curves, gradients, style
 from sweep.report.frames.measures import MEASURES
@@ -76,3 +77,23 @@ def test_the_panels_of_gradients_are_spread_where_there_are_too_many(tmp_path):
     assert len(titles) == 14
     assert (titles[0], titles[-1]) == ("normal std=0.01 × tanh", "normal std=0.3 × tanh")
     assert "16 more panels left out" in pages["gradients-1"]._supxlabel.get_text().replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.16, 1.2, ["0.2", "0.5", "1"]),
+        (1e-8, 1e3, ["10⁻⁸", "10⁻⁶", "10⁻⁴", "0.01", "1", "100"]),
+        (0.9, 30, ["1", "10"]),
+    ],
+)
+def test_a_logarithmic_axis_has_two_ticks_or_more(low, high, ticks):
+    ax = Figure().subplots()
+    ax.plot([0, 1], [low, high])
+    style.logarithmic(ax)
+    seen = [
+        tick
+        for tick in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
+        if low / 1.2 < tick[0] < high * 1.2
+    ]
+    assert [label.get_text() for _, label in seen] == ticks
