@@ -55,6 +55,16 @@ def test_ten_layers_are_too_few_and_twenty_enough_to_see_xavier_fail_with_relu()
         assert layers["delta_std"].iloc[0] == pytest.approx(gradient, rel=0.2)
 
 
+def test_the_file_of_xavier_says_of_tanh_what_the_lesson_says():
+    comment = (DOCS.parent / "conf" / "init" / "xavier.yaml").read_text()
+    assert "tanh wants" not in comment
+    assert "fades slowly" in comment
+    assert "with it the signal fades to 0.16 and 0.10" in " ".join(TEXT.split())
+    stds = measured("xavier", "tanh", 50)["std"]
+    assert stds.is_monotonic_decreasing
+    assert stds.iloc[-1] > 0.05, "slowly: a tenth is left after fifty layers"
+
+
 def test_the_claims_of_the_lesson_hold():
     big = measured("big_normal", "tanh")
     assert big["flat"].iloc[-1] == pytest.approx(0.90, abs=0.01)
