@@ -187,7 +187,7 @@ def decade(value: float) -> str:
 
 
 class _Decades(LogLocator):
-    """Ticks at powers of ten, up to the last that a float holds; between them too where fewer than two are."""
+    """Ticks at powers of ten, up to the last that a float holds; between them where fewer than two show."""
 
     def tick_values(self, vmin: float, vmax: float) -> Any:
         low, high = sorted((vmin, vmax))
