@@ -116,7 +116,7 @@ def test_a_cancelled_element_and_a_killed_one_are_noticed_and_the_same_command_f
     assert hurt.returncode == 1
     assert re.search(rf"job {job}: .*1 cancelled", hurt.stderr), hurt.stderr
     assert re.search(rf"job {job}: .*1 failed", hurt.stderr)
-    said = re.search(r"(\d+) cells are stored, (\d+) are left; finish: python -m sweep -m", hurt.stderr)
+    said = re.search(r"(\d+) cells are stored, (\d+) are left; to finish: python -m sweep -m", hurt.stderr)
     assert said, hurt.stderr
     assert int(said[2]) > 0
     assert int(said[1]) == len(on_slurm.table("hurt"))
