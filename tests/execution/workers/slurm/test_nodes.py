@@ -158,7 +158,7 @@ def test_a_job_that_slurmctld_forgets_is_noticed_and_the_same_command_finishes(p
     forgotten = ended(process)
     assert forgotten.returncode == 1, forgotten.stderr
     assert f"job {job}: no longer in the queue; none of its elements was seen" in forgotten.stderr
-    assert "0 cells are stored, 8 are left; finish: python -m sweep -m" in forgotten.stderr
+    assert "0 cells are stored, 8 are left; to finish: python -m sweep -m" in forgotten.stderr
     finished = commands(*GRID, *WAIT, "executor.max_jobs=1")
     assert finished.returncode == 0, finished.stderr
     assert len(commands.table()) == 8
