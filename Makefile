@@ -31,8 +31,9 @@ torture: .venv/dev
 	$(BIN)/python -m tests.differential --jobs 2
 
 bench: .venv/run
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench,fast]'
 	$(BIN)/python benchmarks/bench.py
+	$(BIN)/python benchmarks/activations.py
 	$(BIN)/python benchmarks/overhead.py
 
 docs: .venv/run

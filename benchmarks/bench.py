@@ -29,6 +29,7 @@ from sweep.execution.workers import local
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.prediction import predicted
+from sweep.kernel import passes
 from sweep.store import tables
 from sweep.store.study import Study
 
@@ -60,7 +61,7 @@ def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward
 def ours(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     """Plan and compute them as `python -m sweep -m` does, on every core, nothing stored."""
     planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
-    for _ in local.run(planned, machine.workers(-1), False):
+    for _ in local.run(planned, machine.workers(-1), False, kind=passes.here()):
         pass
 
 
@@ -70,7 +71,7 @@ def ours_stored(wanted: Sequence[Any], batch: int, backward: bool) -> None:
         study = Study(Path(folder))
         study.create()
         planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
-        for number, result in enumerate(local.run(planned, machine.workers(-1), False)):
+        for number, result in enumerate(local.run(planned, machine.workers(-1), False, kind=passes.here())):
             study.write(f"bench-{number:06d}.parquet", *tables.tables(result, "bench"))
 
 
@@ -79,7 +80,7 @@ def one_chain(init: str, act: str) -> Callable[[], None]:
     (task,) = tasks.pack(cells([(init, act, 50, 512, 0)], BATCH, True), 1)
 
     def run() -> None:
-        for _ in local.run_here([task], False):
+        for _ in local.run_here([task], False, kind=passes.here()):
             pass
 
     return run
@@ -275,6 +276,7 @@ def main() -> None:
     console.print(table)
     output = {
         "machine": described(),
+        "passes": passes.here(),
         "ratios": {what: {"ratio": float(f"{ratio:.4g}"), "target": target} for what, ratio, target in found},
         "seconds": {name: float(f"{value:.4g}") for name, value in times.items()},
         "peak_megabytes": memory,

@@ -50,14 +50,22 @@ def torch_cells(cells: Iterable[Spec], batch: int) -> None:
     """PyTorch eager, float32, all its threads, no gradients: cell by cell, the std of every layer."""
     import torch  # noqa: PLC0415
 
-    acts = {"tanh": torch.tanh, "relu": torch.relu}
+    f = torch.nn.functional
+    acts = {
+        "identity": lambda h: h, "relu": torch.relu, "leaky_relu": f.leaky_relu, "relu6": f.relu6,
+        "squared_relu": lambda h: torch.relu(h).square(), "elu": f.elu, "celu": f.celu, "selu": f.selu,
+        "gelu": f.gelu, "gelu_tanh": lambda h: f.gelu(h, approximate="tanh"), "silu": f.silu,
+        "hardswish": f.hardswish, "mish": f.mish, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
+        "hardsigmoid": f.hardsigmoid, "erf": torch.erf, "hardtanh": f.hardtanh, "softplus": f.softplus,
+        "softsign": f.softsign, "sin": torch.sin,
+    }  # fmt: skip
     with torch.no_grad():
         for init, act, depth, width, seed in cells:
             generator = torch.Generator().manual_seed(seed)
             h = torch.randn(batch, width, generator=generator)
-            std, f = std_of(init, width), acts[act]
+            std, act_of = std_of(init, width), acts[act]
             for _ in range(depth):
-                h = f(h @ torch.randn(width, width, generator=generator).mul_(std))
+                h = act_of(h @ torch.randn(width, width, generator=generator).mul_(std))
                 h.std(correction=0).item()
 
 

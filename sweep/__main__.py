@@ -37,8 +37,11 @@ def _main(arguments: Sequence[str]) -> int:
 
     if "--version" in arguments:  # Hydra's own says Hydra's alone
         from sweep.base.provenance import provenance  # noqa: PLC0415
+        from sweep.kernel.passes import folder  # noqa: PLC0415
 
         print(f"sweep {provenance()['version']}, Hydra {hydra.__version__}")
+        without = folder.why_not()
+        print(f"passes: NumPy's ({without})" if without else f"passes: compiled ({folder.described()})")
         return 0
     parser = get_args_parser()
     parser.prog = "sweep"

@@ -1,5 +1,8 @@
+import getpass
 import os
 import sys
+import tempfile
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -11,6 +14,9 @@ from tests import processes
 # Commands write into files here, whose lines are as long as they are; a test that wants a screen says so.
 for _name in ("COLUMNS", "LINES"):
     os.environ.pop(_name, None)
+# Tests of compiled passes ask for them; what they compile is kept from one run of the tests to the next.
+os.environ["SWEEP_PASSES"] = "numpy"
+os.environ.setdefault("SWEEP_CACHE", str(Path(tempfile.gettempdir()) / f"sweep-tests-{getpass.getuser()}"))
 # A shared machine may pause at any time: no example is too slow.
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]

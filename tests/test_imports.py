@@ -25,6 +25,8 @@ HOMES = {
     "submitit": ["execution/workers/slurm"],
     "matplotlib": ["report", "plot"],
     "seaborn": ["report"],
+    "numba": ["kernel/passes"],
+    "llvmlite": ["kernel/passes"],
 }
 
 

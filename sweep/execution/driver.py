@@ -47,10 +47,11 @@ def run(
     status: int | None = 1
     try:
         made.log.info("started on %s, Python %s", platform.machine(), platform.python_version())
+        made.log.info("passes: %s", work.passes)
         with contextlib.suppress(DamagedError):  # it is named when it is read
             upkeep.modernise(study)
         with commits.writing(study.place.root):
-            made.write_plan(work.tasks, asdict(counts) | {"expected": asdict(expected)} | machine.identity())
+            made.write_plan(work.tasks, _plan(work, counts, expected))
         others = runs.living(study)
         if others:
             # Whoever is at work here began with the longest tasks: two that go the same way would meet
@@ -72,6 +73,12 @@ def run(
         with interrupts.held():
             made.close(status or (1 if len(failures) else 0))
     return status
+
+
+def _plan(work: Work, counts: estimate.Counts, expected: estimate.Expected) -> dict[str, object]:
+    """What a run's record says of its plan."""
+    machinery = {"passes": work.passes} | machine.identity()
+    return asdict(counts) | {"expected": asdict(expected)} | machinery
 
 
 class _Storing:
@@ -140,7 +147,7 @@ class _Storing:
         with interrupts.held():
             if not outcome.stored:
                 rows = tables.tables(outcome, self._made.name, self._work.options.thresholds)
-                self._work.study.write(f"{self._made.name}-{number:06d}.parquet", *rows)
+                self._work.study.write(f"{self._made.name}-{number:06d}.parquet", *rows, self._work.passes)
             self._done += len(outcome)
 
     def _tell(self, outcome: Result) -> None:

@@ -35,6 +35,7 @@ class Options:
     fail_fast: bool = False
     report: tuple[str, ...] = KINDS
     histogram: bool | None = None
+    compiled: bool | None = None  # None: where it is worth it
     thresholds: Thresholds = DEFAULT
     show: bool = True  # the table at the end; a share on a cluster's node shows none
 
@@ -62,7 +63,7 @@ class Options:
         n_jobs = values["n_jobs"]
         if isinstance(n_jobs, bool) or not isinstance(n_jobs, int) or n_jobs == 0:
             raise RequestError(f"n_jobs={n_jobs}: give the number of workers, or -1 for one per core")
-        histogram, most = values["histogram"], values["max_memory"]
+        histogram, compiled, most = values["histogram"], values.get("compiled"), values["max_memory"]
         return cls(
             study=study,
             root=_root(values["root"]),
@@ -76,6 +77,7 @@ class Options:
             fail_fast=checks.flag("fail_fast", values["fail_fast"]),
             report=_report(values["report"]),
             histogram=None if histogram is None else checks.flag("histogram", histogram),
+            compiled=None if compiled is None else checks.flag("compiled", compiled),
             thresholds=Thresholds.of(values["verdict"]),
         )
 

@@ -9,7 +9,7 @@ from sweep.base.errors import RequestError, StoreError
 from sweep.base.process import machine
 from sweep.execution import driver, screen
 from sweep.execution.options import Options
-from sweep.execution.plan import capacity, estimate, factor, missing, shards
+from sweep.execution.plan import capacity, estimate, factor, missing, passes, shards
 from sweep.execution.plan.factor import Factor
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import calibration
@@ -74,7 +74,11 @@ def run(
 
     failures = Failures()
     if wanted:
-        work = Work(study, stored, wanted, tasks, there, histogram, options)
+        choice = passes.choose(tasks, there.here, expected.seconds, options.compiled)
+        if choice.line:
+            screen.say(choice.line)
+        kind = passes.ready(choice)
+        work = Work(study, stored, wanted, tasks, there, histogram, options, kind)
         ended = driver.run(work, record, counts, expected, failures)
         if ended is not None:
             return ended

@@ -79,6 +79,6 @@ def parameter_of(key: str) -> str:
 RUN_GROUPS = ("grid", "executor")
 RUN_KEYS = (
     "study", "root", "n_jobs", "max_memory", "shard", "dry_run", "retry_failed", "overwrite", "fail_fast",
-    "report", "histogram", "verdict",
+    "compiled", "report", "histogram", "verdict",
 )  # fmt: skip
 KEYS = (*CHOICES, *RUN_GROUPS, *CELL_KEYS, *RUN_KEYS)

@@ -9,6 +9,7 @@ from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.initializers import Scheme
+from sweep.kernel import passes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,8 @@ def propagate(
     last = _of_end("last_init", last_init, last_init_params)
     chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last)
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
-        stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype)
+        kind = passes.here() if cell.dtype == "float32" else passes.NUMPY
+        stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind)
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
     return pd.DataFrame(columns)

@@ -5,13 +5,15 @@ time, with products stacked.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 _WORDS = 1 << 14  # 64-bit words drawn at once: their temporaries stay in L2
 _HALF_TURN = np.float32(math.pi / 2**31)
+# (words, out): writes two draws from every word to out, (rows, 2 · words of each).
+Write = Callable[[NDArray[np.uint64], NDArray[np.float32]], None]
 
 
 def standard_normal(rng: np.random.Generator, *shape: int) -> NDArray[np.float32]:
@@ -24,8 +26,14 @@ def standard_normal(rng: np.random.Generator, *shape: int) -> NDArray[np.float32
     return draws
 
 
-def standard_normals(rngs: Sequence[np.random.Generator], *shape: int) -> NDArray[np.float32]:
-    """The same for every generator: (rngs, *shape). Small shapes are drawn together, ten calls for all."""
+def standard_normals(
+    rngs: Sequence[np.random.Generator], *shape: int, write: Write | None = None
+) -> NDArray[np.float32]:
+    """The same for every generator: (rngs, *shape). Small shapes are drawn together, ten calls for all.
+
+    write: makes draws of words, in place of `box_muller`.
+    """
+    write = write or box_muller
     size = math.prod(shape)
     pairs = (size + 1) // 2
     out = np.empty((len(rngs), 2 * pairs), np.float32)
@@ -35,11 +43,11 @@ def standard_normals(rngs: Sequence[np.random.Generator], *shape: int) -> NDArra
             count = min(_WORDS, pairs - start)
             drawn = [_words(rng, count) for rng in rngs[first : first + together]]
             words = drawn[0] if len(drawn) == 1 else np.concatenate(drawn)
-            _box_muller(words, out[first : first + together, 2 * start : 2 * (start + count)])
+            write(words, out[first : first + together, 2 * start : 2 * (start + count)])
     return out[:, :size].reshape(len(rngs), *shape)
 
 
-def _box_muller(words: NDArray[np.uint64], out: NDArray[np.float32]) -> None:
+def box_muller(words: NDArray[np.uint64], out: NDArray[np.float32]) -> None:
     """Write two draws from every word to `out`: (rows, 2 · words of each)."""
     halves = words.view("<u4")
     r = halves[0::2].astype(np.float32)

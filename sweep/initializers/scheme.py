@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.initializers.normal import standard_normal, standard_normals
+from sweep.initializers.normal import Write, standard_normal, standard_normals
 
 Weights = NDArray[np.float32]
 
@@ -50,10 +50,12 @@ class Distribution:
         """Z: (fan_in, fan_out) float32."""
         return self.sampler(rng, fan_in, fan_out, *self.parameters)
 
-    def draw_each(self, rngs: Sequence[np.random.Generator], fan_in: int, fan_out: int) -> Weights:
-        """One Z for every generator: (rngs, fan_in, fan_out) float32."""
+    def draw_each(
+        self, rngs: Sequence[np.random.Generator], fan_in: int, fan_out: int, write: Write | None = None
+    ) -> Weights:
+        """One Z for every generator: (rngs, fan_in, fan_out) float32; write: as `standard_normals` has it."""
         if self.sampler is standard_normal:
-            return standard_normals(rngs, fan_in, fan_out)
+            return standard_normals(rngs, fan_in, fan_out, write=write)
         drawn = [self.draw(rng, fan_in, fan_out) for rng in rngs]
         return drawn[0][None] if len(drawn) == 1 else np.stack(drawn)
 

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 
 from sweep.base.arrays import Array
-from sweep.kernel import careful
+from sweep.kernel import careful, passes
 from sweep.kernel.carrier import Carrier, Doubts
 from sweep.kernel.chain import Chain, ChainStatistics
+from sweep.kernel.passes import Passes
 from sweep.kernel.stack import Observer, Stack
 from sweep.kernel.statistics.table import BACKWARD, FORWARD
 
@@ -33,16 +34,17 @@ def propagate(
     dtype: str = "float32",
     histogram: bool = False,
     observe: Observer | None = None,
+    kind: str | None = None,
 ) -> list[ChainStatistics]:
     """Push one batch per seed through all chains, and gradients back.
 
     chains: of one distribution, but for first and last layers. widths: (w_0 .. w_L), L being the greatest
     depth. observe: called with every h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed;
-    again, if it is computed again.
+    again, if it is computed again. kind: of passes, as `sweep.kernel.passes.named` takes it.
     Returns the statistics in the order of `chains`.
     """
     assert len({chain.scheme.base for chain in chains}) == 1, "the chains of a stack share their draws"
-    asked = _Asked(tuple(widths), batch, np.dtype(dtype), histogram)
+    asked = _Asked(tuple(widths), batch, np.dtype(dtype), histogram, passes.named(kind))
     with np.errstate(all="ignore"):  # divergence is data: it is stored, not warned about
         return asked.measure(chains, seeds, asked.dtype, observe)
 
@@ -55,12 +57,15 @@ class _Asked:
     batch: int
     dtype: np.dtype[Any]
     histogram: bool
+    passes: Passes
 
     def measure(
         self, chains: Sequence[Chain], seeds: Sequence[int], dtype: np.dtype[Any], observe: Observer | None
     ) -> list[ChainStatistics]:
         """Measure with arrays of this dtype, and again with wider ones where its range is too small."""
-        stack = Stack(chains, self.widths, seeds, self.batch, dtype, self.dtype, self.histogram, observe)
+        stack = Stack(
+            chains, self.widths, seeds, self.batch, dtype, self.dtype, self.histogram, observe, self.passes
+        )
         stack.measure()
         statistics, carriers = stack.statistics, stack.carriers
         del stack  # frees its arrays before wider ones are made

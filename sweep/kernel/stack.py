@@ -19,6 +19,7 @@ from sweep.kernel.chain import Chain, blank
 from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.signal import Delta, histogram, measure_inputs
+from sweep.kernel.passes import Passes
 from sweep.kernel.statistics.moments import moments_of
 
 # observe(kind, chain, depth, layer, values); kind: 'h', or 'dW' for the gradient sent back from `depth`.
@@ -41,9 +42,13 @@ class Stack:
         as_dtype: np.dtype[Any],
         with_histogram: bool,
         observe: Observer | None,
+        passes: Passes,
     ) -> None:
+        self._passes = passes
         self.as_dtype, self.observe = as_dtype, observe
-        self.draws = Draws(seeds, batch, widths, dtype)
+        # A float64 network promises the reference's numbers to 1e-12.
+        write = passes.normals if as_dtype == np.float32 else None
+        self.draws = Draws(seeds, batch, widths, dtype, write)
         self.statistics = [blank(chain, len(seeds), with_histogram) for chain in chains]
         signal, measured = measure_inputs(self.draws.inputs(), as_dtype)
         self.carriers = carriers_of(chains, self.statistics, widths, signal)
@@ -70,7 +75,7 @@ class Stack:
             self.draws.forget(number)
 
     def _forward(self, carrier: Carrier, number: int) -> None:
-        layer = kind_of(carrier.chain).layer(carrier.chain, number, self.draws)
+        layer = kind_of(carrier.chain).layer(carrier.chain, number, self.draws, self._passes)
         below, keep = carrier.signal, bool(carrier.backward) and number <= carrier.backward[0]
         crossed = layer.forward(below, self.draws.spare(number), keep, self.as_dtype)
         carrier.signal = crossed.signal

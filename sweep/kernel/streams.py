@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.initializers import NORMAL, Distribution
-from sweep.initializers.normal import standard_normals
+from sweep.initializers.normal import Write, standard_normals
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM = range(4)
 Seeds = Sequence[int]
@@ -27,10 +27,17 @@ def upstream_gradient(seeds: Seeds, batch: int, width: int) -> Drawn:
     return standard_normals(_streams(seeds, _UPSTREAM, width), batch, width)
 
 
-def weights(seeds: Seeds, distribution: Distribution, layer: int, fan_in: int, fan_out: int) -> Drawn:
-    """Z of one layer: (seeds, fan_in, fan_out), of unit variance."""
+def weights(
+    seeds: Seeds,
+    distribution: Distribution,
+    layer: int,
+    fan_in: int,
+    fan_out: int,
+    write: Write | None = None,
+) -> Drawn:
+    """Z of one layer: (seeds, fan_in, fan_out), of unit variance; write: as `standard_normals` takes it."""
     streams = _streams(seeds, _WEIGHTS, distribution.key, layer, fan_in, fan_out)
-    return distribution.draw_each(streams, fan_in, fan_out)
+    return distribution.draw_each(streams, fan_in, fan_out, write)
 
 
 def biases(

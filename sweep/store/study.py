@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from sweep.base.errors import StoreError
+from sweep.kernel.passes import NUMPY
 from sweep.store import places
 from sweep.store.parts import commits, merge
 from sweep.store.parts.scan import Scan
@@ -191,10 +192,10 @@ class Study:
                 f"{self.path} has results of {run_id}, the latest run there can be: nothing can replace them"
             )
 
-    def write(self, name: str, cells: pa.Table, layers: pa.Table) -> None:
-        """Add one part; it is stored when this returns."""
+    def write(self, name: str, cells: pa.Table, layers: pa.Table, passes: str = NUMPY) -> None:
+        """Add one part; it is stored when this returns. passes: the kind that computed it."""
         with commits.writing(self.place.root):
-            commits.write(self.place, name, cells, layers)
+            commits.write(self.place, name, cells, layers, passes=passes)
         pa.default_memory_pool().release_unused()  # else the memory that parts took piles up
 
     def newest(self) -> float:

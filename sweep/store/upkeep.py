@@ -109,7 +109,7 @@ def replace(study: Study, sources: list[str], without: pa.Array | None = None) -
     if tables["cells"].num_rows:
         name = study.copy_name(sources)
         cells, layers = (tables[folder].drop_columns(["part"]) for folder in ("cells", "layers"))
-        commits.write(study.place, name, cells, layers, state)
+        commits.write(study.place, name, cells, layers, state, ", ".join(study.scan.passes(sources)))
     for source in sources:
         if study.scan.possible(source):  # a part that was left out is left alone
             commits.remove(study.place, source)

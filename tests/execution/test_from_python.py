@@ -148,7 +148,7 @@ def test_functions_stand_among_named_options_and_take_their_keywords_as_propagat
     assert set(made["init.kwargs.number"].dropna()) == {0, 1}
     one = made[made["init.kwargs.number"].eq(1)].iloc[0]
     layers = sweep.propagate(
-        users.deadly, one["act"], one["depth"], one["width"], one["seed"], batch=one["batch"],
+        users.deadly, one["act"], one["depth"], one["width"], seed=one["seed"], batch=one["batch"],
         init_params={"number": 1},
     )  # fmt: skip
     assert layers["std"].iloc[-1] == one["std"]

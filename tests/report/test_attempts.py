@@ -52,11 +52,14 @@ def test_a_page_that_cannot_be_drawn_is_a_line_and_the_main_job_succeeds(how, sw
     assert sweep_command("outputs/s", "--only", "page", module="sweep.report").returncode == 0
 
 
-def test_a_drawing_library_that_cannot_be_imported_is_a_line(sweep_command, tmp_path):
-    path = _instead(tmp_path, "seaborn", "raise ImportError('numpy.dtype size changed')\n")
+@pytest.mark.parametrize(
+    ("library", "says"), [("matplotlib", "nothing can be drawn here: "), ("seaborn", "not drawn: std (")]
+)
+def test_a_drawing_library_that_cannot_be_imported_is_a_line(sweep_command, tmp_path, library, says):
+    path = _instead(tmp_path, library, "raise ImportError('numpy.dtype size changed')\n")
     done = sweep_command(*MAIN, PYTHONPATH=path)
     assert done.returncode == 0, done.stderr
-    assert "nothing can be drawn here: ImportError: numpy.dtype size changed" in done.stderr
+    assert f"{says}ImportError: numpy.dtype size changed" in done.stderr
     assert "Traceback" not in done.stderr
     assert "table: outputs/s/cells" in done.stderr
 

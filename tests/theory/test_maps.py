@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sweep import activations, initializers, kernel, theory
 from sweep.base.errors import RequestError
+from sweep.kernel import passes
 
 ACTIVATIONS = list(activations.ACTIVATIONS)
 
@@ -52,14 +53,16 @@ def test_without_weights_theory_says_what_zeros_do(name):
 WIDTH, DEPTH, BATCH = 2000, 4, 64
 
 
-@pytest.fixture(scope="module")
-def wide():
+@pytest.fixture(scope="module", params=passes.KINDS)
+def wide(request):
     """Every activation at width 2000, behind weights of sigma_w = 1.2: one stack, one draw."""
+    if request.param == passes.COMPILED:
+        pytest.importorskip("numba")
     scheme = initializers.get("variance_scaling", scale=1.44)
     chains = [
         kernel.Chain(scheme, activations.get(name), 0.2, DEPTH, (DEPTH,)) for name in activations.ACTIVATIONS
     ]
-    measured = kernel.propagate(chains, (WIDTH,) * (DEPTH + 1), [0], BATCH)
+    measured = kernel.propagate(chains, (WIDTH,) * (DEPTH + 1), [0], BATCH, kind=request.param)
     return {name: one.of_seed(0) for name, one in zip(activations.ACTIVATIONS, measured, strict=True)}
 
 

@@ -24,15 +24,18 @@ from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.table import STATISTICS
 
 
-def run_task(task: Task, histogram: bool) -> Result:
-    """Compute every cell of a task; a stack that fails is computed again cell by cell."""
+def run_task(task: Task, histogram: bool, kind: str | None = None) -> Result:
+    """Compute every cell of a task; a stack that fails is computed again cell by cell.
+
+    kind: of passes, as `kernel.propagate` takes it.
+    """
     parts: list[Result] = []
     with threadpool_limits(1):
         for stack in task.stacks:
             try:
-                parts.append(_run_stack(stack, histogram))
+                parts.append(_run_stack(stack, histogram, kind))
             except Exception:
-                parts += [_run_cell(stack, cell, histogram) for cell in stack.block]
+                parts += [_run_cell(stack, cell, histogram, kind) for cell in stack.block]
         return _join(parts)
 
 
@@ -54,10 +57,10 @@ def _facts_of(spec: Spec, gaps: bool) -> ActivationFacts:
     return ActivationFacts(predicted(spec), flat_share_of(act), histogram_range(act), reason)
 
 
-def _run_cell(stack: Stack, cell: Cell, histogram: bool) -> Result:
+def _run_cell(stack: Stack, cell: Cell, histogram: bool, kind: str | None) -> Result:
     one = Block((cell.spec,), (cell.seed,))
     try:
-        return _run_stack(Stack(one, stack.profile[: cell.depth + 1], 0.0, 0), histogram)
+        return _run_stack(Stack(one, stack.profile[: cell.depth + 1], 0.0, 0), histogram, kind)
     except Exception as error:
         return failed_result(cell, Failure.of(error), histogram)
 
@@ -70,13 +73,14 @@ def failed_result(cell: Cell, failure: Failure, histogram: bool) -> Result:
     return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, np.full(1, np.nan))
 
 
-def _run_stack(stack: Stack, histogram: bool) -> Result:
+def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
     start = time.perf_counter()
     seeds = stack.block.seeds
     grouped = chains_of(stack.block.specs)
     first = stack.block.specs[0]
     chains = [chain_of(specs) for specs in grouped]
-    measured = kernel.propagate(chains, stack.profile, seeds, first.batch, first.dtype, histogram)
+    batch, dtype = first.batch, first.dtype
+    measured = kernel.propagate(chains, stack.profile, seeds, batch, dtype, histogram, kind=kind)
     columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
     leaves: list[Array] = []
     counts: list[Array] = []

@@ -8,6 +8,7 @@ from sweep.base.process import machine
 from sweep.execution.plan.tasks import Task
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Result
+from sweep.kernel.passes import NUMPY
 from sweep.report.frames import text
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class Capacity:
 class Work:
     """What a run computes: cells, as tasks, with what there is for them.
 
-    stored: what the study holds of them already. histogram: whether histograms are kept.
+    stored: what the study holds of them already. histogram: whether histograms are kept. passes: the kind
+    that this machine's workers use; others have NumPy's.
     """
 
     study: "Study"
@@ -49,6 +51,7 @@ class Work:
     capacity: Capacity
     histogram: bool
     options: "Options"
+    passes: str = NUMPY
 
 
 class Executor(Protocol):

@@ -32,11 +32,11 @@ class Local:
 
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         if machine.may_start_processes():
-            return run(work.tasks, work.capacity.workers, work.histogram, remaining)
+            return run(work.tasks, work.capacity.workers, work.histogram, remaining, work.passes)
         from sweep.execution import screen  # noqa: PLC0415  rich: not for a worker
 
         screen.say("a daemonic process may not start others: this one computes the tasks itself, one by one")
-        return run_here(work.tasks, work.histogram, remaining)
+        return run_here(work.tasks, work.histogram, remaining, work.passes)
 
 
 @dataclass(frozen=True)
@@ -47,28 +47,35 @@ class Serial(Local):
         return this_machine(1)
 
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
-        return run_here(work.tasks, work.histogram, remaining)
+        return run_here(work.tasks, work.histogram, remaining, work.passes)
 
 
 def run(
-    tasks: Sequence[Task], workers: int, histogram: bool, remaining: Remaining = lambda task: task
+    tasks: Sequence[Task],
+    workers: int,
+    histogram: bool,
+    remaining: Remaining = lambda task: task,
+    kind: str | None = None,
 ) -> Iterator[Result]:
     """The results of the tasks, as they end. One BLAS thread per worker.
 
-    remaining: asked just before a task is handed to a worker.
+    remaining: asked just before a task is handed to a worker. kind: of passes, as `kernel.propagate` has it.
     """
     count = min(workers, len(tasks))
     if needs_processes(tasks, count):
         why_not = pool.why_not()
         if not why_not:
-            return pool.run(tasks, count, histogram, remaining)
+            return pool.run(tasks, count, histogram, remaining, kind)
         said = f"no worker processes here, so everything is computed in this one: {why_not}"
         warnings.warn(SweepWarning(said), stacklevel=2)
-    return run_here(tasks, histogram, remaining)
+    return run_here(tasks, histogram, remaining, kind)
 
 
 def run_here(
-    tasks: Sequence[Task], histogram: bool, remaining: Remaining = lambda task: task
+    tasks: Sequence[Task],
+    histogram: bool,
+    remaining: Remaining = lambda task: task,
+    kind: str | None = None,
 ) -> Iterator[Result]:
     """The same, in this process."""
-    return (run_task(task, histogram) for task in map(remaining, tasks) if task is not None)
+    return (run_task(task, histogram, kind) for task in map(remaining, tasks) if task is not None)

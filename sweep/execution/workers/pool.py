@@ -33,13 +33,15 @@ _ONE_THREAD = dict.fromkeys(
 )
 
 
-def run(tasks: Sequence[Task], count: int, histogram: bool, remaining: Remaining) -> Iterator[Result]:
+def run(
+    tasks: Sequence[Task], count: int, histogram: bool, remaining: Remaining, kind: str | None = None
+) -> Iterator[Result]:
     """The results of the tasks, as they end, from `count` worker processes.
 
-    remaining: asked just before a task is handed out.
+    remaining: asked just before a task is handed out. kind: of passes.
     On an interrupt, the results so far are yielded before it is raised again.
     """
-    pool = _Pool(count, histogram, remaining, deque(tasks))
+    pool = _Pool(count, histogram, kind, remaining, deque(tasks))
     try:
         while pool.hand_out():
             yield from pool.next_results()
@@ -72,6 +74,7 @@ class _Worker:
 class _Pool:
     count: int
     histogram: bool
+    kind: str | None
     remaining: Remaining
     waiting: deque[Task]
     suspects: deque[Task] = field(default_factory=deque)  # cells that were alone when a worker died
@@ -140,7 +143,7 @@ class _Pool:
             for attempt in range(_STARTS):
                 try:
                     with interrupts.unseen_by_children():
-                        future = worker.executor.submit(_run_task, task, self.histogram)
+                        future = worker.executor.submit(_run_task, task, self.histogram, self.kind)
                 except (OSError, RuntimeError):  # it died idle, or while it started
                     if worker.tasks:
                         self.waiting.appendleft(task)  # what it died of is seen when its result is taken
@@ -184,9 +187,9 @@ class _Pool:
             yield compute.failed_result(cell, failure, self.histogram)
 
 
-def _run_task(task: Task, histogram: bool) -> tuple[Result, list[str]]:
+def _run_task(task: Task, histogram: bool, kind: str | None) -> tuple[Result, list[str]]:
     """What a worker does: a task's result, and the names of threads that are left running."""
-    return compute.run_task(task, histogram), threads.lasting()
+    return compute.run_task(task, histogram, kind), threads.lasting()
 
 
 def _shut(executor: Any, kill: bool) -> None:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -118,16 +119,17 @@ class Affine:
                 bias[i] = -std[i] * mean
         return replace(self, std=std, bias=bias), unsure
 
-    def scale_back(self, product: Array, row_sums: Array | None) -> Array:
-        """Turn dL/dz Z^T into dL/dh of the layer below, in place, in units of 2^(the exponents returned).
+    def back(self, row_sums: Array | None, dtype: np.dtype[Any]) -> tuple[Array, Array, Array | None]:
+        """What turns dL/dz Z^T into dL/dh of the layer below: (exponents, scale, shift), by `Passes.back`.
 
-        product: (gradients, seeds, batch, fan_in). row_sums: those of dL/dz, if the weights have a mean.
+        row_sums: those of dL/dz, (gradients, seeds, batch, 1), if the weights have a mean. The result is in
+        units of 2^exponents.
         """
         exponent: Array = np.frexp(np.maximum(abs(self.mean), self.std))[1]
-        product *= np.ldexp(self.std, -exponent).astype(product.dtype)[:, None, None]
-        if row_sums is not None:
-            product += (row_sums * np.ldexp(self.mean, -exponent)[:, None, None]).astype(product.dtype)
-        return exponent
+        scale = np.ldexp(self.std, -exponent).astype(dtype)
+        if row_sums is None:
+            return exponent, scale, None
+        return exponent, scale, row_sums * np.ldexp(self.mean, -exponent)[:, None, None]
 
     def offset(self, below: Signal, exponent: Array | int) -> Array | None:
         """mean · (row sums of h) + bias, in units of 2^exponent: (seeds, batch or 1, fan_out or 1)."""

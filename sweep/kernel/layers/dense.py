@@ -5,7 +5,6 @@ Several seeds cross it at once: arrays are (seeds, batch, width). A signal is ma
 nor overflow before float64 itself does.
 """
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,9 +24,9 @@ from sweep.kernel.layers.layer import Crossed, Kind, Returned
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Delta, Signal, settled
 from sweep.kernel.layers.wide import WideSignal, wide_product
+from sweep.kernel.passes import Passes, Sums
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
-from sweep.kernel.statistics.flatness import Flat
-from sweep.kernel.statistics.moments import Moments, moments_of, row_squares
+from sweep.kernel.statistics.moments import moments_of
 from sweep.kernel.statistics.table import STATISTICS, by_function
 
 _CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
@@ -37,8 +36,8 @@ _TALL = 1024  # rows of a product, at most: the more, the fewer times BLAS packs
 class Dense:
     """The `Layer` of a dense chain."""
 
-    def __init__(self, chain: Chain, number: int, draws: Draws) -> None:
-        self._chain, self._number, self._draws = chain, number, draws
+    def __init__(self, chain: Chain, number: int, draws: Draws, passes: Passes) -> None:
+        self._chain, self._number, self._draws, self._passes = chain, number, draws, passes
         fans, seeds = draws.fans(number), len(draws.seeds)
         self._scheme, bias_std = chain.scheme_of(number), chain.bias_std_of(number, *fans)
         bias = None
@@ -55,7 +54,8 @@ class Dense:
         slope = np.empty_like(h) if keep else None
         if keep:
             self._below, self._slope = below, slope
-        return _Crossing(self._affine, self._chain.act, below, product, h, slope).cross(unsure, dtype)
+        crossing = _Crossing(self._affine, self._chain.act, below, product, h, slope, self._passes)
+        return crossing.cross(unsure, dtype)
 
     def backward(self, delta: Delta) -> Returned:
         assert self._below is not None
@@ -63,8 +63,7 @@ class Dense:
         affine, slope, gradient = self._affine, self._slope, delta.signal.mantissa
         fan_in, fan_out = self._draws.fans(self._number)
         faint = None if affine.mixes else (gradient != 0) & (slope != 0)
-        gradient *= slope  # dL/dz
-        passed = row_squares(gradient) / fan_out
+        passed = self._passes.through(gradient, slope) / fan_out  # dL/dz
         doubt = ranges.faded(delta.samples, passed, slope, self._chain.act)
         if faint is not None:  # a small entry may be all that is left of a neuron further down
             faint &= np.abs(gradient) < RANGES[gradient.dtype].smallest_sample
@@ -80,10 +79,13 @@ class Dense:
 
         row_sums = gradient.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
         gradient = self._draws.product_back(self._number, self._scheme.base, gradient)
-        exponent = exponent + affine.scale_back(gradient, row_sums)
-        squares = row_squares(gradient)
+        further, scale, shift = affine.back(row_sums, gradient.dtype)
+        exponent = exponent + further
+        squares, sums = self._passes.back(gradient, scale, shift)
         std, rms = moments_of(
-            gradient.reshape(-1, *gradient.shape[2:]), squares.reshape(-1, squares.shape[2]).sum(axis=1)
+            gradient.reshape(-1, *gradient.shape[2:]),
+            squares.reshape(-1, squares.shape[2]).sum(axis=1),
+            sums.reshape(-1, fan_in),
         )
         of_delta = std.reshape(shape), rms.reshape(shape), exponent
         doubt |= ranges.dropped(total, of_delta[1], (affine.std > 0) | bool(affine.mean), gradient.dtype)
@@ -110,8 +112,10 @@ class _Crossing:
         product: Product,
         h: Array,
         slope: Array | None,
+        passes: Passes,
     ) -> None:
         self.affine, self.act, self.below, self.product = affine, act, below, product
+        self.passes = passes
         self.h, self.slope, self.range = h, slope, RANGES[h.dtype]
         size = affine.size(below)
         self.silent = size == -np.inf  # z is 0
@@ -128,8 +132,9 @@ class _Crossing:
     def cross(self, unsure: Array, dtype: np.dtype[Any]) -> Crossed:
         """unsure: the seeds whose std is, (seeds,) bool. dtype: the network's, no wider than h's."""
         h, act, finite = self.h, self.act, self.below.finite
-        before, after, flat = Moments(*h.shape), Moments(*h.shape), Flat(act, h.shape)
-        gram = self._pass(before, after, flat)
+        sums = Sums.of(act, h.shape)
+        gram = self._pass(sums)
+        before, after, flat = sums.before, sums.after, sums.flat
         cosine, sample_rms = sample_cosine(h)
         exact = ranges.exact(act, h.dtype)
         correlation = neuron_corr(h, dtype, after.column_sums, gram, self._refine, exact)
@@ -148,30 +153,23 @@ class _Crossing:
         without_slope = np.isnan(measured["flat"]) & signal.finite
         return Crossed(signal, measured, (self.doubt & finite) | unsure, without_slope)
 
-    def _pass(self, before: Moments, after: Moments, flat: Flat) -> Array:
+    def _pass(self, sums: Sums) -> Array:
         """Compute h, and the sums of z before act and of h after it; returns `neuron_gram` of h."""
-        h, offset, slope, affine, fan_out = self.h, self.offset, self.slope, self.affine, self.h.shape[2]
+        h, slope, affine, fan_out = self.h, self.slope, self.affine, self.h.shape[2]
         bias_fades = affine.bias is not None and ranges.fades(affine.bias_size - self.exponent, self.range)
         gram = np.zeros((len(h), *2 * (min(fan_out, CORRELATED_NEURONS),)))
         for seeds, tall in _products(h):
             whole = self.product(seeds, tall, self.scale)
             for rows in _evenly(tall, _CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
-                z, out = whole[:, rows.start - tall.start : rows.stop - tall.start], h[seeds, rows]
+                z, offset = whole[:, rows.start - tall.start : rows.stop - tall.start], self.offset
                 if offset is not None:
-                    z += offset[seeds] if offset.shape[1] == 1 else offset[seeds, rows]
+                    offset = offset[seeds] if offset.shape[1] == 1 else offset[seeds, rows]
                     if bias_fades:  # the bias is all of z where a sample or a column of the weights is 0
-                        smallest = np.abs(z).min(axis=(1, 2))
+                        z += offset
+                        offset, smallest = None, np.abs(z).min(axis=(1, 2))
                         self.doubt[seeds] |= smallest < self.range.smallest_sample
-                reach = math.sqrt(before.add_squares(seeds, z).max())
-                self.act.into(z, out)
-                after.add(seeds, out)
-                derivative = None
-                if slope is not None:
-                    derivative = slope[seeds, rows]
-                    self.act.slope_into(z, out, derivative)
-                elif flat.needs_slope:
-                    derivative = self.act.derivative(z, out)
-                flat.add(seeds, z, derivative, reach)
+                to = None if slope is None else slope[seeds, rows]
+                self.passes.forward(self.act, sums, seeds, z, offset, h[seeds, rows], to)
             gram[seeds] += neuron_gram(h[seeds, tall])  # while they are in the cache
         return gram
 

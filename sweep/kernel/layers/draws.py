@@ -8,6 +8,7 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.initializers import Distribution
+from sweep.initializers.normal import Write
 from sweep.kernel import streams
 from sweep.kernel.layers.affine import Product
 
@@ -16,10 +17,19 @@ class Draws:
     """The draws of a stack.
 
     dtype: of the arrays. shared: whether several carriers start from the inputs, so that x Z_1 is worth
-    keeping. `base` is the distribution of a layer's weights; None where W is constant.
+    keeping. `base` is the distribution of a layer's weights; None where W is constant. write: makes normal
+    weights of words.
     """
 
-    def __init__(self, seeds: Sequence[int], batch: int, widths: Sequence[int], dtype: np.dtype[Any]) -> None:
+    def __init__(
+        self,
+        seeds: Sequence[int],
+        batch: int,
+        widths: Sequence[int],
+        dtype: np.dtype[Any],
+        write: Write | None = None,
+    ) -> None:
+        self._write = write
         self.seeds, self.shared = seeds, False
         self._batch, self._widths, self._dtype = batch, widths, dtype
         self._z_units: dict[int, dict[Distribution, Array]] = {}  # by layer, Z: (seeds, fan_in, fan_out)
@@ -96,6 +106,6 @@ class Draws:
             return None
         known = self._z_units.setdefault(number, {})
         if base not in known:
-            drawn = streams.weights(self.seeds, base, number, *self.fans(number))
+            drawn = streams.weights(self.seeds, base, number, *self.fans(number), self._write)
             known[base] = drawn.astype(self._dtype, copy=False)
         return known[base]

@@ -11,6 +11,7 @@ from sweep.kernel.chain import Chain
 from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.signal import Delta, Measured, Signal
 from sweep.kernel.layers.wide import WideLayer
+from sweep.kernel.passes import Passes
 
 Sizes = tuple[Array, Array, Array]  # std and rms of the mantissas, and the exponents: (gradients, seeds) each
 
@@ -61,13 +62,14 @@ class Layer(Protocol):
 class Kind:
     """A kind of layer. Theory predicts it where `sweep.experiment.prediction` has a map of its name.
 
-    layer: (chain, number from 1, draws) -> the layer. wide: (chain, number, (fan_in, fan_out), seed) -> the
-    same of one seed, in long double. homogeneous: whether a scale of the weights is a scale of h, where act
-    is positively homogeneous. size: (fan_in, fan_out) -> how many weights and arguments of act it has.
+    layer: (chain, number from 1, draws, passes) -> the layer. wide: (chain, number, (fan_in, fan_out), seed)
+    -> the same of one seed, in long double. homogeneous: whether a scale of the weights is a scale of h,
+    where act is positively homogeneous. size: (fan_in, fan_out) -> how many weights and arguments of act
+    it has.
     """
 
     name: str
-    layer: Callable[[Chain, int, Draws], Layer]
+    layer: Callable[[Chain, int, Draws, Passes], Layer]
     wide: Callable[[Chain, int, tuple[int, int], int], WideLayer]
     homogeneous: bool
     size: Callable[[int, int], tuple[int, int]]

@@ -1,10 +1,12 @@
 """How much of a layer is flat: entries that pass no gradient, and neurons all of whose entries are such."""
 
 import math
+from typing import Any
 
 import numpy as np
 
 from sweep.activations import FLAT_SLOPE, Activation, flat_regions
+from sweep.activations.regions import Regions
 from sweep.base.arrays import Array
 
 _MANY = 4096  # entries of a network above which a call to count its own is faster
@@ -50,10 +52,21 @@ class Flat:
             dead = mask[:, :_FEW].all(axis=1)
             self._dead[seeds] &= mask.all(axis=1) if dead.any() else dead
 
+    def add_counts(self, seeds: slice, counts: Array, rows: int) -> None:
+        """Add how many of so many rows are flat in each neuron of some seeds: (seeds, width)."""
+        self._flat[seeds] += counts.sum(axis=1)
+        self._dead[seeds] &= counts == rows
+
     def shares(self) -> dict[str, Array]:
         """The share of flat entries and of dead neurons: name -> (seeds,)."""
         dead = np.where(np.isnan(self._flat), math.nan, self._dead.mean(axis=1))
         return {"flat": self._flat / (self._batch * self._width), "dead": dead}
+
+
+def bounds(regions: Regions, dtype: np.dtype[Any]) -> tuple[Array, Array]:
+    """The ends of closed intervals in a dtype, as they are compared with z: (regions,) each."""
+    low, high = np.array(regions, np.float64).reshape(-1, 2).T.astype(dtype)
+    return np.ascontiguousarray(low), np.ascontiguousarray(high)
 
 
 def _inside(z: Array, low: float, high: float) -> Array:

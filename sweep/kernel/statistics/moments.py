@@ -46,6 +46,12 @@ class Moments:
         self._squares[seeds] += squares
         return squares
 
+    def add_sums(self, seeds: slice, squares: Array, column_sums: Array | None = None) -> None:
+        """Add sums that are known: of squares, (seeds,), and of columns, (seeds, columns)."""
+        self._squares[seeds] += squares
+        if column_sums is not None:
+            self.column_sums[seeds] += column_sums
+
     @property
     def mean(self) -> Array:
         mean: Array = self.column_sums.sum(axis=1) / self._entries
@@ -66,10 +72,15 @@ class Moments:
         return std
 
 
-def moments_of(values: Array, squares: Array | None = None) -> tuple[Array, Array]:
-    """Std and rms of each network's entries, (seeds, rows, columns); squares: as in `Moments.add`."""
+def moments_of(
+    values: Array, squares: Array | None = None, column_sums: Array | None = None
+) -> tuple[Array, Array]:
+    """Std and rms of each network's entries, (seeds, rows, columns); the sums: as in `Moments`, if known."""
     moments = Moments(*values.shape)
-    moments.add(slice(None), values, squares)
+    if squares is None or column_sums is None:
+        moments.add(slice(None), values, squares)
+    else:
+        moments.add_sums(slice(None), squares, column_sums)
     return moments.std(values), moments.rms
 
 

@@ -23,7 +23,12 @@ from sweep.store.tables import CELLS, LAYERS, SCHEMAS
 
 _LISTINGS = 10
 _MOST_NAMED = 4
-LAYERS_BYTES, DIGEST, STATE = b"layers_bytes", b"digest", b"revisions"  # the keys of what a commit says
+LAYERS_BYTES, DIGEST, STATE, PASSES = (
+    b"layers_bytes",
+    b"digest",
+    b"revisions",
+    b"passes",
+)  # the keys of what a commit says
 # WRITER-000012.parquet, a Dask worker's WRITER-000003-d000012.parquet, copies of their rows, …12.2.parquet:
 # nothing else in a study's folders is ours.
 _STAMP = "%Y%m%dT%H%M%S"
@@ -32,14 +37,18 @@ _OURS = re.compile(rf"{_WRITER.pattern}(-d?\d+)+(\.\d+)?\.parquet", re.ASCII)
 _HIDDEN = re.compile(rf"\.{_OURS.pattern}\.[0-9a-z]+", re.ASCII)
 
 
-def write(place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str | None = None) -> None:
+def write(
+    place: Place, name: str, cells: pa.Table, layers: pa.Table, state: str | None = None, passes: str = ""
+) -> None:
     """Add one part; it is stored when this returns.
 
-    state: that of the revisions at which its rows were computed; by default the present one.
+    state: that of the revisions at which its rows were computed; by default the present one. passes: the kind
+    that computed them; '' where there may be several.
     """
     cells, layers = cells.cast(CELLS), layers.cast(LAYERS)
-    content = part_file.serialise(layers, {})
-    commit = {LAYERS_BYTES: str(len(content)).encode(), DIGEST: part_file.digest(cells, layers)}
+    kind = {PASSES: passes.encode()} if passes else {}
+    content = part_file.serialise(layers, kind)
+    commit = kind | {LAYERS_BYTES: str(len(content)).encode(), DIGEST: part_file.digest(cells, layers)}
     commit[STATE] = (revisions.state() if state is None else state).encode()
     place.write(f"layers/{name}", content)
     place.write(f"cells/{name}", part_file.serialise(cells, commit))

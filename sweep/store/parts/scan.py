@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from sweep.store.parts import digests, integrity, part_file, rows
-from sweep.store.parts.commits import STATE
+from sweep.store.parts.commits import PASSES, STATE
 from sweep.store.parts.integrity import DamagedError
 from sweep.store.parts.part_file import BadBytesError, PartFile
 from sweep.store.places import Place
@@ -38,6 +38,7 @@ class _Known:
 
     version: int
     state: str
+    passes: str
 
 
 class Scan:
@@ -93,6 +94,11 @@ class Scan:
         """
         return {name: known.state for name, known in self._footers(parts)}
 
+    def passes(self, parts: Iterable[str]) -> list[str]:
+        """The kinds of passes that computed these parts, as far as they say; raises as `read` does."""
+        said = {kind for _, known in self._footers(parts) for kind in known.passes.split(", ") if kind}
+        return sorted(said)
+
     def versions(self, parts: Iterable[str]) -> dict[str, int]:
         """Name -> the schema version of a part; raises as `read` does."""
         return {name: known.version for name, known in self._footers(parts)}
@@ -117,7 +123,9 @@ class Scan:
             raise DamagedError(self.place.root, broken)
 
     def _learn(self, name: str, commit: PartFile) -> None:
-        self._known[name] = _Known(commit.footer.version, commit.footer.text(STATE))
+        self._known[name] = _Known(
+            commit.footer.version, commit.footer.text(STATE), commit.footer.text(PASSES)
+        )
 
     def _scanned(self, folder: str, parts: Iterable[str], fields: list[str], made: _Made) -> pa.Table:
         """These columns and `part`, passed through `made`; every damaged part is found."""

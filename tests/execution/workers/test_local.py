@@ -62,10 +62,10 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_computed(monkeypatch):
     cells = grid(widths=(8,), seeds=(0,), batch=20)
     propagate = kernel.propagate
 
-    def failing(chains, *arguments):
+    def failing(chains, *arguments, **named):
         if any(chain.depth == 5 and chain.scheme == cells[-1].scheme for chain in chains):
             raise MemoryError("no room")
-        return propagate(chains, *arguments)
+        return propagate(chains, *arguments, **named)
 
     monkeypatch.setattr(kernel, "propagate", failing)
     (result,) = local.run(packed(cells, 1), 1, histogram=True)

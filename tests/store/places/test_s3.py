@@ -77,7 +77,11 @@ def test_a_grid_in_a_bucket_is_stored_resumed_reported_and_read_like_any_other(
     assert any(key.endswith("log.txt") and b"4 of 4 cells stored" in kept[key] for key in kept)
     assert not any(SECRET.encode() in content for content in kept.values())
     assert list(tmp_path.iterdir()) == []
-    for module, says in (("sweep.status", "4"), ("sweep.compact", "now"), ("sweep.verify", "4 of 4 cells")):
+    for module, says in (
+        ("sweep.status", "4"),
+        ("sweep.compact", "now"),
+        ("sweep.verify", "4 of 4 recomputed cells"),
+    ):
         done = sweep_command(f"{bucket}/deep/smoke", module=module)
         assert (done.returncode, done.stderr) == (0, "")
         assert says in done.stdout

@@ -84,6 +84,7 @@ def options_of_share(options: "Options", cores: int, histogram: bool) -> "Option
         shard=None,
         report=(),
         histogram=histogram,
+        compiled=False,  # what the other nodes have is not known
         show=False,
     )
 

@@ -1,0 +1,296 @@
+"""NumPy's passes and compiled ones: the same numbers, and what happens where there are no compiled ones."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sweep
+from sweep import activations, initializers, kernel
+from sweep.activations import FLAT_SLOPE, extended
+from sweep.initializers.normal import standard_normals
+from sweep.kernel import passes
+from sweep.kernel.passes import folder
+from sweep.kernel.passes.plain import PLAIN, Sums
+from tests.activations.test_activations import ACTIVATIONS, VARIANTS
+from tests.activations.test_narrow import EPS, NORMAL, SMALLEST, everywhere, ulp
+
+pytest.importorskip("numba")
+
+
+@pytest.fixture(autouse=True, params=["compiled"])
+def kind(request):
+    """These compare both kinds themselves."""
+    return request.param
+
+
+def crossed(act, z, kind, offset=None, with_slope=True):
+    """h, slope and sums of one pass over z, (seeds, rows, width)."""
+    h, slope = np.empty_like(z), np.empty_like(z) if with_slope else None
+    sums = Sums.of(act, z.shape)
+    with np.errstate(all="ignore"):
+        passes.named(kind).forward(act, sums, slice(0, len(z)), z.copy(), offset, h, slope)
+    return h, slope, sums
+
+
+@pytest.mark.parametrize(("name", "parameters"), VARIANTS)
+def test_a_compiled_activation_is_right_to_four_units_and_what_a_rounding_of_z_makes(name, parameters):
+    act, z = activations.get(name, **parameters), everywhere()
+    if name == "sin":
+        z = z[np.abs(z) < 5e3]
+    elif parameters and name in ("softplus", "silu"):  # beta z must be a number
+        z = z[np.abs(z) < 1e37]
+    h, slope, _ = crossed(act, z[None, :, None].copy(), "compiled")
+    wide = z.astype(np.longdouble)
+    with np.errstate(all="ignore"):
+        true, moved = (extended.applied(act, x) for x in (wide, wide * (1 + EPS)))
+        pairs = [(h, true, moved)]
+        pairs.append((slope, extended.slope(act, wide, true), extended.slope(act, wide * (1 + EPS), moved)))
+    for found, expected, nearby in pairs:
+        held = np.abs(expected) < np.finfo(np.float32).max
+        allowed = 4 * ulp(expected) + np.abs(nearby - expected)
+        allowed[np.abs(expected) < NORMAL] += SMALLEST / 1024
+        allowed[np.abs(z) < 4] += EPS / 2
+        missed = np.where(held, np.abs(found[0, :, 0] - expected) - allowed, -1)
+        worst = np.argmax(missed)
+        assert missed[worst] <= 0, f"{found[0, worst, 0]} at {z[worst]}, not {float(expected[worst])}"
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_nan_and_inf_come_out_of_a_compiled_pass_as_of_numpys(name):
+    act = activations.get(name)
+    special = [-np.inf, np.inf, np.nan, 0.0, -0.0, 2.0**-149, -(2.0**-149), 2.0**100, -(2.0**100)]
+    for z in (np.array([[[value] * 70]], np.float32) for value in special):
+        (h, slope, sums), (plain, plain_slope, plain_sums) = (crossed(act, z, k) for k in passes.KINDS)
+        if name == "elu" and abs(z[0, 0, 0]) == 2.0**-149:  # tanh(z / 2) of the smallest number is 0
+            continue
+        np.testing.assert_allclose(h, plain, rtol=1e-6, atol=1e-44)
+        if name != "tanh" and not (name == "leaky_relu" and np.isnan(z).any()):
+            np.testing.assert_allclose(slope, plain_slope, rtol=1e-6, atol=1e-6)
+        for one, other in ((sums.before, plain_sums.before), (sums.after, plain_sums.after)):
+            np.testing.assert_allclose(one.rms, other.rms, rtol=1e-6)
+        np.testing.assert_array_equal(sums.flat.shares()["dead"], plain_sums.flat.shares()["dead"])
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    name=st.sampled_from(ACTIVATIONS),
+    seeds=st.integers(1, 3),
+    rows=st.integers(1, 70),
+    width=st.sampled_from([1, 7, 64, 513, 1500]),
+    scale=st.sampled_from([1e-8, 0.3, 1.0, 30.0]),
+    shift=st.sampled_from(["", "bias", "mean", "both"]),
+    with_slope=st.booleans(),
+    strided=st.booleans(),
+)
+def test_both_kinds_of_passes_agree(name, seeds, rows, width, scale, shift, with_slope, strided):
+    rng, act = np.random.default_rng(rows), activations.get(name)
+    z = (scale * rng.standard_normal((seeds, rows * 2, width))).astype(np.float32)
+    z = z[:, :rows] if strided else z[:, :rows].copy()
+    shape = {"": None, "bias": (seeds, 1, width), "mean": (seeds, rows, 1), "both": (seeds, rows, width)}[
+        shift
+    ]
+    offset = None if shape is None else rng.standard_normal(shape).astype(np.float32)
+    results = [crossed(act, z, kind, offset, with_slope) for kind in ("numpy", "compiled")]
+    (h, slope, sums), (other_h, other_slope, other) = results
+    np.testing.assert_allclose(other_h, h, rtol=2e-5, atol=2e-7 * scale)
+    if with_slope:
+        np.testing.assert_allclose(other_slope, slope, rtol=2e-5, atol=1e-6)
+    for one, two in ((sums.before, other.before), (sums.after, other.after)):
+        np.testing.assert_allclose(two.rms, one.rms, rtol=1e-5)
+        assert (np.abs(two.mean - one.mean) <= 1e-5 * one.rms).all()
+    edge = np.abs(np.abs(slope) - FLAT_SLOPE) < 1e-5 if with_slope else np.zeros(1, bool)
+    if not edge.any():
+        for key in ("flat", "dead"):
+            np.testing.assert_array_equal(other.flat.shares()[key], sums.flat.shares()[key])
+
+
+@pytest.mark.parametrize("width", [3, 64, 1030])
+@pytest.mark.parametrize("size", [1.0, 1e-18, 1e-30])
+def test_gradients_pass_as_numpys_do(width, size):
+    rng, compiled = np.random.default_rng(width), passes.named("compiled")
+    gradient, slope = (rng.standard_normal((2, 3, 40, width)).astype(np.float32) * size for _ in range(2))
+    slope = slope[0] / np.float32(size)
+    ours, theirs = gradient.copy(), gradient.copy()
+    np.testing.assert_allclose(compiled.through(ours, slope), PLAIN.through(theirs, slope), rtol=1e-5)
+    np.testing.assert_array_equal(ours, theirs)
+    scale = rng.uniform(0.1, 2, 3).astype(np.float32)
+    for shift in (None, size * rng.standard_normal((2, 3, 40, 1))):
+        ours, theirs = gradient.copy(), gradient.copy()
+        found, expected = compiled.back(ours, scale, shift), PLAIN.back(theirs, scale, shift)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, atol=1e-6 * size)
+        np.testing.assert_allclose(found[0], expected[0], rtol=1e-5)
+        np.testing.assert_allclose(found[1], expected[1], atol=1e-5 * size * width)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["tanh", "gelu", "silu", "leaky_relu"])
+def test_a_tapered_network_comes_out_the_same(name, dtype):
+    act = activations.get(name)
+    chain = kernel.Chain(initializers.get("kaiming"), act, 0.2, 4, (4, 2))
+    results = [
+        kernel.propagate([chain], (70, 64, 48, 90, 33), [0, 1], 130, dtype, kind=k) for k in passes.KINDS
+    ]
+    for key, values in results[0][0].forward.items():
+        unit = results[0][0].forward["rms"] if key == "mean" else np.abs(values) + 1e-6
+        np.testing.assert_allclose(results[1][0].forward[key] / unit, values / unit, atol=1e-5)
+    for depth, columns in results[0][0].backward.items():
+        for key, values in columns.items():
+            np.testing.assert_allclose(results[1][0].backward[depth][key], values, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 5), (700, 300)])
+def test_draws_are_of_the_same_words_and_near(shape):
+    """log, cos and sin of two SIMD kernels differ by 2 units each, a product of them by 4."""
+    generators = [[np.random.Generator(np.random.PCG64(seed)) for seed in (0, 1, 2)] for _ in range(2)]
+    plain, compiled = (
+        standard_normals(rngs, *shape, write=passes.named(kind).normals)
+        for rngs, kind in zip(generators, passes.KINDS, strict=True)
+    )
+    np.testing.assert_array_max_ulp(plain, compiled, maxulp=4)
+    assert [one.random() for one in generators[0]] == [other.random() for other in generators[1]]
+
+
+def test_the_extreme_words_make_draws_too():
+    words = np.array([0, 2**64 - 1, 2**32 - 1, 2**63, 2**63 + 2**32 - 1, 2**62], np.uint64)
+    results = [np.empty((1, 2 * len(words)), np.float32) for _ in passes.KINDS]
+    for kind, out in zip(passes.KINDS, results, strict=True):
+        passes.named(kind).normals(words, out)
+    np.testing.assert_allclose(*results, rtol=1e-6, atol=1e-7)
+
+
+def test_what_has_no_loop_is_numpys():
+    """A user's own act, one that only has a built-in's name, and float64."""
+    own = activations.get("custom", function=np.arctan, derivative=lambda z: 1 / (1 + z * z))
+    renamed = activations.Activation("relu", np.sin, lambda z, h: np.cos(z))
+    for act, dtype in ((own, np.float32), (renamed, np.float32), (activations.get("gelu"), np.float64)):
+        z = np.random.default_rng(0).standard_normal((2, 9, 65)).astype(dtype)
+        results = [crossed(act, z, kind) for kind in passes.KINDS]
+        np.testing.assert_array_equal(results[0][0], results[1][0])
+        np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+def test_the_sine_of_a_large_number_is_numpys():
+    z = np.full((1, 4, 64), 3e7, np.float32)
+    np.testing.assert_array_equal(*(crossed(activations.get("sin"), z, kind)[0] for kind in passes.KINDS))
+
+
+def run_python(code, **environment):
+    there = {key: value for key, value in os.environ.items() if not key.startswith("SWEEP_")}
+    command = [sys.executable, "-W", "error", "-c", code]
+    return subprocess.run(command, env=there | environment, capture_output=True, text=True, check=False)
+
+
+PROPAGATE = (
+    "import sweep; frame = sweep.propagate('xavier', 'silu', 3, 64, batch=50);"
+    "from sweep.kernel.passes import compiled;"
+    "loops = (compiled.Compiled._here or compiled.Compiled())._loops;"
+    "print(sorted(loops), frame['rms'].iloc[-1])"
+)
+
+
+def rms_of(done):
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    return float(done.stdout.split()[-1])
+
+
+def test_propagate_compiles_once_and_keeps_it_and_does_without(tmp_path):
+    cache = tmp_path / "cache"
+    first = run_python(PROPAGATE, SWEEP_CACHE=str(cache))
+    assert "'silu-slope'" in first.stdout, first.stderr
+    kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")}
+    assert kept
+    again = run_python(PROPAGATE, SWEEP_CACHE=str(cache))
+    assert kept == {path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")}
+    assert rms_of(first) == rms_of(again)
+    for path in kept:  # damaged: it is compiled for this process alone, or again
+        path.write_bytes(b"nonsense")
+    assert rms_of(run_python(PROPAGATE, SWEEP_CACHE=str(cache))) == rms_of(first)
+    barred = run_python(PROPAGATE, SWEEP_CACHE="/dev/null/cache")
+    assert "[]" in barred.stdout
+    assert rms_of(barred) == pytest.approx(rms_of(first), rel=1e-5)
+    switched_off = run_python(PROPAGATE, SWEEP_PASSES="numpy", SWEEP_CACHE=str(cache))
+    assert rms_of(switched_off) == rms_of(barred)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [(None, "numba is not installed"), ("0.48.0", "numba 0.48.0 is older than 0.61")],
+)
+def test_without_numba_or_with_an_old_one_passes_are_numpys(found, says, monkeypatch):
+    def version(name):
+        if found is None:
+            raise folder.PackageNotFoundError(name)
+        return found
+
+    monkeypatch.delenv("SWEEP_PASSES", raising=False)
+    monkeypatch.setattr(folder, "version", version)
+    folder.why_not.cache_clear()
+    try:
+        assert says in folder.why_not()
+        assert passes.here() == "numpy"
+    finally:
+        folder.why_not.cache_clear()
+
+
+def test_several_processes_may_compile_the_same_at_once(tmp_path):
+    command = [sys.executable, "-W", "error", "-m", "sweep.kernel.passes", "softsign"]
+    environment = {**os.environ, "SWEEP_CACHE": str(tmp_path), "SWEEP_PASSES": ""}
+
+    def compiled(_):
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+    with ThreadPoolExecutor(3) as pool:
+        done = list(pool.map(compiled, range(3)))
+    assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
+    assert "compiled: numba" in done[0].stdout
+    assert len(list(tmp_path.rglob("whole"))) == 1
+
+
+def test_a_cache_that_others_may_write_to_is_not_used(tmp_path, monkeypatch):
+    monkeypatch.setenv("SWEEP_CACHE", str(tmp_path))
+    assert folder.why_not_kept() == ""
+    folder._path().chmod(0o777)
+    assert "others may write to" in folder.why_not_kept()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_of_a_process_that_compiles_may_compile_too():
+    code = (
+        "import os, sys; from sweep.kernel.passes import folder\n"
+        "with folder._locks[0]:\n"
+        "    child = os.fork()\n"
+        "    if not child: os._exit(int(folder.loop('back') is None))\n"
+        "    sys.exit(os.waitpid(child, 0)[1])"
+    )
+    done = run_python(code, SWEEP_CACHE=os.environ["SWEEP_CACHE"])
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_folder_is_keyed_by_what_machine_code_depends_on(monkeypatch):
+    stamp = folder._stamp()
+    folder._stamp.cache_clear()
+    monkeypatch.setattr(folder, "_features", lambda: {"sse2": True})
+    other = folder._stamp()
+    folder._stamp.cache_clear()
+    assert stamp != other
+
+
+def test_the_loops_know_what_the_program_does():
+    from sweep.kernel.passes import formulas, loops  # noqa: PLC0415
+
+    assert set(formulas.FORMULAS) == folder.ACTS <= set(ACTIVATIONS)
+    assert np.float32(FLAT_SLOPE) == loops.FLAT
+
+
+def test_a_call_uses_what_is_asked_for(monkeypatch):
+    monkeypatch.setattr(passes, "here", lambda: "compiled")
+    one = sweep.propagate("xavier", "relu", 2, 64, batch=50)
+    monkeypatch.setattr(passes, "here", lambda: "numpy")
+    other = sweep.propagate("xavier", "relu", 2, 64, batch=50)
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
