@@ -25,7 +25,13 @@ ACTS = frozenset({  # of `sweep.kernel.passes.formulas`, which needs numba
     "leaky_relu", "mish", "relu", "relu6", "selu", "sigmoid", "silu", "sin", "softplus", "softsign",
     "squared_relu", "tanh",
 })  # fmt: skip
-_SOURCES = ("formulas.py", "loops.py", "../../activations/narrow.py", "../../activations/piecewise.py")
+_SOURCES = (
+    "elementary.py",
+    "formulas.py",
+    "loops.py",
+    "../../activations/narrow.py",
+    "../../activations/piecewise.py",
+)
 _locks = [threading.Lock()]
 if hasattr(os, "register_at_fork"):  # a child of a process that was compiling would wait for ever
     os.register_at_fork(after_in_child=lambda: _locks.__setitem__(0, threading.Lock()))
@@ -123,7 +129,7 @@ def described() -> str:
 def _made(key: str, kept: Path | None) -> Any:
     from numba.core import config, types  # noqa: PLC0415
 
-    from sweep.kernel.passes import formulas, loops  # noqa: PLC0415
+    from sweep.kernel.passes import elementary, formulas, loops  # noqa: PLC0415
 
     before = config.CACHE_DIR
     try:
@@ -139,7 +145,7 @@ def _made(key: str, kept: Path | None) -> Any:
             made = loops.back(options)
             signature = (single[:, :, ::1], single[::1], single[:, ::1], double[:, ::1], double[:, ::1])
         elif key == NORMAL:
-            made = loops.normal(formulas.normal_pair, options)
+            made = loops.normal(elementary.normal_pair, options)
             signature = (types.uint64[::1], single[::1])
         else:
             name, _, slope = key.partition("-")
