@@ -277,7 +277,7 @@ def test_the_pages_recipe_adds_a_scheme_and_an_activation(sweep_command, tmp_pat
     for path, registry, entry in (
         ("initializers/schemes.py", "SCHEMES: Entries = {\n", scheme),
         (
-            "activations/__init__.py",
+            "activations/table.py",
             "ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {\n",
             act,
         ),

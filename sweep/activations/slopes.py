@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import numpy as np
 
+from sweep.activations.polynomials import Table
 from sweep.activations.refine import DEGREE, PROBES, ROUNDING, Panels, noise_of, panels_of
-from sweep.activations.table import Table
 from sweep.base.arrays import Array
 from sweep.base.user_code import UserFunction
 

@@ -1,151 +1,183 @@
-"""A piecewise polynomial of many pieces, evaluated over large arrays.
+"""The activations by name: what each is made of, and what it takes."""
 
-The piece is looked up by the number's leading bits, many times faster than by bisection, which is left for
-the cells of numbers that more than one piece shares. In float32 a parabola per cell will do, wherever it is
-right to the last bit or two.
-"""
-
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Callable
 
 import numpy as np
 
-from sweep.base.arrays import Array
+from sweep.activations import piecewise, smooth
+from sweep.activations.activation import Activation, Given
+from sweep.base import checks
 
-_KEY_BITS = {np.dtype(np.float32): 17, np.dtype(np.float64): 18}  # sign, exponent and 8 or 6 more
-_CHUNK = 1 << 14  # entries whose temporaries stay in L2
-_NEGLIGIBLE = 1e-16
-_ROUNDED = 2.0**-23  # a parabola's largest error: float32's own resolution
-_FITTED, _CHECKED = np.array([0.067, 0.5, 0.933]), np.array([0.0, 0.25, 0.75, 1.0])
+_STEEP = 2.0**-16  # a smaller slope may turn into 0 what is not
 
 
-@dataclass(frozen=True)
-class _Cast:
-    """The pieces in one dtype.
-
-    pieces: by leading bits; -1 where they do not decide. powers: from the highest, each (n,). parabolas: in
-    the distance from the cell's end nearer to 0, from the square, each by leading bits; NaN where one will
-    not do; None in float64, and where every piece is a constant.
-    """
-
-    pieces: Array
-    ends: Array
-    origin: Array
-    factor: Array
-    powers: list[Array]
-    parabolas: list[Array] | None
-
-    def keys(self, z: Array) -> Array:
-        """The leading bits of every number, as an index."""
-        bits = z.view(np.uint32) if z.itemsize == 4 else z.view(np.uint64)
-        keys: Array = (bits >> (8 * z.itemsize - _KEY_BITS[z.dtype])).astype(np.intp)
-        return keys
-
-    def write(self, z: Array, out: Array) -> None:
-        """Write the values at z, one chunk, to `out`."""
-        keys = self.keys(z)
-        if self.parabolas is None:
-            self._by_piece(z, keys, out)
-            return
-        square, slope, constant = self.parabolas
-        t, term = z - _nearer_end(z), np.empty_like(z)
-        np.take(square, keys, out=out, mode="clip")
-        for coefficient in (slope, constant):
-            out *= t
-            out += np.take(coefficient, keys, out=term, mode="clip")
-        if np.isnan(out.min()):
-            rest = np.flatnonzero(np.isnan(out))
-            values = np.empty(len(rest), z.dtype)
-            self._by_piece(z[rest], keys[rest], values)
-            out[rest] = values
-
-    def _by_piece(self, z: Array, keys: Array, out: Array) -> None:
-        piece = np.take(self.pieces, keys)
-        if piece.min() < 0:
-            doubtful = np.flatnonzero(piece < 0)
-            piece[doubtful] = np.searchsorted(self.ends, z[doubtful])
-        np.take(self.powers[0], piece, out=out, mode="clip")
-        if len(self.powers) == 1:
-            return
-        t, term = z - np.take(self.origin, piece), np.empty_like(z)
-        t *= np.take(self.factor, piece, out=term, mode="clip")
-        np.clip(t, -1, 1, out=t)
-        for power in self.powers[1:]:
-            out *= t
-            out += np.take(power, piece, out=term, mode="clip")
+def leaky_relu(negative_slope: float = 0.01) -> Activation:
+    """max(z, 0) + negative_slope · min(z, 0): Maas et al. 2013."""
+    slope = checks.real("act.negative_slope", negative_slope)
+    return Activation(
+        "leaky_relu",
+        Given(piecewise.leaky_relu, (slope,)),
+        Given(piecewise.leaky_relu_slope, (slope,)),
+        kinks=(0.0,),
+        homogeneous=True,
+        piecewise_linear=slope == 0 or abs(slope) > _STEEP,
+        formula=f"max(z, 0) + {slope:g} min(z, 0)",
+        parameters=(("negative_slope", slope),),
+    )
 
 
-class Table:
-    """Σ_k powers[k] ((z - origin) / reach)^k on every piece.
-
-    ends: (n - 1,) between the pieces, each of which has its right end. origin, reach: (n,). powers: (K, n).
-    """
-
-    def __init__(self, ends: Array, origin: Array, reach: Array, powers: Array) -> None:
-        largest = np.nan_to_num(np.abs(powers)).max(axis=0)
-        counts = np.nan_to_num(np.abs(powers)) > _NEGLIGIBLE * largest
-        highest = int(np.flatnonzero(counts.any(axis=1)).max(initial=0))
-        self._exact = ends, origin, reach, powers[: highest + 1]
-        self._casts: dict[np.dtype[Any], _Cast] = {}
-
-    def __call__(self, z: Array) -> Array:
-        """The value at every z, in its dtype; beyond the outermost pieces the value at their end."""
-        cast, flat = self._cast(z.dtype), np.ascontiguousarray(z).reshape(-1)
-        out = np.empty_like(flat)
-        with np.errstate(all="ignore"):
-            for start in range(0, len(flat), _CHUNK):
-                cast.write(flat[start : start + _CHUNK], out[start : start + _CHUNK])
-        return out.reshape(z.shape)
-
-    def _cast(self, dtype: np.dtype[Any]) -> _Cast:
-        if dtype not in self._casts:
-            low, high = _cells(dtype)
-            ends, origin, reach, powers = self._exact
-            info = np.finfo(dtype)
-            with np.errstate(all="ignore"):
-                cast_ends = ends.astype(dtype)  # rounded down, for z <= end to stay true
-                cast_ends = np.where(
-                    cast_ends > ends, np.nextafter(cast_ends, -dtype.type(np.inf)), cast_ends
-                )
-                first, last = np.searchsorted(cast_ends, low), np.searchsorted(cast_ends, high)
-                pieces = np.where(first == last, first, -1).astype(np.intp)
-                narrow = dtype == np.float32 and len(powers) > 1
-                self._casts[dtype] = _Cast(
-                    pieces,
-                    cast_ends,
-                    np.clip(origin, info.min, info.max).astype(dtype),
-                    np.clip(1 / reach, info.tiny, info.max).astype(dtype),
-                    [np.ascontiguousarray(row.astype(dtype)) for row in powers[::-1]],
-                    self._parabolas(low, high, pieces < 0) if narrow else None,
-                )
-        return self._casts[dtype]
-
-    def _parabolas(self, low: Array, high: Array, split: Array) -> list[Array]:
-        start, length = low.astype(np.float64), high.astype(np.float64) - low
-        a, b, c = (self(start + share * length) for share in _FITTED)
-        first, second = (b - a) / (_FITTED[1] - _FITTED[0]), (c - b) / (_FITTED[2] - _FITTED[1])
-        square = (second - first) / (_FITTED[2] - _FITTED[0])
-        slope = first - square * (_FITTED[0] + _FITTED[1])
-        constant = a - _FITTED[0] * (slope + _FITTED[0] * square)
-        slack = _ROUNDED * (np.abs(b) + np.abs(slope))
-        fine = ~split & np.isfinite(square)
-        for share in _CHECKED:
-            missed = np.abs(constant + share * (slope + share * square) - self(start + share * length))
-            fine &= missed <= slack
-        coefficients = (square / length**2, slope / length, constant)
-        return [np.where(fine, row, np.nan).astype(np.float32) for row in coefficients]
+def elu(alpha: float = 1.0) -> Activation:
+    """max(z, 0) + alpha · (exp(min(z, 0)) - 1): Clevert et al. 2016."""
+    alpha = checks.real("act.alpha", alpha)
+    factor = "" if alpha == 1 else f"{alpha:g} "
+    return Activation(
+        "elu",
+        Given(piecewise.elu, (alpha,)),
+        Given(piecewise.elu_slope, (alpha,)),
+        kinks=(0.0,),  # with alpha = 1 it is f'' that jumps
+        formula=f"z if z > 0 else {factor}(exp(z) - 1)",
+        parameters=(("alpha", alpha),),
+    )
 
 
-def _nearer_end(z: Array) -> Array:
-    """The end nearer to 0 of the cell that each float32 lies in."""
-    unused = 32 - _KEY_BITS[z.dtype]
-    end: Array = (z.view(np.uint32) & np.uint32(0xFFFFFFFF << unused & 0xFFFFFFFF)).view(np.float32)
-    return end
+def celu(alpha: float = 1.0) -> Activation:
+    """max(z, 0) + alpha · (exp(min(z, 0) / alpha) - 1): Barron 2017."""
+    alpha = checks.real("act.alpha", alpha, 0.0, strictly=True)
+    factor, scaled = ("", "z") if alpha == 1 else (f"{alpha:g} ", f"z/{alpha:g}")
+    return Activation(
+        "celu",
+        Given(piecewise.celu, (alpha,)),
+        Given(piecewise.celu_slope, (alpha,)),
+        kinks=(0.0,),  # of f''
+        formula=f"z if z > 0 else {factor}(exp({scaled}) - 1)",
+        parameters=(("alpha", alpha),),
+    )
 
 
-def _cells(dtype: np.dtype[Any]) -> tuple[Array, Array]:
-    """By leading bits, the numbers nearest to 0 and farthest from it that have them."""
-    unused = 8 * dtype.itemsize - _KEY_BITS[dtype]
-    bits: Any = np.uint32 if dtype.itemsize == 4 else np.uint64
-    low = np.arange(1 << _KEY_BITS[dtype], dtype=bits) << bits(unused)
-    return low.view(dtype), (low | bits((1 << unused) - 1)).view(dtype)
+def softplus(beta: float = 1.0) -> Activation:
+    """log(1 + exp(beta z)) / beta."""
+    return _scaled(_SOFTPLUS, "log(1 + exp({0:g} z)) / {0:g}", beta)
+
+
+def silu(beta: float = 1.0) -> Activation:
+    """z / (1 + exp(-beta z)): swish; with beta = 1.702 the sigmoid's approximation of gelu."""
+    return _scaled(_SILU, "z / (1 + exp(-{0:g} z))", beta)
+
+
+def sin(omega: float = 1.0) -> Activation:
+    """sin(omega z): Sitzmann et al. 2020."""
+    omega = checks.real("act.omega", omega, 0.0, strictly=True)
+    if omega == 1:
+        return _SIN
+    return Activation(
+        "sin",
+        Given(smooth.sine, (omega,)),
+        Given(smooth.sine_slope, (omega,)),
+        oscillates=True,
+        formula=f"sin({omega:g} z)",
+        parameters=(("omega", omega),),
+        period=2 * math.pi / omega,
+        unit=1 / omega,
+    )
+
+
+def _scaled(act: Activation, formula: str, beta: float) -> Activation:
+    """act(beta z) / beta; act itself at 1, so that its cells are what they were without the parameter."""
+    beta = checks.real("act.beta", beta, 0.0, strictly=True)
+    if beta == 1:
+        return act
+    return Activation(
+        act.name,
+        Given(smooth.scaled, (act.f, beta)),
+        Given(smooth.scaled_slope, (act.derivative, beta)),
+        formula=formula.format(beta),
+        parameters=(("beta", beta),),
+        unit=1 / beta,
+    )
+
+
+_SILU = Activation("silu", smooth.silu, smooth.silu_slope, formula="z / (1 + exp(-z))")
+_SOFTPLUS = Activation("softplus", smooth.softplus, smooth.softplus_slope, formula="log(1 + exp(z))")
+_SIN = Activation("sin", np.sin, smooth.sin_slope, oscillates=True, formula="sin(z)", period=2 * math.pi)
+
+# A function here makes an activation of the parameters it takes; an Activation has none.
+ACTIVATIONS: dict[str, Activation | Callable[..., Activation]] = {
+    "identity": Activation(
+        "identity", np.positive, smooth.identity_slope, homogeneous=True, piecewise_linear=True, formula="z"
+    ),
+    "relu": Activation(
+        "relu",
+        Given(np.maximum, (0.0,)),
+        piecewise.relu_slope,
+        kinks=(0.0,),
+        homogeneous=True,
+        piecewise_linear=True,
+        formula="max(z, 0)",
+    ),
+    "leaky_relu": leaky_relu,
+    "relu6": Activation(
+        "relu6",
+        piecewise.relu6,
+        piecewise.relu6_slope,
+        kinks=(0.0, 6.0),
+        piecewise_linear=True,
+        formula="min(max(z, 0), 6)",
+    ),
+    "squared_relu": Activation(
+        "squared_relu",
+        piecewise.squared_relu,
+        piecewise.squared_relu_slope,
+        kinks=(0.0,),  # of f''
+        formula="max(z, 0)²",
+    ),
+    "elu": elu,
+    "celu": celu,
+    "selu": Activation(
+        "selu",
+        piecewise.selu,
+        piecewise.selu_slope,
+        kinks=(0.0,),
+        formula="1.0507 (z if z > 0 else 1.6733 (exp(z) - 1))",
+    ),
+    "gelu": Activation("gelu", smooth.gelu, smooth.gelu_slope, formula="z Φ(z)"),
+    "gelu_tanh": Activation(
+        "gelu_tanh",
+        smooth.gelu_tanh,
+        smooth.gelu_tanh_slope,
+        formula="z/2 (1 + tanh(√(2/π) (z + 0.044715 z³)))",
+    ),
+    "silu": silu,
+    "hardswish": Activation(
+        "hardswish",
+        piecewise.hardswish,
+        piecewise.hardswish_slope,
+        kinks=(-3.0, 3.0),
+        formula="z min(max(z + 3, 0), 6) / 6",
+    ),
+    "mish": Activation("mish", smooth.mish, smooth.mish_slope, formula="z tanh(log(1 + exp(z)))"),
+    "tanh": Activation("tanh", np.tanh, smooth.tanh_slope, rough_slope=smooth.ROUGH, formula="tanh(z)"),
+    "sigmoid": Activation("sigmoid", smooth.sigmoid, smooth.sigmoid_slope, formula="1 / (1 + exp(-z))"),
+    "hardsigmoid": Activation(
+        "hardsigmoid",
+        piecewise.hardsigmoid,
+        piecewise.hardsigmoid_slope,
+        kinks=(-3.0, 3.0),
+        piecewise_linear=True,
+        formula="min(max(z + 3, 0), 6) / 6",
+    ),
+    "erf": Activation("erf", smooth.erf, smooth.erf_slope, formula="erf(z)"),
+    "hardtanh": Activation(
+        "hardtanh",
+        piecewise.hardtanh,
+        piecewise.hardtanh_slope,
+        kinks=(-1.0, 1.0),
+        piecewise_linear=True,
+        formula="min(max(z, -1), 1)",
+    ),
+    "softplus": softplus,
+    "softsign": Activation(
+        "softsign", piecewise.softsign, piecewise.softsign_slope, kinks=(0.0,), formula="z / (1 + abs(z))"
+    ),
+    "sin": sin,
+}

@@ -1,4 +1,4 @@
-"""Random networks, pushed and measured: `propagate` turns Chains into ChainStatistics. It knows no files."""
+"""Random networks, pushed and measured: `propagate` makes ChainStatistics of Chains. It knows no studies."""
 
 from sweep.kernel.propagation import BACKWARD, FORWARD, KERNEL_VERSION, Chain, ChainStatistics, propagate
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import sweep
 from sweep import activations
+from sweep.activations.polynomials import Table
 from sweep.activations.slopes import Slopes, slopes_of
-from sweep.activations.table import Table
 from tests.activations.own import OWN, own_elu, own_gelu
 
 POINTS = np.array([1e-300, 1e-30, 1e-3, 0.29, 0.31, 0.5, 1.0, 7.3, 1e3, 1e30])
