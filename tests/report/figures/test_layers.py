@@ -80,14 +80,14 @@ def test_the_panels_of_gradients_are_spread_where_there_are_too_many(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "ticks"),
+    ("low", "high", "either"),
     [
-        (0.16, 1.2, ["0.2", "0.5", "1"]),
-        (1e-8, 1e3, ["10⁻⁸", "10⁻⁶", "10⁻⁴", "0.01", "1", "100"]),
-        (0.9, 30, ["1", "10"]),
+        (0.16, 1.2, ["0.2 0.5 1"]),
+        (1e-8, 1e3, ["10⁻⁸ 10⁻⁶ 10⁻⁴ 0.01 1 100", "10⁻⁷ 10⁻⁵ 10⁻³ 0.1 10 10³"]),  # as matplotlib aligns them
+        (0.9, 30, ["1 10"]),
     ],
 )
-def test_a_logarithmic_axis_has_two_ticks_or_more(low, high, ticks):
+def test_a_logarithmic_axis_has_two_ticks_or_more(low, high, either):
     ax = Figure().subplots()
     ax.plot([0, 1], [low, high])
     style.logarithmic(ax)
@@ -96,4 +96,4 @@ def test_a_logarithmic_axis_has_two_ticks_or_more(low, high, ticks):
         for tick in zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
         if low / 1.2 < tick[0] < high * 1.2
     ]
-    assert [label.get_text() for _, label in seen] == ticks
+    assert " ".join(label.get_text() for _, label in seen) in either
