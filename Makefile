@@ -31,7 +31,7 @@ torture: .venv/dev
 	$(BIN)/python -m tests.differential --jobs 2
 
 bench: .venv/run
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench,fast]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/activations.py
 	$(BIN)/python benchmarks/overhead.py
@@ -59,7 +59,7 @@ figures: .venv/run
 .venv/run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sweep needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e .
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]'
 	touch $@
 
 .venv/dev: .venv/run

@@ -6,7 +6,7 @@
 from functools import lru_cache
 
 from sweep.activations.activation import FLAT_SLOPE, Activation, flat_share
-from sweep.activations.custom import found_of, slope_unknown, user_activation
+from sweep.activations.custom import found_of, slope_unknown, user_activation, with_functions
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.activations.table import ACTIVATIONS
 from sweep.base.registry import CUSTOM, Registry
@@ -31,6 +31,7 @@ __all__ = [
     "slope_unknown",
     "stored",
     "structure_of",
+    "with_functions",
 ]
 
 REGISTRY = Registry("act", "activation", Activation, ACTIVATIONS, user_activation)

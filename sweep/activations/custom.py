@@ -1,7 +1,7 @@
 """A user's own activation: `f(z, **kwargs)`, elementwise, and its derivative if one is given."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,15 @@ def user_activation(
 def found_of(act: Activation) -> "Slopes":
     """What f alone tells of an activation: its kinks, and whether it has a slope."""
     return _slopes_of(act.f.function if isinstance(act.f, _Elementwise) else act.f)
+
+
+def with_functions(act: Activation, change: Callable[[UserFunction], UserFunction]) -> Activation:
+    """The activation with its functions of a user's own changed, as compiled ones are for plain ones."""
+
+    def changed(part: Callable[..., Array]) -> Callable[..., Array]:
+        return _Elementwise(change(part.function)) if isinstance(part, _Elementwise) else part
+
+    return replace(act, f=changed(act.f), derivative=changed(act.derivative))
 
 
 def slope_unknown(act: Activation) -> str | None:

@@ -74,10 +74,8 @@ def run(
 
     failures = Failures()
     if wanted:
-        choice = passes.choose(tasks, there.here, expected.seconds, options.compiled)
-        if choice.line:
-            screen.say(choice.line)
-        kind = passes.ready(choice)
+        kind, starts = _passes(tasks, wanted, expected.seconds, options, study)
+        expected = expected.after(starts)
         work = Work(study, stored, wanted, tasks, there, histogram, options, kind)
         ended = driver.run(work, record, counts, expected, failures)
         if ended is not None:
@@ -96,6 +94,21 @@ def run(
             screen.say("run the same command again to compute what they held")
             return 1
     return 1 if len(failures) or left else 0
+
+
+def _passes(
+    tasks: Sequence[Task], wanted: Cells, seconds: float, options: Options, study: Study
+) -> tuple[str, float]:
+    """The kind of passes of this run, and the seconds that every worker takes to load them."""
+    compiler = options.executor.compiler()
+    before = passes.of_unfinished(study, wanted)
+    choice = passes.choose(tasks, compiler, seconds, options.compiled, before)
+    for line in choice.lines:
+        screen.say(line)
+    made = passes.ready(choice, compiler)
+    for line in made.lines:
+        screen.say(line)
+    return made.kind, made.loads
 
 
 def _factor(tasks: Sequence[Task], there: Capacity, options: Options, study: Study) -> Factor:

@@ -1,12 +1,15 @@
 """One network in Python, without files: the layer table as a frame."""
 
+import sys
+import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
 from sweep.base import checks
-from sweep.base.errors import RequestError
+from sweep.base.errors import RequestError, SweepWarning
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.initializers import Scheme
 from sweep.kernel import passes
@@ -69,11 +72,37 @@ def propagate(
     last = _of_end("last_init", last_init, last_init_params)
     chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last)
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
-        kind = passes.here() if cell.dtype == "float32" else passes.NUMPY
+        kind = _passes(activation.name, backward) if cell.dtype == "float32" else passes.NUMPY
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind)
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
     return pd.DataFrame(columns)
+
+
+def _passes(act: str, backward: bool) -> str:
+    """The kind of passes that this call has; where it is compiled, all that it needs is loaded."""
+    from sweep.kernel.passes import folder  # noqa: PLC0415  numba: only where it computes
+
+    loops = folder.keys_of([(act, backward)])
+    if not loops or folder.why_not() or folder.why_not_kept():
+        return passes.NUMPY
+    from sweep.kernel.passes.compiled import Compiled  # noqa: PLC0415
+
+    if missing := folder.missing(loops):
+        several = f"{len(missing)} loop{'s' * (len(missing) > 1)}"
+        print(f"sweep: compiling {several} for this machine, once", end="", file=sys.stderr, flush=True)
+        start = time.perf_counter()
+    try:
+        folder.build(missing)
+        Compiled.here().load(loops)
+    except Exception as error:
+        said = f"NumPy's passes are used: {folder.in_a_line(error)}"
+        warnings.warn(SweepWarning(said), stacklevel=3)
+        return passes.NUMPY
+    finally:
+        if missing:
+            print(f": {time.perf_counter() - start:.1f} s", file=sys.stderr)
+    return passes.COMPILED
 
 
 def _of_end(

@@ -1,6 +1,7 @@
 """NumPy's passes and compiled ones: the same numbers, and what happens where there are no compiled ones."""
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 import sweep
 from sweep import activations, initializers, kernel
 from sweep.activations import FLAT_SLOPE, extended
+from sweep.base.errors import SweepWarning
+from sweep.experiment import interactive
 from sweep.initializers.normal import standard_normals
 from sweep.kernel import passes
-from sweep.kernel.passes import folder
+from sweep.kernel.passes import COMPILED, NUMPY, OWN, compiled, folder, own
 from sweep.kernel.passes.plain import PLAIN, Sums
 from tests.activations.test_activations import ACTIVATIONS, VARIANTS
 from tests.activations.test_narrow import EPS, NORMAL, SMALLEST, everywhere, ulp
@@ -27,6 +30,9 @@ pytest.importorskip("numba")
 def kind(request):
     """These compare both kinds themselves."""
     return request.param
+
+
+KINDS = COMPILED, NUMPY  # of what the program has; functions of a user's own are apart
 
 
 def crossed(act, z, kind, offset=None, with_slope=True):
@@ -66,7 +72,7 @@ def test_nan_and_inf_come_out_of_a_compiled_pass_as_of_numpys(name):
     act = activations.get(name)
     special = [-np.inf, np.inf, np.nan, 0.0, -0.0, 2.0**-149, -(2.0**-149), 2.0**100, -(2.0**100)]
     for z in (np.array([[[value] * 70]], np.float32) for value in special):
-        (h, slope, sums), (plain, plain_slope, plain_sums) = (crossed(act, z, k) for k in passes.KINDS)
+        (h, slope, sums), (plain, plain_slope, plain_sums) = (crossed(act, z, k) for k in KINDS)
         if name == "elu" and abs(z[0, 0, 0]) == 2.0**-149:  # tanh(z / 2) of the smallest number is 0
             continue
         np.testing.assert_allclose(h, plain, rtol=1e-6, atol=1e-44)
@@ -133,9 +139,7 @@ def test_gradients_pass_as_numpys_do(width, size):
 def test_a_tapered_network_comes_out_the_same(name, dtype):
     act = activations.get(name)
     chain = kernel.Chain(initializers.get("kaiming"), act, 0.2, 4, (4, 2))
-    results = [
-        kernel.propagate([chain], (70, 64, 48, 90, 33), [0, 1], 130, dtype, kind=k) for k in passes.KINDS
-    ]
+    results = [kernel.propagate([chain], (70, 64, 48, 90, 33), [0, 1], 130, dtype, kind=k) for k in KINDS]
     for key, values in results[0][0].forward.items():
         unit = results[0][0].forward["rms"] if key == "mean" else np.abs(values) + 1e-6
         np.testing.assert_allclose(results[1][0].forward[key] / unit, values / unit, atol=1e-5)
@@ -150,7 +154,7 @@ def test_draws_are_of_the_same_words_and_near(shape):
     generators = [[np.random.Generator(np.random.PCG64(seed)) for seed in (0, 1, 2)] for _ in range(2)]
     plain, compiled = (
         standard_normals(rngs, *shape, write=passes.named(kind).normals)
-        for rngs, kind in zip(generators, passes.KINDS, strict=True)
+        for rngs, kind in zip(generators, KINDS, strict=True)
     )
     np.testing.assert_array_max_ulp(plain, compiled, maxulp=4)
     assert [one.random() for one in generators[0]] == [other.random() for other in generators[1]]
@@ -158,8 +162,8 @@ def test_draws_are_of_the_same_words_and_near(shape):
 
 def test_the_extreme_words_make_draws_too():
     words = np.array([0, 2**64 - 1, 2**32 - 1, 2**63, 2**63 + 2**32 - 1, 2**62], np.uint64)
-    results = [np.empty((1, 2 * len(words)), np.float32) for _ in passes.KINDS]
-    for kind, out in zip(passes.KINDS, results, strict=True):
+    results = [np.empty((1, 2 * len(words)), np.float32) for _ in range(2)]
+    for kind, out in zip(KINDS, results, strict=True):
         passes.named(kind).normals(words, out)
     np.testing.assert_allclose(*results, rtol=1e-6, atol=1e-7)
 
@@ -170,14 +174,14 @@ def test_what_has_no_loop_is_numpys():
     renamed = activations.Activation("relu", np.sin, lambda z, h: np.cos(z))
     for act, dtype in ((own, np.float32), (renamed, np.float32), (activations.get("gelu"), np.float64)):
         z = np.random.default_rng(0).standard_normal((2, 9, 65)).astype(dtype)
-        results = [crossed(act, z, kind) for kind in passes.KINDS]
+        results = [crossed(act, z, kind) for kind in KINDS]
         np.testing.assert_array_equal(results[0][0], results[1][0])
         np.testing.assert_array_equal(results[0][1], results[1][1])
 
 
 def test_the_sine_of_a_large_number_is_numpys():
     z = np.full((1, 4, 64), 3e7, np.float32)
-    np.testing.assert_array_equal(*(crossed(activations.get("sin"), z, kind)[0] for kind in passes.KINDS))
+    np.testing.assert_array_equal(*(crossed(activations.get("sin"), z, kind)[0] for kind in KINDS))
 
 
 def run_python(code, **environment):
@@ -188,34 +192,54 @@ def run_python(code, **environment):
 
 PROPAGATE = (
     "import sweep; frame = sweep.propagate('xavier', 'silu', 3, 64, batch=50);"
-    "from sweep.kernel.passes import compiled;"
-    "loops = (compiled.Compiled._here or compiled.Compiled())._loops;"
-    "print(sorted(loops), frame['rms'].iloc[-1])"
+    "from sweep.kernel.passes.compiled import Compiled;"
+    "print(sorted(Compiled._loops), frame['rms'].iloc[-1])"
 )
 
 
-def rms_of(done):
-    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+def rms_of(done, says=""):
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(says, done.stderr), done.stderr
     return float(done.stdout.split()[-1])
 
 
 def test_propagate_compiles_once_and_keeps_it_and_does_without(tmp_path):
     cache = tmp_path / "cache"
     first = run_python(PROPAGATE, SWEEP_CACHE=str(cache))
-    assert "'silu-slope'" in first.stdout, first.stderr
+    rms = rms_of(first, r"sweep: compiling 4 loops for this machine, once: \d+\.\d s\n")
+    assert "'silu-slope'" in first.stdout
     kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")}
     assert kept
-    again = run_python(PROPAGATE, SWEEP_CACHE=str(cache))
+    assert rms_of(run_python(PROPAGATE, SWEEP_CACHE=str(cache))) == rms
     assert kept == {path: path.stat().st_mtime_ns for path in cache.rglob("*.nbc")}
-    assert rms_of(first) == rms_of(again)
     for path in kept:  # damaged: it is compiled for this process alone, or again
         path.write_bytes(b"nonsense")
-    assert rms_of(run_python(PROPAGATE, SWEEP_CACHE=str(cache))) == rms_of(first)
+    assert rms_of(run_python(PROPAGATE, SWEEP_CACHE=str(cache))) == rms
     barred = run_python(PROPAGATE, SWEEP_CACHE="/dev/null/cache")
     assert "[]" in barred.stdout
-    assert rms_of(barred) == pytest.approx(rms_of(first), rel=1e-5)
+    assert rms_of(barred) == pytest.approx(rms, rel=1e-5)
     switched_off = run_python(PROPAGATE, SWEEP_PASSES="numpy", SWEEP_CACHE=str(cache))
     assert rms_of(switched_off) == rms_of(barred)
+
+
+def test_a_loop_that_cannot_be_had_is_said_and_nothing_goes_on_without_it(monkeypatch):
+    def broken(key):
+        raise ValueError(
+            f"Failed in nopython mode pipeline (step: x)\nno {key}\nThis is not usually a problem"
+        )
+
+    monkeypatch.setattr(folder, "loop", broken)
+    monkeypatch.setattr(compiled.Compiled, "_loops", {})
+    chain = kernel.Chain(initializers.get("xavier"), activations.get("relu"), 0.0, 2)
+    with pytest.raises(
+        RuntimeError, match=r"compiled loop normal cannot be had \(no normal\): SWEEP_PASSES="
+    ):
+        kernel.propagate([chain], (70, 64, 64), [0], 50, kind=COMPILED)
+    monkeypatch.setattr(folder, "why_not", lambda: "")
+    with pytest.warns(SweepWarning, match="NumPy's passes are used: the compiled loop "):
+        frame = sweep.propagate("xavier", "relu", 2, 64, batch=50)
+    monkeypatch.setattr(folder, "why_not", lambda: "SWEEP_PASSES=numpy")
+    np.testing.assert_array_equal(frame, sweep.propagate("xavier", "relu", 2, 64, batch=50))
 
 
 @pytest.mark.parametrize(
@@ -233,7 +257,7 @@ def test_without_numba_or_with_an_old_one_passes_are_numpys(found, says, monkeyp
     folder.why_not.cache_clear()
     try:
         assert says in folder.why_not()
-        assert passes.here() == "numpy"
+        assert interactive._passes("relu", True) == NUMPY
     finally:
         folder.why_not.cache_clear()
 
@@ -242,11 +266,11 @@ def test_several_processes_may_compile_the_same_at_once(tmp_path):
     command = [sys.executable, "-W", "error", "-m", "sweep.kernel.passes", "softsign"]
     environment = {**os.environ, "SWEEP_CACHE": str(tmp_path), "SWEEP_PASSES": ""}
 
-    def compiled(_):
+    def once(_):
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
     with ThreadPoolExecutor(3) as pool:
-        done = list(pool.map(compiled, range(3)))
+        done = list(pool.map(once, range(3)))
     assert [(one.returncode, one.stderr) for one in done] == [(0, "")] * 3
     assert "compiled: numba" in done[0].stdout
     assert len(list(tmp_path.rglob("whole"))) == 1
@@ -288,9 +312,90 @@ def test_the_loops_know_what_the_program_does():
     assert np.float32(FLAT_SLOPE) == loops.FLAT
 
 
-def test_a_call_uses_what_is_asked_for(monkeypatch):
-    monkeypatch.setattr(passes, "here", lambda: "compiled")
+def test_a_call_uses_what_is_there(monkeypatch):
+    monkeypatch.setattr(folder, "why_not", lambda: "")
+    assert interactive._passes("relu", True) == COMPILED
+    assert interactive._passes("custom", True) == NUMPY
     one = sweep.propagate("xavier", "relu", 2, 64, batch=50)
-    monkeypatch.setattr(passes, "here", lambda: "numpy")
-    other = sweep.propagate("xavier", "relu", 2, 64, batch=50)
-    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
+    monkeypatch.setattr(folder, "why_not", lambda: "SWEEP_PASSES=numpy")
+    assert interactive._passes("relu", True) == NUMPY
+    np.testing.assert_allclose(one, sweep.propagate("xavier", "relu", 2, 64, batch=50), rtol=1e-5, atol=1e-7)
+
+
+def swish(z, beta=1.0):
+    return z / (1 + np.exp(-beta * z))
+
+
+def swish_slope(z, beta=1.0):
+    s = 1 / (1 + np.exp(-beta * z))
+    return s + beta * z * s * (1 - s)
+
+
+def cut_in_place(z):
+    h = z.copy()
+    h[h < 0] = 0
+    return h
+
+
+@pytest.mark.parametrize(
+    ("function", "derivative", "kwargs"),
+    [
+        (swish, None, {}),
+        (swish, swish_slope, {"beta": 1.5}),
+        (cut_in_place, None, {}),
+        (np.arctan, lambda z: 1 / (1 + z * z), {}),
+    ],
+)
+def test_a_function_of_your_own_is_the_same_compiled(function, derivative, kwargs):
+    act = activations.get("custom", function=function, derivative=derivative, kwargs=kwargs)
+    fast = own.compiled(act)
+    for dtype in (np.float32, np.float64):
+        z = np.random.default_rng(0).standard_normal((2, 9, 65)).astype(dtype) * 3
+        for array in (z, z[:, ::2]):
+            h, plain = fast(array), act(array)
+            assert (h.dtype, h.shape) == (dtype, array.shape)
+            np.testing.assert_allclose(h, plain, rtol=1e-5, atol=1e-6)
+            slopes = (one.derivative(array, plain) for one in (fast, act))
+            np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-6)
+    assert (own.why_not(act) == "") == (fast is not act) == isinstance(function, type(swish))
+    chain = kernel.Chain(initializers.get("kaiming"), act, 0.1, 3, (3,))
+    plain, fast = (
+        kernel.propagate([chain], (70, 64, 48, 90), [0, 1], 130, kind=kind)[0] for kind in (NUMPY, OWN)
+    )
+    np.testing.assert_allclose(fast.forward["rms"], plain.forward["rms"], rtol=1e-5)
+    np.testing.assert_allclose(fast.backward[3]["delta_rms"], plain.backward[3]["delta_rms"], rtol=1e-5)
+
+
+def keyword_only(z, *, slope=0.1):
+    return np.where(z > 0, z, slope * z)
+
+
+def of_another_library(z):
+    import math  # noqa: PLC0415
+
+    return z * math.pi
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (keyword_only, "keyword_only has keyword-only arguments, which numba does not know"),
+        (of_another_library, "numba cannot compile .*of_another_library: Use of unsupported opcode"),
+        (np.vectorize(np.tanh), "numba cannot compile"),
+    ],
+)
+def test_what_numba_cannot_compile_is_numpys_with_its_reason_in_a_line(function, says):
+    act = activations.get("custom", function=function)
+    assert own.compiled(act) is act
+    assert re.search(says, own.why_not(act))
+    assert "\n" not in own.why_not(act)
+
+
+def test_a_function_that_numba_takes_for_another_is_numpys(monkeypatch):
+    """As where an entry by itself is not what it is within its array."""
+    act = activations.get("custom", function=swish)
+    monkeypatch.setattr(own, "_by_entry", lambda function, rest: lambda z: z)
+    own._outcome.cache_clear()
+    assert own.compiled(act) is act
+    assert re.search(r"compiled by numba, .*swish is another function: -8, not -0\.0026828", own.why_not(act))
+    own._outcome.cache_clear()

@@ -53,7 +53,7 @@ def test_without_weights_theory_says_what_zeros_do(name):
 WIDTH, DEPTH, BATCH = 2000, 4, 64
 
 
-@pytest.fixture(scope="module", params=passes.KINDS)
+@pytest.fixture(scope="module", params=(passes.NUMPY, passes.COMPILED))
 def wide(request):
     """Every activation at width 2000, behind weights of sigma_w = 1.2: one stack, one draw."""
     if request.param == passes.COMPILED:

@@ -5,19 +5,22 @@ and by that of every group above it (cgroups(7)); the kernel kills whatever exce
 machine has.
 """
 
+import importlib.util
 import multiprocessing
 import os
 import platform
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 
 from sweep.base.errors import RequestError
 
 ROOT = Path("/")
 DRIVER_BYTES = 180_000_000
-WORKER_BYTES = 90_000_000  # an idle worker
+_WORKER_BYTES = 90_000_000  # an idle worker
+_LOOPS_BYTES = 130_000_000  # numba, and what it has compiled
 _LEAST_WORK = 30_000_000  # bytes of work that make a worker worth starting
 _SHARE = 2  # stacks may hold one part in so many of the memory
 
@@ -77,14 +80,20 @@ def may_start_processes() -> bool:
     return not multiprocessing.current_process().daemon
 
 
+@cache
+def worker_bytes() -> int:
+    """Bytes of a worker before its first task; where there is numba it may load it."""
+    return _WORKER_BYTES + (_LOOPS_BYTES if importlib.util.find_spec("numba") else 0)
+
+
 def workers_in_memory(workers: int) -> int:
     """How many of these workers there is memory for, at least 1."""
-    return max(1, min(workers, (available_memory() - DRIVER_BYTES) // (WORKER_BYTES + _LEAST_WORK)))
+    return max(1, min(workers, (available_memory() - DRIVER_BYTES) // (worker_bytes() + _LEAST_WORK)))
 
 
 def stack_memory(workers: int) -> int:
     """Bytes that the stacks of so many workers may hold together."""
-    return max(0, min(memory() // _SHARE, available_memory() - DRIVER_BYTES - workers * WORKER_BYTES))
+    return max(0, min(memory() // _SHARE, available_memory() - DRIVER_BYTES - workers * worker_bytes()))
 
 
 def memory(root: Path = ROOT) -> int:

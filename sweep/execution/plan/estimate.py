@@ -2,9 +2,9 @@
 
 import heapq
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sweep.base.process.machine import DRIVER_BYTES, WORKER_BYTES
+from sweep.base.process.machine import DRIVER_BYTES, worker_bytes
 from sweep.execution.plan.factor import Factor
 from sweep.execution.plan.tasks import Task, rows_of
 from sweep.report.frames.text import between, si
@@ -65,6 +65,11 @@ class Expected:
         workers = "1 worker has" if self.workers == 1 else f"{self.workers:,} workers have"
         return between(self.least, self.most) + ("" if self.here else f" once {workers} started")
 
+    def after(self, seconds: float) -> "Expected":
+        """The same where workers take so many seconds more to start."""
+        longer = {name: getattr(self, name) + seconds for name in ("overhead", "seconds", "least", "most")}
+        return replace(self, **longer)
+
 
 def expected(
     tasks: Sequence[Task], workers: int, histogram: bool, factor: Factor, here: bool = True
@@ -92,7 +97,7 @@ def expected(
         least=seconds / factor.below,
         most=seconds * factor.above,
         bytes=written + len(tasks) * _PART_BYTES,
-        memory=DRIVER_BYTES + sum(largest) + (WORKER_BYTES * used if processes else 0),
+        memory=DRIVER_BYTES + sum(largest) + (worker_bytes() * used if processes else 0),
         here=here,
     )
 

@@ -5,6 +5,7 @@ from dataclasses import Field, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from sweep.base.process import machine
+from sweep.execution.plan.compilers import Compiler
 from sweep.execution.plan.tasks import Task
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Result
@@ -41,7 +42,7 @@ class Work:
     """What a run computes: cells, as tasks, with what there is for them.
 
     stored: what the study holds of them already. histogram: whether histograms are kept. passes: the kind
-    that this machine's workers use; others have NumPy's.
+    that all its workers use.
     """
 
     study: "Study"
@@ -68,6 +69,9 @@ class Executor(Protocol):
 
         A dry run gets an answer even where it cannot.
         """
+
+    def compiler(self) -> Compiler:
+        """Who compiles loops for its workers, and knows which they have."""
 
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         """The results of the tasks, as they end; those that are `stored` need not be stored again.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from sweep.base.errors import SweepWarning
 from sweep.base.process import machine
+from sweep.execution.plan.compilers import Compiler, Here
 from sweep.execution.plan.estimate import needs_processes
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool
@@ -29,6 +30,9 @@ class Local:
 
     def capacity(self, options: "Options", needed: bool) -> Capacity:
         return this_machine(machine.workers(options.n_jobs) if machine.may_start_processes() else 1)
+
+    def compiler(self) -> Compiler:
+        return Here()
 
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         if machine.may_start_processes():

@@ -1,21 +1,39 @@
-"""python -m sweep.kernel.passes: compile the loops of all activations, or those named, for this machine."""
+"""python -m sweep.kernel.passes: compile the loops of all activations, or those named, for this machine.
+
+--own: say which activations of a user's own numba cannot compile, and why.
+"""
 
 import argparse
 import os
 import sys
 
-from sweep.kernel.passes import folder
+from sweep import activations
+from sweep.base.process.command import visible
+from sweep.kernel.passes import folder, own
 
 
 def main() -> None:
     """Compile and keep them; 1 where that is not possible."""
-    parser = argparse.ArgumentParser(prog="python -m sweep.kernel.passes", description=__doc__)
+    about = (__doc__ or "").splitlines()[0].partition(": ")[2]
+    parser = argparse.ArgumentParser(prog="python -m sweep.kernel.passes", description=about)
     every = sorted(folder.keys_of((name, way) for name in folder.ACTS for way in (False, True)))
     parser.add_argument(
         "loops", nargs="*", choices=[[], *every], metavar="loop", help="as in relu, gelu-slope"
     )
     parser.add_argument("--beside", action="store_true", help="let every other process go first")
+    parser.add_argument(
+        "--own",
+        nargs="+",
+        metavar="PARAMETERS",
+        help="compile nothing; say which functions of your own numba cannot compile, and why",
+    )
     arguments = parser.parse_args()
+    if arguments.own:
+        for parameters in arguments.own:
+            act = activations.REGISTRY.from_json(activations.CUSTOM, parameters)
+            if reason := own.why_not(act):
+                print(visible(f"{act.formula}: {reason}"))
+        return
     if arguments.beside and hasattr(os, "nice"):
         os.nice(19)
     if reason := folder.why_not() or folder.why_not_kept():

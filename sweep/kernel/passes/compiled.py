@@ -1,7 +1,8 @@
 """The passes as numba compiles them: float32 and the built-in activations; everything else is NumPy's."""
 
-from functools import lru_cache
-from typing import Any
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,8 @@ from sweep import activations
 from sweep.activations import Activation, flat_regions
 from sweep.base.arrays import Array
 from sweep.kernel.passes import folder
-from sweep.kernel.passes.folder import BACK, NORMAL, THROUGH, key_of
+from sweep.kernel.passes.folder import BACK, NORMAL, THROUGH, in_a_line, key_of
+from sweep.kernel.passes.own import compiled
 from sweep.kernel.passes.plain import PLAIN, Sums
 from sweep.kernel.statistics.flatness import bounds
 
@@ -21,17 +23,16 @@ _NONE = np.empty((0, 0), np.float32)
 class Compiled:
     """The passes in loops that numba has compiled, or compiles when they are first called."""
 
-    _here: "Compiled | None" = None
+    _loops: ClassVar[dict[str, Any]] = {}  # of this process
 
-    def __init__(self) -> None:
-        self._loops: dict[str, Any] = {}
+    def __init__(self, own: bool = False) -> None:
+        self._own = own
 
     @classmethod
-    def here(cls) -> "Compiled":
-        """Those of this process."""
-        if cls._here is None:
-            cls._here = cls()
-        return cls._here
+    @cache
+    def here(cls, own: bool = False) -> "Compiled":
+        """Those of this process. own: a user's own activations are compiled too, where numba can."""
+        return cls(own)
 
     def forward(
         self,
@@ -46,7 +47,7 @@ class Compiled:
         """See `Passes`."""
         known = _formula_of(act) if z.dtype == np.float32 else None
         if known is None:
-            PLAIN.forward(act, sums, seeds, z, offset, h, slope)
+            PLAIN.forward(compiled(act) if self._own else act, sums, seeds, z, offset, h, slope)
             return
         arrays = [z, h] if slope is None else [z, h, slope]
         if len(z) > 1 and not all(array.flags.c_contiguous for array in arrays):
@@ -75,9 +76,6 @@ class Compiled:
         )
         name, p, q, low, high = known
         loop = self._loop(key_of(name, slope is not None))
-        if loop is None:
-            PLAIN.forward(act, sums, seeds, z, None if bias is _NONE else offset, h, slope)
-            return
         loop(
             z.reshape(count, -1),
             bias if bias.size else np.empty((count, 0), np.float32),
@@ -91,10 +89,9 @@ class Compiled:
 
     def through(self, gradient: Array, slope: Array) -> Array:
         """See `Passes`."""
-        plain = gradient.dtype != np.float32 or not (gradient.flags.c_contiguous and slope.flags.c_contiguous)
-        loop = None if plain else self._loop(THROUGH)
-        if loop is None:
+        if gradient.dtype != np.float32 or not (gradient.flags.c_contiguous and slope.flags.c_contiguous):
             return PLAIN.through(gradient, slope)
+        loop = self._loop(THROUGH)
         gradients, seeds, batch, width = gradient.shape
         squares = np.empty((gradients, seeds * batch))
         loop(gradient.reshape(gradients, -1, width), slope.reshape(-1, width), squares)
@@ -102,10 +99,9 @@ class Compiled:
 
     def back(self, product: Array, scale: Array, shift: Array | None) -> tuple[Array, Array]:
         """See `Passes`."""
-        plain = product.dtype != np.float32 or not product.flags.c_contiguous
-        loop = None if plain else self._loop(BACK)
-        if loop is None:
+        if product.dtype != np.float32 or not product.flags.c_contiguous:
             return PLAIN.back(product, scale, shift)
+        loop = self._loop(BACK)
         gradients, seeds, batch, width = product.shape
         count = gradients * seeds
         squares, columns = np.empty((count, batch)), np.zeros((count, width))
@@ -117,19 +113,24 @@ class Compiled:
 
     def normals(self, words: NDArray[np.uint64], out: NDArray[np.float32]) -> None:
         """See `Passes`."""
-        loop = self._loop(NORMAL) if out.flags.c_contiguous and words.dtype.isnative else None
-        if loop is None:
-            PLAIN.normals(words, out)
+        if out.flags.c_contiguous and words.dtype.isnative:
+            self._loop(NORMAL)(np.require(words, requirements=["C", "W"]), out.reshape(-1))
         else:
-            loop(np.require(words, requirements=["C", "W"]), out.reshape(-1))
+            PLAIN.normals(words, out)
+
+    def load(self, keys: Iterable[str]) -> None:
+        """Have these loops at hand; raises RuntimeError as a pass does that lacks one."""
+        for key in keys:
+            self._loop(key)
 
     def _loop(self, key: str) -> Any:
-        """The loop of this key; None where numba fails: no cell should."""
+        """The loop of this key. Raises RuntimeError where there is none: who asks has been told there is."""
         if key not in self._loops:
             try:
                 self._loops[key] = folder.loop(key)
-            except Exception:
-                self._loops[key] = None
+            except Exception as error:
+                why = f"the compiled loop {key} cannot be had ({in_a_line(error)})"
+                raise RuntimeError(f"{why}: SWEEP_PASSES=numpy does without") from error
         return self._loops[key]
 
 

@@ -52,8 +52,20 @@ def keys_of(asked: Iterable[tuple[str, bool]]) -> set[str]:
     keys: set[str] = set()
     for name, backward in asked:
         if has(name):
-            keys |= {key_of(name, backward), NORMAL} | ({THROUGH, BACK} if backward else set())
+            keys |= {key_of(name, backward)} | shared(backward)
     return keys
+
+
+def shared(backward: bool) -> set[str]:
+    """The loops that chains of every activation need."""
+    return {NORMAL, THROUGH, BACK} if backward else {NORMAL}
+
+
+def in_a_line(error: BaseException) -> str:
+    """What numba says, without the lines of advice that follow."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line for line in lines if not line.startswith("Failed in nopython mode pipeline")]
+    return lines[0] if lines else type(error).__name__
 
 
 @lru_cache(maxsize=1)
@@ -70,9 +82,7 @@ def why_not() -> str:
     try:
         import numba  # noqa: F401, PLC0415  half a second: only where it computes
     except Exception as error:  # it refuses a NumPy or a Python that it does not know
-        return (
-            f"numba cannot be imported: {str(error).splitlines()[0] if str(error) else type(error).__name__}"
-        )
+        return f"numba cannot be imported: {in_a_line(error)}"
     if platform.machine().lower() in ("x86_64", "amd64") and not _features().get("fma"):
         return "this processor has no fused multiply-add"
     return ""

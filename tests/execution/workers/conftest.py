@@ -2,6 +2,7 @@ import sys
 from functools import cache
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 import sweep
@@ -67,6 +68,20 @@ class Commands:
         """What is stored, layer by layer."""
         layers = sweep.load(self.folder / "outputs" / study, table="layers")
         return layers.set_index(["cell_id", "layer"]).sort_index()
+
+
+FAST = {"SWEEP_PASSES": ""}  # the environment of who may compile
+
+
+def kinds(commands, study="smoke"):
+    """The kinds of passes that computed the parts of a study, as these say."""
+    parts = (commands.folder / "outputs" / study).glob("*/[!.]*.parquet")
+    return {pq.read_schema(part).metadata.get(b"passes", b"").decode() for part in parts}
+
+
+def assert_near(commands, other):
+    """Both have stored the grid with the same numbers, but for what one rounding makes of them."""
+    pd.testing.assert_frame_equal(commands.layers(), other.layers(), rtol=1e-5, atol=1e-6)
 
 
 def ended(process):

@@ -54,20 +54,20 @@ class Dask:
         for daemon in reversed(self._daemons):
             daemon.end()
 
-    def worker(self, *arguments):
+    def worker(self, *arguments, **more):
         """A worker of one thread, with a nanny that starts it again, ready for work."""
         folder = self.folder / f"worker-{len(self._daemons)}"
         worker = self._start(
             "worker", self.address, "--nthreads", "1", "--no-dashboard", "--host", "127.0.0.1",
-            "--local-directory", str(folder), *arguments,
+            "--local-directory", str(folder), *arguments, **more,
         )  # fmt: skip
         worker.says("Registered to")
         return worker
 
-    def _start(self, kind, *arguments):
+    def _start(self, kind, *arguments, **more):
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
         # Workers do not have the environment of the command: a Gate of theirs is in the folder.
-        environment = {"PYTHONPATH": str(ROOT), "GATE": str(self.folder / "gate")}
+        environment = {"PYTHONPATH": str(ROOT), "GATE": str(self.folder / "gate")} | more
         self._daemons.append(Process(command, environment=environment))
         return self._daemons[-1]
 

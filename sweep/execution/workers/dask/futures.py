@@ -27,6 +27,7 @@ from sweep.execution.workers.executor import Capacity
 from sweep.execution.workers.program import program
 from sweep.experiment.outcome import Failure, Result
 from sweep.experiment.verdict import Thresholds
+from sweep.kernel.passes import NUMPY, folder
 from sweep.store import tables
 from sweep.store.records import files
 from sweep.store.study import Study
@@ -78,9 +79,9 @@ def capacity(settings: Dask) -> Capacity | None:
 
 
 def run(
-    tasks: Iterable[Task], settings: Dask, workers: int, histogram: bool, store: WorkerStore | None
+    tasks: Iterable[Task], settings: Dask, workers: int, histogram: bool, kind: str, store: WorkerStore | None
 ) -> Iterator[Result]:
-    """The results of the tasks, as they end.
+    """The results of the tasks, as they end. kind: of passes.
 
     A task whose workers die is split until the one cell is known that kills them, which is a failed
     row. Raises ClusterError where the scheduler is lost, or no worker is left: what is stored is kept.
@@ -88,15 +89,17 @@ def run(
     with connection.connect(settings, workers) as client:
         if settings.local:
             connection.check_workers(client, settings)
-        yield from _Driver(client, settings, histogram, store).run(iter(tasks))
+        yield from _Driver(client, settings, histogram, kind, store).run(iter(tasks))
 
 
 class _Driver:
     """Keeps the cluster busy with tasks, and finds the cells that kill workers."""
 
-    def __init__(self, client: "Client", settings: Dask, histogram: bool, store: WorkerStore | None) -> None:
+    def __init__(
+        self, client: "Client", settings: Dask, histogram: bool, kind: str, store: WorkerStore | None
+    ) -> None:
         self._client, self._settings = client, settings
-        self._histogram, self._store = histogram, store
+        self._histogram, self._kind, self._store = histogram, kind, store
         self._ended: queue.SimpleQueue[Future] = queue.SimpleQueue()
         self._flying: dict[str, tuple[Task, Future]] = {}
         self._numbers = itertools.count()
@@ -134,7 +137,7 @@ class _Driver:
 
     def _send(self, task: Task) -> None:
         number = next(self._numbers)
-        work = pickle.dumps(partial(_work, task, self._histogram, program(), self._store, number))
+        work = pickle.dumps(partial(_work, task, self._histogram, self._kind, program(), self._store, number))
         # What cannot be loaded as a worker reads it ends the worker, as if the task had killed it: a lambda
         # and bytes always can, and a program of another layout fails within the task.
         future = self._client.submit(
@@ -195,25 +198,33 @@ class _Driver:
         return ClusterError(f"{reason}; what is stored is kept: run the same command to continue")
 
 
-def _work(task: Task, histogram: bool, driver: str, store: WorkerStore | None, number: int) -> Result:
+def _work(
+    task: Task, histogram: bool, kind: str, driver: str, store: WorkerStore | None, number: int
+) -> Result:
     """What a worker does: compute, and store where it sees the study.
 
-    driver: the program that sends the task; ClusterError where this one is another.
+    kind: of passes; driver: the program that sends the task. ClusterError where this worker has others.
     """
     if program() != driver:
-        from distributed import get_worker  # noqa: PLC0415
-
-        raise ClusterError(connection.difference(get_worker().address, program(), driver))
-    result = run_task(task, histogram)
+        raise ClusterError(connection.difference(_address(), program(), driver))
+    if kind != NUMPY and (reason := folder.why_not()):
+        raise ClusterError(f"the Dask worker {_address()} cannot compile what the others have: {reason}")
+    result = run_task(task, histogram, kind)
     if store is None or not store.mark.exists():
         return result
     try:
         # The name is the task's: whoever computes it a second time writes the same part again.
         name = f"{store.part}-d{number:06d}.parquet"
-        Study(store.study).write(name, *tables.tables(result, store.part, store.thresholds))
+        Study(store.study).write(name, *tables.tables(result, store.part, store.thresholds), kind)
     except StoreError:  # seen, but not writable from here
         return result
     return replace(result, statistics={}, histogram=None, facts={}, stored=True)
+
+
+def _address() -> str:
+    from distributed import get_worker  # noqa: PLC0415
+
+    return str(get_worker().address)
 
 
 def _outcome(future: "Future") -> tuple[BaseException | None, Result | None]:

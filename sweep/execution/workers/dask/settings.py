@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.base.process import machine
+from sweep.execution.plan.compilers import Compiler, Here
 from sweep.execution.workers.executor import Capacity, Remaining, Work, this_machine
 from sweep.experiment.outcome import Result
 
@@ -76,6 +77,13 @@ class Dask:
                 return unknown
             raise
 
+    def compiler(self) -> Compiler:
+        if self.local:
+            return Here()
+        from sweep.execution.workers.dask.loops import Cluster  # noqa: PLC0415  distributed is an extra
+
+        return Cluster(self)
+
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         from sweep.execution.workers.dask import futures  # noqa: PLC0415  distributed is an extra
 
@@ -83,4 +91,4 @@ class Dask:
         # Workers may store themselves what goes into a folder that they see.
         folder, thresholds = work.study.place.folder, work.options.thresholds
         store = futures.WorkerStore.of(folder, record.name, thresholds) if folder else None
-        return futures.run(left, self, work.capacity.workers, work.histogram, store)
+        return futures.run(left, self, work.capacity.workers, work.histogram, work.passes, store)

@@ -150,7 +150,7 @@ def _submit(cells: Cells, work: Work, settings: Slurm, record: RunRecord) -> Arr
         srun_args=[f"--cpus-per-task={settings.cores}"],  # since Slurm 22.05 a step does not inherit it
         **{key: value for key, value in optional.items() if value is not None},
     )
-    share = element.options_of_share(work.options, settings.cores, work.histogram)
+    share = element.options_of_share(work.options, settings.cores, work.histogram, work.passes)
     try:
         submitted = executor.map_array(element.ShareRunner(folder, own, share), range(len(parts)))[0]
     except (FailedJobError, OSError) as error:

@@ -18,6 +18,7 @@ from sweep.execution.workers.local import Local as ThisMachine
 from sweep.execution.workers.slurm import private
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import ID_BYTES
+from sweep.kernel.passes import NUMPY
 from sweep.store.places.local import Local
 from sweep.store.records import files, plans, reading
 
@@ -74,8 +75,8 @@ class ShareRunner:
         return DelayedSubmission(self, number)
 
 
-def options_of_share(options: "Options", cores: int, histogram: bool) -> "Options":
-    """The options of a share on a node: the same run, on that machine alone."""
+def options_of_share(options: "Options", cores: int, histogram: bool, kind: str) -> "Options":
+    """The options of a share on a node: the same run, on that machine alone; kind: of passes."""
     return replace(
         options,
         root=str(Path(options.root.removeprefix("file://")).expanduser().absolute()),
@@ -84,7 +85,7 @@ def options_of_share(options: "Options", cores: int, histogram: bool) -> "Option
         shard=None,
         report=(),
         histogram=histogram,
-        compiled=False,  # what the other nodes have is not known
+        compiled=kind != NUMPY,  # of what its node lacks it compiles its own
         show=False,
     )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.base.process import machine
+from sweep.execution.plan.compilers import Compiler, Nodes
 from sweep.execution.workers.executor import Capacity, Remaining, Work
 from sweep.experiment.outcome import Result
 from sweep.store.places import is_url
@@ -87,6 +88,9 @@ class Slurm:
             most=held - machine.DRIVER_BYTES,
             refusal=f"executor.mem_gb={self.mem_gb:g}: {{}}; raise it, or ask for less",
         )
+
+    def compiler(self) -> Compiler:
+        return Nodes()
 
     def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
         from sweep.execution.workers.slurm import array  # noqa: PLC0415  submitit is an extra

@@ -15,14 +15,14 @@ import pytest
 from sweep.base.errors import RequestError
 from sweep.execution.options import Options
 from sweep.experiment import verdict
-from tests.execution.workers.conftest import GRID, assert_equal, ended, gate, held
+from tests.execution.workers.conftest import FAST, GRID, assert_equal, assert_near, ended, gate, held, kinds
 from tests.execution.workers.daemons import Dask as Cluster
 from tests.execution.workers.daemons import free_port
 from tests.processes import processes, until
 
 pytest.importorskip("distributed")
 
-from sweep.execution.workers.dask import connection, futures
+from sweep.execution.workers.dask import connection, futures, loops
 from sweep.execution.workers.dask.settings import Dask
 from sweep.execution.workers.program import program
 from tests.make import grid, packed
@@ -55,6 +55,45 @@ def test_a_grid_of_2000_cells_equals_the_local_run_and_workers_store_it_themselv
     assert_equal(commands, computed_here(*GRID))
     assert all("-d" in path.stem for path in parts(commands, "smoke")), "the driver has stored nothing"
     assert "all stored already: nothing to compute" in commands(*GRID, *executor(two)).stderr
+
+
+COMPILED = (*GRID, "compiled=true")
+
+
+def test_a_grid_is_compiled_where_all_workers_can_and_the_record_says_so(dask, commands, computed_here):
+    pytest.importorskip("numba")
+    dask.worker(**FAST)
+    dask.worker(**FAST)
+    done = commands(*COMPILED, *executor(dask))
+    assert done.returncode == 0, done.stderr
+    assert kinds(commands) == {"compiled"}
+    assert_near(commands, computed_here(*GRID))
+
+
+def test_a_worker_that_cannot_compile_is_named_and_all_have_numpys(dask, commands, computed_here):
+    pytest.importorskip("numba")
+    dask.worker(**FAST)
+    dask.worker()
+    done = commands(*COMPILED, *executor(dask))
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"NumPy's passes are used: on the Dask worker tcp://\S+ SWEEP_PASSES=numpy\n", done.stderr
+    )
+    assert kinds(commands) == {"numpy"}
+    assert_equal(commands, computed_here(*GRID))
+
+
+def test_loops_are_compiled_on_the_workers_machines(dask, tmp_path):
+    pytest.importorskip("numba")
+    dask.worker(**FAST, SWEEP_CACHE=str(tmp_path))
+    dask.worker(**FAST, SWEEP_CACHE=str(tmp_path))
+    cluster = loops.Cluster(Dask(dask.address, None, 60.0))
+    wanted = frozenset({"relu", "normal"})
+    assert cluster.why_not() == ""
+    assert cluster.missing(wanted) == wanted
+    assert cluster.build(wanted) == ""
+    assert cluster.missing(wanted) == frozenset()
+    assert "no such loop" in cluster.build({"no such loop"})
 
 
 def test_a_worker_killed_midway_costs_nothing_and_one_that_joins_late_helps(dask, commands):

@@ -16,7 +16,7 @@ from sweep.execution.workers import calibration
 from sweep.execution.workers.slurm import array
 from sweep.execution.workers.slurm.settings import Slurm
 from sweep.experiment.batches import Cells
-from tests.execution.workers.conftest import GRID, assert_equal, ended, gate, held
+from tests.execution.workers.conftest import FAST, GRID, assert_equal, assert_near, ended, gate, held, kinds
 from tests.make import grid
 from tests.processes import processes, until
 
@@ -67,6 +67,14 @@ def test_a_grid_of_2000_cells_in_8_elements_equals_the_local_run(on_slurm, compu
     again = on_slurm(*GRID, *WAIT)
     assert "all stored already: nothing to compute" in again.stderr
     assert again.stdout == done.stdout
+
+
+def test_elements_have_the_passes_that_were_chosen_for_all(on_slurm, computed_here):
+    pytest.importorskip("numba")
+    done = on_slurm(*GRID, "compiled=true", *WAIT, "executor.max_jobs=2", **FAST)
+    assert done.returncode == 0, done.stderr
+    assert kinds(on_slurm) == {"compiled"}
+    assert_near(on_slurm, computed_here(*GRID))
 
 
 def test_without_waiting_the_command_says_how_to_follow_and_the_same_command_follows(
