@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from bench import BATCH, DEPTHS, INITS, WIDTHS, cells, described
+from bench import BATCH, DEPTHS, INITS, KIND, WIDTHS, cells, described
 from peers import torch_cells
 from rich.console import Console
 from rich.table import Table
@@ -22,8 +22,7 @@ from threadpoolctl import threadpool_limits
 from sweep import activations, initializers, kernel
 from sweep.execution.plan import tasks
 from sweep.execution.workers import local
-from sweep.kernel import passes
-from sweep.kernel.passes import folder
+from sweep.kernel.passes import COMPILED, NUMPY, folder
 
 DEPTH, NETWORKS = 20, (128, 512)
 OF_RELU = (256, 40)  # the width and the depth at which activations are compared with relu
@@ -116,7 +115,7 @@ def main() -> None:
     parser.add_argument("--without-peer", action="store_true", help="leave PyTorch out")
     arguments = parser.parse_args()
     acts, peer = ["relu", *(act for act in arguments.acts if act != "relu")], not arguments.without_peer
-    kinds = [*passes.KINDS] if passes.here() == passes.COMPILED else [passes.NUMPY]
+    kinds = [*dict.fromkeys((NUMPY, KIND))]
     console = Console(stderr=True)
     times: dict[str, list[float]] = {}
     with threadpool_limits(1):
@@ -138,7 +137,7 @@ def main() -> None:
     for act, figures in found.items():
         table.add_row(act, *(f"{figures[name]:.2f}" for name in names))
     Console(width=400).print(table)
-    level = folder.described() if passes.COMPILED in kinds else folder.why_not()
+    level = folder.described() if KIND == COMPILED else folder.why_not() or folder.why_not_kept()
     output = {"machine": described(), "passes": level, "acts": found}
     text = json.dumps(output, indent=1, default=float)
     (Path(__file__).parent / "activations.json").write_text(text + "\n", encoding="utf-8")

@@ -29,7 +29,7 @@ from sweep.execution.workers import local
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
 from sweep.experiment.prediction import predicted
-from sweep.kernel import passes
+from sweep.kernel.passes import COMPILED, NUMPY, folder
 from sweep.store import tables
 from sweep.store.study import Study
 
@@ -42,6 +42,7 @@ INITS, DEPTHS, WIDTHS, BATCH = (
 )
 # Four Gaussian schemes under relu are one chain by the exact law, under tanh four.
 CHAINS = 5
+KIND = NUMPY if folder.why_not() or folder.why_not_kept() else COMPILED  # of passes
 FEW, MANY = 2, 10
 TINY = {"inits": ("xavier", "kaiming"), "depths": (2, 5), "widths": (8, 16)}
 TINY_SEEDS, TINY_BATCH = 625, 100
@@ -61,7 +62,7 @@ def cells(wanted: Sequence[tuple[str, str, int, int, int]], batch: int, backward
 def ours(wanted: Sequence[Any], batch: int, backward: bool) -> None:
     """Plan and compute them as `python -m sweep -m` does, on every core, nothing stored."""
     planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
-    for _ in local.run(planned, machine.workers(-1), False, kind=passes.here()):
+    for _ in local.run(planned, machine.workers(-1), False, kind=KIND):
         pass
 
 
@@ -71,7 +72,7 @@ def ours_stored(wanted: Sequence[Any], batch: int, backward: bool) -> None:
         study = Study(Path(folder))
         study.create()
         planned = tasks.pack(cells(wanted, batch, backward), machine.workers(-1))
-        for number, result in enumerate(local.run(planned, machine.workers(-1), False, kind=passes.here())):
+        for number, result in enumerate(local.run(planned, machine.workers(-1), False, kind=KIND)):
             study.write(f"bench-{number:06d}.parquet", *tables.tables(result, "bench"))
 
 
@@ -80,7 +81,7 @@ def one_chain(init: str, act: str) -> Callable[[], None]:
     (task,) = tasks.pack(cells([(init, act, 50, 512, 0)], BATCH, True), 1)
 
     def run() -> None:
-        for _ in local.run_here([task], False, kind=passes.here()):
+        for _ in local.run_here([task], False, kind=KIND):
             pass
 
     return run
@@ -276,7 +277,7 @@ def main() -> None:
     console.print(table)
     output = {
         "machine": described(),
-        "passes": passes.here(),
+        "passes": KIND,
         "ratios": {what: {"ratio": float(f"{ratio:.4g}"), "target": target} for what, ratio, target in found},
         "seconds": {name: float(f"{value:.4g}") for name, value in times.items()},
         "peak_megabytes": memory,

@@ -21,6 +21,7 @@ from sweep.execution.workers.dask import futures
 from sweep.execution.workers.dask.settings import Dask
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
+from sweep.kernel.passes import NUMPY
 
 COUNT, SECONDS = 2000, 0.005
 _COMMON = {"init": {"name": "xavier"}, "act": {"name": "tanh"}, "widths": None, "bias_std": 0.0}
@@ -36,7 +37,9 @@ def seconds(tasks: list[Task], workers: int, settings: Dask | None) -> float:
     """Wall time of the tasks, nothing stored."""
     start = time.perf_counter()
     results = (
-        futures.run(tasks, settings, workers, False, None) if settings else local.run(tasks, workers, False)
+        futures.run(tasks, settings, workers, False, NUMPY, None)
+        if settings
+        else local.run(tasks, workers, False)
     )
     done = sum(map(len, results))
     assert done == sum(map(len, tasks))
