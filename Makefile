@@ -29,6 +29,7 @@ torture: .venv/dev
 	$(BIN)/python -m tests.spoiled
 	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.differential --jobs 2
+	$(BIN)/python -m tests.differential --jobs 2 --seed 1 --passes "compiled with own functions"
 
 bench: .venv/run
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[bench]'

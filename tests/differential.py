@@ -1,6 +1,7 @@
 """Random stacks of networks against the plain loop in long double, figure by figure.
 
     make torture, or python -m tests.differential --specs 5000 --seed 0 [--seconds 60] [--jobs 2] [--only 17]
+        [--passes compiled]
 
 Every stack is computed together and each of its networks alone; both must be what tests/plain.py
 allows. A disagreement is printed with what repeats it.
@@ -22,6 +23,7 @@ from threadpoolctl import threadpool_limits
 
 from sweep import activations, initializers, kernel
 from sweep.base.errors import PrecisionError, RequestError
+from sweep.kernel import passes
 from tests import exact
 from tests.plain import Network
 
@@ -290,11 +292,19 @@ def tried(seed: int, number: int) -> tuple[int, int, list[Disagreement], str]:
         return number, 0, [], f"{type(error).__name__}: {error}"
 
 
-def results(seed: int, numbers: range, jobs: int) -> Iterator[tuple[int, int, list[Disagreement], str]]:
+def cross_with(kind: str) -> None:
+    """Have this process use passes of this kind."""
+    passes.default = kind
+
+
+def results(
+    seed: int, numbers: range, jobs: int, kind: str
+) -> Iterator[tuple[int, int, list[Disagreement], str]]:
     if jobs == 1:
+        cross_with(kind)
         yield from map(partial(tried, seed), numbers)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=cross_with, initargs=(kind,)) as pool:
         yield from pool.map(partial(tried, seed), numbers, chunksize=4)
 
 
@@ -306,16 +316,18 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no spec after so long")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--only", type=int, help="the one spec of that number, all of its disagreements")
+    parser.add_argument("--passes", choices=passes.KINDS, default=passes.NUMPY)
     given = parser.parse_args()
     if not exact.WIDE:
         print("differential: skipped, a long double is only a double on this machine")
         return 0
     began, specs, figures, wrong, kinds = time.monotonic(), 0, 0, 0, Counter()
     numbers = range(given.specs) if given.only is None else range(given.only, given.only + 1)
-    for number, count, found, raised in results(given.seed, numbers, given.jobs):
+    for number, count, found, raised in results(given.seed, numbers, given.jobs, given.passes):
         specs, figures, wrong = specs + 1, figures + count, wrong + bool(found or raised)
         if found or raised:
-            print(f"--seed {given.seed} --only {number}: {spec_of(given.seed, number)}")
+            again = f"--seed {given.seed} --only {number} --passes '{given.passes}'"
+            print(f"{again}: {spec_of(given.seed, number)}")
             print(f"    {raised}" if raised else "", end="\n" if raised else "")
             for one in found if given.only is not None else found[:3]:
                 print(f"    {one}")
