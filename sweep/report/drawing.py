@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from sweep.base import checks
 from sweep.base.errors import ReportError, RequestError, StoreError
-from sweep.report import KINDS, PAGE
+from sweep.experiment.verdict import Thresholds
+from sweep.report import KINDS, PAGE, gather
 from sweep.report.attempts import attempt
 from sweep.report.figures import curves, gradients, histograms, network, phase, style, theory
 from sweep.report.frames import layout
@@ -17,13 +18,14 @@ from sweep.store import places
 from sweep.store.places import Place
 from sweep.store.query import results
 from sweep.store.study import Study
+from sweep.store.tables import CELLS
 
 _PAGES, _ALL_PAGES = 3, 100  # of heatmaps: a whole report has fewer, for its page shows all cells anyway
 # What is drawn of the layers, for which a cell must have been computed.
 _OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure]]] = {
     "layers": curves.figures,
     "gradients": gradients.figures,
-    "histograms": histograms.figures,
+    "histograms": histograms.drawn,
     "theory": theory.figures,
     "phase": phase.figures,
 }
@@ -46,26 +48,24 @@ def write(
     if to is not None:
         places.check_folder(to)
     study = Study(path)
+    study.check_readable()
+    measures = [measure(value, CELLS.names) for value in values]
     thresholds = results.thresholds(path)
-    cells = results.load(path, thresholds=thresholds)
-    measures = [measure(value, cells.columns) for value in values]
-    cells = cells[cells["cell_id"] == cell_id] if cell_id else cells
+    found = _gathered(study, thresholds, measures, only, cell_id)
+    cells = found.cells
     if cells.empty:
         raise StoreError(f"{study.path} has no results to draw: run python -m sweep study={study.name} first")
     arrangement = layout.choose(cells, **axes)
     ok = cells[cells["status"] == "ok"]
-    layers = results.load(path, "layers")
-    if cell_id or len(layers) > int((ok["depth"] + 1).sum()):  # another writer has added to it
-        layers = layers[layers["cell_id"].isin(ok["cell_id"])]
     plain = {*only, PAGE} == set(KINDS) and not any(axes.values()) and list(values) == ["std"]
     failed: dict[str, str] = {}
     with style.applied():
         figures: dict[str, Figure] = {}
-        if len(cells) == len(ok) == 1 and plain:
+        if found.totals.cells == len(ok) == 1 and plain:
             cell = ok.iloc[0]
             name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
             with attempt(name, failed):
-                figures[name] = network.picture(cell, layers)
+                figures[name] = network.picture(cell, found.layers)
         else:
             maps = {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
             for kind in only:
@@ -73,20 +73,36 @@ def write(
                     with attempt(shown.name, failed):
                         figures |= _maps(cells, shown, arrangement, _PAGES if plain else _ALL_PAGES)
                 if kind in _OF_LAYERS and len(ok):
+                    frames = found.kept if kind == "histograms" else (ok, found.layers)
                     with attempt(kind, failed):
-                        figures |= _OF_LAYERS[kind](ok, layers)
+                        figures |= _OF_LAYERS[kind](*frames)
         place = _elsewhere(to, study) if to else study.report
         files = style.write(figures, place, failed, alone=plain and cell_id is None and not to)
     if PAGE in only and cell_id is None:
         with attempt("the page", failed):
             from sweep.report import page  # noqa: PLC0415  one network has none
 
-            files.append(page.write(study, place, cells, layers, thresholds))
+            files.append(page.write(study, place, cells, found.layers, thresholds, found.totals))
     drawn = [place.at(file) for file in files]
     if failed:
         named = "; ".join(f"{what} ({why})" for what, why in failed.items())
         raise ReportError(f"not drawn: {named}; the tables are complete", drawn)
     return drawn
+
+
+def _gathered(
+    study: Study,
+    thresholds: Thresholds,
+    measures: Sequence[Measure],
+    only: Sequence[str],
+    cell_id: str | None,
+) -> gather.Gathered:
+    if cell_id:
+        return gather.of_cell(study, thresholds, cell_id)
+    found = study.retry(lambda: gather.of_study(study, thresholds, measures, only))
+    if found.totals.cells == 1:
+        return gather.of_cell(study, thresholds, found.cells["cell_id"].iloc[0])
+    return found
 
 
 def _maps(cells: pd.DataFrame, shown: Measure, arrangement: layout.Layout, most: int) -> dict[str, Figure]:

@@ -20,7 +20,7 @@ MOST_LAYERS = 10  # side by side; a deeper network is drawn as a ridge
 _MOST_RIDGES = 25  # one above the other
 _RIDGE_HEIGHT = 2.2  # of a histogram, in steps from one layer to the next
 _COLUMNS = 4
-_MOST_ROWS = 16
+MOST_ROWS = 16
 _SLOT = 0.9  # of the width that a layer has in a strip
 _APART = 1.3  # bins between the axis of a strip and the bar of what lies beyond
 _BEYOND = style.LINES[3]  # the bar of what lies beyond the axis, where it goes on
@@ -35,17 +35,24 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     Of more networks than there is room for, those of the schemes that survive most.
     """
     kept = layers.loc[layers["histogram"].notna(), "cell_id"].unique()
-    frame = by_interest(largest(add_labels(cells[cells["cell_id"].isin(kept)])))
-    frame = frame[frame["seed"] == frame.groupby(list(PANEL))["seed"].transform("min")]
+    return drawn(chosen(cells[cells["cell_id"].isin(kept)]), layers)
+
+
+def chosen(cells: pd.DataFrame) -> pd.DataFrame:
+    """Of the cells that have histograms, or of their networks, those to show, what is of interest first."""
+    frame = by_interest(largest(add_labels(cells)))
+    return frame[frame["seed"] == frame.groupby(list(PANEL))["seed"].transform("min")]
+
+
+def drawn(frame: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
+    """The figure of the cells of `chosen`; layers: those of the first MOST_ROWS of them, and maybe others."""
     panels = []
-    for _, cell in frame.iterrows():
+    for _, cell in frame.head(MOST_ROWS).iterrows():
         of_cell = layers[layers["cell_id"] == cell["cell_id"]].sort_values("layer")
-        if stored(of_cell):
-            panels.append((f"{cell['init_label']} × {cell['act_label']} {cell['setting']}".strip(), of_cell))
+        panels.append((f"{cell['init_label']} × {cell['act_label']} {cell['setting']}".strip(), of_cell))
     if not panels:
         return {}
-    left_out = len(panels) - _MOST_ROWS
-    panels = panels[:_MOST_ROWS]
+    left_out = len(frame) - len(panels)
     deep = max(panel["layer"].max() for _, panel in panels) > MOST_LAYERS
     figure = _ridges(panels) if deep else _strips(panels)
     style.headline(figure, "What the activations look like, layer by layer")

@@ -6,7 +6,7 @@ critical line chi1 = 1 it takes longest, and so deep it can be trained. Schoenho
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,10 @@ from sweep.base.errors import SweepError
 from sweep.experiment import axes
 from sweep.report.figures import style
 from sweep.report.frames.labels import common, description
+from sweep.report.frames.networks import are_networks
 from sweep.report.frames.text import counted, spread
 
+SHOWN = ("rms", "sample_cosine")  # the statistics of layers that a plane is made of
 _FEWEST = 3  # values of each axis that make a plane
 _ARRIVED = 0.1  # of the first distance to the fixed point
 _SEEN = 0.1  # a shorter way than this is lost in the noise of a finite width
@@ -71,22 +73,19 @@ def points(plane: pd.DataFrame, layers: pd.DataFrame, act: Activation) -> pd.Dat
     log rms, are within a tenth of their first distance from the fixed point; inf where none is, NaN
     where the way is too short to see. theory_c, theory_q: the depth scales xi_c and xi_q times ln 10.
     """
-    by_cell = dict(iter(layers[layers["cell_id"].isin(plane["cell_id"])].groupby("cell_id", sort=False)))
+    profile = _profiles(plane, layers)
     rows = []
     for key, seeds in plane.groupby([plane["sigma_w"].round(9), "bias_std"]):
         sigma_w, sigma_b = float(str(key[0])), float(str(key[1]))
         point = theory.fixed_point(act, sigma_w, sigma_b)
-        profiles = [by_cell[cell_id].sort_values("layer") for cell_id in seeds["cell_id"]]
-        cosine = np.mean([profile["sample_cosine"].to_numpy(float) for profile in profiles], axis=0)
-        with np.errstate(all="ignore"):
-            log_q = np.mean([2 * np.log(profile["rms"].to_numpy(float)) for profile in profiles], axis=0)
+        cosine, log_q = profile(seeds)
         q = (point.v - sigma_b**2) / sigma_w**2
         settled = (point.v * point.c - sigma_b**2) / (sigma_w**2 * q) if 0 < q < math.inf else math.nan
         rows.append(
             {
                 "sigma_w": sigma_w,
                 "sigma_b": sigma_b,
-                "seeds": seeds["seed"].nunique(),
+                "seeds": seeds["seeds"].max() if are_networks(seeds) else seeds["seed"].nunique(),
                 "cosine": cosine[-1],
                 "fades": not q > 0,
                 "chi1": point.chi1,
@@ -97,6 +96,43 @@ def points(plane: pd.DataFrame, layers: pd.DataFrame, act: Activation) -> pd.Dat
             }
         )
     return pd.DataFrame(rows)
+
+
+def _profiles(plane: pd.DataFrame, layers: pd.DataFrame) -> Callable[[pd.DataFrame], tuple[Array, Array]]:
+    """What gives the mean over some rows of the plane of sample_cosine and of log rms², by layer."""
+    key = "network" if are_networks(plane) else "cell_id"
+    by_row = dict(iter(layers[layers[key].isin(plane[key])].groupby(key, sort=False)))
+
+    def profile(rows: pd.DataFrame) -> tuple[Array, Array]:
+        profiles = [by_row[row].sort_values("layer") for row in rows[key]]
+        if key == "network":
+            weights = rows["computed"].to_numpy(float)
+            cosines = [_mean_of(one, "sample_cosine") for one in profiles]
+            logs = [_mean_of(one, "rms") for one in profiles]
+        else:
+            weights = np.ones(len(rows))
+            cosines = [one["sample_cosine"].to_numpy(float) for one in profiles]
+            logs = [_log(one["rms"]) for one in profiles]
+        return np.average(cosines, 0, weights), 2 * np.average(logs, 0, weights)
+
+    return profile
+
+
+def _mean_of(layers: pd.DataFrame, name: str) -> Array:
+    """By layer of one network the mean of a share, or of a size's logarithm; NaN where a seed has none."""
+    values = layers[f"value:{name}"].to_numpy(float, copy=True)
+    zero = layers[f"zero:{name}"].to_numpy(bool)
+    if name == "rms":
+        values = np.where(zero, -np.inf, _log(layers[f"value:{name}"]))
+    some = layers[f"known:{name}"].to_numpy() < layers["seeds"].to_numpy()
+    values[some & ~zero] = np.nan
+    return values
+
+
+def _log(values: "pd.Series[float]") -> Array:
+    with np.errstate(all="ignore"):
+        logs: Array = np.log(values.to_numpy(float))
+    return logs
 
 
 def critical_line(act: Activation, sigma_b: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> pd.DataFrame:

@@ -13,6 +13,7 @@ from sweep.report.figures.curves import spread_names
 from sweep.report.frames.agreement import agreement
 from sweep.report.frames.labels import acts, add_labels, common
 from sweep.report.frames.measures import MEASURES, THEORY
+from sweep.report.frames.networks import are_networks
 from sweep.report.frames.seeds import average_over_seeds
 from sweep.report.frames.text import counted
 
@@ -69,18 +70,32 @@ def points(cells: pd.DataFrame, layers: pd.DataFrame, name: str, at: int | None)
 
     at: the layer, None for the last. What is not finite, or far beyond vanished or exploded, is left out.
     """
-    statistic, column = MEASURES[name], f"{THEORY}{name}"
-    if column not in layers:
+    statistic = MEASURES[name]
+    frame = _at_layer(add_labels(cells[cells["status"] == "ok"]), layers, name, at)
+    if frame is None:
         return pd.DataFrame()
-    frame = add_labels(cells[cells["status"] == "ok"]).drop(columns=[name, column], errors="ignore")
-    at_layer = layers["layer"] == (layers["depth"] if at is None else at)
-    frame = frame.merge(layers.loc[at_layer, ["cell_id", name, column]], on="cell_id")
     rows = average_over_seeds(frame, [statistic])
     rows = rows.rename(columns={f"theory:{name}": "x", f"value:{name}": "y"})
     both = rows[["x", "y"]].astype(float)
     low, high = _REACH if statistic.geometric else (-np.inf, np.inf)
     inside = ((both > low) & (both < high)).all(axis=1)
     return rows[inside].assign(geometric=statistic.geometric)
+
+
+def _at_layer(frame: pd.DataFrame, layers: pd.DataFrame, name: str, at: int | None) -> pd.DataFrame | None:
+    """Cells or networks with a statistic and its prediction at one layer; None where nothing is predicted."""
+    column = f"{THEORY}{name}"
+    if are_networks(frame):
+        if at is None:  # the layer that networks show themselves
+            return frame if f"theory:{name}" in frame else None
+        columns = [column for column in map(str, layers) if column.endswith(f":{name}")]
+        frame = frame.drop(columns=columns, errors="ignore")
+        return frame.merge(layers.loc[layers["layer"] == at, ["network", *columns]], on="network")
+    if column not in layers:
+        return None
+    at_layer = layers["layer"] == (layers["depth"] if at is None else at)
+    frame = frame.drop(columns=[name, column], errors="ignore")
+    return frame.merge(layers.loc[at_layer, ["cell_id", name, column]], on="cell_id")
 
 
 def draw(ax: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:

@@ -27,6 +27,7 @@ _LEAST_SPREAD = 1e-5
 # Independent weights, of which this many make z Gaussian: at width 16 uniform ones leave 5 % of a std.
 _NEARLY_GAUSSIAN, _MANY = ("uniform", "truncated_normal"), 16
 _SCHEMES = ("init", "init_params", *END_COLUMNS)
+_KNOWN = ("judged", "within", "silent")  # columns of a frame of networks
 _SPEC = (*_SCHEMES, "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
 
 
@@ -62,12 +63,39 @@ def agreement(cells: "pd.DataFrame", most: int | None = None) -> Agreement:
 
     most: the greatest number of specs to look at, evenly spread over the frame.
     """
+    if "within" in cells:  # networks, that know it: see `by_network`
+        judged, within, silent = cells[list(_KNOWN)].sum().astype(int)
+        return Agreement(judged, within, silent)
     if most is not None and len(cells):
-        spec = _specs(cells)
-        cells = cells[np.isin(spec, np.linspace(0, spec.max(), most).round())]
+        cells = cells[_sampled(_specs(cells), most)]
     distance = deviations(cells).dropna().abs()
     silent = int((~np.isnan(_logs(cells))).sum()) - len(distance)
     return Agreement(len(distance), int((distance <= SPREADS).sum()), silent)
+
+
+def _sampled(spec: NDArray[Any], most: int) -> NDArray[np.bool_]:
+    """The rows of at most so many specs."""
+    return np.isin(spec, np.linspace(0, spec.max(), most).round())
+
+
+def by_network(
+    rows: "pd.DataFrame", network: NDArray[np.int64], logs: NDArray[np.float64], most: int
+) -> dict[str, NDArray[np.int64]]:
+    """What `agreement` looks for in a frame of networks: how many cells of each are as predicted, or are not.
+
+    network, logs: of every cell of which `deviation_from_mean_field` is known, its row in `rows` and that.
+    most: the greatest number of specs to look at.
+    """
+    size = len(rows)
+    spec = _specs(rows)
+    chosen = _sampled(spec, most) if size else np.zeros(0, bool)
+    network, logs = (values[chosen[network]] for values in (network, logs))
+    shifts, spreads = _expected(rows, spec, np.unique(spec[network]))
+    distance = np.abs((logs - shifts[spec[network]]) / spreads[spec[network]])
+    found = ~np.isnan(distance), distance <= SPREADS, np.isnan(distance)
+    return {
+        name: np.bincount(network[flags], minlength=size) for name, flags in zip(_KNOWN, found, strict=True)
+    }
 
 
 def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
@@ -80,9 +108,15 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
     """
     import pandas as pd  # noqa: PLC0415
 
-    logs = _logs(cells)
-    spec = _specs(cells)
-    known = np.unique(spec[~np.isnan(logs)])
+    logs, spec = _logs(cells), _specs(cells)
+    shifts, spreads = _expected(cells, spec, np.unique(spec[~np.isnan(logs)]))
+    return pd.Series((logs - shifts[spec]) / spreads[spec], cells.index)
+
+
+def _expected(
+    cells: "pd.DataFrame", spec: NDArray[Any], known: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """By spec the predicted mean and spread of log rms² less the mean field's; NaN of all but the known."""
     shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
     first = cells.iloc[np.unique(spec, return_index=True)[1]]
     columns = [first[name].iloc[known] for name in _SPEC]
@@ -103,7 +137,7 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
         for number, profile in members:
             last = len(profile) - 1
             shifts[number], spreads[number] = shift[last], max(std[last], _LEAST_SPREAD)  # NaN stays
-    return pd.Series((logs - shifts[spec]) / spreads[spec], cells.index)
+    return shifts, spreads
 
 
 def _logs(cells: "pd.DataFrame") -> NDArray[Any]:
@@ -112,7 +146,13 @@ def _logs(cells: "pd.DataFrame") -> NDArray[Any]:
     NaN for users' own functions too, which workers alone may call.
     """
     rms, theory = cells["rms"].to_numpy(float), cells["theory_rms"].to_numpy(float)
-    listed = cells["act"].isin(activations.names()).to_numpy()
+    return deviation_from_mean_field(rms, theory, cells["act"].isin(activations.names()).to_numpy())
+
+
+def deviation_from_mean_field(
+    rms: NDArray[Any], theory: NDArray[Any], listed: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """log rms² less log theory², NaN where that is not finite; listed: whether the activation is ours."""
     with np.errstate(all="ignore"):
         logs: NDArray[Any] = 2 * (np.log(rms) - np.log(theory))
     logs[~(np.isfinite(logs) & listed)] = math.nan

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PANEL = ("init_label", "act_label", "setting")
 SETTINGS = (*(axis.name for axis in axes.SETTINGS), *axes.ENDS.values(), "kernel_version")
 NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
-_NAMED_BY = tuple(name for column in OPTIONS for name in (column, f"{column}_params"))
+NAMED_BY = tuple(name for column in OPTIONS for name in (column, f"{column}_params"))
 _OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
 
 
@@ -63,7 +63,7 @@ def filled(values: "pd.Series[Any]") -> "pd.Series[Any]":
 
 def _kinds(cells: "pd.DataFrame") -> tuple[NDArray[Any], "pd.DataFrame"]:
     """Which kind each cell is of, and a cell of each: the seeds have in common what labels are made of."""
-    kind = group_index(cells, (*_NAMED_BY, *SETTINGS))
+    kind = group_index(cells, (*NAMED_BY, *SETTINGS))
     return kind, cells.iloc[np.unique(kind, return_index=True)[1]]
 
 
@@ -200,10 +200,15 @@ def acts(act_labels: Iterable[str]) -> list[str]:
 def by_interest(rows: "pd.DataFrame") -> "pd.DataFrame":
     """The rows with the schemes first whose networks most often stay healthy, all else in its order.
 
-    The labels of one scheme, 'normal std=0.1' and 'normal std=1', stay together.
+    The labels of one scheme, 'normal std=0.1' and 'normal std=1', stay together. rows: labelled; where they
+    are of a frame of networks, each of their cells counts.
     """
     scheme = rows["init_label"].map(lambda label: label.split(maxsplit=1)[0])
-    dead = (rows["verdict"] != "healthy").groupby(scheme, sort=False).mean()
+    if "unhealthy" in rows:
+        of_scheme = rows[["unhealthy", "computed"]].groupby(scheme, sort=False).sum()
+        dead = of_scheme["unhealthy"] / of_scheme["computed"]
+    else:
+        dead = (rows["verdict"] != "healthy").groupby(scheme, sort=False).mean()
     rank = {name: place for place, name in enumerate(dead.sort_values(kind="stable").index)}
     return rows.iloc[np.argsort(scheme.map(rank).to_numpy(int), kind="stable")]
 

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.experiment.cell import KEY_OF
-from sweep.experiment.verdict import ORDER, WORDS
+from sweep.experiment.verdict import WORDS
 from sweep.report.frames import measures
 from sweep.report.frames.labels import NONE, PANEL, SETTINGS, add_labels, by_interest, common, group_index
 from sweep.report.frames.measures import Measure
+from sweep.report.frames.networks import are_networks, condensed, layers_condensed, parts_of
 from sweep.report.frames.text import counted, number, short, spread
 
 if TYPE_CHECKING:
     import pandas as pd
 
 _MOST_ROWS = 60  # of the table in the terminal
+_VOTED = ("seeds", "failed", "verdict", "also", "measured", "agree")
 MARKS = {name: word.mark for name, word in WORDS.items() if word.mark}
 
 
@@ -28,7 +30,7 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
     """One row per panel, depth and width: the mean of `value` over the seeds.
 
     apart: parameters that are axes of their own, as in 'init.std'; each is a column.
-    Columns added: `value` (the mean: see `_over_groups`; the majority of verdicts), `low`
+    Columns added: `value` (the mean: see `tally.Spread`; the majority of verdicts), `low`
     and `high` over the seeds, `factor` (exp of the standard deviation of the logarithm: 1 where all
     seeds agree; of a signed value its standard deviation), `seeds`, `failed` (how many seeds),
     `verdict` (the most frequent), `agree` (its share), `measured` (whether the gradient was), `theory` and
@@ -43,46 +45,17 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
 def average_over_seeds(
     frame: "pd.DataFrame", statistics: Sequence[Measure], apart: Collection[str] = ()
 ) -> "pd.DataFrame":
-    """The rows of a labelled frame over the seeds, for several values at once.
+    """The rows of a labelled frame, of cells or of networks, over the seeds, for several values at once.
 
     The columns are those of `over_seeds`, those of a value named 'value:std', 'low:std' …
     """
-    frame, rows = _grouped(frame, [*PANEL, *apart, "depth", "width"])
-    ok = frame["status"] == "ok"
-    fine = frame if ok.all() else frame[ok]  # a million rows are not copied for nothing
-    rows["seeds"] = fine.groupby("group")["seed"].nunique()
-    rows["seeds"] = rows["seeds"].fillna(0).astype(int)
-    rows["failed"] = (~ok).groupby(frame["group"]).sum()
-    votes = fine.groupby(["group", "verdict"]).size().rename("votes").reset_index("verdict")
-    votes["rank"] = votes["verdict"].map(ORDER.index)
-    winner = votes.sort_values(["votes", "rank"], ascending=[False, True]).groupby("group").first()
-    rows["verdict"] = winner["verdict"].reindex(rows.index).fillna("failed")
-    rows["also"] = _also(fine, rows["verdict"]) if "verdicts" in fine else ""
-    # A gradient that was not measured, or cannot be, is null in every seed.
-    known = fine["delta_std_first"].notna() if "delta_std_first" in fine else fine["status"] == "ok"
-    rows["measured"] = known.groupby(fine["group"]).any().reindex(rows.index, fill_value=False)
-    rows["agree"] = winner["votes"] / rows["seeds"]
-    rows["mark"] = rows["verdict"].where(rows["verdict"].isin(list(MARKS)), "")
-    for measure in statistics:
-        if measure.scale == measures.WORD:
-            rows[f"value:{measure.name}"] = rows["verdict"]
-        else:
-            for column, values in _over_groups(fine, measure).items():
-                rows[column] = values
-    return rows.reset_index(drop=True)
-
-
-def _also(cells: "pd.DataFrame", verdict: "pd.Series[str]") -> "pd.Series[str]":
-    """By group: what else is said of most cells of its verdict, as in 'gradient-exploding'; '' if nothing."""
-    dead = cells[(cells["verdict"] != "healthy") & cells["verdicts"].notna()]
-    dead = dead[dead["verdict"] == dead["group"].map(verdict)]
-    texts = dead["verdicts"].map(lambda words: ", ".join(words[1:]))
-    votes = texts.groupby([dead["group"], texts], sort=False).size().rename("votes")
-    most = (
-        votes.sort_values(ascending=False, kind="stable").rename_axis(["group", "also"]).reset_index("also")
-    )
-    most = most[~most.index.duplicated()]
-    return most["also"].reindex(verdict.index).fillna("")
+    keys = [*PANEL, *apart, "depth", "width"]
+    if not are_networks(frame):
+        group = group_index(frame, keys)
+        firsts = frame[keys].iloc[np.unique(group, return_index=True)[1]]
+        frame = firsts.assign(**condensed(frame, group, statistics))
+    rows = parts_of(frame, statistics, (*keys, *_VOTED, "network")).reset_index(drop=True)
+    return rows.assign(mark=rows["verdict"].where(rows["verdict"].isin(list(MARKS)), ""))
 
 
 def by_layer(
@@ -101,17 +74,19 @@ def by_layer(
     """
     frame = add_labels(cells, apart)
     frame = frame if whole else by_interest(largest(frame))
-    names = [measure.name for measure in statistics]
-    theory = [column for name in names if (column := f"{measures.THEORY}{name}") in layers]
-    of_cells = frame[["cell_id", "seed", "depth", "width", *PANEL, *apart]]
-    frame = of_cells.merge(layers[["cell_id", "layer", *names, *theory]], on="cell_id")
-    frame, rows = _grouped(frame, [*PANEL, *apart, "depth", "width", "layer"])
-    rows["seeds"] = frame.groupby("group")["seed"].nunique()
-    for measure in statistics:
-        for column, values in _over_groups(frame, measure).items():
-            rows[column] = values
-    rows["line"] = (rows["init_label"] + " " + rows["setting"]).str.strip()
-    return rows.reset_index(drop=True)
+    keys = [*PANEL, *apart, "depth", "width", "layer"]
+    if are_networks(layers):
+        frame = frame[["network", *keys[:-1]]].merge(layers, on="network")
+    else:
+        names = [measure.name for measure in statistics]
+        theory = [column for name in names if (column := f"{measures.THEORY}{name}") in layers]
+        of_cells = frame[["cell_id", "seed", *keys[:-1]]]
+        frame = of_cells.merge(layers[["cell_id", "layer", *names, *theory]], on="cell_id")
+        group = group_index(frame, keys)
+        firsts = frame[keys].iloc[np.unique(group, return_index=True)[1]]
+        frame = firsts.assign(**layers_condensed(frame, group, statistics))
+    rows = parts_of(frame, statistics, (*keys, "seeds")).reset_index(drop=True)
+    return rows.assign(line=(rows["init_label"] + " " + rows["setting"]).str.strip())
 
 
 def largest(frame: "pd.DataFrame") -> "pd.DataFrame":
@@ -119,47 +94,6 @@ def largest(frame: "pd.DataFrame") -> "pd.DataFrame":
     for name in ("depth", "width"):
         frame = frame[frame[name] == frame.groupby(list(PANEL))[name].transform("max")]
     return frame
-
-
-def _grouped(frame: "pd.DataFrame", keys: Sequence[str]) -> "tuple[pd.DataFrame, pd.DataFrame]":
-    """The frame with the `group` that each row is of, and the keys of every group."""
-    frame = frame.assign(group=group_index(frame, keys))
-    return frame, frame.loc[~frame["group"].duplicated(), [*keys, "group"]].set_index("group")
-
-
-def _over_groups(frame: "pd.DataFrame", measure: Measure) -> "dict[str, pd.Series[float]]":
-    """By group: a statistic's 'value:', 'low:', 'high:', 'factor:' and, where there is one, 'theory:'.
-
-    A geometric mean is that of the seeds that have anything left, inf where one is infinite; 0 where none
-    has anything left.
-    """
-    import pandas as pd  # noqa: PLC0415
-
-    group, values = frame["group"], frame[measure.name].astype(float)
-    scaled = values
-    with np.errstate(all="ignore"):
-        if measure.geometric:
-            scaled = pd.Series(np.log(values.abs().replace(0, np.nan)), values.index)
-        middle, deviation = _mean_and_deviation(scaled, group)
-        if measure.geometric:
-            middle, deviation = middle.map(np.exp), deviation.map(np.exp)
-            nothing_left = middle.isna() & (values == 0).groupby(group).any()
-            middle = middle.mask(nothing_left, 0.0)
-    low, high = values.groupby(group).min(), values.groupby(group).max()
-    parts = {"value": middle, "low": low, "high": high, "factor": deviation}
-    if (prediction := f"{measures.THEORY}{measure.name}") in frame:
-        parts["theory"], _ = _mean_and_deviation(frame[prediction].astype(float), group)
-    return {f"{part}:{measure.name}": values for part, values in parts.items()}
-
-
-def _mean_and_deviation(
-    values: "pd.Series[float]", group: "pd.Series[int]"
-) -> "tuple[pd.Series[float], pd.Series[float]]":
-    """By group the mean and the standard deviation, of values of any size: their squares are of about 1."""
-    _, exponents = np.frexp(values.abs().groupby(group).max().fillna(0.0))
-    unit = np.ldexp(1.0, np.clip(exponents - 1, -1022, None))  # a power of two, which rounds nothing
-    grouped = (values / group.map(unit)).groupby(group)
-    return grouped.mean() * unit, grouped.std(ddof=0) * unit
 
 
 @dataclass(frozen=True)
@@ -187,7 +121,7 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     same_width = frame["width"].nunique() == 1
     keys = [*panel, *([] if same_width else ["width"])]
     count = _count(frame, keys)
-    shown, sampled = _sampled(frame, keys)
+    shown, told = sampled(frame, keys, _MOST_ROWS)
     shown = shown[shown["depth"].isin(depths)]
     rows = []
     for _, own in shown.groupby(group_index(shown, keys), sort=False):
@@ -200,7 +134,7 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     known = frame["depth"].nunique()
     where += f" and {len(depths)} of {known} depths" if len(depths) < known else ""
     marks = [f"{MARKS[name]} {name}" for name in MARKS if (shown["mark"] == name).any()]
-    more = [f"({len(rows)} of {count:,} rows: {sampled})"] if sampled else []
+    more = [f"({len(rows)} of {count:,} rows: {told})"] if told else []
     return DepthTable(
         title=f"std of the last layer at {where}, geometric mean over {counted(frame['seeds'])}",
         caption="  ".join([common(cells), *marks, *more]),
@@ -210,15 +144,15 @@ def by_depth(cells: "pd.DataFrame", most_depths: int, spreads: bool = True) -> D
     )
 
 
-def _sampled(frame: "pd.DataFrame", keys: Sequence[str]) -> "tuple[pd.DataFrame, str]":
-    """At most _MOST_ROWS rows of a table, and which: a few values of each axis, each with all of the others.
+def sampled(frame: "pd.DataFrame", keys: Sequence[str], most: int) -> "tuple[pd.DataFrame, str]":
+    """At most so many rows of a table, and which: a few values of each axis, each with all of the others.
 
     So rows can be compared: two that differ in one axis alone are both there.
     """
     texts = {key: frame[key].map(_key_text) for key in keys}
     values = {key: list(dict.fromkeys(texts[key])) for key in keys}
     kept, shown = dict(values), frame
-    while _count(shown, keys) > _MOST_ROWS:
+    while _count(shown, keys) > most:
         longest = max(keys, key=lambda key: len(kept[key]))
         length = len(kept[longest])
         kept[longest] = spread(values[longest], length - max(1, length // 16))

@@ -19,9 +19,10 @@ from sweep.base.process.command import visible
 from sweep.experiment.verdict import Thresholds
 from sweep.report.figures import style
 from sweep.report.frames.fates import MOST_NAMED, counts, gradients_unmeasured
+from sweep.report.frames.stored import Totals
 from sweep.report.page import facts
 from sweep.report.page.advice import advice_by_act
-from sweep.report.page.data import as_script, networks, payload
+from sweep.report.page.data import as_script, networks, payload, shown
 from sweep.report.page.merit import cards
 from sweep.report.page.reading import snippet
 from sweep.store.places import Place
@@ -46,24 +47,37 @@ sys.stdout.buffer.write(script.encode())
 
 
 def write(
-    study: Study, place: Place, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds
+    study: Study,
+    place: Place,
+    cells: pd.DataFrame,
+    layers: pd.DataFrame,
+    thresholds: Thresholds,
+    totals: Totals | None = None,
 ) -> str:
     """Write the page of a study beside its figures, which it links to; returns the file's name.
 
-    thresholds: those of the verdicts in `cells`. Raises StoreError where nothing can be written there.
+    cells, layers: the stored tables, or frames of networks, with the `totals` of their cells. thresholds:
+    those of the verdicts in `cells`. Raises StoreError where nothing can be written there.
     """
     with style.writing("the page", place):
         names = sorted(place.entries(""))
         figures = [n.removesuffix(".svg") for n in names if n.endswith(".svg") and not n.startswith(".")]
-        place.write(_NAME, html(study, cells, layers, thresholds, figures).encode())
+        place.write(_NAME, html(study, cells, layers, thresholds, figures, totals).encode())
     return _NAME
 
 
 def html(
-    study: Study, cells: pd.DataFrame, layers: pd.DataFrame, thresholds: Thresholds, figures: Sequence[str]
+    study: Study,
+    cells: pd.DataFrame,
+    layers: pd.DataFrame,
+    thresholds: Thresholds,
+    figures: Sequence[str],
+    totals: Totals | None = None,
 ) -> str:
     """The page's text; every name in it is shown as it is, whatever signs it holds."""
+    totals = totals or Totals.of(cells)
     rows = networks(cells)
+    sampled, left_out = shown(rows)
     environment = Environment(
         autoescape=True,
         finalize=lambda value: visible(value) if type(value) is str else value,
@@ -73,27 +87,27 @@ def html(
         keep_trailing_newline=True,
     )
     template = environment.from_string((_ASSETS / "page.html").read_text(encoding="utf-8"))
-    failed = int((cells["status"] != "ok").sum())
     return template.render(
         study=study.name,
         snippet=snippet(str(study.path), cells).splitlines(),
         columns=facts.columns(rows),
         summary=counts(rows),
-        scope=facts.scope(cells),
+        scope=facts.scope(cells, totals),
+        left_out=left_out,
         answers=cards(rows, cells),
         gradients=gradients_unmeasured(rows),
         backward=bool(rows["measured"].any()),
         most_named=MOST_NAMED,
         advice=advice_by_act(cells),
-        failures=facts.failures(cells),
-        failed=f"{failed:,}",
-        total=f"{len(cells):,}",
+        failures=facts.failures(totals),
+        failed=f"{totals.failed:,}",
+        total=f"{totals.cells:,}",
         rules=facts.rules(thresholds),
-        facts=facts.provenance_of(study, cells),
+        facts=facts.provenance_of(study, cells, totals),
         figures=list(figures),
         style=_asset("page.css"),
         library=Markup(_library()),
-        data=Markup(as_script({"name": study.name} | payload(rows, cells, layers))),
+        data=Markup(as_script({"name": study.name} | payload(sampled, cells, layers))),
         scripts=[_asset(name) for name in _SCRIPTS],
     )
 

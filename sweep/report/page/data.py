@@ -10,23 +10,25 @@ import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
 
 from sweep.experiment.verdict import ORDER, WORDS
-from sweep.kernel.statistics.table import STATISTICS
+from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 from sweep.report.figures.colours import DIVERGING, SEQUENTIAL, Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
 from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, by_interest, filled, settings_that_vary
-from sweep.report.frames.measures import MEASURES, THEORY
-from sweep.report.frames.seeds import average_over_seeds, by_layer
+from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.networks import are_networks
+from sweep.report.frames.seeds import average_over_seeds, by_layer, sampled
 from sweep.report.frames.shortening import shortened
 from sweep.report.frames.text import short
 from sweep.report.page import plane
 
 _TITLES = {"init_label": "init", "act_label": "act"}
 _FIRST = ("rms", "delta_rms", "std")  # the curves that are kept where not all find room
-_CURVES = (*_FIRST, *(name for name, one in STATISTICS.items() if one.curve and name not in _FIRST))
+CURVES = (*_FIRST, *(name for name, one in STATISTICS.items() if one.curve and name not in _FIRST))
 _MOST_NUMBERS = 240_000  # of all curves together: about 1.6 MB of text
 _FEWEST_LAYERS = 8  # a curve with fewer points says nothing
 _EMPTY, _INK = "#c9d1d8", "#14202b"  # a square without a value; what is written on light squares
 _MOST_LETTERS = 26  # of a value beside the map
+_MOST_NETWORKS = 20_000  # of which the page tells all: about 25 MB of text
 _MOST_PANELS, _MOST_COLUMNS = 48, 6  # beyond, an axis is held at its greatest value
 
 
@@ -46,8 +48,32 @@ def networks(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+def shown(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """Those of `networks` that the page has room for, and what is left out; '' where nothing is."""
+    axes = [*PANEL[:2], *(name for name in SETTINGS if name in rows), "depth", "width"]
+    kept, told = sampled(rows, axes, _MOST_NETWORKS)
+    return kept, f"{len(kept):,} of {len(rows):,} networks: {told}" if told else ""
+
+
+def fitting(rows: pd.DataFrame, names: Sequence[str]) -> tuple[list[str], int]:
+    """Those of the statistics whose curves a page of these networks holds, and of how many layers each."""
+    spread = bool((rows["seeds"] > 1).any())
+    depths, names = int((rows["depth"] + 1).sum()), list(names)
+
+    def size() -> int:
+        return depths * sum(1 + 2 * spread + (name in PREDICTED) for name in names)
+
+    while len(names) > len(_FIRST) and size() > 2 * _MOST_NUMBERS:
+        names.pop()
+    most = _MOST_NUMBERS / size() * (rows["depth"].max() + 1) if names else 0
+    return names, max(_FEWEST_LAYERS, int(most))
+
+
 def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Any]:
-    """The page's data. rows: from `networks`; cells, layers: the stored tables."""
+    """The page's data.
+
+    rows: from `networks`, or some of them. cells, layers: the stored tables, or frames of networks.
+    """
     apart = [name for name in SETTINGS if name in rows]
     columns = ["init_label", "act_label", *apart, "depth", "width"]
     axes = {_TITLES.get(column, column): _axis(rows[column]) for column in columns}
@@ -146,18 +172,14 @@ def _curves(
     rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame, apart: Sequence[str]
 ) -> dict[str, Any]:
     """Every network's layers and the curves of every statistic, thinned to what a page can hold."""
-    names = [name for name in _CURVES if layers[name].notna().any()]
-    spread = bool((rows["seeds"] > 1).any())
-    depths = int((rows["depth"] + 1).sum())
-
-    def size(names: Sequence[str]) -> int:
-        return depths * sum(1 + 2 * spread + (f"{THEORY}{name}" in layers) for name in names)
-
-    while len(names) > len(_FIRST) and size(names) > 2 * _MOST_NUMBERS:
-        names.pop()
+    if are_networks(rows):
+        layers = layers[layers["network"].isin(rows["network"])]
+    columns = {name: f"value:{name}" if are_networks(layers) else name for name in CURVES}
+    known = [name for name, column in columns.items() if column in layers and layers[column].notna().any()]
+    names, keep = fitting(rows, known)
     if not names:
         return {"names": [], "layers": [], "thinned": False}
-    keep = max(_FEWEST_LAYERS, int(_MOST_NUMBERS / size(names) * (rows["depth"].max() + 1)))
+    spread = bool((rows["seeds"] > 1).any())
     points = by_layer(cells, layers, [MEASURES[name] for name in names], whole=True, apart=apart)
     keys = [*PANEL[:2], *apart, "depth", "width"]
     numbers = {key: number for number, key in enumerate(_keys(rows, keys))}

@@ -11,6 +11,7 @@ from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.frames import text
 from sweep.report.frames.labels import description, with_ends
 from sweep.report.frames.measures import MEASURES, WORD
+from sweep.report.frames.stored import Totals
 from sweep.store.records import runs
 from sweep.store.study import Study
 
@@ -36,26 +37,24 @@ def columns(rows: pd.DataFrame) -> list[tuple[str, str]]:
     ]
 
 
-def failures(cells: pd.DataFrame) -> list[dict[str, str]]:
+def failures(totals: Totals) -> list[dict[str, str]]:
     """The errors of the failed cells, the most frequent first, each with a cell that met it."""
-    failed = cells[cells["status"] != "ok"]
-    errors = failed["error"].fillna("no message")
-    counts = Counter(errors)
     rows = []
+    counts = Counter({error: count for error, (count, _) in totals.failures.items()})
     for error, count in counts.most_common(_MOST_FAILURES):
-        cell = failed[errors == error].iloc[0]
+        _, cell = totals.failures[error]
         init, act = with_ends(cell), description(cell["act"], cell["act_params"])
         example = f"{init} × {act}, depth {cell['depth']}, width {cell['width']}, seed {cell['seed']}"
         rows.append({"count": f"{count:,}", "error": error, "example": example})
     return rows
 
 
-def provenance_of(study: Study, cells: pd.DataFrame) -> list[tuple[str, str]]:
+def provenance_of(study: Study, cells: pd.DataFrame, totals: Totals) -> list[tuple[str, str]]:
     """Command, program, commit, libraries, machine and time, as far as the study's runs tell."""
     versions = provenance()
     commit = f", commit {versions['commit']}" if "commit" in versions else ""
     libraries = [f"{name} {versions[name]}" for name in versions if name not in _PROGRAM]
-    runs_of_cells = sorted(run for run in cells["run_id"].dropna().unique() if len(run) >= 15)
+    runs_of_cells = sorted(run for run in totals.runs if len(run) >= 15)
     times = list(dict.fromkeys(map(_time, runs_of_cells[:1] + runs_of_cells[-1:])))
     return [
         *(("command", command) for command in _commands(study)),
@@ -64,7 +63,7 @@ def provenance_of(study: Study, cells: pd.DataFrame) -> list[tuple[str, str]]:
         ("kernel version", ", ".join(sorted(map(str, cells["kernel_version"].unique())))),
         ("machine", f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"),
         *([("computed", " to ".join(times))] if times else []),
-        ("computing time", f"{cells['seconds'].sum():,.1f} s on one core for {text.cells(len(cells))}"),
+        ("computing time", f"{totals.seconds:,.1f} s on one core for {text.cells(totals.cells)}"),
     ]
 
 
@@ -79,13 +78,13 @@ def _time(run: str) -> str:
     return f"{run[:4]}-{run[4:6]}-{run[6:8]} {run[9:11]}:{run[11:13]} UTC"
 
 
-def scope(cells: pd.DataFrame) -> str:
+def scope(cells: pd.DataFrame, totals: Totals) -> str:
     """How large the study is: '640 cells: 4 inits × 2 acts × 4 depths × 4 widths × 5 seeds'."""
     counts = {
         "init": cells.groupby(["init", "init_params"]).ngroups,
         "act": cells.groupby(["act", "act_params"]).ngroups,
-    } | {name: cells[name].nunique() for name in ("depth", "width", "seed")}
+    } | {"depth": cells["depth"].nunique(), "width": cells["width"].nunique(), "seed": totals.seeds}
     sizes = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items()]
     batches = ", ".join(str(batch) for batch in sorted(cells["batch"].unique()))
     averaged = "Every network is averaged over its seeds, and over nothing else."
-    return f"{text.cells(len(cells))}: {' × '.join(sizes)}; batch {batches}. {averaged}"
+    return f"{text.cells(totals.cells)}: {' × '.join(sizes)}; batch {batches}. {averaged}"

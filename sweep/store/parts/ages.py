@@ -89,11 +89,14 @@ def repeated(rows: pa.Table) -> NDArray[np.int64]:
     return np.flatnonzero(counts[inverse] > 1)
 
 
-def numbered(rows: pa.Table, names: Sequence[str]) -> NDArray[np.int64]:
-    """A number for each row, equal where all of these columns are: (rows,)."""
+def numbered(rows: pa.Table, names: Sequence[str], defaults: bool = True) -> NDArray[np.int64]:
+    """A number for each row, equal where all of these columns are: (rows,).
+
+    defaults: an axis's null is its default.
+    """
     number, size = np.zeros(rows.num_rows, np.int64), 1
     for name in names:
-        codes, count = _codes(_without_nulls(name, rows[name]))
+        codes, count = _codes(_without_nulls(name, rows[name]) if defaults else rows[name])
         if count < 2:
             continue
         if size * count >= 1 << 62:

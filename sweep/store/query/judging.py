@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -56,26 +57,53 @@ def stale(cells: pa.Table, wanted: Thresholds | None) -> Mask:
 
 
 def judged(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None, where: str) -> pa.Table:
+    """What `judge` returns, with a warning where cells keep their verdicts. where: the study."""
+    cells, kept = judge(cells, layers, wanted)
+    kept.warn(where, 6)
+    return cells
+
+
+@dataclass(frozen=True)
+class Kept:
+    """How many cells keep the verdict that they were stored with, though another was asked for.
+
+    own: of a user's activation, whose row does not hold its flat share. cut: without all of their layers.
+    """
+
+    own: int = 0
+    cut: int = 0
+
+    def __add__(self, other: "Kept") -> "Kept":
+        return Kept(self.own + other.own, self.cut + other.cut)
+
+    def warn(self, where: str, level: int) -> None:
+        """Warn of these cells of a study; level: that of the caller to show."""
+        if self.cut:  # some part is not what a run writes
+            warnings.warn(
+                f"{_keep(self.cut, f'of {where}')}: layers are missing", SweepWarning, stacklevel=level
+            )
+        if self.own:
+            warnings.warn(
+                f"{_keep(self.own, 'of activations of your own')}: rows of an older program lack what other "
+                "thresholds need",
+                SweepWarning,
+                stacklevel=level,
+            )
+
+
+def judge(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None) -> tuple[pa.Table, Kept]:
     """The cells with verdicts by these thresholds, and with what a row of an older schema lacks.
 
     cells: at least the columns of CELLS_NEEDED; only rows that are `stale` change. layers: the columns of
-    LAYERS_NEEDED, of these cells and others. wanted: None: by each row's own. where: the study, for warnings.
-    Cells of a user's own activation keep their verdict where the row does not hold its flat share, and cells
-    without all of their layers theirs.
+    LAYERS_NEEDED, of these cells and others. wanted: None: by each row's own. Returned with the cells: those
+    that keep their verdicts.
     """
     other = stale(cells, wanted)
     failed = pc.equal(cells["status"], "failed").combine_chunks().to_numpy(zero_copy_only=False)
     texts = _texts(cells, wanted)
     mute = _mute(cells) & other & ~failed
     moved = mute & (texts != _texts(cells, None))
-    if moved.any():
-        warnings.warn(
-            f"{_keep(moved.sum(), 'of activations of your own')}: rows of an older program lack what other "
-            "thresholds need",
-            SweepWarning,
-            stacklevel=5,
-        )
-    of_cells = _Layers(cells, layers, other & ~failed, where)
+    of_cells = _Layers(cells, layers, other & ~failed)
     known = other & ~failed & of_cells.complete
     codes, (since, leaves) = np.full(cells.num_rows, verdict.FAILED), np.full((2, cells.num_rows), np.nan)
     most = _entries(cells)
@@ -96,7 +124,7 @@ def judged(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None, where: 
     for name, (values, mask) in changed.items():
         index = cells.column_names.index(name)
         cells = cells.set_column(index, SCHEMAS["cells"].field(name), _replaced(cells[name], values, mask))
-    return cells
+    return cells, Kept(int(moved.sum()), of_cells.cut)
 
 
 def _entries(cells: pa.Table) -> NDArray[np.int64]:
@@ -122,9 +150,9 @@ def _replaced(column: pa.ChunkedArray, values: pa.Array, mask: Mask) -> pa.Array
 
 
 class _Layers:
-    """The stored layers of some cells; complete: which of the cells have all of theirs."""
+    """The stored layers of some cells; complete: which of the cells have all of theirs; cut: how many not."""
 
-    def __init__(self, cells: pa.Table, layers: pa.Table, chosen: Mask, where: str) -> None:
+    def __init__(self, cells: pa.Table, layers: pa.Table, chosen: Mask) -> None:
         self._layers = layers
         self._sizes = np.where(chosen, cells["depth"].to_numpy() + 1, 0)
         self._starts = np.cumsum(self._sizes) - self._sizes
@@ -139,12 +167,7 @@ class _Layers:
         once = np.concatenate([[0], np.cumsum(counts != 1)])
         whole = (once[self._starts + self._sizes] - once[self._starts]) == 0
         self.complete = chosen & whole & ~strange
-        if cut := int((chosen & ~self.complete).sum()):  # some part is not what a run writes
-            warnings.warn(
-                f"{_keep(cut, f'of {where}')}: layers are missing",
-                SweepWarning,
-                stacklevel=6,
-            )
+        self.cut = int((chosen & ~self.complete).sum())
         self._known: dict[str, NDArray[np.float64]] = {}
 
     def by_layer(self, name: str, cells: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -73,7 +73,7 @@ def load(
             raise unknown(f"column of {table}", name, [*known, *rows.column_names[len(needed) :]])
     rows = chosen.rows(rows) if chosen else rows
     shown = [*stored, *rows.column_names[len(needed) :]] if names is None else names
-    frame = _as_frame(_plain(rows.select(list(dict.fromkeys(shown)))))
+    frame = as_frame(_plain(rows.select(list(dict.fromkeys(shown)))))
     return frame if len(set(shown)) == len(shown) else frame[shown]
 
 
@@ -120,7 +120,7 @@ def of_cells(study: Study, cells: Cells, columns: Sequence[str], wanted: Thresho
             rows = rows.filter(among(rows["cell_id"], cells)).select(needed)
         return rows
 
-    return _as_frame(_judged(study, read, columns, wanted))
+    return as_frame(_judged(study, read, columns, wanted))
 
 
 def _judged(
@@ -141,7 +141,7 @@ def _judged(
     return cells.select(names)
 
 
-def _as_frame(rows: "pa.Table") -> "pd.DataFrame":
+def as_frame(rows: "pa.Table") -> "pd.DataFrame":
     """The rows as a frame; they are used up column by column, so that memory never holds them twice."""
     words = rows["verdicts"] if "verdicts" in rows.column_names else None
     if words is not None:
