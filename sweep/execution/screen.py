@@ -19,22 +19,20 @@ from sweep.execution.plan.estimate import Counts, Expected
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
+from sweep.experiment.verdict import Thresholds
 from sweep.report import PAGE
 from sweep.report.frames import text
 from sweep.report.frames.text import si
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sweep.execution.options import Options
     from sweep.store.study import Study
 
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
-# What the tables at the end of a run are made of.
-_MEASURED = (
-    "status", "std", "rms", "delta_std_first", "theory_std", "theory_rms", "verdict", "verdicts",
-    "verdict_layer",
-)  # fmt: skip
-_SHOWN = (*SPEC, "seed", "kernel_version", *_MEASURED)
-_MOST_SPECS_JUDGED = 200  # of a run that is larger: theory would take longer than it is worth
+_AVERAGED = ("std", "verdict_layer")  # what the tables at the end of a run are made of
+_SHOWN = (*SPEC, "verdict", "verdict_layer", "delta_std_first")  # what is said of a single cell
 
 
 def say(line: str) -> None:
@@ -192,7 +190,10 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
 
     first = next(iter(cells))
     fate = ""
-    frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
+    if len(cells) == 1:
+        frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
+    else:
+        frame = _networks(study, cells, options.thresholds)
     if frame.empty:  # a store may list late
         say(f"the store does not list the results yet; look again with: python -m sweep.status {study.path}")
         return
@@ -205,7 +206,7 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
         terminal.show_layers(first, layers[layers["cell_id"] == first.id])
     else:
         terminal.show_grid(frame)
-        say(str(agreement(frame, _MOST_SPECS_JUDGED)))
+        say(str(agreement(frame)))
     # The page is a study's, the picture is one network's.
     cell_id = first.id if single and options.report != (PAGE,) else None
     if options.shard:
@@ -215,6 +216,16 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     say(f"table: {study.path}/cells (read it with pandas.read_parquet)")
     if fate:  # the answer, after all that was said of files
         print(fate, flush=True)
+
+
+def _networks(study: "Study", cells: Cells, thresholds: Thresholds) -> "pd.DataFrame":
+    """The networks of these cells."""
+    from sweep.report.frames import stored  # noqa: PLC0415
+    from sweep.report.frames.measures import MEASURES  # noqa: PLC0415
+    from sweep.store.query.batches import View  # noqa: PLC0415
+
+    shown = [MEASURES[name] for name in _AVERAGED]
+    return study.retry(lambda: stored.read(View(study, cells), thresholds, shown)).rows
 
 
 def _draw(study: "Study", cell_id: str | None, kinds: Collection[str]) -> None:

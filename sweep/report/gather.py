@@ -67,7 +67,7 @@ def of_study(
     if "histograms" in only and len(found.kept):
         chosen = histograms.chosen(found.kept)
         first = chosen.head(histograms.MOST_ROWS)
-        ids = view.ids(first["batch"].tolist(), first["row"].tolist())
+        ids = view.ids(first["piece"].tolist(), first["row"].tolist())
         chosen = chosen.assign(cell_id=pd.Series(ids, first.index))
         kept = (chosen, view.layers_of(ids))
     return Gathered(rows, found.rows, networks.totals, kept)

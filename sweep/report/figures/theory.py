@@ -1,6 +1,7 @@
 """Measured against predicted: every init × act a point, the identity a line."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ _SHOWN: tuple[tuple[str, int | None, str], ...] = (
 )
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _MOST_JUDGED = 200  # specs whose spread is predicted
+_MOST_SIGNS = 2_000  # of a panel that an SVG holds one by one: more are an image in it
 _LEAST_RATIO, _LEAST_DIFFERENCE = 1.25, 0.05  # of the axes of what differs: less is noise
 _RATIOS = (1e9, 1e6, 1e3, 100.0, 30.0, 10.0, 3.0, 2.0, 1.5, 1.2)  # that an axis of ratios may name
 _REACH = 1e-12, 1e12  # beyond, both have long vanished or exploded
@@ -102,7 +104,8 @@ def draw(ax: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:
     """The rows of `points` and the identity line, a sign for each of up to eight acts."""
     for act, marker, colour in zip(shown, _MARKERS, style.LINES, strict=False):
         of_act = rows[rows["act_label"] == act]
-        ax.plot(of_act["x"], of_act["y"], marker, ms=4, mfc="none", mew=1.0, color=colour, label=act)
+        look: dict[str, Any] = {"mfc": "none", "color": colour, "rasterized": len(rows) > _MOST_SIGNS}
+        ax.plot(of_act["x"], of_act["y"], marker, ms=4, mew=1.0, label=act, **look)
     values = rows[["x", "y"]].to_numpy(float)
     if rows["geometric"].iloc[0]:
         style.logarithmic(ax, "x")
@@ -124,7 +127,8 @@ def draw_distance(ax: Axes, rows: pd.DataFrame, shown: Sequence[str]) -> None:
     distance = rows["y"] / rows["x"] if geometric else rows["y"] - rows["x"]
     for act, marker, colour in zip(shown, _MARKERS, style.LINES, strict=False):
         own = rows["act_label"] == act
-        ax.plot(rows.loc[own, "x"], distance[own], marker, ms=3.5, mfc="none", mew=0.9, color=colour)
+        look: dict[str, Any] = {"mfc": "none", "color": colour, "rasterized": len(rows) > _MOST_SIGNS}
+        ax.plot(rows.loc[own, "x"], distance[own], marker, ms=3.5, mew=0.9, **look)
     ax.axhline(1 if geometric else 0, color=style.FAINT, lw=0.8, zorder=0)
     if geometric:
         reach = max(_LEAST_RATIO, float(np.exp(np.abs(np.log(distance)).max()) * 1.1))

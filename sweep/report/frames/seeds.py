@@ -37,7 +37,7 @@ def over_seeds(cells: "pd.DataFrame", value: str = "std", apart: Collection[str]
     `mark` (a key of MARKS, or '').
     Raises RequestError for an unknown value.
     """
-    measure = measures.measure(value, cells.columns)
+    measure = measures.measure(value, [str(name).removeprefix("value:") for name in cells])
     frame = average_over_seeds(add_labels(cells, apart), [measure], apart)
     return frame.rename(columns=lambda name: name.partition(":")[0])
 

@@ -100,7 +100,7 @@ class Layers:
     """The layers of a study's networks. rows: a frame with a row for each network and layer that has seeds.
 
     kept: the networks with histograms, each with the seed of its first cell that has them, and where that is:
-    the `batch`, and the `row` of it.
+    the `piece` of the study, and the `row` of it.
     """
 
     rows: "pd.DataFrame"
@@ -122,10 +122,10 @@ def layers(
     sizes = np.where(whole, depth + 1, np.minimum(depth + 1, _FIRST_LAYERS))
     starts = np.cumsum(sizes) - sizes
     spreads, seeds = Spreads(statistics), np.zeros(int(sizes.sum()), np.int64)
-    kept = [pd.DataFrame({name: np.empty(0, np.int64) for name in ("network", "seed", "batch", "row")})]
+    kept = [pd.DataFrame({name: np.empty(0, np.int64) for name in ("network", "seed", "piece", "row")})]
     columns = view.layers(("layer", "seed", _KEPT, *names))
     batches = zip(networks.of_batches, columns, strict=True)
-    for batch, (of_batch, (cell, values)) in enumerate(batches):
+    for piece, (of_batch, (cell, values)) in enumerate(batches):
         network, layer = of_batch[cell], values["layer"]
         chosen = (cell >= 0) & (layer < sizes[network])
         group = np.where(chosen, starts[network] + layer, -1)
@@ -134,7 +134,7 @@ def layers(
         own = (cell >= 0) & (layer == 0) & ~np.isnan(np.asarray(values[_KEPT], float))
         if own.any():
             cells = pd.DataFrame({"network": network[own], "seed": values["seed"][own], "row": cell[own]})
-            kept.append(_firsts(cells.assign(batch=batch)))
+            kept.append(_firsts(cells.assign(piece=piece)))
     found: dict[str, Any] = {
         "network": np.repeat(np.arange(len(depth)), sizes),
         "layer": np.arange(len(seeds)) - np.repeat(starts, sizes),

@@ -62,7 +62,7 @@ class Groups:
 
 def _unit(largest: _Reals) -> _Reals:
     """A power of two about as large as each, which rounds nothing."""
-    exponents = np.frexp(np.where(np.isnan(largest), 0.0, largest))[1]
+    exponents = np.frexp(np.nan_to_num(largest))[1]  # beside inf all that is finite is nothing
     unit: _Reals = np.ldexp(1.0, np.clip(exponents - 1, -1022, None))
     return unit
 

@@ -90,10 +90,10 @@ class View:
             lengths = np.diff(runs.run_ends.to_numpy(), prepend=0)
             yield np.repeat(owner, lengths), {name: _values(table[name]) for name in columns}
 
-    def ids(self, batches: Sequence[int], rows: Sequence[int]) -> list[str]:
-        """The ids of a few cells; batches, rows: where each is among those of `cells`."""
-        found = {batch: self.pieces[batch].cells(["cell_id"])["cell_id"] for batch in {*batches}}
-        return [found[batch][row].as_py() for batch, row in zip(batches, rows, strict=True)]
+    def ids(self, pieces: Sequence[int], rows: Sequence[int]) -> list[str]:
+        """The ids of a few cells: of each the number of its piece, and of its row of that."""
+        found = {piece: self.pieces[piece].cells(["cell_id"])["cell_id"] for piece in {*pieces}}
+        return [found[piece][row].as_py() for piece, row in zip(pieces, rows, strict=True)]
 
     def layers_of(self, ids: Sequence[str]) -> "pd.DataFrame":
         """All layers of a few cells, as `sweep.load` has them."""
