@@ -44,6 +44,10 @@ CALLS = {
     sweep.recommend: {"act": "tanh", "depth": 2, "width": 4},
     theory.predict: {"act": "tanh", "sigma_w": 1.0},
     theory.finite_width: {"act": "tanh", "sigma_w": 1.0},
+    theory.jacobian: {"act": "tanh", "sigma_w": 1.0},
+    theory.precision: {"act": "tanh", "sigma_w": 1.0},
+    theory.step_size: {"act": "tanh", "sigma_w": 1.0},
+    theory.transform: {"act": "tanh", "depth": 10},
     theory.gain: {"act": "tanh"},
     theory.critical_sigma_w: {"act": "tanh"},
 }

@@ -53,6 +53,13 @@ _MEANT: Mapping[str, Mapping[str, tuple[str, ...] | str]] = {
         ),
         **dict.fromkeys(("double", "fp64", "f64", "float128", "longdouble"), ("float64",)),
     },
+    "format": {
+        **dict.fromkeys(("half", "fp16", "f16"), ("float16",)),
+        **dict.fromkeys(("bf16", "brainfloat16"), ("bfloat16",)),
+        **dict.fromkeys(("e4m3", "e4m3fn", "fp8e4m3", "float8e4m3"), ("float8_e4m3fn",)),
+        **dict.fromkeys(("e5m2", "fp8e5m2"), ("float8_e5m2",)),
+        **dict.fromkeys(("fp8", "float8"), ("float8_e4m3fn", "float8_e5m2")),
+    },
     "key": {
         **dict.fromkeys(("activation", "activations", "nonlinearity"), ("act",)),
         **dict.fromkeys(("initializer", "initialization", "initialisation", "scheme", "weights"), ("init",)),

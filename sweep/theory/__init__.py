@@ -8,6 +8,10 @@ with sigma_w² = fan_in · Var W. An act is a name, an activation, or a function
 Sources: Poole et al. 2016; Schoenholz et al. 2017; Hayou et al. 2019.
 """
 
+from sweep.theory.consequences.jacobian import Jacobian, jacobian
+from sweep.theory.consequences.precision import precision
+from sweep.theory.consequences.step import StepSize, step_size
+from sweep.theory.consequences.transform import Transform, transform
 from sweep.theory.fixed_points import FixedPoint, critical_sigma_w, fixed_point
 from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
 from sweep.theory.maps import predict
@@ -16,11 +20,18 @@ from sweep.theory.width import finite_width
 __all__ = [
     "PRESERVED",
     "FixedPoint",
+    "Jacobian",
     "Moments",
+    "StepSize",
+    "Transform",
     "critical_sigma_w",
     "finite_width",
     "fixed_point",
     "gain",
     "gaussian_moments",
+    "jacobian",
+    "precision",
     "predict",
+    "step_size",
+    "transform",
 ]

@@ -4,8 +4,11 @@ from sweep import activations, initializers
 from sweep.base.errors import RequestError
 from sweep.base.meant import _MEANT, suggestion
 from sweep.experiment.axes import DTYPES, KEYS
+from sweep.theory.consequences.formats import FORMATS
 
-OPTIONS = {"act": activations.names(), "init": initializers.names(), "dtype": DTYPES, "key": KEYS}
+OPTIONS = {
+    "act": activations.names(), "init": initializers.names(), "dtype": DTYPES, "key": KEYS, "format": FORMATS
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -22,6 +25,7 @@ OPTIONS = {"act": activations.names(), "init": initializers.names(), "dtype": DT
         ("init", "random_normal", "keras/random_normal"), ("init", "gaussian", "normal"),
         ("init", "nn.Linear", "torch/linear_default"), ("init", "GlorotUniform", "glorot_uniform"),
         ("dtype", "bfloat16", "float32"), ("dtype", "double", "float64"), ("dtype", "Float64", "float64"),
+        ("format", "half", "float16"), ("format", "BF16", "bfloat16"), ("format", "e5m2", "float8_e5m2"),
         ("key", "layers", "depth"), ("key", "batch_size", "batch"), ("key", "activation", "act"),
         ("act", "glue", "gelu"), ("init", "xaver", "xavier"),  # by spelling, where nothing is meant
     ],

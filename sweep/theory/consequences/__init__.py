@@ -1,0 +1,1 @@
+"""What follows from the maps: rounded copies, the largest learning rate, the Jacobian, transforms."""

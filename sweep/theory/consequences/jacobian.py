@@ -1,0 +1,79 @@
+"""The singular values of the Jacobian dh_L / dh_0: their mean square and how far they are apart."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sweep.base import checks
+from sweep.theory.maps import Layer, alike, by_layer, check_inputs, prediction
+from sweep.theory.moments import Act, Gaussian, gaussian, over_a_period, waves
+from sweep.theory.nodes import normal_grid
+
+WEIGHTS = ("gaussian", "orthogonal")
+_BASE = np.linspace(-13.0, 13.0, 27)  # edges of panels, in standard deviations
+_PHASES = 512
+
+
+@dataclass(frozen=True)
+class Jacobian:
+    """mean_square = E[s²] of the singular values s, spread = Var(s²) / E[s²]²: 0 where all are alike."""
+
+    mean_square: float
+    spread: float
+
+
+def jacobian(
+    act: Act,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    depth: int = 10,
+    weights: str = "gaussian",
+    q0: float = 1.0,
+) -> Jacobian:
+    """The singular values s of dh_L / dh_0 of a wide plain network: dynamical isometry is s = 1 for all.
+
+    sigma_w² = width · Var W; sigma_b: std of the biases; weights: 'gaussian', or 'orthogonal', sigma_w times
+    an orthogonal matrix; q0 = E[h_0²]. With mu_k = E[f'(z)^2k] at layer l, E[s²] = Π sigma_w² mu_1 and
+    Var(s²) / E[s²]² = Σ (mu_2 / mu_1² - 1 - s_1), s_1 = -1 for Gaussian weights, 0 for orthogonal ones. NaN
+    where act' is not known, or 0 throughout. Raises RequestError for a wrong value. Pennington, Schoenholz
+    and Ganguli 2017.
+    """
+    sigma_w, sigma_b, q0, _, _ = check_inputs(sigma_w, sigma_b, q0, 0.0, 1)
+    checks.option("weights", weights, WEIGHTS)
+    layers = alike(sigma_w, (1,) * (checks.whole("depth", depth, 1) + 1))
+    return singular_values(act, layers, sigma_b, weights, q0)
+
+
+def singular_values(
+    act: Act, layers: Sequence[Layer], sigma_b: float | Sequence[float], weights: str, q0: float = 1.0
+) -> Jacobian:
+    """The same of any layers of one width, (depth,); sigma_b also by layer."""
+    means_of = gaussian(act)
+    predicted = prediction(act, layers, by_layer(sigma_b, len(layers)), 1, q0, 1.0).statistics
+    least, most = means_of.scales
+    of_weights = 1.0 if weights == "gaussian" else 0.0
+    spread = 0.0
+    for scale in predicted["pre_rms"][1:].tolist():
+        spread += _slope_kurtosis(means_of, min(max(scale, least), most) if scale else 0.0) - 1 + of_weights
+    mean_square = float(predicted["delta_rms"][0])
+    return Jacobian(mean_square * mean_square, spread if mean_square else math.nan)
+
+
+def _slope_kurtosis(means_of: Gaussian, scale: float) -> float:
+    """E[f'⁴] / E[f'²]² at z ~ N(0, scale²); NaN where f' is 0 throughout, or not known."""
+    act, means = means_of.act, means_of.at(scale)
+    if not means.slope_rms:
+        return math.nan
+    if scale == 0:
+        return 1.0
+    if waves(act, scale):
+        _, slope = over_a_period(act, _PHASES)
+        return float(np.mean((slope / means.slope_rms) ** 4))
+    edges = means.structure / scale
+    x, weight = normal_grid(np.union1d(_BASE, edges[np.abs(edges) < _BASE[-1]]), 24)
+    with np.errstate(all="ignore"):
+        z = scale * x
+        slope = np.asarray(act.derivative(z, act.f(z)), np.float64) / means.slope_rms
+        return float(weight @ slope**4)
