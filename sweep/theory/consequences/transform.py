@@ -67,13 +67,16 @@ def transform(act: Act, depth: int, method: str = "dks", target: float | None = 
 
 
 def _target(given: float | None, kind: str, depth: int) -> float:
-    if given is None:
-        return _TARGETS[kind]
-    if kind == "slope":
-        return checks.real("target", given, 0.0, strictly=True, below=1.0)
-    target = checks.real("target", given, 1.0 if kind == "dks" else 0.0, strictly=True)
+    below = 1.0 if kind == "slope" else math.inf
+    least = 1.0 if kind == "dks" else 0.0
+    target = checks.real(
+        "target", _TARGETS[kind] if given is None else given, least, strictly=True, below=below
+    )
     if kind == "dks" and target ** (1 / depth) == 1:
-        raise RequestError(f"target={target!r}: at depth {depth} target^(1/depth) is 1 to the last digit")
+        raise RequestError(
+            f"target={target!r}: at depth {depth} target^(1/depth) is 1 to the last digit; "
+            "give a larger target, or a smaller depth"
+        )
     return target
 
 

@@ -119,6 +119,7 @@ def test_where_there_is_no_transform_the_line_says_which_equation_fails(act, met
     [
         ({"method": "tta"}, "unknown method 'tta': did you mean 'tat'"),
         ({"target": 1.0}, "target=1.0: target must be a finite number above 1"),
+        ({"depth": 10**18}, "target=1.5: at depth 1000000000000000000"),
         ({"target": 1 + 1e-15, "depth": 1000}, r"target\^\(1/depth\) is 1 to the last digit"),
         ({"target": 0, "method": "tat"}, "target=0: target must be a finite number above 0"),
         ({"act": "relu", "method": "tat", "target": 1}, "target must be a finite number above 0 and below 1"),
