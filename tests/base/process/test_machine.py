@@ -89,10 +89,21 @@ def test_a_machine_that_says_nothing_of_groups_has_its_memory(tmp_path):
 def test_workers_and_stacks_share_what_is_left(monkeypatch):
     monkeypatch.setattr(machine, "memory", lambda: 500_000_000)
     monkeypatch.setattr(machine, "available_memory", lambda: 450_000_000)
+    monkeypatch.setattr(machine, "worker_bytes", lambda: 90_000_000)
     assert machine.workers_in_memory(16) == 2
     assert machine.stack_memory(2) == 90_000_000
     monkeypatch.setattr(machine, "available_memory", lambda: 10_000_000)
     assert (machine.workers_in_memory(16), machine.stack_memory(1)) == (1, 0)
+
+
+def test_a_worker_is_larger_where_there_is_numba_to_load(monkeypatch):
+    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: None)
+    machine.worker_bytes.cache_clear()
+    without = machine.worker_bytes()
+    monkeypatch.setattr(machine.importlib.util, "find_spec", lambda name: name)
+    machine.worker_bytes.cache_clear()
+    assert machine.worker_bytes() > without
+    machine.worker_bytes.cache_clear()
 
 
 @pytest.mark.parametrize(
