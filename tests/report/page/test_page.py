@@ -152,7 +152,7 @@ def large():
             frame[name] = rng.lognormal(size=len(frame))
     layers = frame.loc[frame.index.repeat(frame["depth"] + 1), ["cell_id", "depth"]].reset_index(drop=True)
     layers["layer"] = layers.groupby("cell_id").cumcount()
-    for name in data._CURVES:
+    for name in data.CURVES:
         layers[name] = rng.lognormal(size=len(layers))
     return frame, layers
 
