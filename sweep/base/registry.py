@@ -34,14 +34,14 @@ class Registry(Generic[Kind]):
 
     group: their config group, as in 'init'. noun: what one is called, as in 'scheme'. kind: their class.
     entries: name -> an option without parameters, or a callable that makes one of the parameters it takes.
-    own: makes one of a user's function.
+    own: makes one of a user's function; None where there can be none.
     """
 
     group: str
     noun: str
     kind: type[Kind]
     entries: Mapping[str, Kind | Callable[..., Kind]]
-    own: Callable[..., Kind]
+    own: Callable[..., Kind] | None
 
     def names(self) -> tuple[str, ...]:
         """The names that `get` knows, except a user's own."""
@@ -59,9 +59,11 @@ class Registry(Generic[Kind]):
 
     def resolved(self, option: str | Kind | Callable[..., Any], parameters: Mapping[str, Any]) -> Kind:
         """The option of a name, or of a user's function with these keyword arguments; an option as it is."""
-        if isinstance(option, str):
-            return self.made(option, parameters)
-        return option if isinstance(option, self.kind) else self.own(option, kwargs=parameters)
+        if isinstance(option, self.kind):
+            return option
+        if isinstance(option, str) or self.own is None:
+            return self.made(str(option), parameters)
+        return self.own(option, kwargs=parameters)
 
     @lru_cache(maxsize=8192)  # noqa: B019  a registry lives as long as the program
     def from_json(self, name: str, parameters: str) -> Kind:
@@ -100,6 +102,7 @@ class Registry(Generic[Kind]):
         return {one.name: one.default for one in described if one.default is not one.empty} | dict(values)
 
     def _entry(self, name: str) -> Any:
-        if not isinstance(name, str) or name not in {*self.entries, CUSTOM}:
-            raise unknown(self.group, name, (*self.entries, CUSTOM))
-        return self.own if name == CUSTOM else self.entries[name]
+        options = self.entries if self.own is None else {**self.entries, CUSTOM: self.own}
+        if not isinstance(name, str) or name not in options:
+            raise unknown(self.group, name, options)
+        return options[name]

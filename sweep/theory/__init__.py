@@ -4,7 +4,8 @@ v is the variance of a pre-activation, q = rms² the second moment of an activat
 
     v_l = sigma_w² q_{l-1} + sigma_b²,   q_l = E[act(z)²],   z ~ N(0, v_l),
 
-with sigma_w² = fan_in · Var W. An act is a name, an activation, or a function z -> h, everywhere.
+with sigma_w² = fan_in · Var W; `blocks` has the maps of residual and normalised ones. An act is a name, an
+activation, or a function z -> h, everywhere.
 Sources: Poole et al. 2016; Schoenholz et al. 2017; Hayou et al. 2019.
 """
 
@@ -13,8 +14,8 @@ from sweep.theory.consequences.precision import precision
 from sweep.theory.consequences.step import StepSize, step_size
 from sweep.theory.consequences.transform import Transform, transform
 from sweep.theory.fixed_points import FixedPoint, critical_sigma_w, fixed_point
+from sweep.theory.frames import predict
 from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
-from sweep.theory.maps import predict
 from sweep.theory.width import finite_width
 
 __all__ = [

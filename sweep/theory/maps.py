@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,9 +12,6 @@ from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.correlation import Pair, pair
 from sweep.theory.moments import Act, Gaussian, gaussian
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 _SETTLED = 4e-16  # a relative change that is rounding
@@ -112,7 +108,7 @@ def prediction(
         slopes[number] = means.slope_rms
         log_slopes[number], log_rms[number] = _log(means.slope_rms), _log(means.rms)
         if beyond:  # act goes on as the power law that it is there
-            log_slopes[number] = _limited(log_slopes[number] + _power_of_slope(means_of, scale) * beyond)
+            log_slopes[number] = _limited(log_slopes[number] + power_of_slope(means_of, scale) * beyond)
             slopes[number] = _exp(log_slopes[number])
             log_rms[number] = _limited(log_rms[number] + means.elasticity * beyond)
         rms, cosine = _exp(log_rms[number]) if beyond else means.rms, together.cosine
@@ -140,7 +136,7 @@ def _limited(log: float) -> float:
     return min(max(log, -_MOST_LOG), _MOST_LOG) if log > -math.inf else log
 
 
-def _power_of_slope(means_of: Gaussian, scale: float) -> float:
+def power_of_slope(means_of: Gaussian, scale: float) -> float:
     """p of sqrt(E[act'²]) ~ scale^p next to this scale: 0 where act is a line, -1/2 where it is a step."""
     here, nearer = (means_of.at(s).slope_rms for s in (scale, scale / 2 if scale > 1 else scale * 2))
     if not (0 < here < math.inf and 0 < nearer < math.inf):
@@ -193,37 +189,6 @@ def _send_back(
             grad[number] = math.sqrt(batch) * rms[number - 1] * passed
             if not 0 < grad[number] < math.inf or rms[number - 1] < _SMALLEST:
                 grad[number] = _exp(math.log(batch) / 2 + log_rms[number - 1] + log_passed)
-
-
-def predict(
-    act: Act,
-    sigma_w: float,
-    sigma_b: float = 0.0,
-    depth: int | None = None,
-    q0: float = 1.0,
-    c0: float = 0.0,
-    *,
-    widths: Sequence[int] | None = None,
-    batch: int = 1000,
-) -> "pd.DataFrame":
-    """What mean-field theory predicts: a row per layer 0 .. depth, which is 10 unless given.
-
-    sigma_w² = fan_in · Var W at every layer; sigma_b: std of the biases; q0 = E[h_0²]; c0: cosine of two
-    inputs. widths: (w_0 .. w_L) of a tapered network, where gradients see fan_out · Var W, instead of depth.
-    batch: how many inputs dL/dW sums over. Columns: layer, rms, mean, std, pre_rms, sample_cosine, flat,
-    delta_rms, grad_rms. Raises RequestError where a value breaks its rule.
-    """
-    import pandas as pd  # noqa: PLC0415
-
-    sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
-    tapered = checks.widths(widths)
-    if tapered and depth is not None:
-        raise RequestError(
-            f"depth={depth}, widths={list(tapered)}: widths replaces depth: give only one of them"
-        )
-    widths = tapered or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
-    predicted = prediction(act, alike(sigma_w, widths), sigma_b, batch, q0, c0)
-    return pd.DataFrame({"layer": range(len(widths)), **predicted.statistics})
 
 
 def check_inputs(

@@ -1,0 +1,76 @@
+"""What theory predicts, as a frame."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from sweep.base import blocks, checks
+from sweep.base.blocks import Block, Size
+from sweep.base.errors import RequestError
+from sweep.theory.blocks import GRAD_OUT, Widening, block_prediction
+from sweep.theory.maps import Layer, alike, check_inputs, prediction
+from sweep.theory.moments import Act
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def predict(
+    act: Act,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    depth: int | None = None,
+    q0: float = 1.0,
+    c0: float = 0.0,
+    *,
+    widths: Sequence[int] | None = None,
+    batch: int = 1000,
+    block: str | Block = "plain",
+    skip: Size = 1.0,
+    alpha: Size = 1.0,
+    sigma_v: float | None = None,
+    expand: int = 1,
+) -> "pd.DataFrame":
+    """What mean-field theory predicts: a row per layer 0 .. depth, which is 10 unless given.
+
+    sigma_w² = fan_in · Var W at every layer; sigma_b: std of the biases; q0 = E[h_0²]; c0: cosine of two
+    inputs. widths: (w_0 .. w_L) of a tapered network, where gradients see fan_out · Var W, instead of depth.
+    batch: how many inputs dL/dW sums over, and a norm over the batch is taken of. block: what stands between
+    two layers, each counted as one; skip, alpha: its factors, numbers or texts as in 'depth**-0.5'. sigma_v²
+    = fan_in · Var V, by default sigma_w²; expand: how many times wider the layer between W and V is. What a
+    block has no use for is ignored.
+    Columns: layer, rms, mean, std, pre_rms, sample_cosine, flat, delta_rms, grad_rms; grad_out_rms too where
+    there is a V. Raises RequestError where a value breaks its rule.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
+    sigma_v = sigma_w if sigma_v is None else checks.real("sigma_v", sigma_v, 0.0)
+    tapered = checks.widths(widths)
+    if tapered and depth is not None:
+        raise RequestError(
+            f"depth={depth}, widths={list(tapered)}: widths replaces depth: give only one of them"
+        )
+    widths = tapered or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
+    given = {"skip": skip, "alpha": alpha, "expand": expand}
+    if not isinstance(block, Block):
+        taken = blocks.REGISTRY.parameter_names(block)
+        block = blocks.REGISTRY.made(block, {name: given[name] for name in given if name in taken})
+    if block.plain:
+        found = prediction(act, alike(sigma_w, widths), sigma_b, batch, q0, c0)
+        return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
+    block = block.at(len(widths) - 1)
+    if tapered:
+        blocks.check_widths(block, tapered)
+    matrices = [_matrices(block, sigma_w, sigma_v, *fans) for fans in pairwise(widths)]
+    statistics = block_prediction(block, act, matrices, sigma_b, batch, q0, c0).statistics
+    if not block.out:
+        del statistics[GRAD_OUT]
+    return pd.DataFrame({"layer": range(len(widths)), **statistics})
+
+
+def _matrices(block: Block, sigma_w: float, sigma_v: float, fan_in: int, fan_out: int) -> Widening:
+    between = block.expand * fan_in if block.out else fan_out
+    inner = Layer(sigma_w, sigma_w * math.sqrt(between / fan_in))
+    return Widening(inner, Layer(sigma_v, sigma_v * math.sqrt(fan_out / between)) if block.out else None)
