@@ -32,6 +32,7 @@ def run(
     act_params: Mapping[str, Any] | None = None,
     first_init_params: Mapping[str, Any] | None = None,
     last_init_params: Mapping[str, Any] | None = None,
+    block_params: Mapping[str, Any] | None = None,
     quiet: bool = False,
     **keys: Any,
 ) -> "pd.DataFrame":
@@ -41,8 +42,8 @@ def run(
     depth=[5, 10], seed=range(3), study="mine": a list is an axis, and axes that are not named are those of
     the preset (grid="standard"). Paired axes: **{"init,act": [["xavier", "tanh"], ["kaiming", "relu"]]}.
     first_init, last_init: the keys first.init and last.init, as in last_init=[None, "zeros"].
-    init_params, act_params, first_init_params, last_init_params: parameters of schemes and activations, as in
-    {"std": [0.01, 0.1]}. An executor or verdict with settings is a dict:
+    init_params, act_params, first_init_params, last_init_params, block_params: parameters of schemes,
+    activations and blocks, as in {"std": [0.01, 0.1]}. An executor or verdict with settings is a dict:
     executor={"name": "slurm", "partition": "debug"}.
     quiet: print nothing; otherwise progress, tables and the place of the report are shown.
     Inside a daemonic process, which may not start others, cells are computed one after another.
@@ -59,6 +60,7 @@ def run(
         "act": act_params,
         "first_init": first_init_params,
         "last_init": last_init_params,
+        "block": block_params,
     }
     arguments = list(_arguments(keys, parameters))
     with conf.refused():
@@ -108,7 +110,7 @@ def _arguments(keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterat
     """The overrides of keyword arguments."""
     for name, value in keys.items():
         key = KEY_OF.get(name, name)
-        if value is None and key in (*GROUPS, "grid", "executor"):
+        if value is None and key in (*GROUPS, "block", "grid", "executor"):
             continue
         if key in CHOICES and isinstance(value, Mapping):
             raise RequestError(

@@ -73,7 +73,7 @@ def run_grid(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> i
 
 
 def _check_groups(values: Mapping[str, Any]) -> None:
-    for group in (*GROUPS, *RUN_GROUPS):
+    for group in (*GROUPS, "block", *RUN_GROUPS):
         checks.named(group, values[group])
 
 

@@ -60,7 +60,12 @@ GROUPS = ("init", "act")  # config groups that are axes
 # Another column, of the same name and '_params', has the scheme's parameters.
 ENDS = {"first.init": "first_init", "last.init": "last_init"}
 END_COLUMNS = tuple(name for column in ENDS.values() for name in (column, f"{column}_params"))
-CHOICES = (*GROUPS, *ENDS)
+# The columns of the choices beside init and act, and of their parameters, with what a network has there that
+# has nothing of its own. They came later: they are part of a cell's identity where they are not that.
+BESIDE = ("block", *ENDS.values())
+PLAIN = "plain"
+BESIDE_COLUMNS: dict[str, str | None] = {"block": PLAIN, "block_params": "{}"} | dict.fromkeys(END_COLUMNS)
+CHOICES = (*GROUPS, "block", *ENDS)
 CELL_KEYS = tuple(ALL)
 AXES = (*CHOICES, *CELL_KEYS)
 

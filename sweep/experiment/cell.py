@@ -11,11 +11,12 @@ from typing import Any
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.base import checks
+from sweep.base import blocks, checks
+from sweep.base.blocks import PLAIN, Block, check_batch, check_widths
 from sweep.base.errors import RequestError
 from sweep.base.registry import CUSTOM, Registry
 from sweep.experiment import revisions
-from sweep.experiment.axes import ALL, END_COLUMNS, ENDS, LATER, SETTINGS
+from sweep.experiment.axes import ALL, BESIDE_COLUMNS, END_COLUMNS, ENDS, LATER, SETTINGS
 from sweep.experiment.revisions import Revisions
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
@@ -27,17 +28,18 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 }
 OPTIONS: Mapping[str, Registry[Any]] = {
     **REGISTRIES,
+    "block": blocks.REGISTRY,
     **dict.fromkeys(ENDS.values(), initializers.REGISTRY),
 }
 # The key of the command line for each of these columns.
-KEY_OF = {name: name for name in REGISTRIES} | {column: key for key, column in ENDS.items()}
+KEY_OF = {name: name for name in (*REGISTRIES, "block")} | {column: key for key, column in ENDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A cell without its seed: what is asked of every seed alike.
 
-    init_params, act_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
+    init_params, act_params, block_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
     depth and (last) width it then determines; None where all layers are `width` wide. bias_std: None where
     the scheme draws its layer's biases itself. first_init, last_init: the schemes of these layers alone, with
     their parameters; None where they have that of all layers. The one layer of depth 1 is the last.
@@ -58,12 +60,14 @@ class Spec:
     first_init_params: str | None
     last_init: str | None
     last_init_params: str | None
+    block: str
+    block_params: str
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Spec":
         """The spec of plain values: `init` and `act` as {name, parameters …}, the rest by `CELL_KEYS`.
 
-        `first.init` and `last.init`, where they are given and not None, are such schemes too.
+        `block`, where it is given, is such an option too, and `first.init` and `last.init` are schemes.
         `widths`, where it is not None, replaces depth and width.
         Raises RequestError where a value breaks its rule.
         """
@@ -82,7 +86,13 @@ class Spec:
         }
         bias_std = _bias_std(init, init_params, values.get("bias_std", ALL["bias_std"].default))
         settings = checked | {"widths": widths, "bias_std": bias_std} | _ends(values, depth)
-        return cls(init, init_params, act, act_params, depth, width, **settings)
+        block, block_params = _canonical("block", json.dumps(values.get("block", {"name": "plain"})))
+        spec = cls(
+            init, init_params, act, act_params, depth, width,
+            **settings, block=block, block_params=block_params,
+        )  # fmt: skip
+        spec.check_block()
+        return spec
 
     @classmethod
     def stored(cls, row: Mapping[str, Any]) -> "Spec":
@@ -93,7 +103,7 @@ class Spec:
         values = {name: row[name] for name in SPEC}
         for column in OPTIONS:
             name, parameters = values[column], values[f"{column}_params"]
-            if column in REGISTRIES or name is not None or parameters is not None:
+            if column not in ENDS.values() or name is not None or parameters is not None:
                 _check_choice(column, name, parameters)
         if values["depth"] == 1 and values["first_init"] is not None and values["last_init"] is not None:
             raise RequestError("first_init and last_init: a network of one layer has one scheme")
@@ -106,7 +116,10 @@ class Spec:
         depth, width, widths = (checked[name] for name in ("depth", "width", "widths"))
         if widths and (depth, width) != (len(widths) - 1, widths[-1]):
             raise RequestError(f"depth={depth}, width={width}: they contradict widths, which gives both")
-        return cls(**values | checked)
+        spec = cls(**values | checked)
+        if spec.block in blocks.REGISTRY.names():
+            spec.check_block()
+        return spec
 
     @property
     def profile(self) -> tuple[int, ...]:
@@ -134,6 +147,17 @@ class Spec:
         return CUSTOM in (self.init, self.act, self.first_init, self.last_init)
 
     @property
+    def block_at_depth(self) -> Block:
+        """What each of its layers is, with numbers for its parameters."""
+        return _block(self.block, self.block_params, self.depth)
+
+    def check_block(self) -> None:
+        """RequestError where the block cannot have these widths or this batch."""
+        if self.block != PLAIN.name:
+            check_widths(self.block_at_depth, self.profile)
+            check_batch(self.block_at_depth, self.batch)
+
+    @property
     def activation(self) -> Activation:
         """The act, ready to apply."""
         return activations.REGISTRY.from_json(self.act, self.act_params)
@@ -142,9 +166,12 @@ class Spec:
     def family(self) -> Chain:
         """What cells of all depths, seeds and sizes have in common: its chain at depth 0.
 
-        With a last layer of its own it has its depth, for it is no prefix of a deeper one.
+        With a last layer of its own it has its depth, for it is no prefix of a deeper one. A block that
+        depends on the depth is another one at each.
         """
         family = _family(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
+        if self.block != PLAIN.name:
+            family = _with_block(family, self.block_at_depth)
         if self.first_init is None and self.last_init is None:
             return family
         depth = 0 if self.last_init is None else self.depth
@@ -181,9 +208,8 @@ class Spec:
 
     def _later(self) -> str:
         """The part of its identity that later axes make up: '' where all are at their defaults."""
-        defaults = {axis.name: axis.default for axis in LATER} | dict.fromkeys(END_COLUMNS)
-        values = ((name, getattr(self, name)) for name in defaults)
-        return "".join(f"\0{name}={value!r}" for name, value in values if value != defaults[name])
+        values = ((name, getattr(self, name)) for name in _USUAL)
+        return "".join(f"\0{name}={value!r}" for name, value in values if value != _USUAL[name])
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +236,9 @@ class Cell(Spec):
         return Spec(*_values(self))
 
 
+_USUAL = {axis.name: axis.default for axis in LATER} | {
+    name: BESIDE_COLUMNS[name] for name in (*END_COLUMNS, "block", "block_params")
+}
 SPEC = tuple(field.name for field in fields(Spec))
 _values = attrgetter(*SPEC)
 
@@ -307,6 +336,16 @@ def _with_ends(family: Chain, depth: int, *ends: str | None) -> Chain:
     """ends: the values of END_COLUMNS."""
     first, last = _end(*ends[:2]), _end(*ends[2:])
     return replace(family, depth=depth, first=first, last=last)
+
+
+@lru_cache(maxsize=1 << 14)
+def _block(name: str, parameters: str, depth: int) -> Block:
+    return blocks.REGISTRY.from_json(name, parameters).at(depth)
+
+
+@lru_cache(maxsize=1 << 14)
+def _with_block(family: Chain, block: Block) -> Chain:
+    return replace(family, block=block)
 
 
 def _end(init: str | None, init_params: str | None) -> Scheme | None:

@@ -177,7 +177,7 @@ def _composing(
 
     base = plain(without_hydra(config), resolve=False)
     alone = {
-        (group, option): composed({group: option}) if option or base[group] else base
+        (group, option): base if option == configs.usual(config, group) else composed({group: option})
         for group, options in groups.items()
         for option in options
     }

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
-from sweep.base import checks
+from sweep.base import blocks, checks
+from sweep.base.blocks import Block, check_batch, check_widths
 from sweep.base.errors import RequestError, SweepWarning
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.initializers import Scheme
@@ -36,6 +37,8 @@ def propagate(
     first_init_params: Mapping[str, Any] | None = None,
     last_init: str | Scheme | Callable[..., Any] | None = None,
     last_init_params: Mapping[str, Any] | None = None,
+    block: str | Block = "plain",
+    block_params: Mapping[str, Any] | None = None,
 ) -> "pd.DataFrame":
     """Push one batch through one network and back; a row per layer, 0 being the input.
 
@@ -44,6 +47,7 @@ def propagate(
     init_params, act_params: their parameters, or the function's keywords, as in {"std": 0.1}.
     first_init, last_init: schemes of these layers alone, with their parameters; None: as init. One layer has
     that of the last.
+    block: what a layer is, by name, with its parameters, as in {"alpha": "depth**-0.5"}.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -70,7 +74,10 @@ def propagate(
     bias_std = bias_std_beside(scheme, init if isinstance(init, str) else scheme.formula, bias_std)
     first = _of_end("first_init", first_init, first_init_params)
     last = _of_end("last_init", last_init, last_init_params)
-    chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last)
+    layer = blocks.REGISTRY.resolved(block, checks.mapping("block_params", block_params)).at(cell.depth)
+    check_widths(layer, cell.profile)
+    check_batch(layer, cell.batch)
+    chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer)
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         kind = _passes(activation.name, backward) if cell.dtype == "float32" else passes.NUMPY
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind)

@@ -7,15 +7,14 @@ from itertools import pairwise
 import numpy as np
 
 from sweep.base.arrays import Array
+from sweep.base.blocks import Block
 from sweep.base.errors import SweepError
 from sweep.experiment.cell import Spec
+from sweep.initializers import Scheme
 from sweep.kernel import Chain
-from sweep.kernel.layers.dense import DENSE
-from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.statistics.table import PREDICTED
+from sweep.theory.blocks import Widening, block_prediction
 from sweep.theory.maps import layers_of, prediction
-
-_MAPS = {DENSE.name: prediction}  # by kind of layer
 
 
 def predicted(spec: Spec) -> dict[str, Array]:
@@ -31,17 +30,40 @@ def predicted(spec: Spec) -> dict[str, Array]:
 def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[str, Array]:
     widths = (width,) * (chain.depth + 1) if isinstance(width, int) else width
     numbered = [(chain.scheme_of(number), fan) for number, fan in enumerate(pairwise(widths), 1)]
-    predict = _MAPS.get(kind_of(chain).name)
-    known = all(scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered)
-    if predict is None or not known:
+    if not all(scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered):
         return nothing(chain.depth)
-    layers = layers_of([scheme.weight_std(*fan) for scheme, fan in numbered], widths)
     biases = [chain.bias_std_of(number, *fan) for number, (_, fan) in enumerate(numbered, 1)]
     try:
-        found = predict(chain.act, layers, biases, batch).statistics
+        if chain.block.plain:
+            layers = layers_of([scheme.weight_std(*fan) for scheme, fan in numbered], widths)
+            found = prediction(chain.act, layers, biases, batch).statistics
+        else:
+            matrices = [_matrices(chain.block, scheme, *fan) for scheme, fan in numbered]
+            found = block_prediction(chain.block, chain.act, matrices, biases, batch).statistics
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(chain.depth)
-    return {name: found[name] for name in PREDICTED}
+    unknown = _NOT_OF_A_MEAN_MODE if _has_mean_mode(chain.block, found["mean"]) else ()
+    return {name: np.full(chain.depth + 1, np.nan) if name in unknown else found[name] for name in PREDICTED}
+
+
+# A gradient of all entries alike grows in a skip whose branch has a mean, by what 1/width alone holds back.
+_NOT_OF_A_MEAN_MODE = ("delta_rms", "grad_rms")
+
+
+def _has_mean_mode(block: Block, means: Array) -> bool:
+    """Whether what returns through a block is more than the first order in 1/width says."""
+    added = block.skipped and not (block.out or block.act_first)
+    return added and bool(np.any(means[1:] != 0))
+
+
+def _matrices(block: Block, scheme: Scheme, fan_in: int, fan_out: int) -> Widening:
+    """W, and V where there is one, of one block."""
+    between = block.expand * fan_in if block.out else fan_out
+    (inner,) = layers_of([block.number("w_scale") * scheme.weight_std(fan_in, between)], (fan_in, between))
+    if not block.out:
+        return Widening(inner)
+    (outer,) = layers_of([block.number("v_scale") * scheme.weight_std(between, fan_out)], (between, fan_out))
+    return Widening(inner, outer)
 
 
 def nothing(depth: int) -> dict[str, Array]:

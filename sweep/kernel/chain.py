@@ -6,6 +6,7 @@ import numpy as np
 
 from sweep.activations import Activation
 from sweep.base.arrays import Array
+from sweep.base.blocks import PLAIN, Block
 from sweep.initializers import NORMAL, Distribution, Scheme
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.kernel.statistics.table import BACKWARD, FORWARD
@@ -18,7 +19,7 @@ class Chain:
     bias_std: of the biases; without effect where a layer's scheme draws its own. depth: how far it is pushed.
     backward: the depths from which a gradient is sent back. first, last: the schemes of these layers alone,
     where they have others; of a single layer it is `last`. With `last` a chain ends at `depth`: it is no
-    prefix of a deeper one.
+    prefix of a deeper one. block: what each layer is, with numbers for its parameters.
     """
 
     scheme: Scheme
@@ -28,6 +29,7 @@ class Chain:
     backward: tuple[int, ...] = ()
     first: Scheme | None = None
     last: Scheme | None = None
+    block: Block = PLAIN
 
     def __post_init__(self) -> None:
         assert self.last is None or set(self.backward) <= {self.depth}

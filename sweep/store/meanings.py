@@ -12,6 +12,8 @@ _MEANINGS = {
     "sigma_w": "√(fan_in · Var W) at the last layer; null where Var W is not known",
     "init_params": "the scheme's parameters, as JSON",
     "act_params": "the activation's parameters, as JSON",
+    "block": "what a layer is: plain, residual, pre_ln …; a layer is then a block",
+    "block_params": "its parameters, as JSON",
     "first_init": "the scheme of the first layer alone; null where it has the same as all",
     "first_init_params": "its parameters, as JSON",
     "last_init": "the scheme of the last layer alone; null where it has the same as all",

@@ -22,9 +22,9 @@ from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
-# predictions of the first layers, where float32 ends, schemes of first and last layers. Statistics and axes
-# say theirs: `since`.
-_LATEST = 4
+# predictions of the first layers, where float32 ends, schemes of first and last layers; 5: blocks. Statistics
+# and axes say theirs: `since`.
+_LATEST = 5
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
 )
@@ -37,7 +37,7 @@ _KINDS = {
     axes.WHOLES: pa.list_(_whole),
 }  # fmt: skip
 _SETTINGS = sorted(axes.SETTINGS, key=lambda axis: axis.column == axes.WHOLES)  # lists come last
-_SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params", *axes.END_COLUMNS)
+_SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params", *axes.BESIDE_COLUMNS)
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
 # Column of `cells` -> (what of `layers` it is, of which layer): entries of gradients have the mean 0.
 FIRST_PREDICTED = {
@@ -63,6 +63,8 @@ CELLS = pa.schema(
         ("grad_std_first", _real),  # at layer 1
         *((name, _real) for name in FIRST_PREDICTED),
         *((name, _text) for name in axes.END_COLUMNS),  # null where these layers have the init
+        ("block", _text),
+        ("block_params", _text),
         ("first_nonfinite_layer", _whole),
         ("leaves_float32_layer", _whole),
         ("verdict", _text),
@@ -86,6 +88,7 @@ SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 _ADDED = {
     3: {"cells": ["flat_share", "histogram_low", "histogram_high"]},
     4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer", *axes.END_COLUMNS]},
+    5: {"cells": ["block", "block_params"]},
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
@@ -109,9 +112,8 @@ def schema_of(table: str, version: int) -> pa.Schema | None:
 def before(field: pa.Field, rows: int) -> pa.Array:
     """A column for a table written before it existed: an axis at its default, else nulls."""
     axis = axes.ALL.get(field.name)
-    return (
-        pa.nulls(rows, field.type) if axis is None else pa.repeat(pa.scalar(axis.default, field.type), rows)
-    )
+    usual = axes.BESIDE_COLUMNS.get(field.name) if axis is None else axis.default
+    return pa.nulls(rows, field.type) if usual is None else pa.repeat(pa.scalar(usual, field.type), rows)
 
 
 def tables(result: Result, run_id: str, thresholds: Thresholds = DEFAULT) -> tuple[pa.Table, pa.Table]:

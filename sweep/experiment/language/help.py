@@ -35,6 +35,10 @@ _WORDS = {
     "nonlinearity": "the activation whose gain is used, by its name in torch",
     "negative_slope": "the slope below 0",
     "alpha": "the bound below 0",
+    "skip": "what multiplies h where the branch is added to it",
+    "w_scale": "a factor on W, the matrix into act",
+    "v_scale": "a factor on V, the matrix out of it",
+    "expand": "W goes to so many times the width, and V back",
     "function": "your own, as in my_module.my_function",
     "derivative": "its derivative, also a function; null: found numerically",
     "kwargs": "keyword arguments for it, as in init.kwargs.power=0.4",
@@ -43,6 +47,7 @@ _WORDS = {
 _GROUPS = {  # where an option's file says nothing of it
     "init": "how the weights are drawn",
     "act": "the activation",
+    "block": "what a layer is",
     "grid": "the axes of -m where the command line names none",
     "executor": "where cells are computed",
 }
@@ -73,7 +78,7 @@ def of(path: Path_, options: Mapping[str, str]) -> str:
     settings = _comments(conf.folder() / "config.yaml")
     if ".".join(path[:2]) in ENDS and len(path) > 2:
         return _WORDS.get(path[-1], "")
-    if group not in (*GROUPS, *RUN_GROUPS):
+    if group not in (*GROUPS, "block", *RUN_GROUPS):
         return settings.get(path, "")
     if "axes" in below[:-1]:
         return ""

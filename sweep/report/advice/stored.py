@@ -110,6 +110,10 @@ def _told(cells: "pd.DataFrame", act: Activation) -> "tuple[pd.DataFrame, str]":
             ),
         ),
         (
+            lambda rows: rows["block"] == axes.PLAIN,
+            lambda rows: f"holds {name} only in other blocks than plain: {_listed(rows['block'].unique())}",
+        ),
+        (
             lambda rows: rows[["widths", *axes.ENDS.values()]].isna().all(axis=1),
             lambda rows: f"holds {name} only in tapered networks, or with first or last layers of their own",
         ),

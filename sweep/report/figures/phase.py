@@ -20,6 +20,7 @@ from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.errors import SweepError
 from sweep.experiment import axes
+from sweep.experiment.axes import PLAIN
 from sweep.report.figures import style
 from sweep.report.frames.labels import common, description
 from sweep.report.frames.networks import are_networks
@@ -51,6 +52,8 @@ def planes(cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Activation]]:
     known = cells["act"].isin(activations.names())  # a study runs no code
     apart = [name for name in ("widths", *axes.ENDS.values()) if name in cells]
     alike = cells[apart].isna().all(axis=1)  # the layers
+    if "block" in cells:
+        alike &= cells["block"] == PLAIN
     flat = cells[known & alike & cells["sigma_w"].notna() & (cells["sigma_w"] > 0)]
     fixed = flat["init_params"].map({text: _fixed(text) for text in flat["init_params"].unique()})
     for key, plane in flat.groupby(["init", fixed.rename("fixed"), "act", "act_params"], sort=False):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.experiment.axes import END_COLUMNS
+from sweep.experiment.axes import END_COLUMNS, PLAIN
 from sweep.initializers import NORMAL, Scheme
 from sweep.report.frames.labels import group_index
 from sweep.theory.maps import alike, layers_of
@@ -29,6 +29,7 @@ _NEARLY_GAUSSIAN, _MANY = ("uniform", "truncated_normal"), 16
 _SCHEMES = ("init", "init_params", *END_COLUMNS)
 _KNOWN = ("judged", "within", "silent")  # columns of a frame of networks
 _SPEC = (*_SCHEMES, "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
+_BLOCK = ("block", "block_params")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def _expected(
     """By spec the predicted mean and spread of log rms² less the mean field's; NaN of all but the known."""
     shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
     first = cells.iloc[np.unique(spec, return_index=True)[1]]
+    known = known[(first["block"] == PLAIN).to_numpy()[known]]  # of others no spread is known
     columns = [first[name].iloc[known] for name in _SPEC]
     # The deepest network of a kind has the layers of the others.
     chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
@@ -161,10 +163,10 @@ def deviation_from_mean_field(
 
 def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
     """By row: the number of its spec."""
-    keys = cells[list(_SPEC)]
+    keys = cells[[*_SPEC, *_BLOCK]]
     if keys["widths"].notna().any():
         keys = keys.assign(widths=keys["widths"].map(str))
-    return group_index(keys, _SPEC)
+    return group_index(keys, (*_SPEC, *_BLOCK))
 
 
 @lru_cache(maxsize=4096)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PANEL = ("init_label", "act_label", "setting")
-SETTINGS = (*(axis.name for axis in axes.SETTINGS), *axes.ENDS.values(), "kernel_version")
+SETTINGS = (*(axis.name for axis in axes.SETTINGS), *axes.BESIDE, "kernel_version")
 NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
 NAMED_BY = tuple(name for column in OPTIONS for name in (column, f"{column}_params"))
 _OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
@@ -45,7 +45,7 @@ def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFr
 
 def whole(cells: "pd.DataFrame") -> "pd.DataFrame":
     """With the columns of first and last layers, which a frame lacks that pandas read of an older part."""
-    return cells.assign(**{name: None for name in axes.END_COLUMNS if name not in cells})
+    return cells.assign(**{name: usual for name, usual in axes.BESIDE_COLUMNS.items() if name not in cells})
 
 
 def _readable(cells: "pd.DataFrame") -> "pd.DataFrame":
@@ -110,7 +110,7 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
 def _ends(kinds: "pd.DataFrame", apart: Collection[str] = ()) -> dict[str, Any]:
     """What schemes of first and last layers are called, with their parameters, which then are told: None."""
     named: dict[str, Any] = {}
-    for column in axes.ENDS.values():
+    for column in axes.BESIDE:
         parameters = f"{column}_params"
         own = (kinds[column].notna() & kinds[parameters].notna()).to_numpy()
         told = np.array([None if _is_null(value) else value for value in kinds[column]], object)
@@ -321,11 +321,12 @@ def description(name: str, parameters: str) -> str:
 
 
 def with_ends(cell: "Mapping[str, Any] | pd.Series[Any]") -> str:
-    """A cell's init with all of its parameters, and those of first and last layers of their own."""
+    """A cell's init with all of its parameters, its block, and first and last layers of their own."""
     told = [description(cell["init"], cell["init_params"])]
-    for key, column in axes.ENDS.items():
-        if not _is_null(cell.get(column)):
-            told.append(f"{key}={_called(description(cell[column], cell[f'{column}_params']))}")
+    for column in axes.BESIDE:
+        value = cell.get(column)
+        if isinstance(value, str) and value != axes.BESIDE_COLUMNS[column]:
+            told.append(f"{KEY_OF[column]}={_called(description(value, cell[f'{column}_params']))}")
     return ", ".join(told)
 
 
@@ -342,8 +343,9 @@ def common(cells: "pd.DataFrame") -> str:
     """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
     _, frame = _kinds(_readable(cells))
     frame = frame.assign(**_ends(frame))
-    told = [*(axis.name for axis in axes.SETTINGS if axis.caption), *axes.ENDS.values()]
+    told = [*(axis.name for axis in axes.SETTINGS if axis.caption), *axes.BESIDE]
     shared = [name for name in told if frame[name].nunique(dropna=False) == 1]
     values = {name: frame[name].iloc[0] for name in shared}
+    values = {name: value for name, value in values.items() if value != axes.BESIDE_COLUMNS.get(name)}
     known = {KEY_OF.get(name, name): value for name, value in values.items() if not _is_null(value)}
     return ", ".join(f"{name} {short(value)}" for name, value in known.items())

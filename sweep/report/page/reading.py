@@ -64,7 +64,7 @@ def _values(cells: pd.DataFrame, name: str) -> Sequence[Any]:
 def _reading(name: str) -> str:
     column, parameter = _source(name)
     of = f"lambda text: json.loads(text).get({_quoted(parameter)})"
-    of += ', na_action="ignore"' * (column in axes.END_COLUMNS)
+    of += ', na_action="ignore"' * (column in axes.BESIDE_COLUMNS)
     return f'cells[{_quoted(name)}] = cells["{column}"].map({of})'
 
 

@@ -17,7 +17,7 @@ from sweep.store.parts import digests
 EXPERIMENT = (*SPEC, "seed")
 NEEDED = (*EXPERIMENT, "kernel_version", "cell_id")
 # Few texts, again and again.
-REPEATED = ("init", "init_params", "act", "act_params", "dtype", *axes.END_COLUMNS)
+REPEATED = ("init", "init_params", "act", "act_params", "dtype", *axes.BESIDE_COLUMNS)
 VARIOUS = "various"  # the state of a part whose rows were computed at several
 _ID = np.dtype(f"V{ID_BYTES}")
 

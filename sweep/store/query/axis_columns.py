@@ -17,7 +17,7 @@ from sweep.store.tables import LAYERS
 KEYS = {f"{column}_params": key for column, key in KEY_OF.items()}
 PARAMETERS = tuple(KEYS)
 # Of a cell, beside what `layers` holds: no groupby of layers must pool what differs in one of them.
-OF_CELLS = (*(axis.name for axis in axes.SETTINGS if axis.name not in LAYERS.names), *axes.ENDS.values())
+OF_CELLS = (*(axis.name for axis in axes.SETTINGS if axis.name not in LAYERS.names), *axes.BESIDE)
 _SOURCE = "source"  # of a user's own function
 _DIGEST_BYTES = 4  # of what tells two of its versions apart
 

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from sweep.base import checks
 from sweep.base.registry import CUSTOM
-from sweep.experiment.axes import CELL_KEYS, ENDS, GROUPS
+from sweep.experiment.axes import BESIDE, CELL_KEYS, GROUPS
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import OPTIONS, SPEC
 from sweep.experiment.outcome import Failure
@@ -59,7 +59,7 @@ def counts(study: Study, left: Cells) -> Counts:
 
 
 _TEXTS = (*ages.REPEATED, "status")
-SPEC_AXES = (*GROUPS, *ENDS.values(), *CELL_KEYS)
+SPEC_AXES = (*GROUPS, *BESIDE, *CELL_KEYS)
 
 
 def _specs_of(cells: Cells) -> pa.Table:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import RequestError
-from sweep.experiment.axes import ALL, END_COLUMNS, ENDS, GROUPS, parameter_of
+from sweep.experiment.axes import ALL, BESIDE, BESIDE_COLUMNS, GROUPS, parameter_of
 from sweep.experiment.cell import KEY_OF
 from sweep.store.query import axis_columns
 
@@ -22,7 +22,7 @@ _LEFT_OUT = (
     "cell_id",
     "init_params",
     "act_params",
-    *END_COLUMNS,
+    *BESIDE_COLUMNS,
     "verdict_thresholds",
     "run_id",
     "kernel_version",
@@ -82,7 +82,7 @@ def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":
         raise RequestError("there are no rows to turn into arrays")
     axes: dict[str, pd.Series[Any]] = {}
     own = []
-    ends = [column for column in ENDS.values() if column in frame and frame[column].notna().any()]
+    ends = [column for column in BESIDE if column in frame and frame[column].notna().any()]
     for group in (*(group for group in GROUPS if group in frame), *ends):
         parameters = [name for name in map(str, frame) if name.startswith(f"{KEY_OF[group]}.")]
         parameters = [name for name in parameters if frame[name].nunique(dropna=False) > 1]
