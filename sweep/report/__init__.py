@@ -9,7 +9,7 @@ from sweep.base.errors import ReportError
 from sweep.report.attempts import in_a_line
 
 PAGE = "page"
-KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", PAGE)
+KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", PAGE)
 
 
 def draw(

@@ -11,7 +11,7 @@ from sweep.base.errors import ReportError, RequestError, StoreError
 from sweep.experiment.verdict import Thresholds
 from sweep.report import KINDS, PAGE, gather
 from sweep.report.attempts import attempt
-from sweep.report.figures import curves, gradients, histograms, network, phase, style, theory
+from sweep.report.figures import blocks, curves, gradients, histograms, network, phase, style, theory
 from sweep.report.frames import layout
 from sweep.report.frames.measures import MEASURES, Measure, measure
 from sweep.store import places
@@ -28,6 +28,7 @@ _OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure
     "histograms": histograms.drawn,
     "theory": theory.figures,
     "phase": phase.figures,
+    "blocks": blocks.figures,
 }
 
 

@@ -1,0 +1,58 @@
+"""What a block does to a network: signal, likeness of inputs and gradient, layer by layer, a row per block."""
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from sweep.report.figures import style
+from sweep.report.figures.curves import draw, is_predicted, set_limits, spread_names
+from sweep.report.frames.labels import PANEL, common, greatest
+from sweep.report.frames.measures import measure
+from sweep.report.frames.seeds import by_layer
+from sweep.report.frames.text import counted
+
+_COLUMNS = {  # statistic -> what its column is about
+    "rms": "forward: rms of h",
+    "sample_cosine": "cosine of two inputs",
+    "delta_rms": "gradient: rms of dL/dh",
+}
+_MOST_ROWS = 8
+_MOST_LINES = len(style.LINES)
+
+
+def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
+    """A row of panels per block, each network at its greatest depth and width; nothing where no block varies."""
+    if "block" not in cells or len(cells[["block", "block_params"]].drop_duplicates()) < 2:
+        return {}
+    statistics = [measure(name) for name in _COLUMNS]
+    curves = by_layer(cells, layers, statistics, whole=True, apart=("block",))
+    for name in ("depth", "width"):
+        curves = curves[curves[name] == curves.groupby([*PANEL, "block"])[name].transform("max")]
+    curves = curves.assign(line=curves["line"] + " × " + curves["act_label"])
+    rows, lines = spread_names(curves["block"], _MOST_ROWS), spread_names(curves["line"], _MOST_LINES)
+    drawn = curves[curves["block"].isin(rows) & curves["line"].isin(lines)]
+    figure, top, body = style.with_legend(9.2, 1.5 * len(rows) + 1.1, lines)
+    axes = body.subplots(len(rows), len(_COLUMNS), squeeze=False, sharex=True)
+    left = False
+    for r, block in enumerate(rows):
+        for c, statistic in enumerate(statistics):
+            ax, panel = axes[r, c], drawn[drawn["block"] == block]
+            draw(ax, panel, statistic, lines)
+            set_limits(ax, drawn, statistic)
+            left |= style.mark_exits(ax)
+            ax.set_ylabel(block if c == 0 else "")
+            if r == 0:
+                ax.set_title(_COLUMNS[statistic.name], fontsize=9)
+    for ax in axes[-1]:
+        ax.set_xlabel("block")
+    style.legend(top, axes.flat)
+    style.headline(figure, "What a block keeps")
+    note = f"line: mean over {counted(curves['seeds'])} (geometric but for the cosine), band: all seeds"
+    note += "; thin black: theory" if any(is_predicted(drawn, name) for name in _COLUMNS) else ""
+    note += f"; {style.EXITS}" if left else ""
+    for missing, what in (
+        (curves["block"].nunique() - len(rows), "block"),
+        (curves["line"].nunique() - len(lines), "line"),
+    ):
+        note += f"; {missing} more {what}{'s' * (missing > 1)} left out" if missing else ""
+    style.caption(figure, note, f"{greatest(curves)}, {common(cells)}")
+    return {"blocks": figure}
