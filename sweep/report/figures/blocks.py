@@ -1,4 +1,4 @@
-"""What a block does to a network: signal, likeness of inputs and gradient, layer by layer; a row per block."""
+"""What a block does to a network: signal, cosine of inputs and gradient, layer by layer; a row per block."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ _MOST_LINES = len(style.LINES)
 
 
 def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
-    """A row of panels per block, networks at their greatest depth and width; nothing where there is one block."""
+    """A row of panels per block, networks at their greatest depth and width; nothing where there is one."""
     if "block" not in cells or len(cells[["block", "block_params"]].drop_duplicates()) < 2:
         return {}
     statistics = [measure(name) for name in _COLUMNS]
