@@ -19,16 +19,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the activation"
     )
+    parser.add_argument("--block", default="plain", help="what a layer is, as in pre_ln (plain)")
+    parser.add_argument(
+        "--block-param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the block"
+    )
     given = parser.parse_args(arguments)
 
     from sweep.report.advice.recommendation import recommend  # noqa: PLC0415
-    from sweep.report.advice.table import print_ranking  # noqa: PLC0415
+    from sweep.report.advice.table import Recommendation, print_ranking  # noqa: PLC0415
 
     name, parameters = _activation(given.act, given.param)
-    print_ranking(
-        recommend(name, given.depth, given.width, given.study, act_params=parameters, progress=_progress)
+    advice = recommend(
+        name,
+        given.depth,
+        given.width,
+        given.study,
+        act_params=parameters,
+        block=given.block,
+        block_params=_of_block(given.block_param),
+        progress=_progress,
     )
+    if isinstance(advice, Recommendation):
+        print_ranking(advice)
+    else:
+        from sweep.report.advice.branches.table import print_advice  # noqa: PLC0415
+
+        print_advice(advice)
     return 0
+
+
+def _of_block(texts: Sequence[str]) -> dict[str, object]:
+    """Sizes as numbers, or as texts of the depth; expand as a whole number."""
+    parameters: dict[str, object] = {}
+    for text in texts:
+        key, _, value = text.partition("=")
+        try:
+            number = float(value)
+        except ValueError:
+            parameters[key] = value
+        else:
+            parameters[key] = int(number) if key == "expand" and number == int(number) else number
+    return parameters
 
 
 def _activation(act: str, texts: Sequence[str]) -> tuple[str, dict[str, object]]:

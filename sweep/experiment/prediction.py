@@ -42,7 +42,7 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[st
             found = block_prediction(chain.block, chain.act, matrices, biases, batch).statistics
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(chain.depth)
-    unknown = _NOT_OF_A_MEAN_MODE if _has_mean_mode(chain.block, found["mean"]) else ()
+    unknown = _NOT_OF_A_MEAN_MODE if has_mean_mode(chain.block, found["mean"]) else ()
     return {name: np.full(chain.depth + 1, np.nan) if name in unknown else found[name] for name in PREDICTED}
 
 
@@ -50,7 +50,7 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[st
 _NOT_OF_A_MEAN_MODE = ("delta_rms", "grad_rms")
 
 
-def _has_mean_mode(block: Block, means: Array) -> bool:
+def has_mean_mode(block: Block, means: Array) -> bool:
     """Whether what returns through a block is more than the first order in 1/width says."""
     added = block.skipped and not (block.out or block.act_first)
     return added and bool(np.any(means[1:] != 0))

@@ -7,8 +7,11 @@ from pathlib import Path
 
 from sweep import activations
 from sweep.activations import Activation
-from sweep.base import checks
+from sweep.base import blocks, checks
+from sweep.base.blocks import Block
 from sweep.base.errors import RequestError
+from sweep.report.advice.branches.recommendation import recommend_block
+from sweep.report.advice.branches.table import BlockRecommendation
 from sweep.report.advice.candidates import NO, STUDY, candidates, rank
 from sweep.report.advice.derivation import derivation
 from sweep.report.advice.mend import mends
@@ -25,15 +28,18 @@ def recommend(
     study: str | Path | None = None,
     *,
     act_params: Mapping[str, object] | None = None,
+    block: str | Block = "plain",
+    block_params: Mapping[str, object] | None = None,
     progress: Callable[[int], Advance] | None = None,
-) -> Recommendation:
+) -> Recommendation | BlockRecommendation:
     """Ranked initialisations for an activation at one depth and width, the best first.
 
     Those that survive there, by theory with its spread over seeds, in the order of abs(log chi1) at the
     fixed point; a small trial confirms the first, and decides where that spread reaches a verdict's
     threshold. Where none survives there is no best one, and `mends` says what would help. study: its
     measurements are taken, instead of a trial's. act: a name, an activation, or a function z -> h;
-    act_params: its parameters. progress: takes the number of networks and returns a function that is told how
+    act_params: its parameters. block: what a layer is, with its parameters; of one with a skip the size of
+    the branch is ranked too. progress: takes the number of networks and returns a function that is told how
     many more are done. Raises RequestError where a value breaks its rule, the activation has no Gaussian
     moments, or the study has no results for it at this depth and width.
     """
@@ -41,6 +47,9 @@ def recommend(
     depth, width = checks.whole("depth", depth, 1), checks.whole("width", width, 1)
     if progress is not None and not callable(progress):
         raise RequestError(f"progress={progress!r}: progress must be a function, or None")
+    layer = blocks.REGISTRY.resolved(block, checks.mapping("block_params", block_params))
+    if not layer.plain:
+        return recommend_block(activation, layer, depth, width, study, progress)
     backward = True
     if study is None:
         found = tried(activation, candidates(activation, depth, width), depth, width, progress)

@@ -43,26 +43,9 @@ class Stored:
 def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
     """What a study holds of an activation at one depth and width; RequestError where that is nothing."""
     from sweep.report.frames.labels import description  # noqa: PLC0415
-    from sweep.store.query import results  # noqa: PLC0415
 
-    thresholds = results.thresholds(path)
-    loaded = results.load(path, thresholds=thresholds)
-    cells, lacking = _told(loaded, act)
-    if lacking:
-        raise RequestError(f"{path} {lacking}")
-    networks = cells[(cells["depth"] == depth) & (cells["width"] == width)]
-    if networks.empty:
-        sizes = sorted({(int(d), int(w)) for d, w in zip(cells["depth"], cells["width"], strict=True)})
-        listed = _listed(f"depth {d} width {w}" for d, w in sizes)
-        raise RequestError(
-            f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
-        )
+    networks, setting, thresholds = networks_of(path, act, depth, width)
     backward = bool(networks["delta_std_first"].notna().any())
-    if backward:
-        networks = networks[networks["delta_std_first"].notna()]
-    networks, setting = _of_one_setting(networks)
-    layers = results.load(path, "layers", columns=["cell_id", "layer", "rms"])
-    networks = networks.merge(layers[layers["layer"] == 0], on="cell_id", suffixes=("", "_of_input"))
     survivals: dict[float, dict[str, Survival]] = defaultdict(dict)
     for (init, params), rows in networks.groupby(["init", "init_params"], sort=False):
         measured = zip(
@@ -79,7 +62,36 @@ def stored(path: str | Path, act: Activation, depth: int, width: int) -> Stored:
     return Stored(dict(survivals), setting, thresholds, backward)
 
 
-def _told(cells: "pd.DataFrame", act: Activation) -> "tuple[pd.DataFrame, str]":
+def networks_of(
+    path: str | Path, act: Activation, depth: int, width: int, block: str = axes.PLAIN
+) -> "tuple[pd.DataFrame, str, Thresholds]":
+    """The cells of an activation in one block at this depth and width, of one setting; which it is.
+
+    With `rms_of_input`; without gradients only where none has any. RequestError where there is none.
+    """
+    from sweep.store.query import results  # noqa: PLC0415
+
+    thresholds = results.thresholds(path)
+    loaded = results.load(path, thresholds=thresholds)
+    cells, lacking = _told(loaded, act, block)
+    if lacking:
+        raise RequestError(f"{path} {lacking}")
+    networks = cells[(cells["depth"] == depth) & (cells["width"] == width)]
+    if networks.empty:
+        sizes = sorted({(int(d), int(w)) for d, w in zip(cells["depth"], cells["width"], strict=True)})
+        listed = _listed(f"depth {d} width {w}" for d, w in sizes)
+        raise RequestError(
+            f"{path} holds no {act.name} at depth {depth} and width {width}: it holds {listed}"
+        )
+    if networks["delta_std_first"].notna().any():
+        networks = networks[networks["delta_std_first"].notna()]
+    networks, setting = _of_one_setting(networks)
+    layers = results.load(path, "layers", columns=["cell_id", "layer", "rms"])
+    networks = networks.merge(layers[layers["layer"] == 0], on="cell_id", suffixes=("", "_of_input"))
+    return networks, setting, thresholds
+
+
+def _told(cells: "pd.DataFrame", act: Activation, block: str) -> "tuple[pd.DataFrame, str]":
     """The cells of an activation of which theory ranks the weights, or else what the study lacks of them."""
     from sweep.report.frames.labels import description  # noqa: PLC0415
 
@@ -110,8 +122,8 @@ def _told(cells: "pd.DataFrame", act: Activation) -> "tuple[pd.DataFrame, str]":
             ),
         ),
         (
-            lambda rows: rows["block"] == axes.PLAIN,
-            lambda rows: f"holds {name} only in other blocks than plain: {_listed(rows['block'].unique())}",
+            lambda rows: rows["block"] == block,
+            lambda rows: f"holds {name} in no block {block}: it holds {_listed(rows['block'].unique())}",
         ),
         (
             lambda rows: rows[["widths", *axes.ENDS.values()]].isna().all(axis=1),

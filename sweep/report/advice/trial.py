@@ -52,7 +52,7 @@ def tried(
     First theory's first and all that it leaves open; then, as long as the trial refutes the first, the
     next. Where theory finds that none survives, its best is measured too.
     """
-    _fits(depth, width)
+    fits(depth, width)
     found = list(given)
     open_ones = [index for index, candidate in enumerate(found) if candidate.is_open]
     while True:
@@ -137,7 +137,7 @@ def _is_clear(seeds: Sequence[Seed], thresholds: Thresholds, expected: Expected)
     )
 
 
-def _fits(depth: int, width: int) -> None:
+def fits(depth: int, width: int) -> None:
     """RequestError where a trial would not fit this machine's memory."""
     if 4.0 * depth * width * width + 2 * _per_network(depth, width) > machine.available_memory() / 2:
         raise RequestError(
@@ -163,9 +163,9 @@ def _measure(
     together = size * len(names) <= _STACKED
     stacks: dict[object, list[str]] = defaultdict(list)
     for name in names:
-        stacks[_scheme(name).base, None if together else name].append(name)
+        stacks[scheme_of(name).base, None if together else name].append(name)
     largest = max(map(len, stacks.values())) * size
-    threads = int(min(machine.cores(), machine.available_memory() / 2 // largest)) if _built_in(act) else 1
+    threads = int(min(machine.cores(), machine.available_memory() / 2 // largest)) if built_in(act) else 1
     advance = progress(SEEDS * len(names)) if progress else lambda count: None
     seeds: dict[str, list[Seed]] = defaultdict(list)
     # As every worker computes; products, activations and decompositions leave the other threads free to run.
@@ -188,7 +188,7 @@ def _measure(
     return seeds
 
 
-def _built_in(act: Activation) -> bool:
+def built_in(act: Activation) -> bool:
     """Whether it is one of this program's: a user's own function may not be fit for threads."""
     known = act.name in activations.names()
     return known and activations.get(act.name, **dict(act.parameters)) == act
@@ -198,7 +198,7 @@ def _propagate(
     names: Sequence[str], act: Activation, sigma_b: float, depth: int, width: int, seed: int
 ) -> list[Seed]:
     """What one seed leaves of the signal under each of these schemes."""
-    chains = [kernel.Chain(_scheme(name), act, sigma_b, depth, (depth,)) for name in names]
+    chains = [kernel.Chain(scheme_of(name), act, sigma_b, depth, (depth,)) for name in names]
     statistics = kernel.propagate(chains, (width,) * (depth + 1), [seed], BATCH)
     share, measured = flat_share_of(act), []
     for chain in statistics:
@@ -210,7 +210,7 @@ def _propagate(
     return measured
 
 
-def _scheme(name: str) -> initializers.Scheme:
+def scheme_of(name: str) -> initializers.Scheme:
     """That of a candidate's name, as in 'variance_scaling scale=2.35'."""
     option, *given = name.split()
     parameters = (text.split("=") for text in given)
