@@ -151,7 +151,7 @@ def _ranks(kinds: "pd.DataFrame") -> NDArray[Any]:
     keys = [list(map(_rank_in(group), kinds[group])) for group in REGISTRIES]
     keys += [_order(map(_parameters_key, kinds[f"{group}_params"])) for group in REGISTRIES]
     kinds = kinds.assign(**_ends(kinds))
-    keys += [_order(map(_setting_key, kinds[name])) for name in SETTINGS]
+    keys += [_order(map(_key_of(name), kinds[name])) for name in SETTINGS]
     _, ranks = np.unique(np.array(keys, np.int64), axis=1, return_inverse=True)
     return ranks.reshape(-1)
 
@@ -165,6 +165,14 @@ def _order(keys: Iterable[Any]) -> list[int]:
     keys = list(keys)
     ranks = {key: rank for rank, key in enumerate(sorted(set(keys)))}
     return [ranks[key] for key in keys]
+
+
+def _key_of(name: str) -> Callable[[Any], tuple[int, Any]]:
+    """What orders the values of a setting: blocks as they are listed, others as `_setting_key` has them."""
+    if name != "block":
+        return _setting_key
+    known = {block: rank for rank, block in enumerate(OPTIONS[name].names())}
+    return lambda label: (known.get(str(label).partition("(")[0], len(known)), _setting_key(label))
 
 
 def _setting_key(value: Any) -> tuple[int, Any]:

@@ -10,13 +10,14 @@ import numpy as np
 from sweep import theory
 from sweep.activations import Activation
 from sweep.base import blocks
-from sweep.base.blocks import AFTER, INSIDE, Block
+from sweep.base.blocks import AFTER, BEFORE, INSIDE, Block
 from sweep.base.errors import RequestError
 from sweep.experiment.prediction import has_mean_mode
 from sweep.experiment.verdict import flat_share_of, verdict
 from sweep.report.advice.candidates import Survival, is_equal
 from sweep.theory.blocks import Widening, block_prediction
 from sweep.theory.maps import Layer
+from sweep.theory.moments import gaussian
 
 GPT2, STABLE, DEEPNET = "GPT-2's rule", "Stable ResNet's rule", "DeepNet's rule"
 GIVEN, DERIVED = "as it is", "all branches together add what the input has: E[h²] doubles"
@@ -105,21 +106,36 @@ def _settings(
 
 
 def _doubling(act: Activation, block: Block, sigma_w: float, size: str, depth: int) -> float:
-    """c, with which a branch of size c / √depth doubles E[h²] over the network; 0 where none does."""
+    """c, with which a branch of size c / √depth doubles E[h²] over the network; 0 where none does.
+
+    Means are left out: of `residual`, whose branch may have one, the middle alone would be right.
+    """
     from scipy.optimize import brentq  # noqa: PLC0415
 
+    at, means_of = block.at(depth), gaussian(act)
+    of_w, of_v = at.number("w_scale") * sigma_w, at.number("v_scale") * sigma_w if block.out else 1.0
+
+    def added(q: float) -> float:
+        """E[y²] of a branch of size 1, below which E[h²] = q."""
+        if block.act_first:
+            return (of_w * means_of.at(math.sqrt(q)).rms) ** 2
+        below = 1.0 if block.place == BEFORE else q
+        return (of_v * means_of.at(of_w * math.sqrt(below)).rms) ** 2
+
     def excess(log_factor: float) -> float:
-        sizes: dict[str, Any] = {size: math.exp(log_factor) / math.sqrt(depth)}
-        changed = replace(block, **sizes)
-        rms = _statistics(act, changed, sigma_w, depth)["rms"]
-        return min(2 * math.log(rms[-1] / rms[0]), 1e3) - math.log(2)
+        square, q = math.exp(2 * log_factor) / depth / (1.0 if size == "alpha" else at.number(size) ** 2), 1.0
+        for _ in range(depth):
+            q = at.number("skip") ** 2 * q + square * added(q)
+            if not q < _MOST:
+                break
+        return math.log(q) - math.log(2)
 
     low, high = math.log(1e-3), math.log(1e3)
     try:
         if not excess(low) < 0 < excess(high):
             return 0.0
-        return math.exp(brentq(excess, low, high, xtol=1e-6))
-    except (RequestError, FloatingPointError, OverflowError, ValueError):
+        return math.exp(brentq(excess, low, high, xtol=1e-4))
+    except (RequestError, FloatingPointError, OverflowError, ValueError, ZeroDivisionError):
         return 0.0
 
 

@@ -68,7 +68,8 @@ class BlockRecommendation:
             return [
                 f"{at}: nothing that was tried survives; {first.name} comes nearest, and is {_word(first)}."
             ]
-        lines = [f"{at}: take {first.name}. It keeps the signal and the gradient, {_kept(first)}."]
+        rule = f" ({first.why})" if first.told else ""
+        lines = [f"{at}: take {first.name}{rule}. It keeps the signal and the gradient, {_kept(first)}."]
         others = {one.why: one for one in self.ranking if one is not first and one.init == first.init}
         for why, one in others.items():
             what = f"{GPT2} ({one.told})" if why == GPT2 else f"{one.told or 'the block as it is'}"
