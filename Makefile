@@ -49,10 +49,15 @@ figures: .venv/run
 	$(BIN)/python -m sweep -m grid=textbook root=.figures
 	$(BIN)/python -m sweep -m grid=phase root=.figures
 	$(BIN)/python -m sweep root=.figures
+	$(BIN)/python -m sweep -m grid=blocks root=.figures
+	$(BIN)/python -m sweep -m block=ln,bn init=xavier act=relu,elu,gelu,silu,mish,tanh,hardtanh,sigmoid,softplus depth=20 width=512 batch=256 seed=0,1,2 study=norms root=.figures report=false
+	$(BIN)/python -m sweep.report .figures/norms --only heatmap --value delta_std_first --x block --y act --to .figures/price
 	cp .figures/first/std.png docs/standard-std.png
 	cp .figures/standard/report/layers.png docs/standard-layers.png
 	for name in histograms verdict gradients layers; do cp .figures/textbook/report/$$name.png docs/textbook-$$name.png; done
 	cp .figures/phase/report/phase.png docs/phase.png
+	cp .figures/blocks/report/blocks.png docs/blocks.png
+	cp .figures/price/delta_std_first.png docs/norms.png
 	cp .figures/single/report/cell-xavier-tanh-*.png docs/cell-xavier-tanh.png
 	rm -rf .figures
 
