@@ -8,7 +8,7 @@ import pandas as pd
 
 from sweep.experiment.verdict import Thresholds
 from sweep.report import PAGE
-from sweep.report.figures import curves, gradients, histograms, phase
+from sweep.report.figures import blocks, curves, gradients, histograms, phase
 from sweep.report.frames import stored
 from sweep.report.frames.labels import add_labels
 from sweep.report.frames.measures import MEASURES, Measure
@@ -25,6 +25,7 @@ _SHOWN = {
     "gradients": (gradients.FORWARD, gradients.BACKWARD),
     "theory": ("delta_rms", "grad_rms"),
     "phase": phase.SHOWN,
+    "blocks": tuple(blocks.SHOWN),
     "histograms": (),
 }
 
@@ -88,6 +89,8 @@ def _whole(rows: pd.DataFrame, ok: pd.DataFrame, only: Collection[str]) -> Itera
     """The networks of which more than the first layers are shown."""
     if {"layers", "gradients"} & {*only}:
         yield largest(add_labels(ok))
+    if "blocks" in only and blocks.vary(ok):
+        yield largest(add_labels(ok, blocks.APART), blocks.APART)
     if {"phase", PAGE} & {*only}:
         yield from (plane for plane, _ in phase.planes(ok))
     if PAGE in only:

@@ -5,33 +5,37 @@ from matplotlib.figure import Figure
 
 from sweep.report.figures import style
 from sweep.report.figures.curves import draw, is_predicted, set_limits, spread_names
-from sweep.report.frames.labels import PANEL, common, greatest
+from sweep.report.frames.labels import common, greatest
 from sweep.report.frames.measures import measure
 from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted
 
-_COLUMNS = {  # statistic -> what its column is about
+SHOWN = {  # statistic -> what its column is about
     "rms": "forward: rms of h",
     "sample_cosine": "cosine of two inputs",
     "delta_rms": "gradient: rms of dL/dh",
 }
+APART = ("block",)
 _MOST_ROWS = 8
 _MOST_LINES = len(style.LINES)
 
 
+def vary(cells: pd.DataFrame) -> bool:
+    """Whether there are blocks to compare."""
+    return len(cells[["block", "block_params"]].drop_duplicates()) > 1
+
+
 def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     """A row of panels per block, networks at their greatest depth and width; nothing where there is one."""
-    if "block" not in cells or len(cells[["block", "block_params"]].drop_duplicates()) < 2:
+    if not vary(cells):
         return {}
-    statistics = [measure(name) for name in _COLUMNS]
-    curves = by_layer(cells, layers, statistics, whole=True, apart=("block",))
-    for name in ("depth", "width"):
-        curves = curves[curves[name] == curves.groupby([*PANEL, "block"])[name].transform("max")]
+    statistics = [measure(name) for name in SHOWN]
+    curves = by_layer(cells, layers, statistics, apart=APART)
     curves = curves.assign(line=curves["line"] + " × " + curves["act_label"])
     rows, lines = spread_names(curves["block"], _MOST_ROWS), spread_names(curves["line"], _MOST_LINES)
     drawn = curves[curves["block"].isin(rows) & curves["line"].isin(lines)]
     figure, top, body = style.with_legend(9.2, 1.5 * len(rows) + 1.1, lines)
-    axes = body.subplots(len(rows), len(_COLUMNS), squeeze=False, sharex=True)
+    axes = body.subplots(len(rows), len(SHOWN), squeeze=False, sharex=True)
     left = False
     for r, block in enumerate(rows):
         for c, statistic in enumerate(statistics):
@@ -41,13 +45,13 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
             left |= style.mark_exits(ax)
             ax.set_ylabel(block if c == 0 else "")
             if r == 0:
-                ax.set_title(_COLUMNS[statistic.name], fontsize=9)
+                ax.set_title(SHOWN[statistic.name], fontsize=9)
     for ax in axes[-1]:
         ax.set_xlabel("block")
     style.legend(top, axes.flat)
     style.headline(figure, "What a block keeps")
     note = f"line: mean over {counted(curves['seeds'])} (geometric but for the cosine), band: all seeds"
-    note += "; thin black: theory" if any(is_predicted(drawn, name) for name in _COLUMNS) else ""
+    note += "; thin black: theory" if any(is_predicted(drawn, name) for name in SHOWN) else ""
     note += f"; {style.EXITS}" if left else ""
     for missing, what in (
         (curves["block"].nunique() - len(rows), "block"),

@@ -73,7 +73,7 @@ def by_layer(
     part of a line's name.
     """
     frame = add_labels(cells, apart)
-    frame = frame if whole else by_interest(largest(frame))
+    frame = frame if whole else by_interest(largest(frame, apart))
     keys = [*PANEL, *apart, "depth", "width", "layer"]
     if are_networks(layers):
         frame = frame[["network", *keys[:-1]]].merge(layers, on="network")
@@ -89,10 +89,13 @@ def by_layer(
     return rows.assign(line=(rows["init_label"] + " " + rows["setting"]).str.strip())
 
 
-def largest(frame: "pd.DataFrame") -> "pd.DataFrame":
-    """Of every panel the cells at its greatest depth, and of those at the greatest width."""
+def largest(frame: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":
+    """Of every panel the cells at its greatest depth, and of those at the greatest width.
+
+    apart: settings that are columns of their own; each of their values has its greatest.
+    """
     for name in ("depth", "width"):
-        frame = frame[frame[name] == frame.groupby(list(PANEL))[name].transform("max")]
+        frame = frame[frame[name] == frame.groupby([*PANEL, *apart])[name].transform("max")]
     return frame
 
 
