@@ -7,7 +7,6 @@ frame: bias_std, batch, dtype, tapered widths.
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 
 from sweep.experiment import axes
 from sweep.experiment.cell import KEY_OF, OPTIONS, REGISTRIES
+from sweep.report.frames.parameters import NONE, OWN, defaults, filled_of, flat_of, values_of
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
@@ -22,9 +22,7 @@ if TYPE_CHECKING:
 
 PANEL = ("init_label", "act_label", "setting")
 SETTINGS = (*(axis.name for axis in axes.SETTINGS), *axes.BESIDE, "kernel_version")
-NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
 NAMED_BY = tuple(name for column in OPTIONS for name in (column, f"{column}_params"))
-_OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
 
 
 def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":
@@ -96,7 +94,7 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
         if parameter := axes.parameter_of(name):
             column = axes.ENDS.get(axes.choice_of(name), axes.choice_of(name))
             pairs = zip(kinds[column], kinds[f"{column}_params"], strict=True)
-            added[name] = _values([_filled(column, *pair) for pair in pairs], parameter)
+            added[name] = values_of([filled_of(column, *pair) for pair in pairs], parameter)
     ends = _ends(kinds, apart)
     kinds, added = kinds.assign(**ends), added | ends
     varying = [name for name in settings_that_vary(kinds) if name not in apart]
@@ -221,56 +219,6 @@ def by_interest(rows: "pd.DataFrame") -> "pd.DataFrame":
     return rows.iloc[np.argsort(scheme.map(rank).to_numpy(int), kind="stable")]
 
 
-def parameters(cells: "pd.DataFrame") -> list[str]:
-    """The parameters that vary in a frame: 'init.std', 'act.negative_slope' …"""
-    varying: list[str] = []
-    for group in (group for group in OPTIONS if group in cells):
-        pairs = cells[[group, f"{group}_params"]].drop_duplicates()
-        flat = [_filled(group, *pair) for pair in pairs.itertuples(index=False)]
-        names = dict.fromkeys(name for values in flat for name in values if name not in _OWN)
-        varying += [
-            f"{KEY_OF[group]}.{name}"
-            for name in names
-            if len({json.dumps(values[name]) for values in flat if name in values}) > 1
-        ]
-    return varying
-
-
-def _filled(group: str, name: str | None, text: str | None) -> dict[str, Any]:
-    """The same, with the defaults of parameters that are not stored where they have them; {} of no scheme."""
-    if not isinstance(name, str) or not isinstance(text, str):
-        return {}
-    values = OPTIONS[group].filled(name, {})
-    return {key: value for key, value in values.items() if key not in _OWN} | _flat(text)
-
-
-def _flat(text: str) -> dict[str, Any]:
-    """The parameters in a column's text, a user's keywords among them: 'kwargs.source' beside 'source'."""
-    values: dict[str, Any] = json.loads(text)
-    keywords = values.pop("kwargs", {})
-    if not isinstance(keywords, dict):
-        return values
-    taken = {*_OWN, "kwargs"}
-    # 'kwargs.source' may be a keyword too, of a function that takes any: it is 'kwargs.kwargs.source'.
-    return values | {
-        f"kwargs.{key}" if key in taken or key.startswith("kwargs.") else key: keywords[key]
-        for key in keywords
-    }
-
-
-def _values(flat: Sequence[Mapping[str, Any]], parameter: str) -> list[Any]:
-    """That parameter of each, None where there is none: numbers, or else texts, all different."""
-    texts = [json.dumps(values[parameter]) if parameter in values else None for values in flat]
-    distinct = {text: json.loads(text) for text in dict.fromkeys(texts) if text is not None}
-    if not all(type(value) in (int, float) for value in distinct.values()) or (
-        len(set(distinct.values())) < len(distinct)
-    ):
-        words = {text: short(value) for text, value in distinct.items()}
-        alike = len({*words.values(), NONE}) <= len(words)
-        distinct = {text: text if alike else words[text] for text in distinct}
-    return [None if text is None else distinct[text] for text in texts]
-
-
 def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[str]:
     """'normal std=0.1': the name, and those parameters that vary in the frame or are not the default.
 
@@ -279,7 +227,7 @@ def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[st
     """
     pairs = list(zip(frame[group], frame[f"{group}_params"], strict=True))
     named: dict[str, list[tuple[str, str]]] = {}
-    flat = {pair: _filled(group, *pair) for pair in dict.fromkeys(pairs)}
+    flat = {pair: filled_of(group, *pair) for pair in dict.fromkeys(pairs)}
     for pair, values in flat.items():
         named.setdefault(str(values.pop("function", pair[0])), []).append(pair)
     labels: dict[tuple[str, str], str] = {}
@@ -295,7 +243,7 @@ def _telling(
     group: str, name: str, values: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Those of the parameters that vary among all of its name, or are not the default."""
-    usual = _defaults(group, name) | {"source": values.get("source")}
+    usual = defaults(group, name) | {"source": values.get("source")}
 
     def varies(key: str) -> bool:
         return len({json.dumps(other[key]) if key in other else None for other in others}) > 1
@@ -313,17 +261,10 @@ def _told(shown: Sequence[Mapping[str, Any]]) -> list[str]:
     return texts
 
 
-@lru_cache(maxsize=256)
-def _defaults(group: str, name: str) -> dict[str, Any]:
-    registry = OPTIONS[group]
-    known = name in registry.names()  # else a user's own, or another program's
-    return registry.filled(name, registry.parameters_of(name, registry.get(name))) if known else {}
-
-
 def description(name: str, parameters: str) -> str:
     """An init or act with all of its parameters: 'normal std=0.1'; a user's own by its function's name."""
-    values = _flat(parameters)
-    shown = {key: value for key, value in values.items() if key not in _OWN or value is not None}
+    values = flat_of(parameters)
+    shown = {key: value for key, value in values.items() if key not in OWN or value is not None}
     shown.pop("source", None)
     return " ".join([shown.pop("function", name), *(f"{key}={short(value)}" for key, value in shown.items())])
 

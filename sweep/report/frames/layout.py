@@ -11,6 +11,7 @@ from sweep.base.errors import RequestError, unknown
 from sweep.report.frames import labels
 from sweep.report.frames.labels import SETTINGS, add_labels, by_interest
 from sweep.report.frames.measures import Measure
+from sweep.report.frames.parameters import varying
 from sweep.report.frames.seeds import over_seeds
 from sweep.report.frames.text import short
 
@@ -45,7 +46,7 @@ def choose(
 
     Raises RequestError for an axis that does not exist or is named twice.
     """
-    parameters = labels.parameters(cells)
+    parameters = varying(cells)
     options = [*_MAIN, *SETTINGS, *parameters]
     given = {role: axis for role, axis in zip(ROLES, (rows, cols, x, y), strict=True) if axis is not None}
     for axis in given.values():

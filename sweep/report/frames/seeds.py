@@ -13,9 +13,10 @@ import numpy as np
 from sweep.experiment.cell import KEY_OF
 from sweep.experiment.verdict import WORDS
 from sweep.report.frames import measures
-from sweep.report.frames.labels import NONE, PANEL, SETTINGS, add_labels, by_interest, common, group_index
+from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, by_interest, common, group_index
 from sweep.report.frames.measures import Measure
 from sweep.report.frames.networks import are_networks, condensed, layers_condensed, parts_of
+from sweep.report.frames.parameters import NONE
 from sweep.report.frames.text import counted, number, short, spread
 
 if TYPE_CHECKING:

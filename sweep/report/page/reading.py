@@ -10,6 +10,7 @@ from sweep.experiment import axes
 from sweep.experiment.cell import OPTIONS
 from sweep.report.frames import labels
 from sweep.report.frames.labels import SETTINGS
+from sweep.report.frames.parameters import varying
 
 _GROUPS = ("init", "act")
 _MAIN = (*_GROUPS, "depth", "width")
@@ -25,7 +26,7 @@ def snippet(path: str, cells: pd.DataFrame) -> str:
     cells = labels.whole(cells)
     frame = cells.assign(**{_LIST: cells[_LIST].map(str)})
     columns = [name for name in (*_MAIN, *SETTINGS) if frame[name].nunique(dropna=False) > 1]
-    parameters = [name for name in labels.parameters(cells) if _is_plain(frame, name)]
+    parameters = [name for name in varying(cells) if _is_plain(frame, name)]
     for name in parameters:
         frame[name] = _values(frame, name)
     spec = [*_MAIN, *(f"{column}_params" for column in OPTIONS), *SETTINGS]

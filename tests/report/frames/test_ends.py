@@ -8,8 +8,9 @@ from sweep.experiment.batches import Cells
 from sweep.report.figures import phase
 from sweep.report.frames import labels, layout
 from sweep.report.frames.agreement import deviations
-from sweep.report.frames.labels import add_labels, common, parameters
+from sweep.report.frames.labels import add_labels, common
 from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.parameters import varying
 from sweep.report.frames.seeds import average_over_seeds, by_depth
 from sweep.store import tables
 from tests.make import cell, packed
@@ -48,7 +49,7 @@ def test_they_are_columns_of_a_table_and_parameters_may_be_axes(cells):
     table = by_depth(cells, 4)
     assert table.keys == ("init", "act", "first.init", "last.init")
     assert len(table.rows) == 5
-    assert parameters(cells) == ["first.init.low"]
+    assert varying(cells) == ["first.init.low"]
     rows = layout.assign_roles(
         cells, layout.choose(cells, x="first.init.low", y="last_init"), MEASURES["std"]
     )

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from sweep.experiment import axes
 from sweep.report.frames.fates import answers
-from sweep.report.frames.labels import add_labels, description, parameters
+from sweep.report.frames.labels import add_labels, description
 from sweep.report.frames.layout import Layout, assign_roles, choose, suit
 from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.parameters import varying
 from sweep.report.frames.seeds import average_over_seeds, over_seeds
 
 KEYS = st.sampled_from(
@@ -38,7 +39,7 @@ def frame(keywords, function="my.own", source="0"):
 def test_whatever_a_users_function_is_given_tells_its_networks_apart(keywords):
     cells = frame(keywords)
     assert add_labels(cells)["init_label"].nunique() == len(cells)
-    for axis in parameters(cells):
+    for axis in varying(cells):
         assert len(over_seeds(cells, apart=[axis])) == len(cells)
         assert axis in over_seeds(cells, apart=[axis])
         layout = choose(cells, x=axis, y="init")
@@ -93,7 +94,7 @@ def test_a_parameter_that_is_not_stored_at_its_default_is_an_axis_with_its_defau
         init="xavier", init_params="{}", act="silu", act_params=["{}", '{"beta":2.0}', '{"beta":0.5}']
     )
     assert sorted(add_labels(cells)["act_label"]) == ["silu beta=0.5", "silu beta=1", "silu beta=2"]
-    assert parameters(cells) == ["act.beta"]
+    assert varying(cells) == ["act.beta"]
     assert sorted(add_labels(cells, ["act.beta"])["act.beta"]) == [0.5, 1.0, 2.0]
     assert add_labels(cells.iloc[:1])["act_label"].tolist() == ["silu"]
 

@@ -15,8 +15,8 @@ from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, COSINE_SAMPL
 from sweep.report import page
 from sweep.report.figures.colours import scale_of
 from sweep.report.frames import fates
-from sweep.report.frames.labels import NONE
 from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.parameters import NONE
 from sweep.report.page import data
 from sweep.store.places.local import Local
 from sweep.store.study import Study
