@@ -122,11 +122,17 @@ class _Network:
             return
         for number in range(depth, 0, -1):
             below, above = self.signals[number - 1 : number + 1]
-            gradient, delta = self.layers[number - 1].backward(below, above, delta)
-            for name, layer, values in (("grad", number, gradient), ("delta", number - 1, delta)):
+            returned = self.layers[number - 1].backward(below, above, delta)
+            delta = returned.delta
+            sent = [("grad", number, returned.weights), ("delta", number - 1, delta)]
+            if returned.out is not None:
+                sent.append(("grad_out", number, returned.out))
+            for name, layer, values in sent:
                 _, columns[f"{name}_std"][row, layer], columns[f"{name}_rms"][row, layer] = _moments(values)
             if self.show:
-                self.show("dW", depth, number, gradient)
+                self.show("dW", depth, number, returned.weights)
+                if returned.out is not None:
+                    self.show("dV", depth, number, returned.out)
 
 
 def _moments(values: Array) -> tuple[float, float, float]:

@@ -127,10 +127,10 @@ class Carrier:
         return must
 
     def record_gradients(self, kind: str, number: int, starts: Sequence[int], sizes: Sizes) -> None:
-        """Fill in the sizes of the gradients sent back from these depths; kind: 'delta' or 'grad'."""
+        """Fill in the sizes of gradients sent back from these depths; kind: 'delta', 'grad', 'grad_out'."""
         std, rms, exponents = sizes
         for member in self.members:
-            log2_of = member.log2_of_grad if kind == "grad" else member.log2_of_delta
+            log2_of = member.log2_of_delta if kind == "delta" else member.log2_of_grad
             for i, depth in enumerate(starts):
                 if depth in member.chain.backward:
                     columns, log2 = member.statistics.backward[depth], exponents[i] + log2_of(number, depth)

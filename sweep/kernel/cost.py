@@ -8,7 +8,6 @@ from sweep.initializers import Distribution, Scheme
 from sweep.kernel.chain import Chain
 from sweep.kernel.homogeneity import carried
 from sweep.kernel.layers.kinds import kind_of
-from sweep.kernel.layers.layer import Kind
 
 
 @dataclass(frozen=True)
@@ -52,19 +51,19 @@ def cost_of(
         members = [chains[index] for index in group.indices]
         depth = max(chain.depth for chain in members)
         back = sorted({start for chain in members for start in chain.backward})
-        kind = kind_of(members[0])
-        products, crossed = _sums(kind, widths, depth)
+        products, crossed, most = _sums(group.pushed, widths, depth)
         weights = max(weights, products)
         flops += 2 * batch * products
         entries += batch * crossed
         layers += depth + max(back, default=0)
         for start in back:
-            products, crossed = _sums(kind, widths, start)
+            products, crossed, _ = _sums(group.pushed, widths, start)
             flops += 4 * batch * products  # dL/dW and dL/dh
             entries += batch * crossed
         held += 2 * signal  # each carrier's signal and the next
         others |= {(number, scheme.base) for number, scheme in _ends(group.pushed, depth)}
-        kept = max(kept, 2 * signal * (max(back, default=0) + len(back)))  # one's layers, gradients
+        layer = max(2 * signal, batch * most)
+        kept = max(kept, layer * max(back, default=0) + 2 * signal * len(back))  # one's layers, gradients
     depth = len(widths) - 1
     more = sum(widths[number - 1] * widths[number] for number, base in others if base is not None)
     seconds = (
@@ -79,10 +78,14 @@ def cost_of(
     return Cost(seconds, size, seeds * flops)
 
 
-def _sums(kind: Kind, widths: Sequence[int], depth: int) -> tuple[int, int]:
-    """How many weights the layers up to `depth` have, and how many arguments of act, for each sample."""
-    sizes = [kind.size(*fans) for fans in pairwise(widths[: depth + 1])]
-    return sum(weights for weights, _ in sizes), sum(arguments for _, arguments in sizes)
+def _sums(chain: Chain, widths: Sequence[int], depth: int) -> tuple[int, int, int]:
+    """Of the layers up to `depth`: weights, entries of each sample, and the most that one layer keeps."""
+    sizes = [kind_of(chain).size(chain, *fans) for fans in pairwise(widths[: depth + 1])]
+    return (
+        sum(size.weights for size in sizes),
+        sum(size.entries for size in sizes),
+        max((size.kept for size in sizes), default=0),
+    )
 
 
 def _ends(chain: Chain, depth: int) -> Iterator[tuple[int, Scheme]]:

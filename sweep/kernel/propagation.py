@@ -39,7 +39,7 @@ def propagate(
     """Push one batch per seed through all chains, and gradients back.
 
     chains: of one distribution, but for first and last layers. widths: (w_0 .. w_L), L being the greatest
-    depth. observe: called with every h (batch, width) and every dL/dW (fan_in, fan_out) of the first seed;
+    depth. observe: called with every h (batch, width), dL/dW and dL/dV (fan_in, fan_out) of the first seed;
     again, if it is computed again. kind: of passes, as `sweep.kernel.passes.named` takes it.
     Returns the statistics in the order of `chains`.
     """

@@ -22,7 +22,7 @@ from sweep.kernel.layers.signal import Delta, histogram, measure_inputs
 from sweep.kernel.passes import Passes
 from sweep.kernel.statistics.moments import moments_of
 
-# observe(kind, chain, depth, layer, values); kind: 'h', or 'dW' for the gradient sent back from `depth`.
+# observe(kind, chain, depth, layer, values); kind: 'h', or 'dW', 'dV' for gradients sent back from `depth`.
 Observer = Callable[[str, int, int, int, Array], None]
 
 
@@ -104,7 +104,10 @@ class Stack:
             begun = starts[: len(delta.samples)]
             returned = layer.backward(delta)
             carrier.record_gradients("grad", number, begun, returned.of_weights)
-            self._show_gradients(carrier, number, begun, returned.weights, returned.of_weights[2])
+            self._show_gradients("dW", carrier, number, begun, returned.weights, returned.of_weights[2])
+            if returned.of_out is not None and returned.out is not None:
+                carrier.record_gradients("grad_out", number, begun, returned.of_out)
+                self._show_gradients("dV", carrier, number, begun, returned.out, returned.of_out[2])
             carrier.record_gradients("delta", number - 1, begun, returned.of_delta)
             carrier.doubts.add_gradients(begun, returned.doubt)
             delta = returned.delta
@@ -134,7 +137,13 @@ class Stack:
                 self.observe("h", member.index, member.chain.depth, number, h)
 
     def _show_gradients(
-        self, carrier: Carrier, number: int, starts: list[int], weight_gradient: Array, exponents: Array
+        self,
+        kind: str,
+        carrier: Carrier,
+        number: int,
+        starts: list[int],
+        weight_gradient: Array,
+        exponents: Array,
     ) -> None:
         if self.observe is None:
             return
@@ -143,4 +152,4 @@ class Stack:
                 if depth in member.chain.backward:
                     log2 = float(exponents[i, 0]) + member.log2_of_grad(number, depth)
                     values = homogeneity.scaled(weight_gradient[i, 0], log2)
-                    self.observe("dW", member.index, depth, number, values)
+                    self.observe(kind, member.index, depth, number, values)

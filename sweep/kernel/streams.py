@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sweep.initializers import NORMAL, Distribution
 from sweep.initializers.normal import Write, standard_normals
 
-_INPUT, _WEIGHTS, _BIAS, _UPSTREAM = range(4)
+_INPUT, _WEIGHTS, _BIAS, _UPSTREAM, _OUT = range(5)
 Seeds = Sequence[int]
 Drawn = NDArray[np.float32]
 
@@ -34,9 +34,13 @@ def weights(
     fan_in: int,
     fan_out: int,
     write: Write | None = None,
+    out: bool = False,
 ) -> Drawn:
-    """Z of one layer: (seeds, fan_in, fan_out), of unit variance; write: as `standard_normals` takes it."""
-    streams = _streams(seeds, _WEIGHTS, distribution.key, layer, fan_in, fan_out)
+    """Z of one layer: (seeds, fan_in, fan_out), of unit variance; write: as `standard_normals` takes it.
+
+    out: that of V, the matrix out of a block's act, not of W.
+    """
+    streams = _streams(seeds, _OUT if out else _WEIGHTS, distribution.key, layer, fan_in, fan_out)
     return distribution.draw_each(streams, fan_in, fan_out, write)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep import theory
+from sweep import activations, initializers, kernel, theory
 from sweep.base.blocks import BLOCKS, REGISTRY
 from sweep.base.errors import RequestError
 
@@ -147,6 +147,31 @@ def test_means_of_a_branch_and_of_its_signal_add():
         assert frame["rms"][layer] ** 2 == pytest.approx(square, rel=1e-12)
         assert frame["mean"][layer] == pytest.approx(mean, rel=1e-12)
         assert frame["std"][layer] ** 2 == pytest.approx(square - mean**2, rel=1e-12)
+
+
+SEEDS, INPUTS, WIDTH, DEPTH = 10, 64, 128, 4
+
+
+@pytest.mark.parametrize("init", ["xavier", "kaiming"])
+@pytest.mark.parametrize("block", NOT_PLAIN)
+def test_networks_of_a_depth_far_below_their_width_are_what_theory_says(block, init):
+    """Mean squares over 10 seeds, of spreads up to 0.16 each: 12 % is more than two errors of the mean."""
+    acts, of = ("relu", "tanh", "gelu"), REGISTRY.get(block).at(DEPTH)
+    scheme = initializers.get(init)
+    chains = [kernel.Chain(scheme, activations.get(act), 0.0, DEPTH, (DEPTH,), block=of) for act in acts]
+    found = kernel.propagate(chains, (WIDTH,) * (DEPTH + 1), range(SEEDS), INPUTS)
+    for act, measured in zip(acts, found, strict=True):
+        sigma_w = scheme.weight_std(WIDTH, WIDTH) * WIDTH**0.5
+        frame = theory.predict(act, sigma_w, depth=DEPTH, block=block, batch=INPUTS)
+        columns = measured.forward | measured.backward[DEPTH]
+        for name in ("rms", "pre_rms", "delta_rms", "grad_rms", *(["grad_out_rms"] if of.out else [])):
+            mean_square = np.square(columns[name]).mean(axis=0)
+            wanted = frame[name].to_numpy() ** 2
+            np.testing.assert_allclose(mean_square, wanted, rtol=0.12, err_msg=f"{act} {name}")
+        for name in ("sample_cosine", "flat", "mean"):
+            unit = frame["rms"][1:] if name == "mean" else 1
+            found_, wanted = columns[name].mean(axis=0)[1:] / unit, frame[name][1:] / unit
+            np.testing.assert_allclose(found_, wanted, atol=0.05, err_msg=f"{act} {name}")
 
 
 def test_a_wrong_block_is_refused_in_a_line():

@@ -92,16 +92,19 @@ class Affine:
         size: Array = np.log2(np.abs(self.bias).max(axis=1))
         return size
 
-    def fitted(self, scheme: Scheme, below: Signal, product: Product) -> tuple["Affine", Array]:
+    def fitted(
+        self, scheme: Scheme, below: Signal, product: Product, centres: bool
+    ) -> tuple["Affine", Array]:
         """The same with std and biases of a scheme that looks at the data, and for which seeds it is unsure.
 
         It is, (seeds,) bool, where the spread of z is little more than the rounding of h, or of h W.
+        centres: whether there are biases that take off the mean over the batch.
         """
         unsure = np.zeros(len(self.std), bool)
         if type(scheme).fit is Scheme.fit:
             return self, unsure
         std, rounding = self.std.copy(), RANGES[below.mantissa.dtype].rounding
-        bias = np.zeros((len(std), product.fan_out)) if scheme.centres else self.bias
+        bias = np.zeros((len(std), product.fan_out)) if centres else self.bias
         varies = self.bias is not None and self.bias.shape[1] > 1  # a single neuron's only shifts z
         offset = (self if varies else replace(self, bias=None)).offset(below, 0)
         ones = np.ones_like(self.std, below.mantissa.dtype)
@@ -109,15 +112,20 @@ class Affine:
             unit = product(slice(int(i), int(i) + 1), slice(None), ones)[0].astype(np.float64)
             unit *= np.ldexp(1.0, below.exponent[i])
             shift, any_signal = 0.0 if offset is None else offset[i], bool(unit.any())
-            mean = centre(unit) if scheme.centres else 0.0
+            mean = centre(unit) if centres else 0.0
             z = std[i] * unit + shift
             products = std[i] * math.sqrt(self.fan_in) * math.ldexp(below.rms[i], int(below.exponent[i]))
             size = max(math.sqrt(np.square(z).mean()), products)
-            unsure[i] = (z.any() or (scheme.centres and any_signal)) and z.std() <= UNSURE * rounding * size
+            unsure[i] = (z.any() or (centres and any_signal)) and z.std() <= UNSURE * rounding * size
             std[i] = scheme.fit(std[i], partial(_spread, unit, shift))
-            if bias is not None and scheme.centres:
+            if bias is not None and centres:
                 bias[i] = -std[i] * mean
         return replace(self, std=std, bias=bias), unsure
+
+    def times(self, factor: float, centred: bool) -> "Affine":
+        """The same with all weights times a number; the biases only if they take off a mean, `centred`."""
+        bias = self.bias if self.bias is None or not centred else self.bias * factor
+        return replace(self, std=self.std * factor, mean=self.mean * factor, bias=bias)
 
     def back(self, row_sums: Array | None, dtype: np.dtype[Any]) -> tuple[Array, Array, Array | None]:
         """What turns dL/dz Z^T into dL/dh of the layer below: (exponents, scale, shift), by `Passes.back`.

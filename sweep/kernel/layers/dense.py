@@ -13,23 +13,20 @@ import numpy as np
 from sweep.activations import Activation, extended
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
-from sweep.base.errors import PrecisionError
-from sweep.initializers import Scheme
-from sweep.kernel import streams
 from sweep.kernel.chain import Chain
 from sweep.kernel.layers import ranges
-from sweep.kernel.layers.affine import UNSURE, Affine, Product, centre
-from sweep.kernel.layers.draws import Draws
-from sweep.kernel.layers.layer import Crossed, Kind, Returned
+from sweep.kernel.layers.affine import Affine, Product
+from sweep.kernel.layers.draws import Draws, Matrix
+from sweep.kernel.layers.layer import Crossed, Kind, Returned, Size
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Delta, Signal, settled
-from sweep.kernel.layers.wide import WideSignal, wide_product
+from sweep.kernel.layers.wide import WideMatrix, WideReturned, WideSignal
 from sweep.kernel.passes import Passes, Sums
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
 from sweep.kernel.statistics.moments import moments_of
 from sweep.kernel.statistics.table import STATISTICS, by_function
 
-_CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
+CHUNK_BYTES = 1 << 19  # a chunk and its temporaries stay in L2
 _TALL = 1024  # rows of a product, at most: the more, the fewer times BLAS packs Z
 
 
@@ -40,17 +37,18 @@ class Dense:
         self._chain, self._number, self._draws, self._passes = chain, number, draws, passes
         fans, seeds = draws.fans(number), len(draws.seeds)
         self._scheme, bias_std = chain.scheme_of(number), chain.bias_std_of(number, *fans)
+        self._matrix = Matrix(self._scheme.base, *fans)
         bias = None
         if bias_std:
-            unit = draws.biases(number, self._scheme.base, chain.bias_of(number))
+            unit = draws.biases(number, self._matrix, chain.bias_of(number))
             bias = bias_std * unit.astype(np.float64)
         self._affine = Affine.of(self._scheme, *fans, seeds, bias)
         self._below: Signal | None = None
         self._slope: Array | None = None
 
     def forward(self, below: Signal, h: Array, keep: bool, dtype: np.dtype[Any]) -> Crossed:
-        product = self._draws.product(self._number, self._scheme.base, below.mantissa)
-        self._affine, unsure = self._affine.fitted(self._scheme, below, product)
+        product = self._draws.product(self._number, self._matrix, below.mantissa, of_inputs=True)
+        self._affine, unsure = self._affine.fitted(self._scheme, below, product, self._scheme.centres)
         slope = np.empty_like(h) if keep else None
         if keep:
             self._below, self._slope = below, slope
@@ -78,7 +76,7 @@ class Dense:
         doubt |= ranges.dropped(total, of_weights[1], self._below.rms > 0, gradient.dtype)
 
         row_sums = gradient.sum(axis=3, dtype=np.float64)[..., None] if affine.mean else None
-        gradient = self._draws.product_back(self._number, self._scheme.base, gradient)
+        gradient = self._draws.product_back(self._number, self._matrix, gradient)
         further, scale, shift = affine.back(row_sums, gradient.dtype)
         exponent = exponent + further
         squares, sums = self._passes.back(gradient, scale, shift)
@@ -158,9 +156,9 @@ class _Crossing:
         h, slope, affine, fan_out = self.h, self.slope, self.affine, self.h.shape[2]
         bias_fades = affine.bias is not None and ranges.fades(affine.bias_size - self.exponent, self.range)
         gram = np.zeros((len(h), *2 * (min(fan_out, CORRELATED_NEURONS),)))
-        for seeds, tall in _products(h):
+        for seeds, tall in products(h):
             whole = self.product(seeds, tall, self.scale)
-            for rows in _evenly(tall, _CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
+            for rows in evenly(tall, CHUNK_BYTES // (len(whole) * fan_out * h.itemsize)):
                 z, offset = whole[:, rows.start - tall.start : rows.stop - tall.start], self.offset
                 if offset is not None:
                     offset = offset[seeds] if offset.shape[1] == 1 else offset[seeds, rows]
@@ -199,16 +197,16 @@ class _Crossing:
         self.doubt |= (ranges.outside(rms, numbers) | ranges.lost(sample_rms, act, h.dtype)) & ~zero
 
 
-def _products(h: Array) -> Iterator[tuple[slice, slice]]:
+def products(h: Array) -> Iterator[tuple[slice, slice]]:
     """What one product takes, (seeds, rows): one network, or as many as make one chunk."""
     seeds, batch, width = h.shape
-    together = max(1, _CHUNK_BYTES // (batch * width * h.itemsize))
+    together = max(1, CHUNK_BYTES // (batch * width * h.itemsize))
     for start in range(0, seeds, together):
-        for rows in _evenly(slice(0, batch), _TALL):
+        for rows in evenly(slice(0, batch), _TALL):
             yield slice(start, min(start + together, seeds)), rows
 
 
-def _evenly(rows: slice, most: int) -> Iterator[slice]:
+def evenly(rows: slice, most: int) -> Iterator[slice]:
     """The rows in parts of about the same size, at most `most` rows each."""
     count = rows.stop - rows.start
     parts = -(-count // max(1, most))
@@ -220,75 +218,22 @@ class WideDense:
     """The same layer of one network, in long double."""
 
     def __init__(self, chain: Chain, number: int, fans: tuple[int, int], seed: int) -> None:
-        self._chain, self._number, self._fans, self._seed = chain, number, fans, seed
-        self._scheme = chain.scheme_of(number)
-        self._weights = np.empty(0, WIDE)
+        self._act = chain.act
+        self._matrix = WideMatrix(chain, number, fans, seed)
 
     def forward(self, below: WideSignal) -> WideSignal:
-        act, bias = self._chain.act, self._bias()
-        weights = self._weights = self._drawn(below, bias)
-        z = self._centred(below, wide_product(below.h, weights)) + bias
-        h = extended.applied(act, z)
-        slope = extended.slope(act, z, h)
-        still = ~((~below.still)[:, None] & (weights != 0)).any(axis=0)
+        z, still = self._matrix.forward(below.h, below.still)
+        h = extended.applied(self._act, z)
+        slope = extended.slope(self._act, z, h)
         still |= (slope == 0).all(axis=0) & (h == h[0]).all(axis=0)
         return WideSignal(h, still, z, slope)
 
-    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> tuple[Array, Array]:
-        delta = delta * above.slope
-        return wide_product(below.h.T, delta), wide_product(delta, self._weights.T)
-
-    def _bias(self) -> Array:
-        """b: (fan_out,)."""
-        chain, number = self._chain, self._number
-        std, base, of = chain.bias_std_of(number, *self._fans), self._scheme.base, chain.bias_of(number)
-        if not std:
-            return np.zeros(self._fans[1], WIDE)
-        unit: Array = streams.biases([self._seed], base, number, *self._fans, of)[0]
-        return WIDE(std) * unit
-
-    def _drawn(self, below: WideSignal, bias: Array) -> Array:
-        """W: (fan_in, fan_out)."""
-        scheme, fans = self._scheme, self._fans
-        weights = np.full(fans, scheme.weight_mean(*fans), WIDE)
-        if scheme.base is not None:
-            unit = streams.weights([self._seed], scheme.base, self._number, *fans)[0].astype(WIDE)
-            std = scheme.weight_std(*fans)
-            if type(scheme).fit is not Scheme.fit:
-                std = self._fitted(below, std, unit, bias)
-            weights += WIDE(std) * unit
-        return weights
-
-    def _centred(self, below: WideSignal, product: Array) -> Array:
-        """h times weights, less its mean over the batch where the scheme takes that off."""
-        if self._scheme.centres:
-            centre(product)
-            if below.still.all():
-                product[...] = 0  # whatever the rounding
-        return product
-
-    def _fitted(self, below: WideSignal, std: float, unit: Array, bias: Array) -> float:
-        """The std of a scheme that looks at z; PrecisionError where z varies by less than can be told."""
-        through = self._centred(below, wide_product(below.h, unit))
-        varying = bias if len(bias) > 1 else WIDE(0)  # a single neuron's only shifts z
-
-        def spread(std: float) -> Any:
-            z = WIDE(std) * through + varying
-            return (z - z[0, 0]).std()  # 0 for equal numbers, whatever their rounding
-
-        products = np.sqrt(np.square(wide_product(np.abs(below.h), np.abs(unit))).mean())
-        if spread(std) <= UNSURE * np.finfo(WIDE).eps * WIDE(std) * products:
-            if not below.still.all():
-                raise PrecisionError(
-                    f"layer {self._number}: its inputs are too nearly equal for any scale of its weights "
-                    "to give it unit variance; choose a smaller bias_std or another init"
-                )
-            through = np.broadcast_to(through[:1], through.shape)
-        return self._scheme.fit(std, lambda std: float(spread(std)))
+    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
+        return WideReturned(*self._matrix.backward(below.h, delta * above.slope))
 
 
-def _size(fan_in: int, fan_out: int) -> tuple[int, int]:
-    return fan_in * fan_out, fan_out
+def _size(_: Chain, fan_in: int, fan_out: int) -> Size:
+    return Size(fan_in * fan_out, fan_out, 2 * fan_out)
 
 
 DENSE = Kind("dense", Dense, WideDense, homogeneous=True, size=_size)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,24 @@ from sweep.kernel import streams
 from sweep.kernel.layers.affine import Product
 
 
+@dataclass(frozen=True)
+class Matrix:
+    """What the draws of one matrix of a layer depend on.
+
+    base: the distribution of its weights; None where they are constant. out: whether it is V of a block.
+    """
+
+    base: Distribution | None
+    fan_in: int
+    fan_out: int
+    out: bool = False
+
+
 class Draws:
     """The draws of a stack.
 
     dtype: of the arrays. shared: whether several carriers start from the inputs, so that x Z_1 is worth
-    keeping. `base` is the distribution of a layer's weights; None where W is constant. write: makes normal
-    weights of words.
+    keeping. write: makes normal weights of words.
     """
 
     def __init__(
@@ -32,8 +45,8 @@ class Draws:
         self._write = write
         self.seeds, self.shared = seeds, False
         self._batch, self._widths, self._dtype = batch, widths, dtype
-        self._z_units: dict[int, dict[Distribution, Array]] = {}  # by layer, Z: (seeds, fan_in, fan_out)
-        self._first: dict[Distribution, Array] = {}  # x Z_1
+        self._z_units: dict[int, dict[Matrix, Array]] = {}  # by layer, Z: (seeds, fan_in, fan_out)
+        self._first: dict[Matrix, Array] = {}  # x Z_1
         self._upstreams: dict[int, Array] = {}  # width -> G
         self._buffer = np.empty(0, dtype)
         self._forgotten: Array | None = None  # a discarded h, to be written over by the next
@@ -46,9 +59,9 @@ class Draws:
         """x: (seeds, batch, width)."""
         return streams.inputs(self.seeds, self._batch, self._widths[0]).astype(self._dtype, copy=False)
 
-    def biases(self, number: int, base: Distribution | None, of: Distribution) -> Array:
+    def biases(self, number: int, matrix: Matrix, of: Distribution) -> Array:
         """Biases of unit std from a distribution: (seeds, fan_out)."""
-        return streams.biases(self.seeds, base, number, *self.fans(number), of)
+        return streams.biases(self.seeds, matrix.base, number, matrix.fan_in, matrix.fan_out, of)
 
     def upstream(self, number: int) -> Array:
         """G of the networks that end with this layer: (seeds, batch, width), one for all chains."""
@@ -58,18 +71,18 @@ class Draws:
             self._upstreams[width] = drawn.astype(self._dtype, copy=False)
         return self._upstreams[width]
 
-    def product(self, number: int, base: Distribution | None, below: Array) -> Product:
-        """below · Z_number, yet to be scaled; below: (seeds, batch, fan_in)."""
-        z_unit, first = self._z_unit(number, base), None
-        if number == 1 and self.shared and base is not None and z_unit is not None:
-            if base not in self._first:
-                self._first[base] = np.matmul(below, z_unit)
-            first = self._first[base]
-        return Product(below, z_unit, first, self.fans(number)[1], self._scratch)
+    def product(self, number: int, matrix: Matrix, below: Array, of_inputs: bool) -> Product:
+        """below · Z_number, yet to be scaled; below: (seeds, batch, fan_in); of_inputs: whether it is x."""
+        z_unit, first = self._z_unit(number, matrix), None
+        if number == 1 and self.shared and of_inputs and z_unit is not None:
+            if matrix not in self._first:
+                self._first[matrix] = np.matmul(below, z_unit)
+            first = self._first[matrix]
+        return Product(below, z_unit, first, matrix.fan_out, self._scratch)
 
-    def product_back(self, number: int, base: Distribution | None, gradient: Array) -> Array:
+    def product_back(self, number: int, matrix: Matrix, gradient: Array) -> Array:
         """dL/dz · Z^T, yet to be scaled: (gradients, seeds, batch, fan_in); gradient: dL/dz."""
-        z_unit, (fan_in, fan_out) = self._z_unit(number, base), self.fans(number)
+        z_unit, fan_in, fan_out = self._z_unit(number, matrix), matrix.fan_in, matrix.fan_out
         if z_unit is None:
             return np.zeros((*gradient.shape[:3], fan_in), self._dtype)
         gradients, seeds, batch, _ = gradient.shape
@@ -101,11 +114,12 @@ class Draws:
             self._buffer = np.empty(size, self._dtype)
         return self._buffer[:size].reshape(shape)
 
-    def _z_unit(self, number: int, base: Distribution | None) -> Array | None:
-        if base is None:
+    def _z_unit(self, number: int, matrix: Matrix) -> Array | None:
+        if matrix.base is None:
             return None
         known = self._z_units.setdefault(number, {})
-        if base not in known:
-            drawn = streams.weights(self.seeds, base, number, *self.fans(number), self._write)
-            known[base] = drawn.astype(self._dtype, copy=False)
-        return known[base]
+        if matrix not in known:
+            fans = matrix.fan_in, matrix.fan_out
+            drawn = streams.weights(self.seeds, matrix.base, number, *fans, self._write, matrix.out)
+            known[matrix] = drawn.astype(self._dtype, copy=False)
+        return known[matrix]

@@ -35,7 +35,8 @@ class Returned:
     """The gradients that a layer sends back.
 
     delta: dL/dh of the layer below. weights: mantissas of dL/dW, (gradients, seeds, fan_in, fan_out).
-    of_delta, of_weights: the sizes of both. doubt: those not vouched for, (gradients, seeds) bool.
+    of_delta, of_weights: the sizes of both. doubt: those not vouched for, (gradients, seeds) bool. out,
+    of_out: the same as of weights, of dL/dV where there is a V.
     """
 
     delta: Delta
@@ -43,6 +44,8 @@ class Returned:
     of_weights: Sizes
     weights: Array
     doubt: Array
+    of_out: Sizes | None = None
+    out: Array | None = None
 
 
 class Layer(Protocol):
@@ -59,17 +62,25 @@ class Layer(Protocol):
 
 
 @dataclass(frozen=True)
+class Size:
+    """A layer's weights and, of each sample, the entries that it computes, and keeps for gradients."""
+
+    weights: int
+    entries: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class Kind:
     """A kind of layer. Theory predicts it where `sweep.experiment.prediction` has a map of its name.
 
     layer: (chain, number from 1, draws, passes) -> the layer. wide: (chain, number, (fan_in, fan_out), seed)
     -> the same of one seed, in long double. homogeneous: whether a scale of the weights is a scale of h,
-    where act is positively homogeneous. size: (fan_in, fan_out) -> how many weights and arguments of act
-    it has.
+    where act is positively homogeneous. size: of a layer of (chain, fan_in, fan_out).
     """
 
     name: str
     layer: Callable[[Chain, int, Draws, Passes], Layer]
     wide: Callable[[Chain, int, tuple[int, int], int], WideLayer]
     homogeneous: bool
-    size: Callable[[int, int], tuple[int, int]]
+    size: Callable[[Chain, int, int], Size]

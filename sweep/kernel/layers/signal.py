@@ -1,6 +1,7 @@
 """What passes between layers, forward and back: mantissas, and an exponent for each network."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,21 +37,38 @@ class Signal:
 
     def plus(self, other: "Signal") -> "Signal":
         """The sum of two signals of one shape, whatever their exponents."""
-        terms = (self, other)
-        top = np.max([np.where(term.rms > 0, term.exponent, _NOTHING) for term in terms], axis=0)
-        top[top == _NOTHING] = 0
-        mantissa = sum(np.ldexp(term.mantissa, (term.exponent - top)[..., None, None]) for term in terms)
-        rms = np.sqrt(row_squares(mantissa).mean(axis=-1) / mantissa.shape[-1])
-        rms[~(self.finite & other.finite)] = np.inf
-        mantissa[np.isinf(rms)] = 0
-        return Signal(mantissa, *ranges.recentre(mantissa, top, rms))
+        return combined([(1.0, self), (1.0, other)])
 
     def times(self, factor: float) -> "Signal":
         """The signal times a number."""
+        return combined([(factor, self)])
+
+
+def combined(terms: Sequence[tuple[float, Signal]], out: Array | None = None) -> Signal:
+    """The sum of signals of one shape, each times a number, whatever their exponents; out: is written to."""
+    shares: list[float] = []
+    exponents: list[Array] = []
+    for factor, signal in terms:
         share, exponent = math.frexp(factor)
-        return Signal(
-            self.mantissa * self.mantissa.dtype.type(share), self.exponent + exponent, self.rms * abs(share)
-        )
+        shares.append(share)
+        exponents.append(signal.exponent + exponent)
+    there = [(signal.rms > 0) & (share != 0) for share, (_, signal) in zip(shares, terms, strict=True)]
+    known = [np.where(own, one, _NOTHING) for own, one in zip(there, exponents, strict=True)]
+    top: Array = np.max(known, axis=0)
+    top[top == _NOTHING] = 0
+    mantissa: Array | None = None
+    for share, own_exponent, own, (_, signal) in zip(shares, exponents, there, terms, strict=True):
+        scale = np.where(own, np.ldexp(share, np.where(own, own_exponent - top, 0)), 0.0)
+        scale = scale.astype(signal.mantissa.dtype)[..., None, None]
+        if mantissa is None:
+            mantissa = np.multiply(signal.mantissa, scale, out=out)
+        else:
+            mantissa += signal.mantissa * scale
+    assert mantissa is not None
+    rms = np.sqrt(row_squares(mantissa).mean(axis=-1) / mantissa.shape[-1])
+    rms[~np.all([signal.finite for _, signal in terms], axis=0)] = np.inf
+    mantissa[np.isinf(rms)] = 0
+    return Signal(mantissa, *ranges.recentre(mantissa, top, rms))
 
 
 @dataclass(frozen=True)

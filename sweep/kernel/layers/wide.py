@@ -4,12 +4,17 @@ Where a long double is only a float64, what lies beyond that is inf or 0.
 """
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
+from sweep.base.errors import PrecisionError
+from sweep.initializers import Scheme
+from sweep.kernel import streams
+from sweep.kernel.chain import Chain
+from sweep.kernel.layers.affine import UNSURE, centre
 
 _MOST_PRODUCTS = 10_000_000  # of long doubles, at about a nanosecond each
 _NONE = np.empty(0, WIDE)
@@ -28,14 +33,109 @@ class WideSignal:
     slope: Array = field(default_factory=lambda: _NONE)
 
 
+@dataclass(frozen=True)
+class WideReturned:
+    """dL/dW, dL/dh of the layer below, and dL/dV where there is a V."""
+
+    weights: Array
+    delta: Array
+    out: Array | None = None
+
+
 class WideLayer(Protocol):
     """One layer of one network."""
 
     def forward(self, below: WideSignal) -> WideSignal:
         """Cross the layer; PrecisionError where a scheme has to fit a spread that long double cannot tell."""
 
-    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> tuple[Array, Array]:
-        """dL/dW, and dL/dh of the layer below, from dL/dh of this one."""
+    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
+        """What dL/dh of this layer sends back."""
+
+
+class WideMatrix:
+    """One matrix of a layer, and its biases if it has any: y = h W + b.
+
+    fans: of W. factor: what multiplies it. out: whether it is V of a block, which has no biases. free: the
+    same of W, whose biases a norm over the batch takes off.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        number: int,
+        fans: tuple[int, int],
+        seed: int,
+        factor: float = 1.0,
+        out: bool = False,
+        free: bool = False,
+    ) -> None:
+        self._chain, self._number, self._fans, self._seed = chain, number, fans, seed
+        self._factor, self._out, self._free = WIDE(factor), out, out or free
+        self._scheme = chain.scheme_of(number)
+        self._centres = self._scheme.centres and not self._free
+        self._weights = np.empty(0, WIDE)
+
+    def forward(self, h: Array, still: Array) -> tuple[Array, Array]:
+        """y: (batch, fan_out), and which of its entries are certainly the same for every sample.
+
+        still: the same of h. PrecisionError where a scheme has to fit a spread that long double cannot tell.
+        """
+        bias = self._bias()
+        weights = self._weights = self._drawn(h, still, bias)
+        y = self._centred(still, wide_product(h, weights)) + bias
+        return y, ~((~still)[:, None] & (weights != 0)).any(axis=0)
+
+    def backward(self, h: Array, delta: Array) -> tuple[Array, Array]:
+        """dL/dW and dL/dh, from dL/dy."""
+        return wide_product(h.T, delta), wide_product(delta, self._weights.T)
+
+    def _bias(self) -> Array:
+        """b: (fan_out,)."""
+        chain, number = self._chain, self._number
+        std, base, of = chain.bias_std_of(number, *self._fans), self._scheme.base, chain.bias_of(number)
+        if not std or self._free:
+            return np.zeros(self._fans[1], WIDE)
+        unit: Array = streams.biases([self._seed], base, number, *self._fans, of)[0]
+        return WIDE(std) * unit
+
+    def _drawn(self, h: Array, still: Array, bias: Array) -> Array:
+        """W: (fan_in, fan_out)."""
+        scheme, fans = self._scheme, self._fans
+        weights = np.full(fans, scheme.weight_mean(*fans), WIDE)
+        if scheme.base is not None:
+            drawn = streams.weights([self._seed], scheme.base, self._number, *fans, out=self._out)
+            unit, std = drawn[0].astype(WIDE), scheme.weight_std(*fans)
+            if type(scheme).fit is not Scheme.fit:
+                std = self._fitted(h, still, std, unit, bias)
+            weights += WIDE(std) * unit
+        return weights * self._factor
+
+    def _centred(self, still: Array, product: Array) -> Array:
+        """h times weights, less its mean over the batch where the scheme takes that off."""
+        if self._centres:
+            centre(product)
+            if still.all():
+                product[...] = 0  # whatever the rounding
+        return product
+
+    def _fitted(self, h: Array, still: Array, std: float, unit: Array, bias: Array) -> float:
+        """The std of a scheme that looks at y; PrecisionError where y varies by less than can be told."""
+        through = self._centred(still, wide_product(h, unit))
+        varying = bias if len(bias) > 1 else WIDE(0)  # a single neuron's only shifts y
+
+        def spread(std: float) -> Any:
+            y = WIDE(std) * through + varying
+            return (y - y[0, 0]).std()  # 0 for equal numbers, whatever their rounding
+
+        products = np.sqrt(np.square(wide_product(np.abs(h), np.abs(unit))).mean())
+        if spread(std) <= UNSURE * np.finfo(WIDE).eps * WIDE(std) * products:
+            if not still.all():
+                raise PrecisionError(
+                    f"layer {self._number}: its inputs are too nearly equal for any scale of its weights "
+                    "to give it unit variance; choose a smaller bias_std or another init"
+                )
+            through = np.broadcast_to(through[:1], through.shape)
+        return self._scheme.fit(std, lambda std: float(spread(std)))
 
 
 def wide_product(a: Array, b: Array) -> Array:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from sweep.base.arrays import Array
 
 H, Z, SLOPE, DELTA, GRADIENT = "h", "z = h W + b", "act'(z)", "dL/dh", "dL/dW"
+GRADIENT_OUT = "dL/dV"
 RATIO, SIZE, SHARE, SIGNED = "ratio", "size", "share", "signed"
 
 
@@ -95,10 +96,19 @@ STATISTICS = {
             "grad_rms", GRADIENT, "rms of dL/dW at the last layer", SIZE, 1, predicted=True,
             meaning="root mean square of dL/dW, summed over the batch; null at layer 0",
         ),
+        Statistic(
+            "grad_out_std", GRADIENT_OUT, "std of dL/dV at the last layer", SIZE, 1, curve=False, since=5,
+            meaning="standard deviation of dL/dV, summed over the batch, V being the matrix out of a block's "
+            "activation; null where there is none",
+        ),
+        Statistic(
+            "grad_out_rms", GRADIENT_OUT, "rms of dL/dV at the last layer", SIZE, 1, curve=False, since=5,
+            meaning="root mean square of dL/dV, summed over the batch; null where there is no V",
+        ),
     )
 }  # fmt: skip
 FORWARD = tuple(name for name, row in STATISTICS.items() if row.of in (H, Z, SLOPE))
-BACKWARD = tuple(name for name, row in STATISTICS.items() if row.of in (DELTA, GRADIENT))
+BACKWARD = tuple(name for name, row in STATISTICS.items() if row.of in (DELTA, GRADIENT, GRADIENT_OUT))
 # The columns of theory, which are grouped by array.
 PREDICTED = tuple(
     name
