@@ -12,7 +12,7 @@ from sweep.kernel import careful
 from sweep.kernel.statistics import table
 from sweep.kernel.statistics.table import BACKWARD, FORWARD, PREDICTED, STATISTICS
 from sweep.report.frames.measures import MEASURES
-from sweep.report.page.data import _CURVES
+from sweep.report.page.data import CURVES
 from sweep.store import tables
 
 
@@ -26,7 +26,7 @@ def test_an_entry_is_complete(name):
     assert all(name in schema.names for schema in tables.SCHEMAS.values())
     assert (f"theory_{name}" in tables.CELLS.names) == one.predicted == (name in PREDICTED)
     assert MEASURES[name].scale == one.scale
-    assert (name in _CURVES) == one.curve
+    assert (name in CURVES) == one.curve
     assert name in _like(name), "verify allows it what moves it"
     assert one.meaning, "the reference explains it"
     assert name in FORWARD or (name in BACKWARD and one.function is None)
