@@ -23,11 +23,13 @@ from sweep.base.errors import RequestError, UserCodeError, unknown
 class Thresholds:
     """Where the words begin, and why there. Raises RequestError for a value that cannot be one.
 
-    symmetric: neuron_corr at layer 1 this close to 1. Copies agree to rounding, float32's being 1e-7;
+    symmetric: neuron_corr at layer 1 this close to 1, or branch_corr where there is a skip, which adds inputs
+        that differ to neurons that do not. Copies agree to rounding, float32's being 1e-7;
         random neurons of any scheme are far from it.
     exploding, vanishing: rms relative to the input's. Textbook failures shrink or grow e-fold per layer
         and soon pass any bound; xavier × tanh, whose rms falls like 1/sqrt(depth), stays above 1e-2 down
-        to depth 10,000.
+        to depth 10,000. With a norm before each branch rms grows like sqrt(depth), for every block adds as
+        much to its square: that is healthy, and stays below 1e3 down to a depth of 500,000.
     saturated: how far `flat` is from its share at unit variance, f0, on the way to 1. Half-way, for
         ReLU has f0 = 1/2 by design and tanh 0.008.
     collapsed: sample_cosine above which all inputs look alike: the angle between two is below 2.6°.
@@ -112,8 +114,10 @@ WORDS = {
     for word in (
         Word("failed", "could not be computed", "×", "#ffffff", None, "×"),
         Word(
-            "symmetric", "neuron_corr > 1 - {symmetric:g} at layer 1: neurons are copies of each other",
-            "=", "#b9a3cf", lambda of, t, f0: _from_layer_1(of["neuron_corr"] > 1 - t.symmetric),
+            "symmetric",
+            "neuron_corr > 1 - {symmetric:g} at layer 1, or branch_corr where there is a skip: neurons are "
+            "copies of each other",
+            "=", "#b9a3cf", lambda of, t, f0: _from_layer_1(_copied(of) > 1 - t.symmetric),
             "=", "all neurons do the same thing",
         ),
         Word(
@@ -152,7 +156,14 @@ WORDS = {
 ORDER = tuple(WORDS)
 FAILED = 1 << ORDER.index("failed")  # the code of a cell that could not be computed: see `codes`
 _HEALTHY = 1 << ORDER.index("healthy")
-JUDGED = ("rms", "neuron_corr", "flat", "sample_cosine", "delta_std")  # what a verdict is made of
+JUDGED = (
+    "rms",
+    "neuron_corr",
+    "branch_corr",
+    "flat",
+    "sample_cosine",
+    "delta_std",
+)  # what a verdict is made of
 
 
 def meanings(thresholds: Thresholds) -> dict[str, str]:
@@ -220,6 +231,14 @@ def flat_share_of(act: Activation) -> float:
             return flat_share(act)
     except UserCodeError:  # a user's function, not defined everywhere
         return math.nan
+
+
+def _copied(of: Mapping[str, Array]) -> Array:
+    """How much neurons are copies: where h is added to, of what is added, for inputs are no copies."""
+    branch = of.get("branch_corr")
+    if branch is None:
+        return of["neuron_corr"]
+    return np.where(np.isnan(branch), of["neuron_corr"], branch)
 
 
 def _from_layer_1(holds: Array) -> Array:

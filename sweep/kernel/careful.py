@@ -105,6 +105,8 @@ class _Network:
             "sample_cosine": float(sample_cosine(samples[None])[0][0]),
             "neuron_corr": _neuron_corr(h[:, :CORRELATED_NEURONS], self.dtype), **_by_function(h),
         }  # fmt: skip
+        if (branch := self.signals[-1].branch).size:
+            measured["branch_corr"] = _neuron_corr(branch[:, :CORRELATED_NEURONS], self.dtype)
         for name, value in measured.items():
             statistics.forward[name][row, number] = value
         statistics.unheld[row, number] = float32.cannot_hold(np.abs(h).max())

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import yaml
 
+import sweep
 from sweep.base import blocks
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Spec
 from sweep.experiment.prediction import predicted
+from sweep.experiment.verdict import JUDGED, verdict
 from sweep.report.frames import labels
 from tests.make import cell
 from tests.paths import CONF
@@ -118,3 +120,19 @@ def test_labels_name_a_block_where_it_varies_and_captions_where_it_is_not_plain(
     assert "block" not in labels.common(frame(plain))
     assert "block pre_ln(alpha=0.5)" in labels.common(frame(half))
     assert labels.add_labels(frame(half))["setting"].tolist() == [""]
+
+
+@pytest.mark.parametrize("name", ["plain", "residual", "preact", "mlp", "pre_rms", "post_ln", "post_rms"])
+def test_copies_of_each_other_are_symmetric_whatever_is_added_to_them(name):
+    words = {}
+    for init in ("constant", "zeros", "xavier"):
+        layers = sweep.propagate(init, "tanh", 4, 16, batch=20, block=name)
+        words[init], since = verdict({column: layers[column].to_numpy() for column in JUDGED}, 0.01)
+        assert since in (1, None)
+    assert words == {"constant": "symmetric", "zeros": "symmetric", "xavier": "healthy"}
+
+
+def test_a_signal_that_grows_by_as_much_at_every_block_is_healthy():
+    layers = sweep.propagate("kaiming", "relu", 300, 64, batch=64, block="pre_ln")
+    assert layers["rms"].iloc[-1] > 10 * layers["rms"][0]
+    assert verdict({column: layers[column].to_numpy() for column in JUDGED}, 0.5)[0] == "healthy"

@@ -45,7 +45,7 @@ def differences(found, wanted, tolerance):
     for name, values in {**wanted.forward, **other}.items():
         mine = (found.forward | back)[name]
         scale = np.abs(wanted.forward["rms"]) if name in ("mean", "std") else np.abs(values)
-        if name in ("sample_cosine", "neuron_corr", "flat", "dead"):
+        if name in ("sample_cosine", "neuron_corr", "branch_corr", "flat", "dead"):
             scale = np.ones_like(values)
         with np.errstate(all="ignore"):
             close = np.abs(mine - values) <= tolerance * scale
@@ -206,6 +206,17 @@ def test_every_scheme_works_in_every_block(name, init):
     # Only rounding: row sums of what has the mean 0, gradients along what a norm takes off.
     noise = init == "constant" and name in ("pre_ln", "bn")
     assert noise or not differences(found, wide, 1e-8)
+
+
+@pytest.mark.parametrize("name", [name for name in NOT_PLAIN if REGISTRY.get(name).skipped])
+def test_copies_of_each_other_are_found_where_inputs_are_added_to_them(name):
+    for init, copies in {"constant": True, "zeros": True, "xavier": False}.items():
+        (found,) = pushed([chain(made(name), "tanh", init)])
+        if name != "pre_ln" or init != "constant":  # its W sees the rounding of sums that are 0
+            assert (found.forward["branch_corr"][0, 1] > 1 - 1e-6) == copies, init
+        assert found.forward["neuron_corr"][0, 1] < 0.99
+    (plain,) = pushed([chain(made("plain"))])
+    assert np.isnan(plain.forward["branch_corr"]).all()
 
 
 def test_a_bias_is_nothing_to_a_norm_over_the_batch():

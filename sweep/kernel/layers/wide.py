@@ -24,13 +24,15 @@ _NONE = np.empty(0, WIDE)
 class WideSignal:
     """h of one network, (batch, width), with z and slope = act'(z), which are empty for the inputs.
 
-    still: (width,) bool, the neurons that are certainly the same for every sample.
+    still: (width,) bool, the neurons that are certainly the same for every sample. branch: what tells whether
+    the neurons that a skip adds to are copies of each other, empty where there is no skip.
     """
 
     h: Array
     still: Array
     z: Array = field(default_factory=lambda: _NONE)
     slope: Array = field(default_factory=lambda: _NONE)
+    branch: Array = field(default_factory=lambda: _NONE)
 
 
 @dataclass(frozen=True)

@@ -81,6 +81,12 @@ STATISTICS = {
             "than 1e-5 of their rms (float64: 1e-12)",
         ),
         Statistic(
+            "branch_corr", H, "mean |correlation| between the first 64 neurons of a branch", SHARE,
+            curve=False, since=5,
+            meaning="`neuron_corr` of what a block adds to h: of act(z), or of act(z) W + b where act comes "
+            "first; null where nothing is added",
+        ),
+        Statistic(
             "delta_std", DELTA, "std of dL/dh at the last layer", RATIO, 1, curve=False,
             meaning="standard deviation of dL/dh, for a gradient of std 1 at the last layer",
         ),

@@ -60,7 +60,7 @@ class BlockLayer:
         if block.act_first:
             f, sums, exponent = self._applied(self._in_units(u), None, keep, doubt)
             branch, unsure = self._inner.forward(f, of_inputs=False)
-            u = f
+            u, told = f, branch
         else:
             into = None if block.place == INSIDE else act
             z, unsure = self._inner.forward(u, self._first and u is below, into)
@@ -68,7 +68,7 @@ class BlockLayer:
                 z = self._normed(z, doubt)
                 z = Signal(z.mantissa.copy() if keep else z.mantissa, z.exponent, z.rms)
             f, sums, exponent = self._applied(z, None if block.skipped else h, keep, doubt)
-            branch = f
+            branch = told = f
         doubt |= unsure
         if self._outer is not None:
             branch, unsure = self._outer.forward(f, of_inputs=False)
@@ -85,6 +85,8 @@ class BlockLayer:
         self._lost = ~(above.finite & f.finite)
         above = settled(above.mantissa, self._slope, above.exponent, np.where(self._lost, np.inf, above.rms))
         measured = self._measured(above, dtype, doubt)
+        if block.skipped:
+            measured["branch_corr"] = self._correlation(told, dtype, doubt)
         measured |= {"pre_rms": np.ldexp(sums.before.rms, exponent), **sums.flat.shares()}
         for name, values in measured.items():
             values[self._lost] = STATISTICS[name].lost
@@ -175,12 +177,7 @@ class BlockLayer:
         moments = Moments(*h.mantissa.shape)
         moments.add(slice(None), h.mantissa)
         cosine, samples = sample_cosine(h.mantissa)
-        exact = ranges.exact(self._act, h.mantissa.dtype)
-
-        def again(network: int, coarse: Array) -> None:
-            doubt[network] = True
-
-        correlation = neuron_corr(h.mantissa, dtype, moments.column_sums, None, again, exact)
+        correlation = self._correlation(h, dtype, doubt, moments.column_sums)
         doubt |= ranges.lost(samples, self._act, h.mantissa.dtype) & (moments.rms > 0)
         measured = {
             "mean": moments.mean, "std": moments.std(h.mantissa), "rms": moments.rms,
@@ -190,6 +187,17 @@ class BlockLayer:
             if power := STATISTICS[name].power:
                 measured[name] = np.ldexp(values, power * h.exponent)
         return measured
+
+    def _correlation(
+        self, h: Signal, dtype: np.dtype[Any], doubt: Array, column_sums: Array | None = None
+    ) -> Array:
+        """`neuron_corr`; neurons that h holds too coarsely are in doubt."""
+        exact = ranges.exact(self._act, h.mantissa.dtype)
+
+        def again(network: int, coarse: Array) -> None:
+            doubt[network] = True
+
+        return neuron_corr(h.mantissa, dtype, column_sums, None, again, exact)
 
     def _back_through_norm(self, gradient: Signal, doubt: Array) -> Signal:
         assert self._norm is not None

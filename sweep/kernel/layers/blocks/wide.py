@@ -45,14 +45,15 @@ class WideBlock:
             branch = f
         if self._outer is not None:
             branch, still = self._outer.forward(f, still)
-        h = branch
+        h, told = branch, _NONE
         if block.skipped:
+            told = branch if block.act_first else f
             h = WIDE(block.number("skip")) * below.h + WIDE(block.number("alpha")) * branch
             still = still & below.still
         if block.place == AFTER:
             h, still = self._norm(h, still)
         self._u, self._f = u, f
-        return WideSignal(h, still, z, slope)
+        return WideSignal(h, still, z, slope, told)
 
     def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
         block, out = self._block, None
