@@ -81,7 +81,7 @@ def test_the_claims_of_the_lesson_hold():
 
 def test_the_pictures_of_the_lesson_are_there():
     pictures = re.findall(r"\]\(([\w-]+\.png)\)", TEXT)
-    assert len(pictures) == 4
+    assert len(pictures) == 6
     for name in pictures:
         assert (DOCS / name).is_file()
 

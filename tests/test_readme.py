@@ -23,7 +23,7 @@ def test_the_first_command_comes_first_and_then_its_figure_and_table():
 
 
 def test_the_first_figure_is_at_most_three_quarters_as_high_as_it_is_wide():
-    (name,) = [line.partition("](")[2].rstrip(")") for line in README.splitlines() if line.startswith("![")]
+    name, *_ = [line.partition("](")[2].rstrip(")") for line in README.splitlines() if line.startswith("![")]
     width, height = struct.unpack(">II", (ROOT / name).read_bytes()[16:24])
     assert height <= 0.75 * width
 
