@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -14,6 +15,7 @@ from sweep.report.attempts import attempt
 from sweep.report.figures import blocks, curves, gradients, histograms, network, phase, style, theory
 from sweep.report.frames import layout
 from sweep.report.frames.measures import MEASURES, Measure, measure
+from sweep.report.sheets import Sheet, drawn
 from sweep.store import places
 from sweep.store.places import Place
 from sweep.store.query import results
@@ -59,36 +61,42 @@ def write(
     arrangement = layout.choose(cells, **axes)
     ok = cells[cells["status"] == "ok"]
     plain = {*only, PAGE} == set(KINDS) and not any(axes.values()) and list(values) == ["std"]
+    sheets: list[Sheet] = []
+    if found.totals.cells == len(ok) == 1 and plain:
+        cell = ok.iloc[0]
+        name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
+        sheets.append(Sheet(name, _of_one, (name, cell, found.layers)))
+    else:
+        maps = {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
+        for kind in only:
+            sheets += [
+                Sheet(shown.name, _maps, (cells, shown, arrangement, _PAGES if plain else _ALL_PAGES))
+                for shown in maps.get(kind, ())
+            ]
+            if kind in _OF_LAYERS and len(ok):
+                frames = found.kept if kind == "histograms" else (ok, found.layers)
+                sheets.append(Sheet(kind, _OF_LAYERS[kind], frames))
+    place = _elsewhere(to, study) if to else study.report
     failed: dict[str, str] = {}
-    with style.applied():
-        figures: dict[str, Figure] = {}
-        if found.totals.cells == len(ok) == 1 and plain:
-            cell = ok.iloc[0]
-            name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
-            with attempt(name, failed):
-                figures[name] = network.picture(cell, found.layers)
-        else:
-            maps = {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
-            for kind in only:
-                for shown in maps.get(kind, ()):
-                    with attempt(shown.name, failed):
-                        figures |= _maps(cells, shown, arrangement, _PAGES if plain else _ALL_PAGES)
-                if kind in _OF_LAYERS and len(ok):
-                    frames = found.kept if kind == "histograms" else (ok, found.layers)
-                    with attempt(kind, failed):
-                        figures |= _OF_LAYERS[kind](*frames)
-        place = _elsewhere(to, study) if to else study.report
-        files = style.write(figures, place, failed, alone=plain and cell_id is None and not to)
+    files: list[str] = []
+    with style.writing("the figures", place):
+        for each in drawn(sheets, len(ok)):
+            failed |= each.failed
+            for file, content in each.contents.items():
+                place.write(file, content)
+            files += each.contents
+        if plain and cell_id is None and not to:
+            style.remove_others(files, place)
     if PAGE in only and cell_id is None:
         with attempt("the page", failed):
             from sweep.report import page  # noqa: PLC0415  one network has none
 
             files.append(page.write(study, place, cells, found.layers, thresholds, found.totals))
-    drawn = [place.at(file) for file in files]
+    written = [place.at(file) for file in files]
     if failed:
         named = "; ".join(f"{what} ({why})" for what, why in failed.items())
-        raise ReportError(f"not drawn: {named}; the tables are complete", drawn)
-    return drawn
+        raise ReportError(f"not drawn: {named}; the tables are complete", written)
+    return written
 
 
 def _gathered(
@@ -104,6 +112,10 @@ def _gathered(
     if found.totals.cells == 1:
         return gather.of_cell(study, thresholds, found.cells["cell_id"].iloc[0])
     return found
+
+
+def _of_one(name: str, cell: "pd.Series[Any]", layers: pd.DataFrame) -> dict[str, Figure]:
+    return {name: network.picture(cell, layers)}
 
 
 def _maps(cells: pd.DataFrame, shown: Measure, arrangement: layout.Layout, most: int) -> dict[str, Figure]:

@@ -3,7 +3,7 @@
 import re
 import textwrap
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from typing import Any, TypeVar, cast
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError, StoreError
 from sweep.base.provenance import provenance
-from sweep.report.attempts import attempt
 from sweep.report.frames.measures import MEASURES
 from sweep.report.frames.shortening import shortened
 from sweep.store.places import Place
@@ -250,27 +249,16 @@ def writing(what: str, place: Place) -> Iterator[None]:
         raise StoreError(f"cannot write {what} to {place.root}: {why}") from error
 
 
-def write(figures: Mapping[str, Figure], place: Place, failed: dict[str, str], alone: bool) -> list[str]:
-    """Write each figure as PNG (200 dpi) and SVG; returns the files' names.
+def rendered(name: str, figure: Figure) -> dict[str, bytes]:
+    """A figure as PNG (200 dpi) and SVG, by the files' names."""
+    plain = re.sub(r"[^\w.-]+", "-", name)  # a scheme may be called torch/normal
+    return {f"{plain}.{kind}": _drawn(figure, kind) for kind in ("png", "svg")}
 
-    failed: gets the name of each that cannot be drawn, and why.
-    alone: figures of an earlier drawing that are not among these are removed.
-    Raises StoreError where nothing can be written there.
-    """
-    files: list[str] = []
-    with writing("the figures", place):
-        for name, figure in figures.items():
-            plain = re.sub(r"[^\w.-]+", "-", name)  # a scheme may be called torch/normal
-            contents: dict[str, bytes] = {}
-            with attempt(name, failed):
-                contents = {f"{plain}.{kind}": _drawn(figure, kind) for kind in ("png", "svg")}
-            for file, content in contents.items():
-                place.write(file, content)
-            files += contents
-        if alone:
-            for stale in {*filter(_OURS.fullmatch, place.entries(""))} - {*files}:
-                place.remove(stale)
-    return files
+
+def remove_others(files: Sequence[str], place: Place) -> None:
+    """Remove the figures of an earlier drawing that are not among these files."""
+    for stale in {*filter(_OURS.fullmatch, place.entries(""))} - {*files}:
+        place.remove(stale)
 
 
 def _drawn(figure: Figure, kind: str) -> bytes:
