@@ -52,7 +52,9 @@ def test_tat_meets_its_equations(act, depth):
 
 
 @pytest.mark.parametrize("depth", [20, 100])
-@pytest.mark.parametrize("act", ["relu", activations.get("leaky_relu", negative_slope=0.2)], ids=str)
+@pytest.mark.parametrize(
+    "act", ["relu", activations.get("leaky_relu", negative_slope=0.2)], ids=["relu", "steeper"]
+)
 def test_the_slope_of_a_leaky_relu_takes_orthogonal_inputs_to_the_target(act, depth):
     found = theory.transform(act, depth, "tat")
     assert 0 < found.negative_slope < 1
