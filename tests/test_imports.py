@@ -18,7 +18,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 HOMES = {
     "pyarrow": ["store"],
     "omegaconf": ["experiment", "__main__"],
-    "joblib": ["execution/workers"],
+    "joblib": ["execution/workers", "report/sheets"],
     "loky": ["execution/workers"],
     "distributed": ["execution/workers/dask"],
     "dask": ["execution/workers/dask"],

@@ -102,6 +102,6 @@ def test_what_a_study_lacks_is_said_as_it_is(tmp_path):
 def test_a_study_all_of_whose_cells_failed_says_so(tmp_path):
     stored(tmp_path / "s", grid(("xavier",), ("tanh",), (3,), (16,), (0,), 8))
     failed = sweep.load(tmp_path / "s").assign(status="failed")
-    assert _told(failed, activations.get("tanh"))[1] == (
+    assert _told(failed, activations.get("tanh"), "plain")[1] == (
         "holds no tanh that could be computed: all of it failed (1 cell)"
     )

@@ -15,6 +15,7 @@ import pytest
 from sweep.base.errors import RequestError
 from sweep.execution.options import Options
 from sweep.experiment import verdict
+from sweep.kernel.passes import NUMPY
 from tests.execution.workers.conftest import FAST, GRID, assert_equal, assert_near, ended, gate, held, kinds
 from tests.execution.workers.daemons import Dask as Cluster
 from tests.execution.workers.daemons import free_port
@@ -129,7 +130,7 @@ def test_a_cluster_that_is_empty_for_a_moment_is_waited_for(dask):
     settings = Dask(dask.address, None, 60.0)
     late = threading.Timer(1.0, dask.worker)
     late.start()
-    results = list(futures.run(packed(grid(depths=(2,), widths=(8,)), 1), settings, 2, False, None))
+    results = list(futures.run(packed(grid(depths=(2,), widths=(8,)), 1), settings, 2, False, NUMPY, None))
     late.join()
     assert sum(map(len, results)) == len(grid(depths=(2,), widths=(8,)))
 
@@ -285,17 +286,17 @@ def test_a_wrong_request_is_one_line_and_status_2_and_writes_nothing(commands, a
 def test_where_the_root_is_not_shared_results_come_back_through_the_driver(tmp_path):
     (task,) = packed(grid(depths=(2,), widths=(8,), batch=20), 1)
     store = futures.WorkerStore(tmp_path / "study", tmp_path / "study" / "runs" / "a", "a", verdict.DEFAULT)
-    returned = futures._work(task, False, program(), store, 0)
+    returned = futures._work(task, False, NUMPY, program(), store, 0)
     assert returned.statistics
     assert not returned.stored
     assert not (tmp_path / "study").exists()
     store.mark.mkdir(parents=True)
     (store.study / "layers").write_text("in the way")
-    blocked = futures._work(task, False, program(), store, 0)
+    blocked = futures._work(task, False, NUMPY, program(), store, 0)
     assert blocked.statistics, "seen, but no study that can be written"
     (store.study / "layers").unlink()
     for _ in range(2):  # whoever computes a task a second time writes the same part
-        stored = futures._work(task, False, program(), store, 0)
+        stored = futures._work(task, False, NUMPY, program(), store, 0)
         assert stored.stored
         assert not stored.statistics
     assert [path.name for path in (store.study / "cells").iterdir()] == ["a-d000000.parquet"]
