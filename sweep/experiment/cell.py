@@ -18,6 +18,7 @@ from sweep.base.registry import CUSTOM, Registry
 from sweep.experiment import revisions
 from sweep.experiment.axes import ALL, BESIDE_COLUMNS, END_COLUMNS, ENDS, LATER, SETTINGS
 from sweep.experiment.revisions import Revisions
+from sweep.experiment.stored_choice import check_choice
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
 
@@ -104,7 +105,7 @@ class Spec:
         for column in OPTIONS:
             name, parameters = values[column], values[f"{column}_params"]
             if column not in ENDS.values() or name is not None or parameters is not None:
-                _check_choice(column, name, parameters)
+                check_choice(column, OPTIONS[column], name, parameters)
         if values["depth"] == 1 and values["first_init"] is not None and values["last_init"] is not None:
             raise RequestError("first_init and last_init: a network of one layer has one scheme")
         values["bias_std"] = _bias_std(values["init"], values["init_params"], values["bias_std"], stored=True)
@@ -274,30 +275,6 @@ def _canonical(column: str, choice: str) -> tuple[str, str]:
 def of_end(key: str, error: RequestError) -> RequestError:
     """What is wrong with a scheme of one layer alone, which takes itself for the init: as `key` names it."""
     return RequestError(re.sub(r"(?<![\w.])init(?=[ .])", key, str(error)))
-
-
-@lru_cache(maxsize=4096)
-def _check_choice(column: str, name: Any, parameters: object) -> None:
-    """Raise RequestError where a row's scheme or activation cannot have these parameters.
-
-    Those of another program's may be anything.
-    """
-    values = checks.json_object(f"{column}_params", parameters)
-    try:
-        name = checks.text_of(name)
-    except ValueError:
-        name = ""
-    if not name:
-        raise RequestError(f"{column}_params={checks.shown(parameters)}: parameters without {column}")
-    registry = OPTIONS[column]
-    if name in registry.names():
-        registry.made(name, values)
-    elif name == CUSTOM:
-        checks.parameters(registry.group, name, values, registry.parameter_names(name))
-        texts = [values.get(key) for key in ("function", "derivative", "source")]
-        named = isinstance(values.get("kwargs", {}), dict) and values.get("function")
-        if not named or not all(isinstance(text, str | None) for text in texts):
-            raise RequestError(f"{column}_params: a function of your own needs its name and its source")
 
 
 def _bias_std(init: str, init_params: str, value: Any, stored: bool = False) -> float | None:

@@ -1,0 +1,96 @@
+"""A user's own activation as numba compiles it, and as NumPy's where numba cannot."""
+
+import re
+
+import numpy as np
+import pytest
+
+from sweep import activations, initializers, kernel
+from sweep.kernel.passes import NUMPY, OWN, own
+
+pytest.importorskip("numba")
+
+
+@pytest.fixture(autouse=True, params=["compiled"])
+def kind(request):
+    """These compare both kinds themselves."""
+    return request.param
+
+
+def swish(z, beta=1.0):
+    return z / (1 + np.exp(-beta * z))
+
+
+def swish_slope(z, beta=1.0):
+    s = 1 / (1 + np.exp(-beta * z))
+    return s + beta * z * s * (1 - s)
+
+
+def cut_in_place(z):
+    h = z.copy()
+    h[h < 0] = 0
+    return h
+
+
+@pytest.mark.parametrize(
+    ("function", "derivative", "kwargs"),
+    [
+        (swish, None, {}),
+        (swish, swish_slope, {"beta": 1.5}),
+        (cut_in_place, None, {}),
+        (np.arctan, lambda z: 1 / (1 + z * z), {}),
+    ],
+)
+def test_a_function_of_your_own_is_the_same_compiled(function, derivative, kwargs):
+    act = activations.get("custom", function=function, derivative=derivative, kwargs=kwargs)
+    fast = own.compiled(act)
+    for dtype in (np.float32, np.float64):
+        z = np.random.default_rng(0).standard_normal((2, 9, 65)).astype(dtype) * 3
+        for array in (z, z[:, ::2]):
+            h, plain = fast(array), act(array)
+            assert (h.dtype, h.shape) == (dtype, array.shape)
+            np.testing.assert_allclose(h, plain, rtol=1e-5, atol=1e-6)
+            slopes = (one.derivative(array, plain) for one in (fast, act))
+            np.testing.assert_allclose(*slopes, rtol=1e-5, atol=1e-6)
+    assert (own.why_not(act) == "") == (fast is not act) == isinstance(function, type(swish))
+    chain = kernel.Chain(initializers.get("kaiming"), act, 0.1, 3, (3,))
+    plain, fast = (
+        kernel.propagate([chain], (70, 64, 48, 90), [0, 1], 130, kind=kind)[0] for kind in (NUMPY, OWN)
+    )
+    np.testing.assert_allclose(fast.forward["rms"], plain.forward["rms"], rtol=1e-5)
+    np.testing.assert_allclose(fast.backward[3]["delta_rms"], plain.backward[3]["delta_rms"], rtol=1e-5)
+
+
+def keyword_only(z, *, slope=0.1):
+    return np.where(z > 0, z, slope * z)
+
+
+def of_another_library(z):
+    import math  # noqa: PLC0415
+
+    return z * math.pi
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (keyword_only, "keyword_only has keyword-only arguments, which numba does not know"),
+        (of_another_library, "numba cannot compile .*of_another_library: Use of unsupported opcode"),
+        (np.vectorize(np.tanh), "numba cannot compile"),
+    ],
+)
+def test_what_numba_cannot_compile_is_numpys_with_its_reason_in_a_line(function, says):
+    act = activations.get("custom", function=function)
+    assert own.compiled(act) is act
+    assert re.search(says, own.why_not(act))
+    assert "\n" not in own.why_not(act)
+
+
+def test_a_function_that_numba_takes_for_another_is_numpys(monkeypatch):
+    """As where an entry by itself is not what it is within its array."""
+    act = activations.get("custom", function=swish)
+    monkeypatch.setattr(own, "_by_entry", lambda function, rest: lambda z: z)
+    own._outcome.cache_clear()
+    assert own.compiled(act) is act
+    assert re.search(r"compiled by numba, .*swish is another function: -8, not -0\.0026828", own.why_not(act))
+    own._outcome.cache_clear()
