@@ -101,7 +101,7 @@ def _passes(
 ) -> tuple[str, float]:
     """The kind of passes of this run, and the seconds that every worker takes to load them."""
     compiler = options.executor.compiler()
-    before = passes.of_unfinished(study, wanted)
+    before = passes.of_unfinished(study, wanted) if options.compiled is None else None
     choice = passes.choose(tasks, compiler, seconds, options.compiled, before)
     for line in choice.lines:
         screen.say(line)
