@@ -1,27 +1,28 @@
 """What every activation costs, with NumPy's passes and with compiled ones, and what PyTorch takes.
 
-Processor time of one core, so that other work on the machine distorts little; medians of interleaved
-repetitions. An entry is one of h of one layer; "beside the product" is what is left of its time when that of
-the bare products is taken off.
+Medians of interleaved repetitions. A network's time is processor time of one core, so that other work on the
+machine distorts little; an entry is one of h of one layer, and "beside the product" is what is left of its
+time when that of the bare products is taken off. The standard grid of two seeds, forward, is measured by the
+clock and on every core, ours and PyTorch's, which takes its cells one by one.
 """
 
 import argparse
+import itertools
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
-from bench import BATCH, DEPTHS, INITS, KIND, WIDTHS, cells, described
+from bench import BATCH, DEPTHS, INITS, KIND, WIDTHS, described, ours
 from peers import torch_cells
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from sweep import activations, initializers, kernel
-from sweep.execution.plan import tasks
-from sweep.execution.workers import local
 from sweep.kernel.passes import COMPILED, NUMPY, folder
 
 DEPTH, NETWORKS = 20, (128, 512)
@@ -51,17 +52,9 @@ def products(width: int, depth: int, backward: bool) -> Callable[[], object]:
     return run
 
 
-def standard(act: str, kind: str) -> Callable[[], object]:
-    """The standard grid of one act and one seed, forward, as a worker computes it."""
-    wanted = [(init, act, depth, width, 0) for init in INITS for depth in DEPTHS for width in WIDTHS]
-    planned = tasks.pack(cells(wanted, BATCH, False), 1)
-    return lambda: [None for _ in local.run_here(planned, False, kind=kind)]
-
-
-def torch_standard(act: str) -> Callable[[], object]:
-    """The same cells by PyTorch, one after another."""
-    wanted = [(init, act, depth, width, 0) for init in INITS for depth in DEPTHS for width in WIDTHS]
-    return lambda: torch_cells(wanted, BATCH)
+def standard(act: str) -> list[tuple[str, str, int, int, int]]:
+    """The cells of the standard grid of one act and two seeds."""
+    return [*itertools.product(INITS, (act,), DEPTHS, WIDTHS, range(2))]
 
 
 def jobs(acts: list[str], kinds: list[str], peer: bool) -> dict[str, Callable[[], object]]:
@@ -77,17 +70,22 @@ def jobs(acts: list[str], kinds: list[str], peer: bool) -> dict[str, Callable[[]
                 found[f"{act} {kind} relu {way}"] = network(act, kind, *OF_RELU, way)
     if peer:
         for act in acts:
-            found[f"{act} torch"] = torch_standard(act)
+            found[f"{act} torch"] = partial(torch_cells, standard(act), BATCH)
             for kind in kinds:
-                found[f"{act} {kind} standard"] = standard(act, kind)
+                found[f"{act} {kind} standard"] = partial(ours, standard(act), BATCH, False, kind)
     return found
 
 
-def seconds(job: Callable[[], object]) -> float:
-    """Processor time of one call."""
-    start = time.process_time()
-    job()
-    return time.process_time() - start
+def seconds(name: str, job: Callable[[], object]) -> float:
+    """Time of one call: of all cores by the clock, of one by the processor's."""
+    if name.endswith((" torch", " standard")):
+        start = time.perf_counter()
+        job()
+        return time.perf_counter() - start
+    with threadpool_limits(1):
+        start = time.process_time()
+        job()
+        return time.process_time() - start
 
 
 def rows(t: dict[str, float], acts: list[str], kinds: list[str], peer: bool) -> dict[str, dict[str, float]]:
@@ -118,19 +116,14 @@ def main() -> None:
     kinds = [*dict.fromkeys((NUMPY, KIND))]
     console = Console(stderr=True)
     times: dict[str, list[float]] = {}
-    with threadpool_limits(1):
-        if peer:
-            import torch  # noqa: PLC0415
-
-            torch.set_num_threads(1)
-        wanted = jobs(acts, kinds, peer)
-        for name, job in wanted.items():  # what is compiled, is
-            if "standard" not in name and "torch" not in name:
-                job()
-        for repetition in range(arguments.repetitions):
-            console.print(f"{repetition + 1}/{arguments.repetitions}", style="dim")
-            for name, job in wanted.items():
-                times.setdefault(name, []).append(seconds(job))
+    wanted = jobs(acts, kinds, peer)
+    for name, job in wanted.items():  # what is compiled, is; workers have started
+        if not name.endswith(" torch"):
+            seconds(name, job)
+    for repetition in range(arguments.repetitions):
+        console.print(f"{repetition + 1}/{arguments.repetitions}", style="dim")
+        for name, job in wanted.items():
+            times.setdefault(name, []).append(seconds(name, job))
     found = rows({name: median(values) for name, values in times.items()}, acts, kinds, peer)
     names = list(found["relu"])
     table = Table("act", *names)
