@@ -9,14 +9,30 @@ activation, or a function z -> h, everywhere.
 Sources: Poole et al. 2016; Schoenholz et al. 2017; Hayou et al. 2019.
 """
 
-from sweep.theory.consequences.jacobian import Jacobian, jacobian
-from sweep.theory.consequences.precision import precision
-from sweep.theory.consequences.step import StepSize, step_size
-from sweep.theory.consequences.transform import Transform, transform
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from sweep.theory.fixed_points import FixedPoint, critical_sigma_w, fixed_point
 from sweep.theory.frames import predict
 from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
 from sweep.theory.width import finite_width
+
+if TYPE_CHECKING:
+    from sweep.theory.consequences.jacobian import Jacobian, jacobian
+    from sweep.theory.consequences.precision import precision
+    from sweep.theory.consequences.step import StepSize, step_size
+    from sweep.theory.consequences.transform import Transform, transform
+
+# What follows from the maps is loaded when it is asked for: a run predicts without it.
+_HOMES = {
+    "Jacobian": "jacobian",
+    "jacobian": "jacobian",
+    "precision": "precision",
+    "StepSize": "step",
+    "step_size": "step",
+    "Transform": "transform",
+    "transform": "transform",
+}
 
 __all__ = [
     "PRESERVED",
@@ -36,3 +52,13 @@ __all__ = [
     "step_size",
     "transform",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"sweep.theory.consequences.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'sweep.theory' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
