@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sweep.initializers import NORMAL, Distribution
 from sweep.initializers.normal import Write, standard_normals
+from sweep.kernel.seeding import generators
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM, _OUT = range(5)
 Seeds = Sequence[int]
@@ -62,6 +63,4 @@ def biases(
 
 
 def _streams(seeds: Seeds, *key: int) -> list[np.random.Generator]:
-    return [
-        np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key))) for seed in seeds
-    ]
+    return generators(seeds, key)

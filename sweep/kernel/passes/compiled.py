@@ -17,6 +17,7 @@ from sweep.kernel.passes.plain import PLAIN, Sums
 from sweep.kernel.statistics.flatness import bounds
 
 _FARTHEST = 1e4  # abs(z) up to which a loop knows the sine
+_NARROW = 64  # neurons; NumPy's own loops go over more rows at once than a loop that ends with each row
 _NONE = np.empty((0, 0), np.float32)
 
 
@@ -89,7 +90,8 @@ class Compiled:
 
     def through(self, gradient: Array, slope: Array) -> Array:
         """See `Passes`."""
-        if gradient.dtype != np.float32 or not (gradient.flags.c_contiguous and slope.flags.c_contiguous):
+        contiguous = gradient.flags.c_contiguous and slope.flags.c_contiguous
+        if gradient.dtype != np.float32 or gradient.shape[-1] < _NARROW or not contiguous:
             return PLAIN.through(gradient, slope)
         loop = self._loop(THROUGH)
         gradients, seeds, batch, width = gradient.shape
@@ -99,7 +101,7 @@ class Compiled:
 
     def back(self, product: Array, scale: Array, shift: Array | None) -> tuple[Array, Array]:
         """See `Passes`."""
-        if product.dtype != np.float32 or not product.flags.c_contiguous:
+        if product.dtype != np.float32 or product.shape[-1] < _NARROW or not product.flags.c_contiguous:
             return PLAIN.back(product, scale, shift)
         loop = self._loop(BACK)
         gradients, seeds, batch, width = product.shape
