@@ -27,19 +27,20 @@ def predict(
     widths: Sequence[int] | None = None,
     batch: int = 1000,
     block: str | Block = "plain",
-    skip: Size = 1.0,
-    alpha: Size = 1.0,
+    skip: Size | None = None,
+    alpha: Size | None = None,
     sigma_v: float | None = None,
-    expand: int = 1,
+    expand: int | None = None,
 ) -> "pd.DataFrame":
     """What mean-field theory predicts: a row per layer 0 .. depth, which is 10 unless given.
 
     sigma_w² = fan_in · Var W at every layer; sigma_b: std of the biases; q0 = E[h_0²]; c0: cosine of two
     inputs. widths: (w_0 .. w_L) of a tapered network, where gradients see fan_out · Var W, instead of depth.
     batch: how many inputs dL/dW sums over, and a norm over the batch is taken of. block: what stands between
-    two layers, each counted as one; skip, alpha: its factors, numbers or texts as in 'depth**-0.5'. sigma_v²
-    = fan_in · Var V, by default sigma_w²; expand: how many times wider the layer between W and V is. What a
-    block has no use for is ignored.
+    two layers, each counted as one, or a preset's name as in 'gpt2'; skip, alpha: its factors, numbers or
+    texts as in 'depth**-0.5', 1 or the preset's unless given. sigma_v² = fan_in · Var V, by default sigma_w²;
+    both before a w_scale and a v_scale of the preset. expand: how many times wider the layer between W and V
+    is. What a block has no use for is ignored.
     Columns: layer, rms, mean, std, pre_rms, sample_cosine, flat, delta_rms, grad_rms; grad_out_rms too where
     there is a V. Raises RequestError where a value breaks its rule.
     """
@@ -54,9 +55,10 @@ def predict(
         )
     widths = tapered or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
     given = {"skip": skip, "alpha": alpha, "expand": expand}
-    if not isinstance(block, Block):
-        taken = blocks.REGISTRY.parameter_names(block)
-        block = blocks.REGISTRY.made(block, {name: given[name] for name in given if name in taken})
+    taken = blocks.resolved(block, {}).takes
+    block = blocks.resolved(
+        block, {name: one for name, one in given.items() if name in taken and one is not None}
+    )
     if block.plain:
         found = prediction(act, alike(sigma_w, widths), sigma_b, batch, q0, c0)
         return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
@@ -72,5 +74,6 @@ def predict(
 
 def _matrices(block: Block, sigma_w: float, sigma_v: float, fan_in: int, fan_out: int) -> Widening:
     between = block.expand * fan_in if block.out else fan_out
+    sigma_w, sigma_v = sigma_w * block.number("w_scale"), sigma_v * block.number("v_scale")
     inner = Layer(sigma_w, sigma_w * math.sqrt(between / fan_in))
     return Widening(inner, Layer(sigma_v, sigma_v * math.sqrt(fan_out / between)) if block.out else None)
