@@ -9,11 +9,12 @@ activation, or a function z -> h, everywhere.
 Sources: Poole et al. 2016; Schoenholz et al. 2017; Hayou et al. 2019.
 """
 
+from sweep.theory.blocks.rest import fixed_point
 from sweep.theory.consequences.jacobian import Jacobian, jacobian
 from sweep.theory.consequences.precision import precision
 from sweep.theory.consequences.step import StepSize, step_size
 from sweep.theory.consequences.transform import Transform, transform
-from sweep.theory.fixed_points import FixedPoint, critical_sigma_w, fixed_point
+from sweep.theory.fixed_points import FixedPoint, critical_sigma_w
 from sweep.theory.frames import predict
 from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
 from sweep.theory.width import finite_width
