@@ -15,9 +15,8 @@ from sweep.theory.consequences.precision import precision
 from sweep.theory.consequences.step import StepSize, step_size
 from sweep.theory.consequences.transform import Transform, transform
 from sweep.theory.fixed_points import FixedPoint, critical_sigma_w
-from sweep.theory.frames import predict
+from sweep.theory.frames import finite_width, predict
 from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
-from sweep.theory.width import finite_width
 
 __all__ = [
     "PRESERVED",

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from sweep.base import blocks, checks
 from sweep.base.blocks import Block, Size
 from sweep.base.errors import RequestError
-from sweep.theory.blocks import GRAD_OUT, Widening, block_prediction
+from sweep.theory.blocks import GRAD_OUT, Widening, block_deviation, block_prediction
 from sweep.theory.maps import Layer, alike, check_inputs, prediction
 from sweep.theory.moments import Act
+from sweep.theory.width import log_rms_deviation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,11 +55,7 @@ def predict(
             f"depth={depth}, widths={list(tapered)}: widths replaces depth: give only one of them"
         )
     widths = tapered or (1,) * (checks.whole("depth", 10 if depth is None else depth, 1) + 1)
-    given = {"skip": skip, "alpha": alpha, "expand": expand}
-    taken = blocks.resolved(block, {}).takes
-    block = blocks.resolved(
-        block, {name: one for name, one in given.items() if name in taken and one is not None}
-    )
+    block = _with(block, skip=skip, alpha=alpha, expand=expand)
     if block.plain:
         found = prediction(act, alike(sigma_w, widths), sigma_b, batch, q0, c0)
         return pd.DataFrame({"layer": range(len(widths)), **found.statistics})
@@ -70,6 +67,57 @@ def predict(
     if not block.out:
         del statistics[GRAD_OUT]
     return pd.DataFrame({"layer": range(len(widths)), **statistics})
+
+
+def finite_width(
+    act: Act,
+    sigma_w: float,
+    sigma_b: float = 0.0,
+    depth: int = 10,
+    width: int = 500,
+    batch: int = 1000,
+    q0: float = 1.0,
+    c0: float = 0.0,
+    *,
+    block: str | Block = "plain",
+    skip: Size | None = None,
+    alpha: Size | None = None,
+    sigma_v: float | None = None,
+    expand: int | None = None,
+) -> "pd.DataFrame":
+    """What a network of finite width adds to the mean field, with independent Gaussian weights.
+
+    A row per layer 0 .. depth; layer; shift = E[log rms²] - log q, q the mean field's; std, the standard
+    deviation of log rms²; both over seeds whose rms is not 0, rms² = mean_a |h_a|²/n over the batch. Inputs
+    are Gaussian, of second moment q0 and cosine c0. To first order, and for one input, a layer adds -o/2n to
+    shift and o/n to std², o = Var act² / E[act²]² (docs/finite-width.md). NaN where it would be off by more
+    than 15 %: beyond depth / width = 6.5 for homogeneous activations, 2 for others (1 at widths below 16),
+    1/2 where fluctuations grow by themselves; for several inputs at widths below 8; and where a few neurons
+    decide. block: as in `predict`, with its parameters; then NaN beyond depth / width = 0.4, 1/8 for preact,
+    at widths below 16, for bn, and for residual where E[act] is not 0. Raises RequestError for a wrong value.
+    """
+    import pandas as pd  # noqa: PLC0415
+
+    sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
+    sigma_v = sigma_w if sigma_v is None else checks.real("sigma_v", sigma_v, 0.0)
+    widths = (checks.whole("width", width, 1),) * (checks.whole("depth", depth, 1) + 1)
+    block = _with(block, skip=skip, alpha=alpha, expand=expand)
+    if block.plain:
+        shift, std = log_rms_deviation(act, alike(sigma_w, widths), widths, sigma_b, batch, q0, c0)
+    else:
+        block = block.at(len(widths) - 1)
+        blocks.check_widths(block, widths)
+        blocks.check_batch(block, batch)
+        matrices = [_matrices(block, sigma_w, sigma_v, *fans) for fans in pairwise(widths)]
+        shift, std = block_deviation(block, act, matrices, widths, sigma_b, batch, q0, c0)
+    return pd.DataFrame({"layer": range(len(widths)), "shift": shift, "std": std})
+
+
+def _with(block: str | Block, **given: Size | None) -> Block:
+    """The block with those of the parameters that are given and that it takes."""
+    taken = blocks.resolved(block, {}).takes
+    values = {name: value for name, value in given.items() if value is not None and name in taken}
+    return blocks.resolved(block, values)
 
 
 def _matrices(block: Block, sigma_w: float, sigma_v: float, fan_in: int, fan_out: int) -> Widening:
