@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the activation"
     )
-    parser.add_argument("--block", default="plain", help="what a layer is, as in pre_ln (plain)")
+    parser.add_argument("--block", default="plain", help="what a layer is, as in pre_ln or gpt2 (plain)")
     parser.add_argument(
         "--block-param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the block"
     )

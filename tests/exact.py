@@ -25,7 +25,7 @@ class Exact:
     """f and f' in long double.
 
     numerical: the program has no derivative to go by, and takes a difference. ripples: f' crosses
-    any threshold again and again, abs(f'') ≤ 1.
+    any threshold again and again, abs(f'') ≤ 1. own: a user's, which knows no long double.
     """
 
     f: Callable
@@ -33,6 +33,7 @@ class Exact:
     kinks: tuple[float, ...] = ()
     numerical: bool = False
     ripples: bool = False
+    own: bool = False
 
     @cached_property
     def edges(self):
@@ -266,7 +267,7 @@ def of(name, parameters):
     if name.startswith("own "):
         _, key, *numerical = name.split()
         found = OWN[key][2]
-        return replace(found, numerical=bool(numerical))
+        return replace(found, numerical=bool(numerical), own=True)
     found = BUILT_IN[name]
     if not parameters:
         return found

@@ -17,6 +17,7 @@ from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allow
 from tests.exact import FLAT_SLOPE, LONG
 
 COPIES = 3
+LEAST_OF_OWN = 1e-305  # of a user's f and f' nearer to 0 a float64 has no digits left, and may be 0
 UNRESOLVED = 1e6  # roundings of long double: where z varies by less, the program may say that it cannot tell
 # By what copies are moved; a numerical slope may be wrong by 1e-6 in all.
 MOVES = {"float32": LONG(2) ** -24, "float64": LONG(2) ** -53, "numerical": LONG(1e-6) / GAIN}
@@ -65,46 +66,62 @@ class Network:
         self._record(0, h)
         for layer, fans in enumerate(pairwise(self.widths), start=1):
             affine = self._affine(layer, fans, h)
-            unit, std, mean, bias = affine
-            z = self._rounded(self._sum(h @ unit, std, h.sum(axis=2, keepdims=True), mean, bias))
-            above = self._rounded(self.act.f(z))
-            apart = GAIN * np.abs(z[1:] - z[:1]).max(axis=0)
+            z = self._through(h, affine)
+            above = self._applied(z)
             error = self.spread.error(z, (1, 2))
-            if error > CHAOS:
-                apart = np.maximum(apart, 100 * np.abs(z[0]).max())
-            if self.act.numerical:
-                apart += 1e-5 * np.abs(z[0])
+            apart = self._apart(z, error)
             self.layers.append((h, z, above, affine, apart))
             h = above
             if self.lost_at > layer and np.abs(h[0]).max() > LARGEST / 2:
                 self.lost_at = layer
             lost = layer >= self.lost_at
             self.figures[None, "pre_rms", layer], _, known = self.spread.size(z, error, lost)
-            if error > CHAOS:
-                self.chaotic_at = min(self.chaotic_at, layer)
-            if not known or (self.chaotic_at < layer and error < CHAOS / 4):  # where chaos settles is chance
-                self.adrift_at = min(self.adrift_at, layer)
+            self._judge(layer, error, known)
             self._record_flat(layer, z[0], apart, lost)
             self._record(layer, h)
+        self._set_adrift()
+
+    def _judge(self, layer, error, known):
+        """Note where chaos begins, and from where on rounding leaves nothing known."""
+        if error > CHAOS:
+            self.chaotic_at = min(self.chaotic_at, layer)
+        if not known or (self.chaotic_at < layer and error < CHAOS / 4):  # where chaos settles is chance
+            self.adrift_at = min(self.adrift_at, layer)
+
+    def _set_adrift(self):
         for key in self.figures:
             if key[2] >= self.adrift_at:
                 self.figures[key] = ANY
 
-    def _affine(self, layer, fans, h):
-        scheme, base = self.scheme, self.scheme.base
-        mean = self._copies(np.full((1, 1), scheme.weight_mean(*fans)))
-        drawn = streams.weights([self.seed], base, layer, *fans)[0] if base else np.zeros(fans)
+    def _apart(self, z, error):
+        """By how much rounding may move each entry of z."""
+        apart = GAIN * np.abs(z[1:] - z[:1]).max(axis=0)
+        if error > CHAOS:
+            apart = np.maximum(apart, 100 * np.abs(z[0]).max())
+        if self.act.numerical:
+            apart += 1e-5 * np.abs(z[0])
+        return apart
+
+    def _affine(self, layer, fans, h, factor=1.0, out=False, free=False):
+        """Z, std, mean and biases of one matrix; out: it is V of a block. free: without biases."""
+        scheme, base, free = self.scheme, self.scheme.base, free or out
+        factor = LONG(factor)
+        mean = self._copies(np.full((1, 1), scheme.weight_mean(*fans))) * factor
+        drawn = streams.weights([self.seed], base, layer, *fans, out=out)[0] if base else np.zeros(fans)
         unit = self._copies(drawn)
         own = self.scheme.bias
+        bias_std = 0.0 if free else self.bias_std if own is None else self.scheme.bias_std(*fans)
         bias = self._copies(
-            LONG(self.bias_std if own is None else self.scheme.bias_std(*fans))
+            LONG(bias_std)
             * streams.biases([self.seed], base, layer, *fans, own or NORMAL)[0].astype(LONG)[None]
         )
+        centred = scheme.centres and not free
         started = scheme.weight_std(*fans)
         stds = [started] * (COPIES + 1)
         for copy in range(COPIES + 1) if type(scheme).fit is not Scheme.fit else ():
             product = h[copy] @ unit[copy]
-
+            if centred:
+                product = product - product.mean(axis=0)
             varying = bias[copy] if fans[1] > 1 else 0  # one neuron's is a constant of z
 
             def spread(std, product=product, varying=varying):
@@ -118,7 +135,16 @@ class Network:
             if copy == 0 and noise > 0 and z.std() <= UNRESOLVED * noise:
                 self.unresolved = True  # what varies of z is rounding, and so is all that follows
                 self.adrift_at = min(self.adrift_at, layer)
-        return unit, self._rounded(np.array(stds, LONG)[:, None, None]), mean, bias
+        return unit, self._rounded(np.array(stds, LONG)[:, None, None] * factor), mean, bias, centred
+
+    def _through(self, h, affine):
+        """h W + b, rounded; less its mean over the batch where the scheme takes that off."""
+        unit, std, mean, bias, centred = affine
+        y = self._rounded(self._sum(h @ unit, std, h.sum(axis=2, keepdims=True), mean, bias))
+        if not centred:
+            return y
+        rest = y - y[:, :1]
+        return self._rounded(rest - rest.mean(axis=1, keepdims=True))
 
     def _sum(self, product, std, sums, mean, bias=None):
         """std · product + mean · sums + bias, each of them rounded."""
@@ -157,7 +183,7 @@ class Network:
 
     def send_back(self, start):
         """Add what the gradients of a loss at that depth may be."""
-        flips = [self._flipped(*self.layers[layer - 1]) for layer in range(1, start + 1)]
+        flips = [self._flipped(z, apart) for _, z, *_, apart in self.layers[:start]]
         extra = COPIES if any(flip is not None for flip in flips) else 0
         gains = np.concatenate([self.spread.gains, np.full(extra, LONG(2))])
         spread, lost = Spread(gains, self.spread.floor), self.lost_at <= start
@@ -171,7 +197,7 @@ class Network:
         self._put(start, start, spread.gradients(delta, "delta", False))
         settled = False  # copies that agree where the signal was chaos agree by chance
         for layer in range(start, 0, -1):
-            below, z, above, (unit, std, mean, _), _ = self.layers[layer - 1]
+            below, z, above, affine, _ = self.layers[layer - 1]
             slope = self._slopes(z, above)
             if extra:
                 flipped = flips[layer - 1]
@@ -180,27 +206,40 @@ class Network:
             delta = self._rounded(delta * slope)
             gradient = widened(below).transpose(0, 2, 1) @ delta
             self._put(start, layer, spread.gradients(gradient, "grad", lost), settled)
-            crossed = delta @ widened(unit).transpose(0, 2, 1)
-            delta = self._rounded(
-                self._sum(crossed, widened(std), delta.sum(axis=2, keepdims=True), widened(mean))
-            )
+            delta = self._crossed_back(delta, affine, widened)
             settled |= self.chaotic_at <= start and spread.error(delta, (1, 2)).max() < CHAOS
             self._put(start, layer - 1, spread.gradients(delta, "delta", lost), settled)
         self._put(start, 0, {"grad_std": NULL, "grad_rms": NULL})
+
+    def _crossed_back(self, delta, affine, widened):
+        """delta Wᵀ, rounded."""
+        unit, std, mean, *_ = affine
+        crossed = delta @ widened(unit).transpose(0, 2, 1)
+        sums = delta.sum(axis=2, keepdims=True)
+        return self._rounded(self._sum(crossed, widened(std), sums, widened(mean)))
 
     def _put(self, start, layer, allowed, settled=False):
         for name, one in allowed.items():
             adrift = self.adrift_at <= start and (layer < start or name.startswith("grad"))
             self.figures[start, name, layer] = ANY if adrift or settled else one
 
+    def _applied(self, z):
+        return self._held(self._rounded(self.act.f(z)))
+
+    def _held(self, values):
+        """f or f', in whose copies is 0 what a user's own function cannot return."""
+        if self.act.own:
+            values[1:][np.abs(values[1:]) < LEAST_OF_OWN] = 0
+        return values
+
     def _slopes(self, z, above):
-        slope = self._rounded(self.act.slope(z))
+        slope = self._held(self._rounded(self.act.slope(z)))
         if self.act.numerical:  # an error of f moves a difference quotient by its share of f / z
             scale = np.abs(slope) + ratio(np.abs(above), np.abs(z))
             slope[1:] += (self._signs(slope[1:].shape, "numerical") - 1) * scale[1:]
         return slope
 
-    def _flipped(self, below, z, above, affine, apart):
+    def _flipped(self, z, apart):
         """Slopes with the entries that rounding may carry across a kink: all left, all right, at random."""
         near = np.zeros(z[0].shape, bool)
         for kink in self.act.kinks:

@@ -7,19 +7,20 @@
     ln, rms, bn  act(norm(h W + b))
 
 s is `skip`, a is `alpha`, `w_scale` and `v_scale` multiply W and V, which go from N to expand · N neurons and
-back. Each but `expand` is a number, or one that depends on the depth of the network, `C*depth**P`.
+back. Each but `expand` is a number, or one that depends on the depth of the network, `C*depth**P`. What
+people call by a name, as GPT-2's, is one of these with parameters of its own: `PRESETS`.
 """
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from numbers import Real
 from typing import Any
 
 from sweep.base import checks
-from sweep.base.errors import RequestError
+from sweep.base.errors import RequestError, unknown
 from sweep.base.registry import Registry
 
 LAYER, RMS, BATCH = "ln", "rms", "bn"  # norms: of a sample less its mean, of a sample, of a neuron
@@ -182,3 +183,35 @@ BLOCKS: dict[str, Block | Callable[..., Block]] = {
 }
 WITHOUT_SKIP = ("plain", "ln", "rms", "bn")
 REGISTRY: Registry[Block] = Registry("block", "block", Block, BLOCKS, None)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A block that people call by another name, and the parameters that make it that."""
+
+    block: str
+    parameters: Mapping[str, Size]
+
+
+_SMALL = "0.7071067811865476*depth**-0.25"  # (8 N)^(-1/4), depth = 2 N
+PRESETS: Mapping[str, Preset] = {
+    "gpt2": Preset("pre_ln", {"v_scale": "depth**-0.5"}),  # its 2 L counts branches, as depth does
+    "fixup": Preset("mlp", {"w_scale": "depth**-0.5", "v_scale": 0.0}),
+    "rezero": Preset("mlp", {"alpha": 0.0}),
+    "deepnet": Preset("post_ln", {"skip": "depth**0.25", "w_scale": _SMALL, "v_scale": _SMALL}),
+    "stable_resnet": Preset("preact", {"alpha": "depth**-0.5"}),
+}
+
+
+def resolved(block: str | Block, parameters: Mapping[str, Any]) -> Block:
+    """The block of a name, or of a preset's with these parameters before its own; a block as it is.
+
+    Raises RequestError for an unknown name, an unknown parameter or a bad value.
+    """
+    if isinstance(block, Block):
+        return block
+    if not isinstance(block, str) or (block not in BLOCKS and block not in PRESETS):
+        raise unknown("block", block, (*BLOCKS, *PRESETS))
+    preset = PRESETS.get(block, Preset(block, {}))
+    checks.parameters("block", block, parameters, REGISTRY.parameter_names(preset.block))
+    return REGISTRY.made(preset.block, {**preset.parameters, **parameters})

@@ -47,7 +47,8 @@ def propagate(
     init_params, act_params: their parameters, or the function's keywords, as in {"std": 0.1}.
     first_init, last_init: schemes of these layers alone, with their parameters; None: as init. One layer has
     that of the last.
-    block: what a layer is, by name, with its parameters, as in {"alpha": "depth**-0.5"}.
+    block: what a layer is, by name, or by a preset's as in "gpt2", with parameters, as in
+    {"alpha": "depth**-0.5"}.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -74,7 +75,7 @@ def propagate(
     bias_std = bias_std_beside(scheme, init if isinstance(init, str) else scheme.formula, bias_std)
     first = _of_end("first_init", first_init, first_init_params)
     last = _of_end("last_init", last_init, last_init_params)
-    layer = blocks.REGISTRY.resolved(block, checks.mapping("block_params", block_params)).at(cell.depth)
+    layer = blocks.resolved(block, checks.mapping("block_params", block_params)).at(cell.depth)
     check_widths(layer, cell.profile)
     check_batch(layer, cell.batch)
     chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer)

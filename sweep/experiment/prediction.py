@@ -38,7 +38,7 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[st
             layers = layers_of([scheme.weight_std(*fan) for scheme, fan in numbered], widths)
             found = prediction(chain.act, layers, biases, batch).statistics
         else:
-            matrices = [_matrices(chain.block, scheme, *fan) for scheme, fan in numbered]
+            matrices = [matrices_of(chain.block, scheme, *fan) for scheme, fan in numbered]
             found = block_prediction(chain.block, chain.act, matrices, biases, batch).statistics
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(chain.depth)
@@ -56,7 +56,7 @@ def has_mean_mode(block: Block, means: Array) -> bool:
     return added and bool(np.any(means[1:] != 0))
 
 
-def _matrices(block: Block, scheme: Scheme, fan_in: int, fan_out: int) -> Widening:
+def matrices_of(block: Block, scheme: Scheme, fan_in: int, fan_out: int) -> Widening:
     """W, and V where there is one, of one block."""
     between = block.expand * fan_in if block.out else fan_out
     (inner,) = layers_of([block.number("w_scale") * scheme.weight_std(fan_in, between)], (fan_in, between))

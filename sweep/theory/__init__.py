@@ -12,10 +12,10 @@ Sources: Poole et al. 2016; Schoenholz et al. 2017; Hayou et al. 2019.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from sweep.theory.fixed_points import FixedPoint, critical_sigma_w, fixed_point
-from sweep.theory.frames import predict
+from sweep.theory.blocks.rest import fixed_point
+from sweep.theory.fixed_points import FixedPoint, critical_sigma_w
+from sweep.theory.frames import finite_width, predict
 from sweep.theory.gains import PRESERVED, Moments, gain, gaussian_moments
-from sweep.theory.width import finite_width
 
 if TYPE_CHECKING:
     from sweep.theory.consequences.jacobian import Jacobian, jacobian

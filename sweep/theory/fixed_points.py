@@ -23,7 +23,7 @@ _NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanishe
 _LIMIT = 1e-15  # a scale at which every activation is its two slopes at 0
 _ROUNDING = 1e-14
 _LEVEL = 5.0  # multiples of the noise: a larger growth is real
-_CRITICAL = 1e-12  # chi1 this close to 1 is 1
+CRITICAL = 1e-12  # chi1 this close to 1 is 1
 _MOST_STEPS, _FEW_STEPS = 2000, 300  # the second where act' is not known
 _SAFETY = 4.0  # how much faster than here the slope may change nearby
 _FARTHEST = 0.5  # in log v: the longest step
@@ -74,9 +74,9 @@ def fixed_point(act: Act, sigma_w: float, sigma_b: float = 0.0, q0: float = 1.0)
     if math.isnan(chi1):  # the slope of act is not known
         return FixedPoint(v, *(math.nan,) * 5)
     slope = share * at.elasticity
-    c = _settle_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + _CRITICAL else 1.0
+    c = settle_correlation(means_of, scale, min(share, 1.0)) if scale and chi1 > 1 + CRITICAL else 1.0
     slopes = chi1 if c == 1 else _square(sigma_w * slope_of_pair(means_of, scale, c))
-    return FixedPoint(v, c, chi1, slope, _depth_scale(slope), _depth_scale(slopes))
+    return FixedPoint(v, c, chi1, slope, depth_scale(slope), depth_scale(slopes))
 
 
 def critical_sigma_w(act: Act, sigma_b: float = 0.0) -> float:
@@ -238,7 +238,7 @@ def _root(function: Callable[[float], float], a: float, b: float) -> float:
     return math.exp(root)
 
 
-def _settle_correlation(means_of: Gaussian, scale: float, share: float) -> float:
+def settle_correlation(means_of: Gaussian, scale: float, share: float) -> float:
     """The fixed point below 1 of C(c) = share · cosine(c) + 1 - share, which is convex."""
     from scipy.optimize import brentq  # noqa: PLC0415
 
@@ -257,11 +257,11 @@ def _settle_correlation(means_of: Gaussian, scale: float, share: float) -> float
     return 1.0
 
 
-def _depth_scale(slope: float) -> float:
+def depth_scale(slope: float) -> float:
     """-1 / ln(slope): 0 for a map that forgets at once, inf for one that does not."""
     if math.isnan(slope):
         return math.nan
-    if abs(slope) >= 1 - _CRITICAL:
+    if abs(slope) >= 1 - CRITICAL:
         return math.inf
     return -1 / math.log(abs(slope)) if slope else 0.0
 

@@ -23,22 +23,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.fluctuations import Fluctuations, Step, fluctuations
 from sweep.theory.laws import PARTED, UNKNOWN, Law, condense, law_of_inputs, moments_of
-from sweep.theory.maps import Layer, alike, by_layer, check_inputs
+from sweep.theory.maps import Layer, by_layer
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.nodes import gauss, hermite, skewed
 from sweep.theory.tilt import Cosines, all_alike, cosines_after, cosines_of_inputs, merge
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 _POINTS = 3  # of S and of δ, where the map does not drive them apart
 _DRIVES_APART = 1.005  # an elasticity
@@ -48,35 +43,6 @@ _MAGNIFIES, _RUNS_AWAY = 2.0, 30.0
 _COARSE = 0.4  # a variance of a layer's factor up to which a few points are enough
 _NARROW, _NARROWEST, _FEW_NEURONS = 16, 8, 1.0  # widths, and Σ 1/n below the first, of a batch's networks
 _REST = 1e-5  # a change per layer that adds up to nothing
-
-
-def finite_width(
-    act: Act,
-    sigma_w: float,
-    sigma_b: float = 0.0,
-    depth: int = 10,
-    width: int = 500,
-    batch: int = 1000,
-    q0: float = 1.0,
-    c0: float = 0.0,
-) -> "pd.DataFrame":
-    """What a network of finite width adds to the mean field, with independent Gaussian weights.
-
-    A row per layer 0 .. depth: layer; shift = E[log rms²] - log q, q the mean field's; std, the standard
-    deviation of log rms²; both over seeds whose rms is not 0, rms² = mean_a |h_a|²/n over the batch. Inputs
-    are Gaussian, of second moment q0 and cosine c0. To first order, and for one input, a layer adds -o/2n to
-    shift and o/n to std², o = Var act² / E[act²]² (docs/finite-width.md). NaN where it would be off by more
-    than 15 %: beyond depth / width = 6.5 for homogeneous activations, 2 for others (1 at widths below 16),
-    1/2 where fluctuations grow by themselves; for several inputs at widths below 8; and where a few neurons
-    decide. Raises RequestError for a wrong value.
-    """
-    import pandas as pd  # noqa: PLC0415
-
-    sigma_w, sigma_b, q0, c0, batch = check_inputs(sigma_w, sigma_b, q0, c0, batch)
-    widths = (checks.whole("width", width, 1),) * (checks.whole("depth", depth, 1) + 1)
-    layers = alike(sigma_w, widths)
-    shift, std = log_rms_deviation(act, layers, widths, sigma_b, batch, q0, c0)
-    return pd.DataFrame({"layer": range(len(widths)), "shift": shift, "std": std})
 
 
 def log_rms_deviation(
@@ -90,8 +56,8 @@ def log_rms_deviation(
 ) -> tuple[Array, Array]:
     """E and std over seeds of log rms² - log q, q the mean field's: each (depth + 1,), NaN where not known.
 
-    layers: (depth,); widths: (depth + 1,), the input's first; sigma_b: of every layer alike, or by layer; the
-    other arguments as in `finite_width`.
+    layers: (depth,); widths: (depth + 1,), the input's first; sigma_b: of every layer alike, or by layer.
+    Inputs are Gaussian, of second moment q0 and cosine c0; rms² is that of a batch.
     """
     if c0 == 1:  # all inputs are one
         batch = 1

@@ -16,7 +16,7 @@ from sweep.report.frames import labels
 from tests.make import cell
 from tests.paths import CONF
 
-PRESETS = {path.stem: path for path in (CONF / "block").glob("*.yaml")}
+OPTIONS = {path.stem: path for path in (CONF / "block").glob("*.yaml")}
 
 
 def of(block, **values):
@@ -40,16 +40,16 @@ def test_parameters_are_stored_with_their_defaults_and_texts_as_they_are_written
     assert Spec.stored(row) == same.spec
 
 
-@pytest.mark.parametrize("name", sorted(PRESETS))
+@pytest.mark.parametrize("name", sorted(OPTIONS))
 def test_every_option_of_conf_is_a_block(name):
-    chosen = yaml.safe_load(PRESETS[name].read_text())
+    chosen = yaml.safe_load(OPTIONS[name].read_text())
     made = of(chosen)
     assert made.block in blocks.BLOCKS
     assert made.block_at_depth.name == made.block
 
 
 def test_presets_are_what_people_call_by_their_names():
-    at = {name: of(yaml.safe_load(path.read_text())).block_at_depth for name, path in PRESETS.items()}
+    at = {name: of(yaml.safe_load(path.read_text())).block_at_depth for name, path in OPTIONS.items()}
     assert (at["gpt2"].name, at["gpt2"].v_scale) == ("pre_ln", 4**-0.5)  # 2 L branches: our depth is 2 L
     assert (at["fixup"].w_scale, at["fixup"].v_scale) == (4**-0.5, 0.0)
     assert at["rezero"].alpha == 0.0
@@ -57,6 +57,44 @@ def test_presets_are_what_people_call_by_their_names():
     assert at["deepnet"].skip == pytest.approx((2 * layers) ** 0.25)
     assert at["deepnet"].w_scale == at["deepnet"].v_scale == pytest.approx((8 * layers) ** -0.25)
     assert at["stable_resnet"].alpha == 4**-0.5
+
+
+def test_the_options_of_conf_are_the_blocks_and_the_presets_of_the_table():
+    assert OPTIONS.keys() == blocks.BLOCKS.keys() | blocks.PRESETS.keys()
+    for name, path in OPTIONS.items():
+        chosen = yaml.safe_load(path.read_text())
+        option, made = chosen.pop("name"), blocks.resolved(name, {})
+        assert option == (blocks.PRESETS[name].block if name in blocks.PRESETS else name)
+        assert made == blocks.REGISTRY.made(option, chosen)
+
+
+@pytest.mark.parametrize("name", blocks.PRESETS)
+def test_a_preset_is_the_block_that_it_stands_for_wherever_it_is_named(name):
+    block, parameters = blocks.PRESETS[name].block, dict(blocks.PRESETS[name].parameters)
+    layers = sweep.propagate("xavier", "tanh", 3, 12, batch=16, block=name)
+    same = sweep.propagate("xavier", "tanh", 3, 12, batch=16, block=block, block_params=parameters)
+    np.testing.assert_array_equal(layers, same)
+    own = sweep.propagate("xavier", "tanh", 3, 12, batch=16, block=name, block_params={"skip": 0.25})
+    wanted = {**parameters, "skip": 0.25}
+    other = sweep.propagate("xavier", "tanh", 3, 12, batch=16, block=block, block_params=wanted)
+    np.testing.assert_array_equal(own, other)
+    assert not np.array_equal(own["rms"], layers["rms"]) or name == "deepnet"  # a norm takes sizes off
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "says"),
+    [
+        ("gtp2", {}, "unknown block 'gtp2': did you mean 'gpt2'"),
+        ("gpt2", {"v_sclae": 1}, "block 'gpt2' has no parameter 'v_sclae': did you mean 'v_scale'"),
+        ("stable_resnet", {"v_scale": 1}, "block 'stable_resnet' has no parameter 'v_scale'"),
+        ("gpt2", {"v_scale": -1}, "block.v_scale=-1: v_scale must be a number of at least 0"),
+        (None, {}, "unknown block 'None'"),
+    ],
+)
+def test_what_a_preset_cannot_be_is_one_line(name, parameters, says):
+    with pytest.raises(RequestError, match=says) as raised:
+        sweep.propagate(block=name, block_params=parameters)
+    assert "\n" not in str(raised.value)
 
 
 def test_a_factor_that_depends_on_the_depth_ends_the_prefix_and_others_keep_it():

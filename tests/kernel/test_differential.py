@@ -10,10 +10,11 @@ import pytest
 from sweep import activations, initializers
 from tests import exact, reference
 from tests.bounds import NULL
-from tests.differential import Link, Spec, disagreements, spec_of
+from tests.differential import disagreements
 from tests.exact import LONG
 from tests.paths import DATA
 from tests.plain import Network
+from tests.stacks import Link, Spec, spec_of
 
 pytestmark = pytest.mark.skipif(not exact.WIDE, reason="a long double is only a double on this machine")
 

@@ -10,7 +10,8 @@ from sweep import activations, initializers, kernel
 from sweep.experiment.verdict import flat_share_of, verdict
 from sweep.kernel.statistics.moments import Moments
 from tests import exact
-from tests.differential import Link, Spec, disagreements
+from tests.differential import disagreements
+from tests.stacks import Link, Spec
 
 GELU_LIKE = ["gelu", "elu", "selu", "softplus", "silu", "mish"]
 FINITE = ["std", "rms", "pre_rms", "delta_std", "delta_rms", "grad_std", "grad_rms"]

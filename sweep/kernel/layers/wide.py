@@ -84,12 +84,18 @@ class WideMatrix:
         """
         bias = self._bias()
         weights = self._weights = self._drawn(h, still, bias)
-        y = self._centred(still, wide_product(h, weights)) + bias
+        y = self._centred(still, self._product(h, weights)) + bias
         return y, ~((~still)[:, None] & (weights != 0)).any(axis=0)
 
     def backward(self, h: Array, delta: Array) -> tuple[Array, Array]:
         """dL/dW and dL/dh, from dL/dy."""
         return wide_product(h.T, delta), wide_product(delta, self._weights.T)
+
+    def _product(self, h: Array, weights: Array) -> Array:
+        """h W: of one number throughout, all neurons the same to the last bit where a norm asks."""
+        if self._scheme.base is None and self._chain.block.norm:
+            return np.repeat(h.sum(axis=1, keepdims=True) * weights[0, 0], self._fans[1], axis=1)
+        return wide_product(h, weights)
 
     def _bias(self) -> Array:
         """b: (fan_out,)."""

@@ -38,16 +38,16 @@ def recommend(
     fixed point; a small trial confirms the first, and decides where that spread reaches a verdict's
     threshold. Where none survives there is no best one, and `mends` says what would help. study: its
     measurements are taken, instead of a trial's. act: a name, an activation, or a function z -> h;
-    act_params: its parameters. block: what a layer is, with its parameters; of one with a skip the size of
-    the branch is ranked too. progress: takes the number of networks and returns a function that is told how
-    many more are done. Raises RequestError where a value breaks its rule, the activation has no Gaussian
-    moments, or the study has no results for it at this depth and width.
+    act_params: its parameters. block: what a layer is, or a preset as in "gpt2", with its parameters; of one
+    with a skip the size of the branch is ranked too. progress: takes the number of networks and returns a
+    function that is told how many more are done. Raises RequestError where a value breaks its rule, the
+    activation has no Gaussian moments, or the study has no results for it at this depth and width.
     """
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
     depth, width = checks.whole("depth", depth, 1), checks.whole("width", width, 1)
     if progress is not None and not callable(progress):
         raise RequestError(f"progress={progress!r}: progress must be a function, or None")
-    layer = blocks.REGISTRY.resolved(block, checks.mapping("block_params", block_params))
+    layer = blocks.resolved(block, checks.mapping("block_params", block_params))
     if not layer.plain:
         return recommend_block(activation, layer, depth, width, study, progress)
     backward = True

@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.experiment.axes import END_COLUMNS, PLAIN
+from sweep.base import blocks
+from sweep.base.blocks import Block
+from sweep.experiment.axes import END_COLUMNS
+from sweep.experiment.prediction import matrices_of
 from sweep.initializers import NORMAL, Scheme
 from sweep.report.frames.labels import group_index
+from sweep.theory.blocks import block_deviation
 from sweep.theory.maps import alike, layers_of
 from sweep.theory.width import log_rms_deviation
 
@@ -120,19 +124,20 @@ def _expected(
     """By spec the predicted mean and spread of log rms² less the mean field's; NaN of all but the known."""
     shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
     first = cells.iloc[np.unique(spec, return_index=True)[1]]
-    known = known[(first["block"] == PLAIN).to_numpy()[known]]  # of others no spread is known
-    columns = [first[name].iloc[known] for name in _SPEC]
+    known = known[first["block"].isin(list(blocks.BLOCKS)).to_numpy()[known]]  # not another program's
+    columns = [first[name].iloc[known] for name in (*_BLOCK, *_SPEC)]
     # The deepest network of a kind has the layers of the others.
     chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
-    for number, *spec_of in zip(known, *columns, strict=True):
+    for number, block, block_params, *spec_of in zip(known, *columns, strict=True):
         *named, act, act_params, depth, width, widths, bias_std, batch = spec_of
         schemes = tuple(name if isinstance(name, str) else None for name in named)
         tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
         profile = tapered or (int(width),) * (int(depth) + 1)
         std = None if math.isnan(bias_std or 0.0) else bias_std  # null: the scheme's own
-        # A last layer of its own is in no deeper network.
-        alone = None if schemes[-1] is None else int(depth)
-        key = (schemes, act, act_params, std, int(batch), tapered or width, alone)
+        # A last layer of its own is in no deeper network, nor is a block that is another at each depth.
+        of_block = str(block), str(block_params)
+        alone = None if schemes[-1] is None and not _block(*of_block).of_depth else int(depth)
+        key = (of_block, schemes, act, act_params, std, int(batch), tapered or width, alone)
         chains[key].append((number, profile))
     for (*network, _, _), members in chains.items():
         shift, std = _deviation(*network, max((profile for _, profile in members), key=len))
@@ -170,7 +175,13 @@ def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
 
 
 @lru_cache(maxsize=4096)
+def _block(name: str, parameters: str) -> Block:
+    return blocks.REGISTRY.from_json(name, parameters)
+
+
+@lru_cache(maxsize=4096)
 def _deviation(
+    of_block: tuple[str, str],
     named: tuple[str | None, ...],
     act: str,
     act_params: str,
@@ -180,8 +191,9 @@ def _deviation(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Mean and std over seeds of log rms² by layer, less the mean field's; NaN where not known.
 
-    named: of _SCHEMES.
+    of_block: of _BLOCK. named: of _SCHEMES.
     """
+    block = _block(*of_block).at(len(widths) - 1)
     numbered = _schemes(named, len(widths) - 1)
     known = [(one, fan) for one, fan in zip(numbered, pairwise(widths), strict=True) if one]
     if len(known) < len(numbered) or not all(_is_gaussian(scheme, widths) for scheme, _ in known):
@@ -189,6 +201,9 @@ def _deviation(
         return unknown, unknown
     activation = activations.stored(act, act_params)
     biases = [scheme.bias_std(*fan) if scheme.bias else bias_std or 0.0 for scheme, fan in known]
+    if not block.plain:
+        matrices = [matrices_of(block, scheme, *fan) for scheme, fan in known]
+        return block_deviation(block, activation, matrices, widths, biases, batch)
     if activation.homogeneous and not any(biases):  # whatever their scale
         return _deviation_homogeneous(activation, widths, batch)
     layers = layers_of([scheme.weight_std(*fan) for scheme, fan in known], widths)

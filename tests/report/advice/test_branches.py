@@ -7,10 +7,10 @@ import pytest
 
 import sweep
 from sweep import activations
-from sweep.base.blocks import REGISTRY
+from sweep.base.blocks import PRESETS, REGISTRY
 from sweep.base.errors import RequestError
 from sweep.report.advice.branches import candidates
-from sweep.report.advice.branches.candidates import DERIVED, GPT2, branches
+from sweep.report.advice.branches.candidates import DERIVED, GIVEN, GPT2, branches
 from sweep.report.advice.branches.table import BlockRecommendation
 
 DEPTH = 12
@@ -34,6 +34,20 @@ def test_gpt2s_rule_adds_what_one_branch_does_however_deep():
         added = 2 * sweep.theory.gaussian_moments(act, variance=2.0).second
         assert one.rms**2 == pytest.approx(1 + added)
         assert one.told == "v_scale=depth**-0.5"
+
+
+def test_what_is_asked_for_is_told_by_the_rule_that_it_follows_and_once():
+    asked = PRESETS["gpt2"]
+    found = proposed("gelu", asked.block, **asked.parameters)
+    told = {(one.init, one.told) for one in found}
+    assert len(told) == len(found)
+    assert {one.why for one in found} == {GPT2, DERIVED}
+    assert {one.why for one in proposed("gelu", "mlp", alpha=0.0)} == {GIVEN}  # no branch to scale
+
+
+def test_a_factor_of_the_branch_is_in_the_derived_scale():
+    for one in proposed("gelu", "pre_ln", alpha=0.3):
+        assert one.why != DERIVED or one.rms**2 == pytest.approx(2, rel=2e-3)
 
 
 def test_a_norm_without_a_skip_has_one_candidate_for_its_weights_have_no_size():
@@ -106,6 +120,11 @@ def test_the_command_knows_blocks_and_their_parameters(sweep_command):
     )
     assert done.returncode == 0, done.stderr
     assert "6 blocks mlp, width 32" in done.stdout
+    preset = sweep_command(
+        "gelu", "--depth", "6", "--width", "32", "--block", "gpt2", module="sweep.recommend"
+    )
+    assert preset.returncode == 0, preset.stderr
+    assert "v_scale=depth**-0.5: GPT-2's rule" in preset.stdout
     wrong = sweep_command("relu", "--block", "mpl", module="sweep.recommend")
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
     assert "unknown block 'mpl': did you mean 'mlp'?" in wrong.stderr

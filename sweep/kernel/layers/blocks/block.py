@@ -75,7 +75,7 @@ class BlockLayer:
             doubt |= unsure
         above = branch
         if block.skipped:
-            terms = [(block.number("skip"), below), (block.number("alpha"), branch)]
+            terms = self._added(below, block.number("alpha"), branch)
             above = combined(terms, out=h)
             doubt |= _hidden(terms, above)
         if block.place == AFTER:
@@ -118,7 +118,7 @@ class BlockLayer:
             branch = self._back_through_act(branch, doubt)
         if block.place == BEFORE:
             branch = self._back_through_norm(branch, doubt)
-        below = combined([(block.number("skip"), above), (1.0, branch)]) if block.skipped else branch
+        below = combined(self._added(above, 1.0, branch)) if block.skipped else branch
         doubt |= ~np.isfinite(below.rms)
         below.mantissa[:, self._lost] = np.nan
         for size in (*of_weights[:2], *(of_out or ())[:2]):
@@ -129,6 +129,11 @@ class BlockLayer:
         of_delta = std.reshape(rms.shape), rms, below.exponent
         through = Delta(Signal(below.mantissa, below.exponent, rms), samples)
         return Returned(through, of_delta, of_weights, weights, doubt, of_out, out)
+
+    def _added(self, skipped: Signal, alpha: float, branch: Signal) -> list[tuple[float, Signal]]:
+        """The terms of a sum over the skip: where that is 0, widths may differ, and the branch is all."""
+        skip = self._block.number("skip")
+        return [(skip, skipped)] * (skip != 0) + [(alpha, branch)]
 
     def _normed(self, x: Signal, doubt: Array) -> Signal:
         """x after the norm, which is kept; adds to the doubt."""
@@ -217,6 +222,8 @@ class BlockLayer:
 
 def _hidden(terms: Sequence[tuple[float, Signal]], total: Signal) -> Array:
     """Where a sample or a neuron of a sum may be all of a term far smaller than the other: (seeds,) bool."""
+    if len(terms) < 2:
+        return np.zeros(len(total.rms), bool)
     first, second = (np.where(signal.rms > 0, signal.exponent, 0) for _, signal in terms)
     apart: Array = (np.abs(first - second) > _APART) & np.all([signal.rms > 0 for _, signal in terms], axis=0)
     if not apart.any():

@@ -61,8 +61,8 @@ class Normed:
         rms[~x.finite] = np.inf
         signal = Signal(y, np.zeros_like(x.exponent), rms)
         doubt = (unsure & varies).any(axis=(1, 2))
-        if not varies.all():  # squares of what is there may have been 0
-            doubt |= (~varies & centred.any(axis=axis, keepdims=True)).any(axis=(1, 2))
+        if not varies.all():  # what is there may vary by less than its rounding, or its squares be 0
+            doubt |= (~varies & mantissa.any(axis=axis, keepdims=True)).any(axis=(1, 2))
         return cls(kind, signal, inverse, x.exponent, doubt)
 
     def back(self, gradient: Signal) -> tuple[Signal, Array]:

@@ -48,8 +48,9 @@ class WideBlock:
         h, told = branch, _NONE
         if block.skipped:
             told = branch if block.act_first else f
-            h = WIDE(block.number("skip")) * below.h + WIDE(block.number("alpha")) * branch
-            still = still & below.still
+            h = WIDE(block.number("alpha")) * branch
+            if skip := block.number("skip"):
+                h, still = WIDE(skip) * below.h + h, still & below.still
         if block.place == AFTER:
             h, still = self._norm(h, still)
         self._u, self._f = u, f
@@ -71,8 +72,8 @@ class WideBlock:
             branch = branch * above.slope
         if block.place == BEFORE:
             branch = self._norm_back(branch)
-        if block.skipped:
-            branch = WIDE(block.number("skip")) * delta + branch
+        if skip := block.number("skip"):
+            branch = WIDE(skip) * delta + branch
         return WideReturned(weights, branch, out)
 
     def _applied(self, z: Array, still: Array) -> tuple[Array, Array, Array, Array]:

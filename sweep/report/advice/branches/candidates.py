@@ -1,7 +1,8 @@
 """Weights and scales of a block's branch that are worth a look, with what theory says of each."""
 
 import math
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from sweep import theory
 from sweep.activations import Activation
 from sweep.base import blocks
-from sweep.base.blocks import AFTER, BEFORE, INSIDE, Block
+from sweep.base.blocks import AFTER, BEFORE, INSIDE, PRESETS, Block
 from sweep.base.errors import RequestError
 from sweep.experiment.prediction import has_mean_mode
 from sweep.experiment.verdict import flat_share_of, verdict
@@ -23,6 +24,7 @@ GPT2, STABLE, DEEPNET = "GPT-2's rule", "Stable ResNet's rule", "DeepNet's rule"
 GIVEN, DERIVED = "as it is", "all branches together add what the input has: E[h²] doubles"
 _SCHEMES = (("xavier", 1.0), ("kaiming", math.sqrt(2)))
 _MOST = 1e6  # that a branch may be scaled by
+_DIGITS = re.compile(r"(\.\d{4})\d+")  # more of a number than a table shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,11 +84,22 @@ def branches(act: Activation, block: Block, depth: int) -> list[Branch]:
             try:
                 sizes: dict[str, Any] = {name: blocks.size(name, value) for name, value in changes.items()}
                 told = " ".join(f"{name}={value}" for name, value in changes.items())
+                told = _DIGITS.sub(r"\1", told)
                 one = predicted(act, init, sigma_w, replace(block, **sizes), told, why, depth)
             except (RequestError, FloatingPointError, OverflowError):  # its signal leaves all moments
                 continue
             found.append(one)
-    return found
+    return _distinct(found)
+
+
+def _distinct(found: Sequence[Branch]) -> list[Branch]:
+    """Each once: a rule that gives what was asked for says why in its place."""
+    once: dict[tuple[str, Block], Branch] = {}
+    for one in found:
+        key = one.init, one.block
+        if key not in once or once[key].why == GIVEN:
+            once[key] = one
+    return list(once.values())
 
 
 def _settings(
@@ -94,13 +107,13 @@ def _settings(
 ) -> Iterator[tuple[dict[str, Any], str]]:
     """Parameters to change, and why."""
     yield {}, GIVEN
-    if not block.skipped:
+    if not block.skipped or not block.at(depth).number("alpha"):  # there is no branch to scale
         return
     size = "v_scale" if block.out else "alpha"
     if block.place == AFTER:
-        small = "0.7071*depth**-0.25"
-        yield {"skip": "depth**0.25", "w_scale": small, "v_scale": small}, DEEPNET
-    yield {size: "depth**-0.5"}, GPT2 if block.out else STABLE
+        yield dict(PRESETS["deepnet"].parameters), DEEPNET
+    preset, rule = ("gpt2", GPT2) if block.out else ("stable_resnet", STABLE)
+    yield {size: PRESETS[preset].parameters[size]}, rule
     if block.place != AFTER and (factor := _doubling(act, block, sigma_w, size, depth)):
         yield {size: f"{factor:.4g}*depth**-0.5"}, DERIVED
 
@@ -120,7 +133,8 @@ def _doubling(act: Activation, block: Block, sigma_w: float, size: str, depth: i
         if block.act_first:
             return (of_w * means_of.at(math.sqrt(q)).rms) ** 2
         below = 1.0 if block.place == BEFORE else q
-        return (of_v * means_of.at(of_w * math.sqrt(below)).rms) ** 2
+        of_branch = 1.0 if size == "alpha" else at.number("alpha")
+        return (of_branch * of_v * means_of.at(of_w * math.sqrt(below)).rms) ** 2
 
     def excess(log_factor: float) -> float:
         square, q = math.exp(2 * log_factor) / depth / (1.0 if size == "alpha" else at.number(size) ** 2), 1.0

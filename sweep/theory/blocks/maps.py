@@ -33,7 +33,7 @@ class Widening:
 
 
 @dataclass(frozen=True)
-class _Signal:
+class BlockSignal:
     """h of one layer: log of its rms, its mean and std over its rms, and the cosine of two inputs."""
 
     log_rms: float
@@ -47,19 +47,19 @@ class _Act:
     """act(z), z ~ N(0, exp(2 log_scale)): as a signal; log of sqrt(E[act'²]); the share of flat units."""
 
     log_scale: float
-    signal: _Signal
+    signal: BlockSignal
     log_slope: float
     flat: float
 
 
 @dataclass(frozen=True)
-class _Crossed:
+class Crossed:
     """What a block did: the signal above it, z, and logs of factors of dL/dh of that signal.
 
     through: of dL/dh below. weights, out: of dL/dW and dL/dV, the batch's √ included.
     """
 
-    signal: _Signal
+    signal: BlockSignal
     log_scale: float
     flat: float
     through: float
@@ -85,11 +85,11 @@ def block_prediction(
     check_batch(block, batch)
     means_of, depth = gaussian(act), len(blocks)
     columns = {name: np.full(depth + 1, math.nan) for name in (*COLUMNS, GRAD_OUT)}
-    signal = _Signal(math.log(q0) / 2, 0.0, 1.0, c0)
+    signal = BlockSignal(math.log(q0) / 2, 0.0, 1.0, c0)
     _set(columns, 0, signal)
     crossed = []
     for number, (each, of_biases) in enumerate(zip(blocks, by_layer(sigma_b, depth), strict=True), start=1):
-        one = _Block(block, means_of, each, of_biases, batch, number == depth).cross(signal)
+        one = Crossing(block, means_of, each, of_biases, batch, number == depth).cross(signal)
         crossed.append(one)
         signal = one.signal
         _set(columns, number, signal)
@@ -107,7 +107,7 @@ def block_prediction(
 
 
 @dataclass(frozen=True)
-class _Block:
+class Crossing:
     """One block of a network, about to be crossed; last: whether gradients start above it."""
 
     block: Block
@@ -117,14 +117,14 @@ class _Block:
     batch: int
     last: bool
 
-    def cross(self, h: _Signal) -> _Crossed:
+    def cross(self, h: BlockSignal) -> Crossed:
         if self.block.norm == BATCH:
             return self._over_the_batch(h)
         if self.block.place == INSIDE:
             return self._normed(h)
         return self._preact(h) if self.block.act_first else self._residual(h)
 
-    def _residual(self, h: _Signal) -> _Crossed:
+    def _residual(self, h: BlockSignal) -> Crossed:
         """`residual`, `mlp`, and those with a norm before or after them."""
         inner, outer = self.matrices.inner, self.matrices.outer
         log_a, below, unit = _log(self.block.number("alpha")), h, -math.inf
@@ -134,7 +134,7 @@ class _Block:
         branch, log_passed = act.signal, log_a + act.log_slope
         out, log_root = -math.inf, math.log(self.batch) / 2
         if outer is not None:
-            branch = _Signal(branch.log_rms + _log(outer.sigma_in), 0.0, 1.0, branch.cosine)
+            branch = BlockSignal(branch.log_rms + _log(outer.sigma_in), 0.0, 1.0, branch.cosine)
             log_passed += _log(outer.sigma_out)
             out = log_root + log_a + act.signal.log_rms
         above = _sum(h, _log(self.block.number("skip")), branch, log_a)
@@ -146,52 +146,52 @@ class _Block:
         if self.block.place == AFTER:
             above, unit = _normalised(above, self.block.norm)
             through, weights, out = (log - unit for log in (through, weights, out))
-        return _Crossed(above, act.log_scale, act.flat, through, weights, out)
+        return Crossed(above, act.log_scale, act.flat, through, weights, out)
 
-    def _preact(self, h: _Signal) -> _Crossed:
+    def _preact(self, h: BlockSignal) -> Crossed:
         inner, log_a = self.matrices.inner, _log(self.block.number("alpha"))
         act = self._seen(h.log_rms, h.cosine)
         product = act.signal.log_rms + _log(inner.sigma_in)
         log_branch = _both(product, _log(self.sigma_b))
         share = math.exp(2 * (product - log_branch)) if log_branch > -math.inf else 0.0
-        branch = _Signal(log_branch, 0.0, 1.0, _mixed(share, act.signal.cosine))
+        branch = BlockSignal(log_branch, 0.0, 1.0, _mixed(share, act.signal.cosine))
         log_skip = _log(self.block.number("skip"))
         through = _both(log_skip, log_a + _log(inner.sigma_out) + act.log_slope)
         weights = math.log(self.batch) / 2 + log_a + act.signal.log_rms
-        return _Crossed(_sum(h, log_skip, branch, log_a), act.log_scale, act.flat, through, weights)
+        return Crossed(_sum(h, log_skip, branch, log_a), act.log_scale, act.flat, through, weights)
 
-    def _normed(self, h: _Signal) -> _Crossed:
+    def _normed(self, h: BlockSignal) -> Crossed:
         """`ln`, `rms`: over so many neurons z is Gaussian again, of variance 1."""
         inner = self.matrices.inner
         before, correlation = self._argument(h, inner.sigma_in)
         act = self._seen(0.0 if before > -math.inf else before, correlation)
         passed = act.log_slope - before if before > -math.inf else -math.inf
         weights = math.log(self.batch) / 2 + h.log_rms + passed
-        return _Crossed(act.signal, act.log_scale, act.flat, passed + _log(inner.sigma_out), weights)
+        return Crossed(act.signal, act.log_scale, act.flat, passed + _log(inner.sigma_out), weights)
 
-    def _over_the_batch(self, h: _Signal) -> _Crossed:
+    def _over_the_batch(self, h: BlockSignal) -> Crossed:
         """`bn`: the bias, and all that inputs have in common, is taken off."""
         inner = self.matrices.inner
         own = h.log_rms + math.log(1 - h.cosine) / 2 if h.cosine < 1 else -math.inf  # √(q (1 - c))
         if own + _log(inner.sigma_in) == -math.inf:
             act = self._seen(-math.inf, 1.0)
-            return _Crossed(act.signal, act.log_scale, act.flat, -math.inf, -math.inf)
+            return Crossed(act.signal, act.log_scale, act.flat, -math.inf, -math.inf)
         over = normalised(self.means_of, self.batch)
         rms = over.rms
-        signal = _Signal(
+        signal = BlockSignal(
             _log(rms), over.mean / rms if rms else 0.0, over.std / rms if rms else 0.0, over.cosine
         )
         rate = over.back_from_the_top if self.last else over.back
         passed = math.log(rate) / 2 - own if rate else -math.inf  # of dL/dz, over what W divides
         through = passed + _log(inner.sigma_out) - _log(inner.sigma_in)
         weights = math.log(self.batch) / 2 + own + passed - _log(inner.sigma_in)
-        return _Crossed(signal, 0.0, over.flat, through, weights)
+        return Crossed(signal, 0.0, over.flat, through, weights)
 
-    def _applied(self, h: _Signal, sigma_in: float) -> _Act:
+    def _applied(self, h: BlockSignal, sigma_in: float) -> _Act:
         """act(h W + b)."""
         return self._seen(*self._argument(h, sigma_in))
 
-    def _argument(self, h: _Signal, sigma_in: float) -> tuple[float, float]:
+    def _argument(self, h: BlockSignal, sigma_in: float) -> tuple[float, float]:
         """log of the rms of h W + b, and the correlation of two inputs' there."""
         product, of_biases = h.log_rms + _log(sigma_in), _log(self.sigma_b)
         log_scale = _both(product, of_biases)
@@ -212,10 +212,10 @@ class _Block:
             log_slope += power_of_slope(means_of, scale) * beyond
         cosine = pair(means_of, scale, correlation).cosine
         mean, std = (means.mean / means.rms, means.std / means.rms) if means.rms else (0.0, 0.0)
-        return _Act(log_scale, _Signal(log_rms, mean, std, cosine), log_slope, means_of.flat(scale))
+        return _Act(log_scale, BlockSignal(log_rms, mean, std, cosine), log_slope, means_of.flat(scale))
 
 
-def _normalised(h: _Signal, norm: str) -> tuple[_Signal, float]:
+def _normalised(h: BlockSignal, norm: str) -> tuple[BlockSignal, float]:
     """h after a norm, and log of what it was divided by; nothing of nothing."""
     unit, cosine, mean = h.log_rms, h.cosine, h.mean
     if norm == LAYER and mean:
@@ -224,25 +224,25 @@ def _normalised(h: _Signal, norm: str) -> tuple[_Signal, float]:
         unit += _log(h.std)
         mean = 0.0
     if unit == -math.inf:
-        return _Signal(-math.inf, 0.0, 0.0, math.nan), math.inf
-    return _Signal(0.0, mean, h.std if mean else 1.0, cosine), unit
+        return BlockSignal(-math.inf, 0.0, 0.0, math.nan), math.inf
+    return BlockSignal(0.0, mean, h.std if mean else 1.0, cosine), unit
 
 
-def _sum(h: _Signal, log_skip: float, branch: _Signal, log_branch: float) -> _Signal:
+def _sum(h: BlockSignal, log_skip: float, branch: BlockSignal, log_branch: float) -> BlockSignal:
     """skip · h + alpha · branch, by the logs of both factors."""
     old, new = log_skip + h.log_rms, log_branch + branch.log_rms
     top = max(old, new)
     if top == -math.inf:
-        return _Signal(-math.inf, 0.0, 0.0, math.nan)
+        return BlockSignal(-math.inf, 0.0, 0.0, math.nan)
     a, b = math.exp(old - top), math.exp(new - top)
     crossed = 2 * a * b * h.mean * branch.mean
     total = a * a + b * b + crossed
     if total <= 0:
-        return _Signal(-math.inf, 0.0, 0.0, math.nan)
+        return BlockSignal(-math.inf, 0.0, 0.0, math.nan)
     cosine = ((a * a * h.cosine if a else 0.0) + (b * b * branch.cosine if b else 0.0) + crossed) / total
     rms = math.sqrt(total)
     mean, std = (a * h.mean + b * branch.mean) / rms, math.hypot(a * h.std, b * branch.std) / rms
-    return _Signal(top + math.log(rms), mean, std, cosine)
+    return BlockSignal(top + math.log(rms), mean, std, cosine)
 
 
 def _mixed(share: float, cosine: float) -> float:
@@ -251,7 +251,7 @@ def _mixed(share: float, cosine: float) -> float:
     return math.copysign(1.0, correlation) if abs(correlation) > 1 - _SETTLED else correlation
 
 
-def _set(columns: dict[str, Array], layer: int, signal: _Signal) -> None:
+def _set(columns: dict[str, Array], layer: int, signal: BlockSignal) -> None:
     rms = _exp(signal.log_rms)
     columns["rms"][layer], columns["sample_cosine"][layer] = rms, signal.cosine
     columns["mean"][layer] = rms * signal.mean if signal.mean else 0.0

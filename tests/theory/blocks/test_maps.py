@@ -60,6 +60,24 @@ def test_a_branch_over_the_root_of_the_depth_grows_as_compound_interest():
     assert frame["rms"].iloc[-1] ** 2 == pytest.approx((1 + 1 / 10) ** 10, rel=1e-12)
 
 
+def test_presets_are_predicted_as_the_blocks_with_the_factors_that_they_stand_for():
+    pd = pytest.importorskip("pandas")
+    of_gpt2 = predicted("gpt2", "gelu", 1.3, depth=16)
+    pd.testing.assert_frame_equal(of_gpt2, predicted("pre_ln", "gelu", 1.3, depth=16, sigma_v=1.3 / 4))
+    given = predicted("gpt2", "gelu", 1.3, depth=16, sigma_v=0.8, alpha=0.5)
+    pd.testing.assert_frame_equal(given, predicted("pre_ln", "gelu", 1.3, depth=16, sigma_v=0.2, alpha=0.5))
+    for name in ("fixup", "rezero"):
+        np.testing.assert_array_equal(predicted(name)["rms"], 1)
+    stable = predicted("stable_resnet", alpha=0.5)
+    pd.testing.assert_frame_equal(stable, predicted("preact", alpha=0.5))
+    small = (4 * 16) ** -0.25
+    of_deepnet, size = predicted("deepnet", "gelu", 1.3, depth=16), 1.3 * small
+    wanted = predicted("post_ln", "gelu", size, depth=16, sigma_v=size, skip=2.0)
+    pd.testing.assert_frame_equal(of_deepnet, wanted, rtol=1e-12)
+    with pytest.raises(RequestError, match="unknown block 'gtp2': did you mean 'gpt2'"):
+        predicted("gtp2")
+
+
 @pytest.mark.parametrize("depth", [12, 24, 96])
 def test_a_norm_after_the_branch_keeps_the_gradient_of_a_homogeneous_act(depth):
     for act in ("relu", "leaky_relu", "identity"):

@@ -1,0 +1,257 @@
+"""Stacks of networks in plain words, and random ones: any scheme, act, block, width and dtype."""
+
+import inspect
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import numpy as np
+
+from sweep import activations, initializers, kernel
+from sweep.base import blocks
+from sweep.base.blocks import LAYER, LEAST_BATCH, PLAIN, WITHOUT_SKIP
+from sweep.base.errors import RequestError
+from tests import exact
+from tests.plain import Network
+from tests.plain_blocks import BlockNetwork
+
+MOST_ENTRIES = 20_000  # of all h of a stack: what a long double loop does in half a second
+ASCENDING = {("low", "high"), ("a", "b"), ("minval", "maxval"), ("lower", "upper")}
+
+
+@dataclass(frozen=True)
+class Link:
+    """A chain in plain words. act: a name, or 'own gelu', 'own gelu numerical' of tests/exact.py."""
+
+    init: str
+    init_params: dict
+    act: str
+    act_params: dict
+    bias_std: float
+    depth: int
+    backward: tuple[int, ...]
+    block: str = PLAIN.name
+    block_params: dict = field(default_factory=dict)
+
+    @property
+    def scheme(self):
+        return own_scheme() if self.init == "own" else initializers.get(self.init, **self.init_params)
+
+    @property
+    def chain(self):
+        act = activation(self.act, self.act_params)
+        return kernel.Chain(
+            self.scheme, act, self.bias_std, self.depth, self.backward, block=self.block_at_depth
+        )
+
+    @property
+    def block_at_depth(self):
+        return blocks.REGISTRY.get(self.block, **self.block_params).at(self.depth)
+
+    def network(self, widths, *others):
+        """The plain loop's, of these widths; others: seed, batch, dtype and the copies' rng."""
+        of = self.scheme, exact.of(self.act, self.act_params), self.bias_std, widths[: self.depth + 1]
+        if self.block == PLAIN.name:
+            return Network(*of, *others)
+        return BlockNetwork(self.block_at_depth, *of, *others)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A stack as `kernel.propagate` takes it; printed, it is what makes it again."""
+
+    links: tuple[Link, ...]
+    widths: tuple[int, ...]
+    seeds: tuple[int, ...]
+    batch: int
+    dtype: str
+
+    @classmethod
+    def of(cls, stored):
+        """The stack of what `dataclasses.asdict` makes of one, as JSON keeps it."""
+        links = tuple(Link(**{**link, "backward": tuple(link["backward"])}) for link in stored["links"])
+        return cls(links, tuple(stored["widths"]), tuple(stored["seeds"]), stored["batch"], stored["dtype"])
+
+
+def own_weights(rng, fan_in, fan_out):
+    """A user's own scheme: heavy tails."""
+    return rng.standard_t(3, (fan_in, fan_out)) / np.sqrt(3 * fan_in)
+
+
+def own_scheme():
+    return initializers.get("custom", function=own_weights)
+
+
+def activation(name, parameters):
+    if not name.startswith("own "):
+        return activations.get(name, **parameters)
+    _, key, *numerical = name.split()
+    f, slope, _ = exact.OWN[key]
+    return activations.get("custom", function=f, derivative=None if numerical else slope)
+
+
+def scale(rng, width):
+    """A size of weights: near 1 or near 1/√width for the greater part, else of any order."""
+    kind = rng.random()
+    if kind < 0.3:
+        return float(rng.uniform(0.3, 10))
+    if kind < 0.6:
+        return float(rng.uniform(0.5, 3) / np.sqrt(width))
+    if kind < 0.75:
+        return float(10 ** rng.uniform(-3, 3))
+    return float(10 ** rng.uniform(-25, 25))
+
+
+def real(rng, width):
+    return float(rng.choice([-1, 1])) * scale(rng, width) if rng.random() < 0.8 else 0.0
+
+
+def init_parameters(rng, name, width):
+    """Random legal parameters of a scheme."""
+    names = initializers.parameter_names(name)
+    hints = {one: inspect.signature(initializers.SCHEMES[name]).parameters[one].annotation for one in names}
+    found = {}
+    for low, high in ASCENDING:
+        if low in names and high in names:
+            found |= bounds(rng, low, high, width, name)
+    for one in names:
+        if one in found:
+            continue
+        options = rule_options(hints[one])
+        if options:
+            found[one] = str(rng.choice(options))
+        elif one == "sparsity":
+            found[one] = float(rng.choice([0.0, 0.5, 0.9, rng.random()]))
+        elif one == "tolerance":
+            found[one] = float(10 ** rng.uniform(-4, -0.5))
+        elif name == "lsuv" and one == "mean":
+            found[one] = bool(rng.random() < 0.3)
+        elif one in {"mean", "value", "val", "a"}:
+            found[one] = found.get(one, real(rng, width) if one != "mean" or rng.random() < 0.3 else 0.0)
+        else:
+            found[one] = scale(rng, width)
+    if {"low", "std"} <= set(names) or {"a", "std"} <= set(names):  # bounds in units of the std
+        low, high = ("low", "high") if "low" in names else ("a", "b")
+        mean = found.get("mean", 0.0)
+        found |= {low: mean + found["std"] * found[low], high: mean + found["std"] * found[high]}
+    return found
+
+
+def rule_options(hint):
+    rule = getattr(hint, "__metadata__", (None,))[0]
+    return list(rule.keywords.get("options", ())) if isinstance(rule, partial) else []
+
+
+def bounds(rng, low, high, width, name):
+    if "trunc" in name:  # of a normal, in stds
+        ends = sorted(rng.uniform(-5, 5, 2)) if rng.random() < 0.6 else (-2.0, 2.0)
+    else:
+        size = scale(rng, width)
+        kind = rng.random()
+        ends = (
+            (-size, size)
+            if kind < 0.5
+            else (0.0, size)
+            if kind < 0.7
+            else sorted(size * rng.uniform(-1, 1, 2))
+        )
+    return {low: float(ends[0]), high: float(ends[1])}
+
+
+def act_choice(rng):
+    kind = rng.random()
+    if kind < 0.2:
+        numerical = " numerical" if rng.random() < 0.6 else ""
+        return f"own {rng.choice(sorted(exact.OWN))}{numerical}", {}
+    name = str(rng.choice(sorted(activations.ACTIVATIONS)))
+    if name == "leaky_relu" and rng.random() < 0.7:
+        return name, {"negative_slope": float(rng.choice([0.0, 1.0, 1e-3, rng.uniform(-2, 2)]))}
+    if name == "elu" and rng.random() < 0.5:
+        return name, {"alpha": float(rng.choice([0.0, -1.0, 1e-3, 1e3, rng.uniform(0.1, 10)]))}
+    if name == "celu" and rng.random() < 0.5:
+        return name, {"alpha": float(rng.choice([1e-3, 1e3, rng.uniform(0.1, 10)]))}
+    return name, {}
+
+
+def init_choice(rng, width, tries=20):
+    """A scheme's name and parameters."""
+    while True:
+        name = str(rng.choice([*sorted(initializers.SCHEMES), "own"]))
+        if name == "own":
+            return name, {}
+        try:
+            found = init_parameters(rng, name, width)
+            initializers.get(name, **found)
+        except RequestError:
+            continue
+        return name, found
+
+
+def factor(rng):
+    """A factor of a branch, a skip or a matrix: near 1 for the greater part, or a rule, or nothing."""
+    kind = rng.random()
+    if kind < 0.3:
+        return 1.0
+    if kind < 0.6:
+        return float(rng.uniform(0.1, 2))
+    if kind < 0.75:
+        return str(rng.choice(["depth**-0.5", "0.7*depth**-0.25", "depth**0.25", "2*depth**-1"]))
+    if kind < 0.9:
+        return float(10 ** rng.uniform(-6, 3))
+    return 0.0 if kind < 0.95 else float(10 ** rng.uniform(-40, 25))
+
+
+def block_choice(rng, widths, batch):
+    """A block and its parameters, of those that these widths and this batch allow."""
+    tapered = len(set(widths)) > 1
+    while True:
+        name = str(rng.choice([one for one in blocks.BLOCKS if one != PLAIN.name]))
+        of = blocks.REGISTRY.get(name)
+        taken = [one for one in of.takes if rng.random() < 0.5]
+        found = {one: int(rng.integers(1, 4)) if one == "expand" else factor(rng) for one in taken}
+        if tapered and of.skipped:
+            found["skip"] = 0.0
+        if tapered and name not in WITHOUT_SKIP and rng.random() < 0.5:
+            continue
+        if (name != "bn" or batch >= LEAST_BATCH) and (of.norm != LAYER or 1 not in widths):
+            return {"block": name, "block_params": found}
+
+
+def spec_of(seed: int, number: int) -> Spec:
+    """The stack of that number; every other one has blocks."""
+    rng = np.random.default_rng([seed, number])
+    depth = int(
+        rng.integers(1, 9)
+        if (kind := rng.random()) < 0.65
+        else rng.integers(9, 31)
+        if kind < 0.9
+        else rng.integers(31, 101)
+    )
+    widest = float(2 ** rng.uniform(0, 6.01))
+    if rng.random() < 0.5:
+        widths = [int(widest)] * (depth + 1)
+    else:
+        widths = [int(w) for w in np.maximum(1, widest * rng.uniform(0.2, 1, depth + 1))]
+    batch = int(2 ** rng.uniform(1, np.log2(101))) if rng.random() < 0.9 else int(rng.integers(2, 4))
+    seeds = tuple(int(s) for s in rng.integers(0, 2**31, 1 if rng.random() < 0.6 else 2))
+    chains = int(rng.choice([1, 2, 3], p=[0.5, 0.25, 0.25]))
+    room = MOST_ENTRIES / (sum(widths) * len(seeds) * chains)
+    batch = max(2, min(batch, int(room)))
+    first = init_choice(rng, widths[0])
+    base = Link(*first, "relu", {}, 0.0, 1, ()).scheme.base
+    links = []
+    for place in range(chains):
+        chosen = first
+        for _ in range(30 if place else 0):
+            other = init_choice(rng, widths[0])
+            if Link(*other, "relu", {}, 0.0, 1, ()).scheme.base == base:
+                chosen = other
+                break
+        own = depth if place == 0 else int(rng.integers(1, depth + 1))
+        starts = tuple(sorted({own, *rng.integers(1, own + 1, int(rng.choice([0, 0, 1, 2]))).tolist()}))
+        bias = float(rng.choice([0.0, 0.0, 0.0, 1e-5, 0.1, 1.0, 1e4, 10 ** rng.uniform(-10, 0)]))
+        link = Link(*chosen, *act_choice(rng), bias, own, starts if rng.random() < 0.9 else ())
+        if number % 2:
+            link = replace(link, **block_choice(rng, widths, batch))
+        links.append(link)
+    dtype = "float32" if rng.random() < 0.6 else "float64"
+    return Spec(tuple(links), tuple(widths), seeds, batch, dtype)
