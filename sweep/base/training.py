@@ -68,11 +68,10 @@ class Training:
 def _step(value: object) -> Step:
     if value == AUTO:
         return AUTO
-    if isinstance(value, str):
-        raise RequestError(
-            f"train.lr={checks.shown(value)}: train.lr must be a finite number above 0, or {AUTO}"
-        )
-    return checks.real("train.lr", value, 0.0, strictly=True)
+    try:
+        return checks.real("train.lr", value, 0.0, strictly=True)
+    except RequestError as error:
+        raise RequestError(f"{error}, or {AUTO}") from None
 
 
 def _sgd(steps: int = 300, lr: Step = USUAL_STEP, batch: int = 128, data: str = "digits") -> Training:

@@ -134,7 +134,7 @@ class _Class:
         first, left = np.full(count, np.inf), np.arange(count)
         learner, inputs = Learner(self._network, self._chain), self._lessons.training
         ended: dict[int, Network] = {}
-        descend = _Descent(self._rates(left))
+        descend = Descent(self._rates(left))
         for step, numbers in enumerate(self._batches(), 1):
             losses = h = gradient = np.empty(0)
             while len(left):
@@ -150,7 +150,7 @@ class _Class:
                     ended[int(left[place])] = learner.network.of([place])
                 steps[left[over]], diverged[left[over]] = step - 1, step
                 learner, left = Learner(learner.network.of(~over), self._chain), left[~over]
-                descend = _Descent(self._rates(left))
+                descend = Descent(self._rates(left))
             if not len(left):
                 break
             learner.backward(h, gradient, descend)
@@ -160,7 +160,7 @@ class _Class:
     def _of_readouts(self, features: Array, held_out: Array) -> Array:
         """What the readouts reach alone, on what the networks make of the inputs: (networks,)."""
         network = Network([], self._network.readout.copy(), self._network.offset.copy())
-        learner, descend = Learner(network, self._chain), _Descent(self._rates(np.arange(len(network))))
+        learner, descend = Learner(network, self._chain), Descent(self._rates(np.arange(len(network))))
         places = np.arange(len(network))[:, None]
         for numbers in self._batches():
             h, classes = features[places, numbers], self._lessons.training.classes[numbers]
@@ -194,7 +194,7 @@ class _Class:
 
 
 @dataclass
-class _Descent:
+class Descent:
     """The step of descent; rates: (networks, 1, 1)."""
 
     rates: Array
