@@ -7,7 +7,7 @@ Schoenholz et al. 2017.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from sweep import activations, initializers, theory
 from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.errors import SweepError
+from sweep.base.training import AUTO
 from sweep.experiment import axes
 from sweep.experiment.axes import PLAIN, UNTRAINED
 from sweep.report.frames.labels import description, is_null, setting_text, whole
@@ -98,11 +99,8 @@ class Map:
 
     @property
     def rule(self) -> str:
-        """How it was trained, in words: '300 steps of 128 digits, step 0.01'."""
-        steps, lr, batch, data = (self.values[f"train.{name}"] for name in _OF_TRAINING)
-        step = "½ batch lr_max by theory" if lr == "auto" else short(lr)
-        of = "inputs of the mixture" if data == "mixture" else data
-        return f"{steps:,} steps of {batch} {of}, step {step}"
+        """How it was trained, in words."""
+        return rule({name: self.values[f"train.{name}"] for name in _OF_TRAINING})
 
     @property
     def _is_plain(self) -> bool:
@@ -118,6 +116,28 @@ class Map:
     def table(self, accuracy: str) -> "pd.DataFrame":
         """An accuracy by depth, upwards, and sigma_w²."""
         return self.points.pivot(index="depth", columns="sigma_w2", values=accuracy)
+
+
+def rule(parameters: Mapping[str, Any], lr: float | None = None) -> str:
+    """A training in words: '300 steps of 128 digits, step 0.01'; lr: what 'auto' was, of one network."""
+    step = short(parameters["lr"])
+    if parameters["lr"] == AUTO:
+        step = "½ batch lr_max by theory" if lr is None else f"{lr:.2g} (auto)"
+    data = "inputs of the mixture" if parameters["data"] == "mixture" else parameters["data"]
+    return f"{parameters['steps']:,} steps of {parameters['batch']} {data}, step {step}"
+
+
+def learned(cell: Mapping[str, Any]) -> str:
+    """What a cell has learned, in a line; '' where it was not trained."""
+    if not cell["train"] or cell["train"] == UNTRAINED or cell["test_accuracy"] is None:
+        return ""
+    ended = cell["diverged_at"]
+    told = f", diverged at step {int(ended)}" if ended is not None and not math.isnan(ended) else ""
+    return (
+        f"trained {rule(json.loads(cell['train_params']), cell['train_lr'])}{told}: "
+        f"{cell['test_accuracy']:.2f} of held-out inputs right, {cell['train_accuracy']:.2f} of its own; "
+        f"its readout alone: {cell['readout_accuracy']:.2f}"
+    )
 
 
 def maps(cells: "pd.DataFrame") -> list[Map]:
