@@ -19,6 +19,7 @@ _MOST = 12  # maps of a page
 _ACROSS = 3
 _WIDE = 30.0  # from one end of an axis of sigma_w² to the other: it is drawn in logarithms
 _NOTHING = "#dfe3e6"  # where no network was trained
+_CURVE = "#d1495b"
 _COLOURS = LinearSegmentedColormap.from_list(
     "accuracy", ["#2b2f45", "#4d5f8f", "#7fa8c9", "#cfdfd2", "#f3e3a2", "#f0c987"]
 )
@@ -35,9 +36,10 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
 def _page(found: Sequence[Map]) -> Figure:
     across = min(_ACROSS, len(found))
     down = -(-len(found) // across)
-    size = (7.4, 4.9) if len(found) == 1 else (4.3 * across + 0.6, 3.2 * down + 1.0)
-    figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(down, across, squeeze=False)
+    width, height = (7.4, 4.6) if len(found) == 1 else (4.3 * across + 0.6, 3.2 * down + 0.8)
+    lines = _lines(found)
+    figure, top, body = style.with_legend(width, height, lines)
+    axes = body.subplots(down, across, squeeze=False)
     titles = style.titles(dict.fromkeys(one.told for one in found))
     for ax, one in zip(axes.flat, found, strict=False):
         mesh = _draw(ax, one)
@@ -45,14 +47,30 @@ def _page(found: Sequence[Map]) -> Figure:
             ax.set_title(titles[one.told], fontsize=9)
     for ax in axes.flat[len(found) :]:
         ax.set_axis_off()
-    bar = figure.colorbar(mesh, ax=axes, fraction=0.05, pad=0.02)
+    bar = body.colorbar(mesh, ax=axes, fraction=0.05, pad=0.02)
     bar.set_label("accuracy on held-out inputs")
     bar.ax.axhline(HALF, color="black", lw=1.4)
-    _legend(axes.flat[0], found)
+    for label, look in lines.items():
+        axes.flat[0].plot([], [], label=label, **look)
+    style.legend(top, axes.flat[:1])
     alike = ", ".join(described(found[0])) if len(found) == 1 else _shared(found)
     style.headline(figure, f"Does it learn? {alike}".strip())
     style.caption(figure, *_caption(found))
     return figure
+
+
+def _lines(found: Sequence[Map]) -> dict[str, dict[str, Any]]:
+    """What is drawn on these maps: label -> look."""
+    lines: dict[str, dict[str, Any]] = {
+        "half of held-out inputs right": {"color": "black", "lw": 1.4},
+        "of training inputs": {"color": "black", "lw": 1.4, "ls": "--"},
+    }
+    if factors := [one.factor[0] for one in found if one.factor[-1]]:
+        least, most = f"{min(factors):.1f}", f"{max(factors):.1f}"
+        lines[f"{least if least == most else f'{least} to {most}'} xi_c"] = {"color": _CURVE, "lw": 1.8}
+    if any(not math.isnan(one.critical) for one in found):
+        lines["chi1 = 1 (theory)"] = {"color": "black", "lw": 1.0, "ls": ":"}
+    return lines
 
 
 def _shared(found: Sequence[Map]) -> str:
@@ -76,10 +94,10 @@ def _draw(ax: Axes, one: Map) -> Any:
             ax.contour(x, y, values, levels=[HALF], colors="black", linewidths=1.4, linestyles=dashes)
     curve, depths = one.curve
     if len(curve):
-        for colour, width in (("white", 3.4), ("#d1495b", 1.8)):
+        for colour, width in (("white", 3.4), (_CURVE, 1.8)):
             ax.plot(curve, depths, color=colour, lw=width)
     if not math.isnan(one.critical):
-        ax.axvline(one.critical, color="white", lw=1.2, ls=":")
+        ax.axvline(one.critical, color="black", lw=1.0, ls=":")
     if logarithmic:
         style.logarithmic(ax, "x")
     ax.set(xlim=limits[0], ylim=limits[1], xlabel="sigma_w²", ylabel="depth")
@@ -95,19 +113,6 @@ def edges(values: Array, logarithmic: bool = False) -> Array:
         middle = (places[1:] + places[:-1]) / 2
         places = np.concatenate([[2 * places[0] - middle[0]], middle, [2 * places[-1] - middle[-1]]])
     return np.exp(places) if logarithmic else places
-
-
-def _legend(ax: Axes, found: Sequence[Map]) -> None:
-    look: dict[str, Any] = {"color": "black", "lw": 1.4}
-    ax.plot([], [], ls="-", label="half of held-out inputs right", **look)
-    ax.plot([], [], ls="--", label="half of training inputs", **look)
-    factors = [one.factor[0] for one in found if one.factor[-1]]
-    if factors:
-        many = f"{min(factors):.1f}" if len(factors) == 1 else f"{min(factors):.1f} to {max(factors):.1f}"
-        ax.plot([], [], color="#d1495b", lw=1.8, label=f"{many} xi_c (theory × factor)")
-    if any(not math.isnan(one.critical) for one in found):
-        ax.plot([], [], color=style.FAINT, lw=1.2, ls=":", label="chi1 = 1 (theory)")
-    ax.legend(loc="upper right", facecolor="white", framealpha=0.9, edgecolor="none", fontsize=7.5)
 
 
 def _caption(found: Sequence[Map]) -> list[str]:

@@ -74,7 +74,7 @@ class Map:
         if not self._is_plain or self.act is None or sigma_w2 <= 0:
             return math.nan
         try:
-            return theory.fixed_point(self.act, math.sqrt(sigma_w2), self._sigma_b).xi_c
+            return theory.fixed_point(self.act, math.sqrt(sigma_w2), self.sigma_b).xi_c
         except SweepError:
             return math.nan
 
@@ -93,7 +93,7 @@ class Map:
         if not self._is_plain or self.act is None:
             return math.nan
         try:
-            return theory.critical_sigma_w(self.act, self._sigma_b) ** 2
+            return theory.critical_sigma_w(self.act, self.sigma_b) ** 2
         except SweepError:
             return math.nan
 
@@ -109,7 +109,8 @@ class Map:
         return self.values["block"] == PLAIN and all(map(is_null, others))
 
     @property
-    def _sigma_b(self) -> float:
+    def sigma_b(self) -> float:
+        """The std of the biases."""
         std = self.values["bias_std"]
         return 0.0 if is_null(std) else float(std)
 
@@ -219,4 +220,4 @@ def described(one: Map) -> Iterator[str]:
     if values["block"] != PLAIN:
         yield f"block {description(str(values['block']), str(values['block_params']))}"
     yield f"width {values['width']}"
-    yield f"bias_std {short(one._sigma_b)}"
+    yield f"bias_std {one.sigma_b:.4g}"

@@ -43,7 +43,7 @@ def test_the_figure_names_its_rule_and_the_factor_measured_on_it():
     flat = " ".join(" ".join(texts).split())
     assert "300 steps of 128 inputs of the mixture, step 0.01" in flat
     assert "measured on this map (median 5." in flat
-    assert "xi_c (theory × factor)" in flat
+    assert "5.6 xi_c" in flat
     assert "chi1 = 1 (theory)" in flat
     (lesson,) = lessons(MAPS["wide"])
     assert len(lesson["factor"]) == 3

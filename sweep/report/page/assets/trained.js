@@ -37,7 +37,7 @@ function lessonSpec(lesson, width) {
       { data: { values }, mark: { type: "rect", strokeWidth: 0, aria: false },
         encoding: { x, y, x2: { field: "x2" }, y2: { field: "y2" }, color: { field: "fill", type: "nominal", scale: null }, tooltip } },
       stroke(lines("train_accuracy"), "#000000", 1.5, [5, 4]), stroke(lines("test_accuracy"), "#000000", 1.5, [1, 0]),
-      stroke(curve, "#ffffff", 4, [1, 0]), stroke(curve, "#d1495b", 2, [1, 0]), stroke(critical, "#ffffff", 1.5, [2, 3]),
+      stroke(curve, "#ffffff", 4, [1, 0]), stroke(curve, "#d1495b", 2, [1, 0]), stroke(critical, "#000000", 1, [2, 3]),
     ],
     config: LOOK,
   };
