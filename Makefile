@@ -4,7 +4,7 @@ BIN = .venv/bin
 GRID ?= init=xavier,kaiming act=tanh,relu
 LOWEST ?= tests/report/frames tests/report/figures tests/report/test_drawing.py tests/test_plot.py tests/store/test_tables.py
 
-.PHONY: sweep test check lowest torture bench docs figures clean
+.PHONY: sweep test check lowest torture bench verdicts docs figures clean
 
 sweep: .venv/run
 	$(BIN)/python -m sweep -m $(GRID)
@@ -37,6 +37,10 @@ bench: .venv/run
 	$(BIN)/python benchmarks/activations.py
 	$(BIN)/python benchmarks/overhead.py
 
+# Is a verdict worth anything? Some thousand small networks, trained: docs/verdict-quality.md. About a quarter of an hour.
+verdicts: .venv/run
+	$(BIN)/python benchmarks/verdicts.py
+
 docs: .venv/run
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=true $(BIN)/python -m mkdocs build --strict
@@ -48,6 +52,7 @@ figures: .venv/run
 	$(BIN)/python -m sweep.report .figures/narrow_and_wide --only heatmap --rows act --cols init --to .figures/first
 	$(BIN)/python -m sweep -m grid=textbook root=.figures
 	$(BIN)/python -m sweep -m grid=phase root=.figures
+	$(BIN)/python -m sweep -m grid=trainability root=.figures
 	$(BIN)/python -m sweep root=.figures
 	$(BIN)/python -m sweep -m grid=blocks root=.figures
 	$(BIN)/python -m sweep -m block=ln,bn init=xavier act=relu,elu,gelu,silu,mish,tanh,hardtanh,sigmoid,softplus depth=20 width=512 batch=256 seed=0,1,2 study=norms root=.figures report=false
@@ -56,6 +61,7 @@ figures: .venv/run
 	cp .figures/standard/report/layers.png docs/standard-layers.png
 	for name in histograms verdict gradients layers; do cp .figures/textbook/report/$$name.png docs/textbook-$$name.png; done
 	cp .figures/phase/report/phase.png docs/phase.png
+	cp .figures/trainability/report/trainability.png docs/trainability.png
 	cp .figures/blocks/report/blocks.png docs/blocks.png
 	cp .figures/price/delta_std_first.png docs/norms.png
 	cp .figures/single/report/cell-xavier-tanh-*.png docs/cell-xavier-tanh.png
@@ -65,7 +71,7 @@ figures: .venv/run
 .venv/run: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "sweep needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast]'
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[fast,train]'
 	touch $@
 
 .venv/dev: .venv/run

@@ -45,6 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sweep.report.advice.branches.table import print_advice  # noqa: PLC0415
 
         print_advice(advice)
+    if given.study and advice.best:
+        from sweep.base.blocks import PLAIN  # noqa: PLC0415
+        from sweep.report.frames.fared import fared  # noqa: PLC0415
+
+        block = PLAIN if isinstance(advice, Recommendation) else advice.best.block
+        for line in fared(
+            given.study, advice.activation, given.depth, given.width, advice.best.sigma_w, block
+        ):
+            print(line)
     return 0
 
 

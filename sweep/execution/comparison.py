@@ -27,10 +27,13 @@ from sweep.kernel.statistics.table import (
     SLOPE,
     STATISTICS,
 )
+from sweep.kernel.training.outcomes import LEARNED, OUTCOMES
 from sweep.store.tables import FIRST_PREDICTED
 
 # How far a stored statistic may be from what comes out, where the network does not multiply its rounding.
 _TOLERANCE = {"float32": 1e-3, "float64": 1e-8}
+# The same of a loss, and of an accuracy, after some hundred steps.
+_OF_TRAINING = {"float32": 2e-2, "float64": 1e-4}
 _SIZES = tuple(name for name in FORWARD if STATISTICS[name].power)
 _FLATNESS = tuple(name for name in FORWARD if STATISTICS[name].of == SLOPE)
 _TIMES = 10.0
@@ -64,6 +67,7 @@ def difference(one: Cell, stored: Rows, found: Rows, tries: Sequence[Rows]) -> s
         or _of_ends(stored)
         or _of_range(one, stored, found, tries)
         or _of_facts(stored, found)
+        or _of_training(one, stored.cell, found.cell, [rows.cell for rows in tries])
         or _of_theory(stored, found)
         or _of_histograms(one, stored.layers, found, shaken)
         or _of_verdict(stored, found)
@@ -136,6 +140,29 @@ def _of_facts(stored: Rows, found: Rows) -> str:
             return f"its row says {name} {said[name]}, but the cell did not fail"
     if said["seconds"] is None or not 0 <= said["seconds"] < math.inf:
         return f"its row says that it took {said['seconds']} s"
+    return ""
+
+
+def _of_training(one: Cell, said: Row, is_so: Row, tries: Sequence[Row]) -> str:
+    """What the row says of a training otherwise than what came out, or than itself."""
+    learned = None if said["test_accuracy"] is None else said["test_accuracy"] >= LEARNED
+    if said["learned"] != learned:
+        return f"its row says learned {said['learned']} of a test_accuracy of {said['test_accuracy']}"
+    if not _is_close(said["train_lr"], is_so["train_lr"]):
+        return f"its row says train_lr {said['train_lr']}, but it is {is_so['train_lr']}"
+    ends = {row["diverged_at"] for row in tries} | {is_so["diverged_at"]}
+    if len(ends) > 1:  # rounding decides where it ends, and so all else
+        return ""
+    for name in OUTCOMES:
+        old, new = said[name], is_so[name]
+        if old is None or new is None or old == new:
+            off = 0.0 if old == new else math.inf
+        else:
+            off = abs(old - new) / (1.0 if name.endswith("accuracy") else abs(new) or 1.0)
+        shaken = [abs(row[name] - new) for row in tries] if isinstance(new, float) else [0.0]
+        moved = max(filter(math.isfinite, shaken), default=0.0)
+        if not off <= _OF_TRAINING[one.dtype] + _TIMES * moved:
+            return f"{name} is stored as {old}, recomputed as {new}"
     return ""
 
 

@@ -14,7 +14,7 @@ from sweep.base.process import command, interrupts
 from sweep.base.registry import CUSTOM
 from sweep.execution import request
 from sweep.execution.plan import shards
-from sweep.experiment.axes import CHOICES, GROUPS
+from sweep.experiment.axes import CHOICES, GROUPS, LATER_GROUPS
 from sweep.experiment.cell import KEY_OF
 from sweep.experiment.language import conf, grammar
 from sweep.experiment.language.spans import is_axis
@@ -33,6 +33,7 @@ def run(
     first_init_params: Mapping[str, Any] | None = None,
     last_init_params: Mapping[str, Any] | None = None,
     block_params: Mapping[str, Any] | None = None,
+    train_params: Mapping[str, Any] | None = None,
     quiet: bool = False,
     **keys: Any,
 ) -> "pd.DataFrame":
@@ -42,9 +43,9 @@ def run(
     depth=[5, 10], seed=range(3), study="mine": a list is an axis, and axes that are not named are those of
     the preset (grid="standard"). Paired axes: **{"init,act": [["xavier", "tanh"], ["kaiming", "relu"]]}.
     first_init, last_init: the keys first.init and last.init, as in last_init=[None, "zeros"].
-    init_params, act_params, first_init_params, last_init_params, block_params: parameters of schemes,
-    activations and blocks, as in {"std": [0.01, 0.1]}. An executor or verdict with settings is a dict:
-    executor={"name": "slurm", "partition": "debug"}.
+    init_params, act_params, first_init_params, last_init_params, block_params, train_params: parameters of
+    schemes, activations, blocks and trainings, as in {"std": [0.01, 0.1]}. An executor or verdict with
+    settings is a dict: executor={"name": "slurm", "partition": "debug"}.
     quiet: print nothing; otherwise progress, tables and the place of the report are shown.
     Inside a daemonic process, which may not start others, cells are computed one after another.
     Raises RequestError where the request is wrong, and then nothing ran. A cell that fails is a row.
@@ -61,6 +62,7 @@ def run(
         "first_init": first_init_params,
         "last_init": last_init_params,
         "block": block_params,
+        "train": train_params,
     }
     arguments = list(_arguments(keys, parameters))
     with conf.refused():
@@ -110,7 +112,7 @@ def _arguments(keys: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterat
     """The overrides of keyword arguments."""
     for name, value in keys.items():
         key = KEY_OF.get(name, name)
-        if value is None and key in (*GROUPS, "block", "grid", "executor"):
+        if value is None and key in (*GROUPS, *LATER_GROUPS, "grid", "executor"):
             continue
         if key in CHOICES and isinstance(value, Mapping):
             raise RequestError(

@@ -11,7 +11,7 @@ from hydra.core.config_loader import ConfigLoader
 from sweep.base import checks
 from sweep.execution.options import Options
 from sweep.experiment import grid
-from sweep.experiment.axes import GROUPS, RUN_GROUPS
+from sweep.experiment.axes import GROUPS, LATER_GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import OPTIONS, Cell
 from sweep.experiment.language import configs, grammar
@@ -73,7 +73,7 @@ def run_grid(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> i
 
 
 def _check_groups(values: Mapping[str, Any]) -> None:
-    for group in (*GROUPS, "block", *RUN_GROUPS):
+    for group in (*GROUPS, *LATER_GROUPS, *RUN_GROUPS):
         checks.named(group, values[group])
 
 

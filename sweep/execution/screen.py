@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn
@@ -20,6 +20,7 @@ from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
 from sweep.experiment.verdict import Thresholds
+from sweep.kernel.training.outcomes import OUTCOMES
 from sweep.report import PAGE
 from sweep.report.frames import text
 from sweep.report.frames.text import si
@@ -32,7 +33,14 @@ if TYPE_CHECKING:
 
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
 _AVERAGED = ("std", "verdict_layer")  # what the tables at the end of a run are made of
-_SHOWN = (*SPEC, "verdict", "verdict_layer", "delta_std_first")  # what is said of a single cell
+_SHOWN = (
+    *SPEC,
+    "verdict",
+    "verdict_layer",
+    "delta_std_first",
+    "train_lr",
+    *OUTCOMES,
+)  # what is said of a single cell
 
 
 def say(line: str) -> None:
@@ -184,12 +192,13 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     single: one cell was asked for, and its own picture. Raises DamagedError where a part is damaged.
     """
     from sweep.report import terminal  # noqa: PLC0415  pandas: not for a share on a node
+    from sweep.report.frames import trained  # noqa: PLC0415
     from sweep.report.frames.agreement import agreement  # noqa: PLC0415
     from sweep.report.frames.fates import fate_of  # noqa: PLC0415
     from sweep.store.query import results  # noqa: PLC0415
 
     first = next(iter(cells))
-    fate = ""
+    fate, own = "", dict[Any, Any]()
     if len(cells) == 1:
         frame = results.of_cells(study, cells, _SHOWN, options.thresholds)
     else:
@@ -216,6 +225,8 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     say(f"table: {study.path}/cells (read it with pandas.read_parquet)")
     if fate:  # the answer, after all that was said of files
         print(fate, flush=True)
+    if own and (learned := trained.learned(own)):
+        print(learned, flush=True)
 
 
 def _networks(study: "Study", cells: Cells, thresholds: Thresholds) -> "pd.DataFrame":

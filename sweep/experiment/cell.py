@@ -4,19 +4,29 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.base import blocks, checks
+from sweep.base import blocks, checks, training
 from sweep.base.blocks import PLAIN, Block, check_batch, check_widths
 from sweep.base.errors import RequestError
 from sweep.base.registry import CUSTOM, Registry
-from sweep.experiment import revisions
-from sweep.experiment.axes import ALL, BESIDE_COLUMNS, END_COLUMNS, ENDS, LATER, SETTINGS
+from sweep.base.training import Training, check_input, check_library
+from sweep.experiment import families, revisions
+from sweep.experiment.axes import (
+    ALL,
+    BESIDE_COLUMNS,
+    END_COLUMNS,
+    ENDS,
+    LATER,
+    LATER_GROUPS,
+    SETTINGS,
+    UNTRAINED,
+)
 from sweep.experiment.revisions import Revisions
 from sweep.experiment.stored_choice import check_choice
 from sweep.initializers import Scheme
@@ -30,20 +40,22 @@ REGISTRIES: Mapping[str, Registry[Any]] = {
 OPTIONS: Mapping[str, Registry[Any]] = {
     **REGISTRIES,
     "block": blocks.REGISTRY,
+    "train": training.REGISTRY,
     **dict.fromkeys(ENDS.values(), initializers.REGISTRY),
 }
 # The key of the command line for each of these columns.
-KEY_OF = {name: name for name in (*REGISTRIES, "block")} | {column: key for key, column in ENDS.items()}
+KEY_OF = {name: name for name in (*REGISTRIES, *LATER_GROUPS)} | {column: key for key, column in ENDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
     """A cell without its seed: what is asked of every seed alike.
 
-    init_params, act_params, block_params: canonical JSON. widths: (w_0 .. w_L) of a tapered network, whose
-    depth and (last) width it then determines; None where all layers are `width` wide. bias_std: None where
-    the scheme draws its layer's biases itself. first_init, last_init: the schemes of these layers alone, with
-    their parameters; None where they have that of all layers. The one layer of depth 1 is the last.
+    init_params, act_params, block_params, train_params: canonical JSON. widths: (w_0 .. w_L) of a tapered
+    network, whose depth and (last) width it then determines; None where all layers are `width` wide.
+    bias_std: None where the scheme draws its layer's biases itself. first_init, last_init: the schemes of
+    these layers alone, with their parameters; None where they have that of all layers. The one layer of
+    depth 1 is the last.
     """
 
     init: str
@@ -63,12 +75,15 @@ class Spec:
     last_init_params: str | None
     block: str
     block_params: str
+    train: str
+    train_params: str
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Spec":
         """The spec of plain values: `init` and `act` as {name, parameters …}, the rest by `CELL_KEYS`.
 
-        `block`, where it is given, is such an option too, and `first.init` and `last.init` are schemes.
+        `block` and `train`, where they are given, are such options too, and `first.init` and `last.init`
+        schemes. An lr of 'auto' is the usual one where theory knows of no largest step.
         `widths`, where it is not None, replaces depth and width.
         Raises RequestError where a value breaks its rule.
         """
@@ -87,13 +102,18 @@ class Spec:
         }
         bias_std = _bias_std(init, init_params, values.get("bias_std", ALL["bias_std"].default))
         settings = checked | {"widths": widths, "bias_std": bias_std} | _ends(values, depth)
-        block, block_params = _canonical("block", json.dumps(values.get("block", {"name": "plain"})))
-        spec = cls(
-            init, init_params, act, act_params, depth, width,
-            **settings, block=block, block_params=block_params,
-        )  # fmt: skip
+        for group in LATER_GROUPS:
+            usual = {"name": BESIDE_COLUMNS[group]}
+            settings |= dict(
+                zip(
+                    (group, f"{group}_params"),
+                    _canonical(group, json.dumps(values.get(group, usual))),
+                    strict=True,
+                )
+            )
+        spec = cls(init, init_params, act, act_params, depth, width, **settings)
         spec.check_block()
-        return spec
+        return spec._as_trained()
 
     @classmethod
     def stored(cls, row: Mapping[str, Any]) -> "Spec":
@@ -120,6 +140,8 @@ class Spec:
         spec = cls(**values | checked)
         if spec.block in blocks.REGISTRY.names():
             spec.check_block()
+        if spec.train in training.REGISTRY.names():
+            check_input(spec.training, spec.profile)
         return spec
 
     @property
@@ -135,12 +157,12 @@ class Spec:
     @property
     def first_scheme(self) -> Scheme | None:
         """That of the first layer, ready to draw; None where it is the init."""
-        return _end(self.first_init, self.first_init_params)
+        return families.end(self.first_init, self.first_init_params)
 
     @property
     def last_scheme(self) -> Scheme | None:
         """That of the last layer, ready to draw; None where it is the init, or `first_init`'s at depth 1."""
-        return _end(self.last_init, self.last_init_params)
+        return families.end(self.last_init, self.last_init_params)
 
     @property
     def has_own(self) -> bool:
@@ -150,13 +172,28 @@ class Spec:
     @property
     def block_at_depth(self) -> Block:
         """What each of its layers is, with numbers for its parameters."""
-        return _block(self.block, self.block_params, self.depth)
+        return families.block(self.block, self.block_params, self.depth)
 
     def check_block(self) -> None:
         """RequestError where the block cannot have these widths or this batch."""
         if self.block != PLAIN.name:
             check_widths(self.block_at_depth, self.profile)
             check_batch(self.block_at_depth, self.batch)
+
+    @property
+    def training(self) -> Training:
+        """How it is trained once it is measured."""
+        return training.REGISTRY.from_json(self.train, self.train_params)
+
+    def _as_trained(self) -> "Spec":
+        """The same with a training that is possible; RequestError where there is none."""
+        if self.train == UNTRAINED:
+            return self
+        check_input(self.training, self.profile)
+        check_library(self.training)
+        from sweep.experiment.steps import with_known_step  # noqa: PLC0415  theory: only for what is trained
+
+        return with_known_step(self)
 
     @property
     def activation(self) -> Activation:
@@ -170,13 +207,13 @@ class Spec:
         With a last layer of its own it has its depth, for it is no prefix of a deeper one. A block that
         depends on the depth is another one at each.
         """
-        family = _family(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
+        family = families.plain(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
         if self.block != PLAIN.name:
-            family = _with_block(family, self.block_at_depth)
+            family = families.with_block(family, self.block_at_depth)
         if self.first_init is None and self.last_init is None:
             return family
         depth = 0 if self.last_init is None else self.depth
-        return _with_ends(family, depth, *(getattr(self, name) for name in END_COLUMNS))
+        return families.with_ends(family, depth, *(getattr(self, name) for name in END_COLUMNS))
 
     def cell(self, seed: int) -> "Cell":
         """The cell of one seed."""
@@ -238,7 +275,8 @@ class Cell(Spec):
 
 
 _USUAL = {axis.name: axis.default for axis in LATER} | {
-    name: BESIDE_COLUMNS[name] for name in (*END_COLUMNS, "block", "block_params")
+    name: BESIDE_COLUMNS[name]
+    for name in (*END_COLUMNS, *(column for group in LATER_GROUPS for column in (group, f"{group}_params")))
 }
 SPEC = tuple(field.name for field in fields(Spec))
 _values = attrgetter(*SPEC)
@@ -300,35 +338,6 @@ def bias_std_beside(scheme: Scheme, name: str, value: Any, stored: bool = False)
             f" bias_std, or choose an init that draws only weights, W ~ {scheme.formula}"
         )
     return std or None
-
-
-@lru_cache(maxsize=1 << 14)
-def _family(init: str, init_params: str, act: str, act_params: str, bias_std: float) -> Chain:
-    scheme = initializers.REGISTRY.from_json(init, init_params)
-    return Chain(scheme, activations.REGISTRY.from_json(act, act_params), bias_std, 0)
-
-
-@lru_cache(maxsize=1 << 14)
-def _with_ends(family: Chain, depth: int, *ends: str | None) -> Chain:
-    """ends: the values of END_COLUMNS."""
-    first, last = _end(*ends[:2]), _end(*ends[2:])
-    return replace(family, depth=depth, first=first, last=last)
-
-
-@lru_cache(maxsize=1 << 14)
-def _block(name: str, parameters: str, depth: int) -> Block:
-    return blocks.REGISTRY.from_json(name, parameters).at(depth)
-
-
-@lru_cache(maxsize=1 << 14)
-def _with_block(family: Chain, block: Block) -> Chain:
-    return replace(family, block=block)
-
-
-def _end(init: str | None, init_params: str | None) -> Scheme | None:
-    if init is None or init_params is None:
-        return None
-    return initializers.REGISTRY.from_json(init, init_params)
 
 
 @lru_cache(maxsize=1 << 17)

@@ -75,8 +75,9 @@ class Result:
     blocks: the cells, in the order of everything below. estimate: the planned seconds on one core.
     errors: index of a failed cell -> why. seconds: (cells,). statistics: name -> (rows,), layers 0 .. depth
     of one cell after another, none of a failed one. histogram: (rows, 30), or None. leaves_float32: (cells,),
-    the first layer that float32 could not hold, NaN where there is none. facts: of users' own activations.
-    stored: the worker has stored it already, and kept the statistics.
+    the first layer that float32 could not hold, NaN where there is none. training: name -> (cells,), NaN
+    where a cell was not trained; {} where none was to be. facts: of users' own activations. stored: the
+    worker has stored it already, and kept the statistics.
     """
 
     blocks: tuple[Block, ...]
@@ -86,6 +87,7 @@ class Result:
     statistics: dict[str, Array]
     histogram: Array | None
     leaves_float32: Array
+    training: dict[str, Array] = field(default_factory=dict)
     facts: dict[Spec, ActivationFacts] = field(default_factory=dict)
     stored: bool = False
 

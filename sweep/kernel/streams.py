@@ -13,7 +13,7 @@ from sweep.initializers import NORMAL, Distribution
 from sweep.initializers.normal import Write, standard_normals
 from sweep.kernel.seeding import generators
 
-_INPUT, _WEIGHTS, _BIAS, _UPSTREAM, _OUT = range(5)
+_INPUT, _WEIGHTS, _BIAS, _UPSTREAM, _OUT, _READOUT, _ORDER, _EXAMPLES = range(8)
 Seeds = Sequence[int]
 Drawn = NDArray[np.float32]
 
@@ -60,6 +60,23 @@ def biases(
     key = 0 if distribution is None else distribution.key
     rngs = _streams(seeds, _BIAS, key, layer, fan_in, fan_out)
     return standard_normals(rngs, fan_out) if of == NORMAL else of.draw_each(rngs, 1, fan_out)[:, 0]
+
+
+def readout(seeds: Seeds, width: int, classes: int) -> Drawn:
+    """What reads classes off the last layer before it is scaled: (seeds, width, classes), N(0, 1)."""
+    return standard_normals(_streams(seeds, _READOUT, width, classes), width, classes)
+
+
+def order(seed: int, data: int, epoch: int, count: int) -> NDArray[np.int64]:
+    """The order in which a pass over so many examples takes them: (count,); data: the number of the set."""
+    (rng,) = _streams([seed], _ORDER, data, epoch)
+    return np.argsort(rng.bit_generator.random_raw(count), kind="stable")
+
+
+def examples(data: int, part: int, *shape: int) -> Drawn:
+    """What a set of examples is made of, the same for all seeds: `shape`, N(0, 1); part: which of it."""
+    drawn: Drawn = standard_normals(_streams([0], _EXAMPLES, data, part, *shape), *shape)[0]
+    return drawn
 
 
 def _streams(seeds: Seeds, *key: int) -> list[np.random.Generator]:

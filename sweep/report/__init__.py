@@ -9,7 +9,10 @@ from sweep.base.errors import ReportError
 from sweep.report.attempts import in_a_line
 
 PAGE = "page"
-KINDS = ("heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", PAGE)
+KINDS = (
+    "heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", "trainability",
+    PAGE,
+)  # fmt: skip
 
 
 def draw(

@@ -12,7 +12,17 @@ from sweep.base.errors import ReportError, RequestError, StoreError
 from sweep.experiment.verdict import Thresholds
 from sweep.report import KINDS, PAGE, gather
 from sweep.report.attempts import attempt
-from sweep.report.figures import blocks, curves, gradients, histograms, network, phase, style, theory
+from sweep.report.figures import (
+    blocks,
+    curves,
+    gradients,
+    histograms,
+    network,
+    phase,
+    style,
+    theory,
+    trainability,
+)
 from sweep.report.frames import layout
 from sweep.report.frames.measures import MEASURES, Measure, measure
 from sweep.report.sheets import Sheet, drawn
@@ -31,6 +41,7 @@ _OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure
     "theory": theory.figures,
     "phase": phase.figures,
     "blocks": blocks.figures,
+    "trainability": trainability.figures,
 }
 
 

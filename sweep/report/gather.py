@@ -26,6 +26,7 @@ _SHOWN = {
     "theory": ("delta_rms", "grad_rms"),
     "phase": phase.SHOWN,
     "blocks": tuple(blocks.SHOWN),
+    "trainability": (),
     "histograms": (),
 }
 

@@ -20,11 +20,12 @@ from sweep.experiment.prediction import nothing, predicted
 from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
+from sweep.kernel.training.outcomes import LEARNED, OUTCOMES
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
-# predictions of the first layers, where float32 ends, schemes of first and last layers; 5: blocks. Statistics
-# and axes say theirs: `since`.
-_LATEST = 5
+# predictions of the first layers, where float32 ends, schemes of first and last layers; 5: blocks; 6: short
+# trainings. Statistics and axes say theirs: `since`.
+_LATEST = 6
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
 )
@@ -46,6 +47,9 @@ FIRST_PREDICTED = {
 }
 _THEORY = tuple((f"theory_{name}", _real) for name in PREDICTED)  # null where the theory does not apply
 
+# Of a short training; null where there was none.
+_OF_TRAINING = dict.fromkeys(("train_lr", *OUTCOMES), _real) | {"diverged_at": _whole, "learned": pa.bool_()}
+
 CELLS = pa.schema(
     [
         *_KEYS,
@@ -65,6 +69,9 @@ CELLS = pa.schema(
         *((name, _text) for name in axes.END_COLUMNS),  # null where these layers have the init
         ("block", _text),
         ("block_params", _text),
+        ("train", _text),
+        ("train_params", _text),
+        *_OF_TRAINING.items(),
         ("first_nonfinite_layer", _whole),
         ("leaves_float32_layer", _whole),
         ("verdict", _text),
@@ -89,6 +96,7 @@ _ADDED = {
     3: {"cells": ["flat_share", "histogram_low", "histogram_high"]},
     4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer", *axes.END_COLUMNS]},
     5: {"cells": ["block", "block_params"]},
+    6: {"cells": ["train", "train_params", *_OF_TRAINING]},
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
@@ -229,9 +237,19 @@ def _cells(
     columns |= said(words) | {"verdict_layer": _optional(since)}
     columns["first_nonfinite_layer"] = _optional(nonfinite)
     columns["leaves_float32_layer"] = _optional(result.leaves_float32)
+    columns |= _training(result)
     constant = {"verdict_thresholds": thresholds.text, "kernel_version": KERNEL_VERSION, "run_id": run_id}
     columns |= {name: pa.repeat(pa.scalar(value, _text), count) for name, value in constant.items()}
     return _table(columns, CELLS)
+
+
+def _training(result: Result) -> dict[str, pa.Array]:
+    """What became of the trainings of a result's cells; null where there was none."""
+    nothing = np.full(len(result), np.nan)
+    columns = {name: _optional(result.training.get(name, nothing)) for name in _OF_TRAINING}
+    accuracy = result.training.get("test_accuracy", nothing)
+    columns["learned"] = pa.array(accuracy >= LEARNED, pa.bool_(), mask=np.isnan(accuracy))
+    return columns
 
 
 def said(codes: NDArray[np.int64]) -> dict[str, pa.Array]:

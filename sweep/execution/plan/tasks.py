@@ -2,17 +2,19 @@
 
 Cells share a *stack* when they see the same draws: one distribution, batch, dtype and profile of
 widths, a shallower network's profile being the prefix of a deeper one's; seeds that want the same
-networks cross it together. Within a stack, cells of one scheme, act and bias are one *chain*,
-whatever their depth, and chains that an exact law makes one run as one.
+networks cross it together. Networks that are trained are apart by their shape. Within a stack, cells of
+one scheme, act and bias are one *chain*, whatever their depth, and chains that an exact law makes one run as
+one.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from sweep.base.process import machine
+from sweep.experiment.axes import UNTRAINED
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
 from sweep.kernel import Chain
@@ -160,10 +162,16 @@ def _by_draws(cells: Cells) -> Iterator[Block]:
     for block in cells.blocks:
         groups: dict[Any, list[Spec]] = defaultdict(list)
         for spec in block.specs:
-            groups[spec.scheme.base, spec.widths or spec.width, spec.batch, spec.dtype].append(spec)
+            shape = (spec.scheme.base, spec.widths or spec.width, spec.batch, spec.dtype)
+            groups[shape if spec.train == UNTRAINED else (*shape, *_trained_with(spec))].append(spec)
         for specs in groups.values():
             seeds[tuple(specs)] += block.seeds
     return (Block(specs, tuple(sorted(numbers))) for specs, numbers in seeds.items())
+
+
+def _trained_with(spec: Spec) -> tuple[Any, ...]:
+    """What networks that are trained together have in common beside their width and batch."""
+    return spec.depth, spec.act, spec.act_params, spec.block_at_depth, replace(spec.training, lr=0.0)
 
 
 def _by_seeds(block: Block, workers: int, limits: Limits) -> Iterator[Block]:
@@ -205,4 +213,21 @@ def _stack_cost(specs: tuple[Spec, ...], seeds: int, rates: Rates) -> Cost:
     deepest = _deepest(specs)
     chains = [chain_of(chain) for chain in chains_of(specs)]
     cost = cost_of(chains, deepest.profile, seeds, deepest.batch, deepest.dtype, rates)
-    return replace(cost, seconds=cost.seconds + seeds * len(specs) * _SECONDS_PER_CELL)
+    cost = replace(cost, seconds=cost.seconds + seeds * len(specs) * _SECONDS_PER_CELL)
+    trained = Counter((spec.family, spec.profile, spec.training) for spec in specs if spec.train != UNTRAINED)
+    return _with_trainings(cost, trained, seeds, deepest.dtype, rates) if trained else cost
+
+
+def _with_trainings(cost: Cost, trained: Mapping[Any, int], seeds: int, dtype: str, rates: Rates) -> Cost:
+    """The cost of a stack with that of the trainings that follow; trained: how many of each kind."""
+    from sweep.kernel.training.cost import cost_of_training  # noqa: PLC0415  a plain run needs none
+
+    costs = [
+        cost_of_training(chain, widths, training, seeds * count, dtype, rates)
+        for (chain, widths, training), count in trained.items()
+    ]
+    return Cost(
+        cost.seconds + sum(one.seconds for one in costs),
+        max(cost.bytes, *(one.bytes for one in costs)),
+        cost.flops + sum(one.flops for one in costs),
+    )

@@ -14,6 +14,7 @@ from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.arrays import Array
 from sweep.execution.plan.tasks import Stack, Task, chain_of, chains_of
+from sweep.execution.workers.lessons import OF_TRAINING, trained, untrained
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
 from sweep.experiment.outcome import ActivationFacts, Failure, Result
@@ -70,7 +71,7 @@ def failed_result(cell: Cell, failure: Failure, histogram: bool) -> Result:
     nothing = {name: np.empty(0) for name in STATISTICS}
     counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
     one = Block((cell.spec,), (cell.seed,))
-    return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, np.full(1, np.nan))
+    return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, np.full(1, np.nan), untrained(1))
 
 
 def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
@@ -97,13 +98,14 @@ def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
             if statistics.histogram is not None:
                 counts.append(statistics.histogram[:, layers].reshape(-1, HISTOGRAM_BINS))
     specs = tuple(spec for chain in grouped for spec in chain)
+    block = Block(specs, seeds)
     cost = np.repeat([spec.depth * (3.0 if spec.backward else 1.0) for spec in specs], len(seeds))
     seconds = (time.perf_counter() - start) * cost / cost.sum()  # shared work has no owner: by depth
+    training, took = trained(block)
     values = {name: np.concatenate(parts) for name, parts in columns.items()}
     histograms = np.concatenate(counts) if histogram else None
-    return Result(
-        (Block(specs, seeds),), stack.seconds, {}, seconds, values, histograms, np.concatenate(leaves)
-    )
+    leaves_float32 = np.concatenate(leaves)
+    return Result((block,), stack.seconds, {}, seconds + took, values, histograms, leaves_float32, training)
 
 
 def _join(parts: Sequence[Result]) -> Result:
@@ -121,5 +123,6 @@ def _join(parts: Sequence[Result]) -> Result:
         {name: np.concatenate([part.statistics[name] for part in parts]) for name in STATISTICS},
         np.concatenate(histograms) if histograms else None,
         np.concatenate([part.leaves_float32 for part in parts]),
+        {name: np.concatenate([part.training[name] for part in parts]) for name in OF_TRAINING},
         _facts(parts),
     )

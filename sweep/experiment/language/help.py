@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from sweep.experiment.axes import ENDS, GROUPS, RUN_GROUPS
+from sweep.experiment.axes import ENDS, GROUPS, LATER_GROUPS, RUN_GROUPS
 from sweep.experiment.language import conf
 
 Path_ = tuple[str, ...]
@@ -48,6 +48,7 @@ _GROUPS = {  # where an option's file says nothing of it
     "init": "how the weights are drawn",
     "act": "the activation",
     "block": "what a layer is",
+    "train": "a short training once the network is measured",
     "grid": "the axes of -m where the command line names none",
     "executor": "where cells are computed",
 }
@@ -78,7 +79,7 @@ def of(path: Path_, options: Mapping[str, str]) -> str:
     settings = _comments(conf.folder() / "config.yaml")
     if ".".join(path[:2]) in ENDS and len(path) > 2:
         return _WORDS.get(path[-1], "")
-    if group not in (*GROUPS, "block", *RUN_GROUPS):
+    if group not in (*GROUPS, *LATER_GROUPS, *RUN_GROUPS):
         return settings.get(path, "")
     if "axes" in below[:-1]:
         return ""

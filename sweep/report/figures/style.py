@@ -59,7 +59,9 @@ _RC: dict[Any, Any] = {
 # The figures of a whole study by name: a page that the study no longer fills is removed.
 _OURS = re.compile(
     r"({})(-\d+)?\.(png|svg)".format(
-        "|".join([*MEASURES, "layers", "histograms", "gradients", "theory", "phase"])
+        "|".join(
+            [*MEASURES, "layers", "histograms", "gradients", "theory", "phase", "blocks", "trainability"]
+        )
     )
 )
 

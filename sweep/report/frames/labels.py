@@ -111,7 +111,7 @@ def _ends(kinds: "pd.DataFrame", apart: Collection[str] = ()) -> dict[str, Any]:
     for column in axes.BESIDE:
         parameters = f"{column}_params"
         own = (kinds[column].notna() & kinds[parameters].notna()).to_numpy()
-        told = np.array([None if _is_null(value) else value for value in kinds[column]], object)
+        told = np.array([None if is_null(value) else value for value in kinds[column]], object)
         told[own] = [_called(label) for label in _named(kinds[own], column, apart)]
         named |= {column: told, parameters: [None] * len(kinds)}
     return named
@@ -136,10 +136,10 @@ def _vary(init: "pd.Series[Any]", values: "pd.Series[Any]") -> bool:
 
 def setting_text(axis: str, value: Any) -> str:
     """'bias_std=0.1'; '' where there is no value: a network that is not tapered has no `widths`."""
-    return "" if _is_null(value) else f"{KEY_OF.get(axis, axis)}={short(value)}"
+    return "" if is_null(value) else f"{KEY_OF.get(axis, axis)}={short(value)}"
 
 
-def _is_null(value: Any) -> bool:
+def is_null(value: Any) -> bool:
     """None, or what pandas makes of it in a column of texts."""
     return value is None or (isinstance(value, float) and math.isnan(value))
 
@@ -175,7 +175,7 @@ def _key_of(name: str) -> Callable[[Any], tuple[int, Any]]:
 
 def _setting_key(value: Any) -> tuple[int, Any]:
     """Numbers by size, texts by length and letters, nothing first."""
-    if _is_null(value):
+    if is_null(value):
         return 0, 0
     return (2, (len(value), value)) if isinstance(value, str) else (1, value)
 
@@ -296,5 +296,5 @@ def common(cells: "pd.DataFrame") -> str:
     shared = [name for name in told if frame[name].nunique(dropna=False) == 1]
     values = {name: frame[name].iloc[0] for name in shared}
     values = {name: value for name, value in values.items() if value != axes.BESIDE_COLUMNS.get(name)}
-    known = {KEY_OF.get(name, name): value for name, value in values.items() if not _is_null(value)}
+    known = {KEY_OF.get(name, name): value for name, value in values.items() if not is_null(value)}
     return ", ".join(f"{name} {short(value)}" for name, value in known.items())

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sweep.base.errors import unknown
-from sweep.kernel.statistics.table import RATIO, SIZE, STATISTICS
+from sweep.kernel.statistics.table import RATIO, SHARE, SIZE, STATISTICS
 
 COUNT, WORD = "count", "word"  # beside the scales of statistics
 THEORY = "theory_"
@@ -42,6 +42,11 @@ MEASURES = {
         Measure("first_nonfinite_layer", "first layer that is not finite", COUNT, by_layer=False),
         Measure("leaves_float32_layer", "first layer that float32 could not hold", COUNT, by_layer=False),
         Measure("verdict_layer", "layer from which on the verdict holds", COUNT, by_layer=False),
+        Measure("test_accuracy", "trained: share of held-out inputs right", SHARE, by_layer=False),
+        Measure("train_accuracy", "trained: share of training inputs right", SHARE, by_layer=False),
+        Measure("readout_accuracy", "its readout alone trained: the same share", SHARE, by_layer=False),
+        Measure("train_loss", "trained: cross-entropy", SIZE, by_layer=False),
+        Measure("diverged_at", "step at which the training diverged", COUNT, by_layer=False),
         Measure("verdict", "verdict", WORD, by_layer=False),
     )
 }

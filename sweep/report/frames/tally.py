@@ -155,6 +155,8 @@ class Spreads:
         if not len(groups):
             return
         for name, spread in self._spreads.items():
+            if np.isnan(columns[name]).all():  # as of trainings in a study without any
+                continue
             spread.add(groups, columns[name])
             if (prediction := f"{THEORY}{name}") in columns:
                 self._theories.setdefault(name, Spread(False)).add(groups, columns[prediction])

@@ -32,7 +32,7 @@ _ASSETS = Path(__file__).parent / "assets"  # its template, style and scripts
 # In the order in which the page runs them.
 _SCRIPTS = (
     "values.js", "state.js", "charts.js", "filter.js", "map.js",
-    "network.js", "plane.js", "table.js", "view.js", "page.js",
+    "network.js", "plane.js", "trained.js", "table.js", "view.js", "page.js",
 )  # fmt: skip
 _NAME, _VEGA_LITE = "index.html", "6.4"
 _BUNDLE = """

@@ -19,7 +19,7 @@ from sweep.report.frames.networks import are_networks
 from sweep.report.frames.seeds import average_over_seeds, by_layer, sampled
 from sweep.report.frames.shortening import shortened
 from sweep.report.frames.text import short
-from sweep.report.page import plane
+from sweep.report.page import plane, trained
 
 _TITLES = {"init_label": "init", "act_label": "act"}
 _FIRST = ("rms", "delta_rms", "std")  # the curves that are kept where not all find room
@@ -126,6 +126,7 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
         "inks": _inks([_EMPTY, *(word.colour for word in WORDS.values()), *chain(*ramps.values())]),
         "curves": _curves(rows, cells, layers, apart),
         "planes": plane.planes(cells, layers),
+        "lessons": trained.lessons(cells),
         "layout": {role: axis or "" for role, axis in vars(roles).items()},
     }
 

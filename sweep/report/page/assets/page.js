@@ -27,6 +27,7 @@ for (const role of ROLES) $(role).addEventListener("change", () => setRole(role,
 $("curve").addEventListener("change", () => { state.curve = $("curve").value; drawCurves(); remember(); });
 $("pin").addEventListener("click", pin);
 $("plane").addEventListener("change", () => { PLANE.chosen = Number($("plane").value); drawPlane(); });
+$("lesson").addEventListener("change", () => { LESSON.chosen = Number($("lesson").value); drawLesson(); });
 for (const id of ["filter", "verdict-filter"]) $(id).addEventListener("input", () => { state.page = 0; drawTable(); });
 $("previous").addEventListener("click", () => { state.page--; drawTable(); });
 $("next").addEventListener("click", () => { state.page++; drawTable(); });
@@ -38,10 +39,10 @@ window.addEventListener("resize", () => {
   if (window.innerWidth === width) return;
   width = window.innerWidth;
   clearTimeout(waiting);
-  waiting = setTimeout(() => { drawMap(); drawCurves(); drawPlane(); }, 150);
+  waiting = setTimeout(() => { drawMap(); drawCurves(); drawPlane(); drawLesson(); }, 150);
 });
 
 state.chosen = firstPoint();
 first = new Map(viewParts());
 window.addEventListener("hashchange", () => drawAll(readView()));
-drawAll(readView()).then(drawPlane).then(() => { document.body.dataset.ready = "yes"; });
+drawAll(readView()).then(drawPlane).then(drawLesson).then(() => { document.body.dataset.ready = "yes"; });
