@@ -40,7 +40,7 @@ def _main(arguments: Sequence[str]) -> int:
         from sweep.kernel.passes import folder  # noqa: PLC0415
 
         print(f"sweep {provenance()['version']}, Hydra {hydra.__version__}")
-        without = folder.why_not()
+        without = folder.why_not() or folder.why_not_kept()
         print(f"passes: NumPy's ({without})" if without else f"passes: compiled ({folder.described()})")
         return 0
     parser = get_args_parser()

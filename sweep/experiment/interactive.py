@@ -4,6 +4,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sweep import activations, initializers, kernel
@@ -92,7 +93,10 @@ def _passes(act: str, backward: bool) -> str:
     from sweep.kernel.passes import folder  # noqa: PLC0415  numba: only where it computes
 
     loops = folder.keys_of([(act, backward)])
-    if not loops or folder.why_not() or folder.why_not_kept():
+    if not loops or folder.why_not():
+        return passes.NUMPY
+    if reason := folder.why_not_kept():
+        _warn_once(f"NumPy's passes are used, compiled ones cannot be kept: {reason}")
         return passes.NUMPY
     from sweep.kernel.passes.compiled import Compiled  # noqa: PLC0415
 
@@ -111,6 +115,11 @@ def _passes(act: str, backward: bool) -> str:
         if missing:
             print(f": {time.perf_counter() - start:.1f} s", file=sys.stderr)
     return passes.COMPILED
+
+
+@lru_cache
+def _warn_once(said: str) -> None:
+    warnings.warn(SweepWarning(said), stacklevel=4)
 
 
 def _of_end(

@@ -6,6 +6,7 @@
 import argparse
 import os
 import sys
+from contextlib import redirect_stdout
 
 from sweep import activations
 from sweep.base.process.command import visible
@@ -29,10 +30,10 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     if arguments.own:
-        for parameters in arguments.own:
-            act = activations.REGISTRY.from_json(activations.CUSTOM, parameters)
-            if reason := own.why_not(act):
-                print(visible(f"{act.formula}: {reason}"))
+        with redirect_stdout(sys.stderr):  # what a module or a function of the user's prints is no reason
+            refused = {parameters: _refused(parameters) for parameters in arguments.own}
+        for line in filter(None, refused.values()):
+            print(line)
         return
     if arguments.beside and hasattr(os, "nice"):
         os.nice(19)
@@ -40,6 +41,13 @@ def main() -> None:
         sys.exit(f"sweep: {reason}")
     folder.build(folder.missing(arguments.loops or every))
     print(f"compiled: {folder.described()}")
+
+
+def _refused(parameters: str) -> str:
+    """Why an activation of a user's own, of these parameters, is not compiled; '' where it is."""
+    act = activations.REGISTRY.from_json(activations.CUSTOM, parameters)
+    reason = own.why_not(act)
+    return visible(f"{act.formula}: {reason}") if reason else ""
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ not.
 import hashlib
 import os
 import platform
+import re
+import stat
 import sys
 import threading
 from collections.abc import Collection, Iterable
@@ -17,6 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+_FOLDERS = 2  # above that of one kind of machine code: `passes`, and the user's own
 LEAST = (0, 61)  # numba's version: the first that knows NumPy 2
 THROUGH, BACK, NORMAL = "through", "back", "normal"
 _BY_SLOPE = ("sin",)  # judged flat by their slope
@@ -32,6 +35,7 @@ _SOURCES = (
     "../../activations/narrow.py",
     "../../activations/piecewise.py",
 )
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # where colorama is installed
 _locks = [threading.Lock()]
 if hasattr(os, "register_at_fork"):  # a child of a process that was compiling would wait for ever
     os.register_at_fork(after_in_child=lambda: _locks.__setitem__(0, threading.Lock()))
@@ -62,8 +66,9 @@ def shared(backward: bool) -> set[str]:
 
 
 def in_a_line(error: BaseException) -> str:
-    """What numba says, without the lines of advice that follow."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """What numba says, without its colours and the lines of advice that follow."""
+    said = _COLOURS.sub("", str(error))
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
     lines = [line for line in lines if not line.startswith("Failed in nopython mode pipeline")]
     return lines[0] if lines else type(error).__name__
 
@@ -73,34 +78,58 @@ def why_not() -> str:
     """Why nothing can be compiled here, in a line; '' where it can."""
     if os.environ.get("SWEEP_PASSES") == "numpy":
         return "SWEEP_PASSES=numpy"
+    if reason := _not_installed():
+        return reason
     try:
-        found = version("numba")
-    except PackageNotFoundError:
-        return "numba is not installed (pip install 'sweep[fast]')"
-    if tuple(int(part) for part in found.split(".")[:2] if part.isdigit()) < LEAST:
-        return f"numba {found} is older than {LEAST[0]}.{LEAST[1]}"
-    try:
-        import numba  # noqa: F401, PLC0415  half a second: only where it computes
+        from numba.core import compiler_lock, config  # noqa: PLC0415  half a second: only where it computes
     except Exception as error:  # it refuses a NumPy or a Python that it does not know
         return f"numba cannot be imported: {in_a_line(error)}"
+    if config.DISABLE_JIT:
+        return "NUMBA_DISABLE_JIT is set"
+    _fork_between_compilations(compiler_lock.global_compiler_lock)
     if platform.machine().lower() in ("x86_64", "amd64") and not _features().get("fma"):
         return "this processor has no fused multiply-add"
     return ""
 
 
+def _not_installed() -> str:
+    try:
+        found = version("numba") or ""  # what a broken uninstallation has left has none
+    except PackageNotFoundError:
+        found = ""
+    if not found:
+        return "numba is not installed (pip install 'sweep[fast]')"
+    if tuple(int(part) for part in re.findall(r"\d+", found)[:2]) < LEAST:
+        return f"numba {found} is older than {LEAST[0]}.{LEAST[1]}"
+    return ""
+
+
 def why_not_kept() -> str:
     """Why what is compiled cannot be kept for others, in a line; '' where it can."""
-    path = _path()
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if hasattr(os, "getuid") and (path.stat().st_uid != os.getuid() or path.stat().st_mode & 0o022):
-            return f"others may write to {path}"
+        path = _path()
+        for one in (*reversed(path.parents[:_FOLDERS]), path):
+            one.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if _others_may_write(one, own=one == path):
+                return f"others may write to {one}"
         probe = path / f".{os.getpid()}-{threading.get_ident()}"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        return f"{path}: {error.strerror or error}"
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
     return ""
+
+
+def _others_may_write(path: Path, own: bool) -> bool:
+    """Whether others could put something in the place of what lies there. own: it must be this user's."""
+    if not hasattr(os, "getuid"):
+        return False
+    found = path.stat()
+    if found.st_uid != os.getuid() and (own or found.st_uid != 0):
+        return True
+    guarded = not own and found.st_mode & stat.S_ISVTX  # as in /tmp: nobody moves what is another's
+    return bool(found.st_mode & 0o022) and not guarded
 
 
 def missing(keys: Collection[str]) -> set[str]:
@@ -191,10 +220,20 @@ def _features() -> dict[str, bool]:
 
 
 def _path() -> Path:
-    if given := os.environ.get("SWEEP_CACHE"):
-        base = Path(given)
-    elif sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "sweep"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep"
+    """The folder of this kind of machine code. Raises OSError where nobody says which is the user's own."""
+    try:
+        if given := os.environ.get("SWEEP_CACHE"):
+            base = Path(given).expanduser()
+        elif sys.platform == "win32":
+            base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "sweep"
+        else:
+            base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sweep"
+    except RuntimeError as error:
+        raise OSError("this user has no home folder; SWEEP_CACHE names another") from error
     return base / "passes" / _stamp()
+
+
+def _fork_between_compilations(lock: Any) -> None:
+    """Have forks wait for numba's lock: the child of a process that compiles would wait for it for ever."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)

@@ -13,8 +13,12 @@ from sweep.base.arrays import Array
 from sweep.base.user_code import UserFunction
 from sweep.kernel.passes.folder import in_a_line
 
-_TOLERANCE = 1e-5  # of the largest value near by: float32's rounding of what NumPy and numba order otherwise
-_PROBE = np.concatenate([np.linspace(-8, 8, 321), [-1e4, -100.0, -30.0, 30.0, 100.0, 1e4]])
+_TOLERANCE = 1e-5  # of a value: float32's rounding of what NumPy and numba order otherwise
+_ROUNDINGS = 1e-6  # of z, which move a value too
+# Of three axes, as the kernel's arrays have: a function may look at its array's shape.
+_PROBE = np.concatenate(
+    [[0.0], np.linspace(-8, 8, 319), np.outer([-1, 1], [1e-4, 1e-3, 1e-2, 10, 20, 30, 100, 1e4]).ravel()]
+).reshape(1, 3, 112)
 
 
 class Refused(Exception):
@@ -40,7 +44,7 @@ def _outcome(act: Activation) -> tuple[Activation, str]:
 
 
 def _compiled(function: UserFunction) -> UserFunction:
-    """The same function, compiled entry by entry, or else for a whole array; Refused where neither can be."""
+    """The same function, compiled entry by entry, or else for a whole array; Refused where none can be."""
     try:
         given = inspect.signature(function.function).bind(0.0, **dict(function.keywords))
     except (ValueError, TypeError):
@@ -49,7 +53,7 @@ def _compiled(function: UserFunction) -> UserFunction:
     if given.kwargs:
         raise Refused(f"{function.name} has keyword-only arguments, which numba does not know")
     made, reason = None, ""
-    for way in (_by_entry, _by_array):
+    for way in (_by_entry, _by_array, _flattened):
         try:
             made = way(function.function, given.args[1:])
         except Exception as error:
@@ -59,18 +63,30 @@ def _compiled(function: UserFunction) -> UserFunction:
     if made is None:
         raise Refused(reason)
     for dtype in (np.float32, np.float64):
-        z = _PROBE.astype(dtype)
+        _compare(function, made, _PROBE.astype(dtype))
+    return replace(function, function=made)
+
+
+def _compare(function: UserFunction, made: Callable[[Array], Array], z: Array) -> None:
+    """Refused where numba's function is another one than NumPy's at these z, but for rounding."""
+    try:
         with np.errstate(all="ignore"):
             known, found = np.asarray(function(z), np.float64), np.asarray(made(z), np.float64)
-        near = np.abs(known - found) <= _TOLERANCE * np.maximum(1, np.abs(known))
-        same = near | (known == found) | (np.isnan(known) & np.isnan(found))
-        if not same.all():
-            at = int(np.argmin(same))
-            raise Refused(
-                f"compiled by numba, {function.name} is another function: {found[at]:g}, not {known[at]:g}, "
-                f"at z = {z[at]:g}"
-            )
-    return replace(function, function=made)
+            beside = np.asarray(function(z.astype(np.float64) * (1 + _ROUNDINGS)), np.float64)
+            moved = np.nan_to_num(np.abs(np.asarray(function(z.astype(np.float64)), np.float64) - beside))
+    except Exception as error:  # a user's own, from code that was not asked for such numbers
+        raise Refused(f"{function.name} cannot be compared with numba's: {in_a_line(error)}") from error
+    if not (z.shape == known.shape == found.shape == moved.shape):
+        raise Refused(f"{function.name} cannot be compared with numba's: it returns another shape than z has")
+    least = 100 * float(np.finfo(z.dtype).tiny)
+    near = np.abs(known - found) <= _TOLERANCE * np.abs(known) + moved + least
+    same = near | (known == found) | (np.isnan(known) & np.isnan(found))
+    if not same.all():
+        at = np.unravel_index(int(np.argmin(same)), same.shape)
+        raise Refused(
+            f"compiled by numba, {function.name} is another function: {found[at]:g}, not {known[at]:g}, "
+            f"at z = {z[at]:g}"
+        )
 
 
 def _by_entry(function: Callable[..., Any], rest: tuple[Any, ...]) -> Callable[[Array], Array]:
@@ -80,8 +96,9 @@ def _by_entry(function: Callable[..., Any], rest: tuple[Any, ...]) -> Callable[[
 
     @numba.njit(nogil=True)
     def loop(z, out):  # type: ignore[no-untyped-def]
-        for i in range(z.size):
-            out[i] = scalar(z[i], *rest)
+        entries, results = z.reshape(-1), out.reshape(-1)
+        for i in range(entries.size):
+            results[i] = scalar(entries[i], *rest)
 
     return _called(loop)
 
@@ -98,16 +115,29 @@ def _by_array(function: Callable[..., Any], rest: tuple[Any, ...]) -> Callable[[
     return _called(loop)
 
 
+def _flattened(function: Callable[..., Any], rest: tuple[Any, ...]) -> Callable[[Array], Array]:
+    """Of one axis, for what numba does not know of more: as an index that is an array."""
+    import numba  # noqa: PLC0415
+
+    whole = numba.njit(error_model="numpy")(function)
+
+    @numba.njit(nogil=True)
+    def loop(z, out):  # type: ignore[no-untyped-def]
+        out.reshape(-1)[:] = whole(z.reshape(-1), *rest)
+
+    return _called(loop)
+
+
 def _called(loop: Any) -> Callable[[Array], Array]:
     from numba.core import types  # noqa: PLC0415
 
     for entry in (types.float32, types.float64):
-        loop.compile((entry[::1], entry[::1]))
+        loop.compile((entry[:, :, ::1], entry[:, :, ::1]))
     loop.disable_compile()
 
     def call(z: Array, **_: Any) -> Array:  # the keywords are in the loop
-        out = np.empty(z.size, z.dtype)
-        loop(np.ascontiguousarray(z).reshape(-1), out)
+        out = np.empty((*(1,) * (3 - z.ndim), *z.shape), z.dtype)
+        loop(np.ascontiguousarray(z).reshape(out.shape), out)
         return out.reshape(z.shape)
 
     return call
