@@ -13,8 +13,9 @@ with c their cosine at h and C at f. `residual` (E[f] = 0) has no V, and p² o /
 sum leaves 1. Derived in docs/finite-width.md.
 
 Right to 15 % of the larger of shift and std, compared with measured seeds, up to the Σ 1/n over the layers of
-_REACH. NaN beyond that; for `residual` where E[f] is not 0, as the means add up over its skips; and for `bn`,
-whose spread is that of all the cosines of a batch.
+_REACH. NaN beyond that; under `ln` and `rms` where cosines stray too far, as deep networks of tanh's do; for
+`residual` where E[f] is not 0, as the means add up over its skips; and for `bn`, whose spread is that of all
+the cosines of a batch.
 """
 
 import math
@@ -34,6 +35,7 @@ from sweep.theory.spheres import normalised
 
 _REACH, _REACH_OF_PREACT = 0.4, 0.125  # Σ 1/n: 24 blocks of width 64, of 192
 _NARROWEST = 16
+_APART = 0.1  # a variance of cosines up to which one of a norm's network is a normal number
 _STEP = 1e-3  # of a correlation: s(r) = s_1 r + s_2 r² + … is told apart by it
 _NODES, _WEIGHTS = math.sqrt(3) * np.array([-1.0, 0.0, 1.0]), np.array([1, 4, 1]) / 6  # of N(0, 1)
 
@@ -130,6 +132,7 @@ class _Network:
             self.strays = _Strays(0.0, 0.0, 0.0)
         elif block.place == INSIDE:
             self.strays = self._forgotten(fan_out, h, matrices, sigma_b)
+            self.known = self.strays.cosine <= _APART
         else:
             self.strays = self._summed(fan_in, fan_out, matrices, log_v, h)
 
