@@ -98,24 +98,27 @@ class BlockNetwork(Network):
         self.figures[None, "branch_corr", layer] = of_branch
 
     def _norm(self, x):
-        """x after the norm, and 1 / its size, for every copy."""
+        """x after the norm, and 1 / its size, for every copy.
+
+        A mean and a size are rounded once, and alike for all entries that they are of.
+        """
         axis = 1 if self.block.norm == BATCH else 2
         largest = np.abs(x).max(axis=axis, keepdims=True)
         unit = np.where(largest > 0, largest, 1)
         centred = x / unit
         if self.block.norm != RMS:
             centred = centred - centred.take([0], axis=axis)
-            centred = centred - centred.mean(axis=axis, keepdims=True)
+            centred = centred - self._rounded(centred.mean(axis=axis, keepdims=True))
         size = np.sqrt((centred * centred).mean(axis=axis, keepdims=True))
         varies = size > NOISE * (self.block.norm != RMS)
-        inverse = np.where(varies, 1 / np.where(varies, size, 1), 0)
+        inverse = self._rounded(np.where(varies, 1 / np.where(varies, size, 1), 0))
         return self._rounded(centred * inverse), inverse / unit
 
     def _norm_back(self, y, inverse, g):
         axis = 1 if self.block.norm == BATCH else 2
-        passed = g - y * (g * y).mean(axis=axis, keepdims=True)
+        passed = g - y * self._rounded((g * y).mean(axis=axis, keepdims=True))
         if self.block.norm != RMS:
-            passed = passed - g.mean(axis=axis, keepdims=True)
+            passed = passed - self._rounded(g.mean(axis=axis, keepdims=True))
         passed[np.abs(passed) <= NOISE * np.abs(g).max(axis=axis, keepdims=True)] = 0
         return self._rounded(passed * inverse)
 

@@ -7,13 +7,13 @@ from itertools import pairwise
 import numpy as np
 
 from sweep.base.arrays import Array
-from sweep.base.blocks import Block
+from sweep.base.blocks import BATCH, Block
 from sweep.base.errors import SweepError
 from sweep.experiment.cell import Spec
 from sweep.initializers import Scheme
 from sweep.kernel import Chain
 from sweep.kernel.statistics.table import PREDICTED
-from sweep.theory.blocks import Widening, block_prediction
+from sweep.theory.blocks import Widening, block_prediction, samples_part
 from sweep.theory.maps import layers_of, prediction
 
 
@@ -32,6 +32,7 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[st
     numbered = [(chain.scheme_of(number), fan) for number, fan in enumerate(pairwise(widths), 1)]
     if not all(scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered):
         return nothing(chain.depth)
+    parted = False
     biases = [chain.bias_std_of(number, *fan) for number, (_, fan) in enumerate(numbered, 1)]
     try:
         if chain.block.plain:
@@ -40,14 +41,16 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[st
         else:
             matrices = [matrices_of(chain.block, scheme, *fan) for scheme, fan in numbered]
             found = block_prediction(chain.block, chain.act, matrices, biases, batch).statistics
+            parted = chain.block.norm == BATCH and samples_part(chain.act, widths)
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(chain.depth)
-    unknown = _NOT_OF_A_MEAN_MODE if has_mean_mode(chain.block, found["mean"]) else ()
+    unknown = _GRADIENTS if parted or has_mean_mode(chain.block, found["mean"]) else ()
     return {name: np.full(chain.depth + 1, np.nan) if name in unknown else found[name] for name in PREDICTED}
 
 
-# A gradient of all entries alike grows in a skip whose branch has a mean, by what 1/width alone holds back.
-_NOT_OF_A_MEAN_MODE = ("delta_rms", "grad_rms")
+# A gradient of all entries alike grows in a skip whose branch has a mean, by what 1/width alone holds back;
+# and any gradient under a norm over a batch whose samples come apart.
+_GRADIENTS = ("delta_rms", "grad_rms")
 
 
 def has_mean_mode(block: Block, means: Array) -> bool:

@@ -145,6 +145,21 @@ def test_a_mean_that_a_skip_carries_leaves_gradients_without_a_prediction():
     assert np.isnan(predicted(of({"name": "mlp"}, init={"name": "zeros"}).spec)["rms"]).all()
 
 
+def test_gradients_of_batches_whose_samples_part_have_no_prediction():
+    def delta(act, depth, width=128):
+        one = cell(block={"name": "bn"}, act={"name": act}, depth=depth, width=width, batch=32)
+        return predicted(one.spec)["delta_rms"]
+
+    for act, known in (("relu", True), ("tanh", True), ("silu", False), ("squared_relu", False)):
+        assert np.isfinite(delta(act, 24)).all() == known, act
+    assert np.isfinite(delta("silu", 8)).all()
+    assert np.isfinite(delta("silu", 24, 4096)).all()  # a wider one
+    rms = predicted(cell(block={"name": "bn"}, act={"name": "silu"}, depth=24, width=128, batch=32).spec)[
+        "rms"
+    ]
+    assert np.isfinite(rms).all()
+
+
 def test_labels_name_a_block_where_it_varies_and_captions_where_it_is_not_plain():
     import pandas as pd  # noqa: PLC0415
 

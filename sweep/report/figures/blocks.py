@@ -3,6 +3,8 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
+from sweep import activations
+from sweep.base.blocks import AFTER, BLOCKS, Block
 from sweep.report.figures import style
 from sweep.report.figures.curves import draw, is_predicted, set_limits, spread_names
 from sweep.report.frames.labels import common, greatest
@@ -16,6 +18,12 @@ SHOWN = {  # statistic -> what its column is about
     "delta_rms": "gradient: rms of dL/dh",
 }
 APART = ("block",)
+# What such networks show against what is told of them.
+AGAINST_THE_TALE = (
+    "norm after the sum × relu or its like, no biases: the gradient's ratio is 1 at every depth (width ≥ "
+    "20 × depth), whatever is told: a block changes its mean square by (s² + a² σ_v² σ_w² E[act'²]) / (s² + "
+    "a² σ_v² E[act²]), and both sums are one; what is hard in post-norm networks comes with the first steps"
+)
 _MOST_ROWS = 8
 _MOST_LINES = len(style.LINES)
 
@@ -23,6 +31,18 @@ _MOST_LINES = len(style.LINES)
 def vary(cells: pd.DataFrame) -> bool:
     """Whether there are blocks to compare."""
     return len(cells[["block", "block_params"]].drop_duplicates()) > 1
+
+
+def against_the_tale(cells: pd.DataFrame) -> bool:
+    """Whether there are networks with a norm after the sum that hand gradients on as they are."""
+    after = [
+        name for name, made in BLOCKS.items() if (made if isinstance(made, Block) else made()).place == AFTER
+    ]
+    rows = cells[
+        cells["block"].isin(after) & (cells["bias_std"] == 0) & cells["act"].isin(activations.names())
+    ]
+    acts = rows[["act", "act_params"]].drop_duplicates()
+    return any(activations.stored(*act).homogeneous for act in acts.itertuples(index=False))
 
 
 def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
@@ -58,5 +78,6 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
         (curves["line"].nunique() - len(lines), "line"),
     ):
         note += f"; {missing} more {what}{'s' * (missing > 1)} left out" if missing else ""
-    style.caption(figure, note, f"{greatest(curves)}, {common(cells)}")
+    tale = [AGAINST_THE_TALE] if against_the_tale(cells) else []
+    style.caption(figure, note, *tale, f"{greatest(curves)}, {common(cells)}")
     return {"blocks": figure}

@@ -34,3 +34,26 @@ def test_there_is_a_row_for_every_block_and_a_column_for_every_question(frames):
 def test_there_is_none_where_no_block_varies(frames):
     cells, layers = frames
     assert blocks.figures(cells[cells["block"] == "bn"], layers) == {}
+
+
+@pytest.mark.parametrize(
+    ("block", "act", "bias_std", "told"),
+    [
+        ("post_ln", "relu", 0.0, True),
+        ("post_rms", "leaky_relu", 0.0, True),
+        ("post_ln", "relu", 0.1, False),
+        ("post_ln", "tanh", 0.0, False),
+        ("pre_ln", "relu", 0.0, False),
+    ],
+)
+def test_the_caption_says_where_a_norm_after_the_sum_contradicts_the_tale(
+    block, act, bias_std, told, tmp_path
+):
+    cells = [
+        cell(block={"name": name}, depth=3, width=16, batch=20, act={"name": act}, bias_std=bias_std)
+        for name in ("plain", block)
+    ]
+    with style.applied():
+        (figure,) = blocks.figures(*stored(tmp_path / "study", cells)).values()
+    caption = figure._supxlabel.get_text().replace("\n", " ")
+    assert (blocks.AGAINST_THE_TALE in caption) == told

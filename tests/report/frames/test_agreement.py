@@ -69,6 +69,28 @@ def test_a_tapered_network_is_judged_by_its_own_widths():
     assert np.isfinite(deviations(rows)).all()
 
 
+def test_networks_of_blocks_are_judged_by_their_own_spread():
+    blocks = [
+        {"name": "mlp", "alpha": "depth**-0.5"}, {"name": "mlp", "expand": 2}, {"name": "pre_ln"},
+        {"name": "preact"}, {"name": "rms"}, {"name": "post_ln"}, {"name": "residual"}, {"name": "bn"},
+    ]  # fmt: skip
+    cells = [
+        cell(depth=depth, width=48, batch=40, block=block, act={"name": "relu"}, seed=seed)
+        for block in blocks
+        for depth in (2, 5)
+        for seed in range(12)
+    ]
+    parts = [tables.tables(run_task(task, False), "run")[0].to_pandas() for task in packed(cells, 1)]
+    rows = pd.concat(parts)
+    found = agreement(rows)
+    assert (found.cells, found.silent) == (6 * 2 * 12, 2 * 2 * 12)
+    assert found.share > 0.85  # 95 % if all were independent: the blocks of a seed share their draws
+    of_each = deviations(rows).groupby(rows["block"]).apply(lambda values: values.abs().median())
+    assert of_each.drop(["residual", "bn"]).max() < 1.2  # 0.67 of a normal number
+    assert of_each[["residual", "bn"]].isna().all()
+    assert agreement(rows.assign(rms=rows["rms"] * 2)).within == 0
+
+
 def test_cells_whose_spread_is_not_predicted_are_left_out_and_counted_apart():
     """Weights that are not independent, few uniform ones, and a depth too great for the width."""
     specs = [

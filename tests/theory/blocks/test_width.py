@@ -106,6 +106,8 @@ def test_without_a_branch_a_network_is_its_inputs():
         ("preact", "relu", 9, False),
         ("residual", "relu", 1, False),  # its branch has a mean
         ("bn", "relu", 1, False),
+        ("ln", "tanh", 2, True),
+        ("ln", "tanh", 24, False),  # cosines stray as far as they can
     ],
 )
 def test_beyond_its_reach_nothing_is_said(block, act, depth, known):
