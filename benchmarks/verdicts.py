@@ -20,7 +20,7 @@ from sweep.base.blocks import BLOCKS
 from sweep.base.registry import CUSTOM
 
 ACTS = ("tanh", "relu", "gelu", "selu", "silu", "sigmoid")
-DEPTHS, WIDTH = (4, 16, 48), 64
+DEPTHS, WIDTH = (4, 20), 64
 OF_FRAMEWORKS = "/"  # in the names of schemes of torch, Keras and JAX, whose laws the others have too
 STATISTICS: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
     "abs(log10(rms / rms of x))": lambda cells: -_log10(cells["rms"]).abs(),
@@ -93,9 +93,7 @@ def page(cells: pd.DataFrame) -> Iterator[str]:
         "step 0.01": ~known,
         "plain": cells["block"] == "plain",
         "other blocks": cells["block"] != "plain",
-        "depth 4": cells["depth"] == DEPTHS[0],
-        f"depth {DEPTHS[1]}": cells["depth"] == DEPTHS[1],
-        f"depth {DEPTHS[2]}": cells["depth"] == DEPTHS[2],
+        **{f"depth {depth}": cells["depth"] == depth for depth in DEPTHS},
         "the readout alone does not learn": ~alone,
     }
     yield from _table(
