@@ -121,7 +121,8 @@ class Spec:
 
         Imports and calls nothing that the row names.
         """
-        values = {name: row[name] for name in SPEC}
+        known = _USUAL | dict(row)  # a plan of an older program lacks what came later
+        values = {name: known[name] for name in SPEC}
         for column in OPTIONS:
             name, parameters = values[column], values[f"{column}_params"]
             if column not in ENDS.values() or name is not None or parameters is not None:
