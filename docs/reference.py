@@ -36,7 +36,7 @@ def text() -> str:
         "Set one with `key=value`. With `-m` any of the experiment's keys takes several values, as in "
         "`depth=5,10,20` or `'seed=range(0,20)'`.",
         *keys(),
-        "## Options: init, act, grid, executor",
+        "## Options: init, act, block, train, grid, executor",
         *options(),
         "## Commands",
         *commands(),
@@ -110,7 +110,7 @@ def options() -> Iterator[str]:
         parameters = ", ".join(f"`{group}.{one}`" for one in own)
         rows.append((f"`{group}=custom`", parameters, "a function of your own"))
         yield table(("option", "parameters", "W" if group == "init" else "f(z)"), rows)
-    for group in axes.RUN_GROUPS:
+    for group in (*axes.LATER_GROUPS, *axes.RUN_GROUPS):
         yield f"### {group}"
         for file in sorted((CONF / group).glob("*.yaml")):
             comments = [line.lstrip("# ") for line in _head(file)]

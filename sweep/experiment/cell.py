@@ -102,15 +102,12 @@ class Spec:
         }
         bias_std = _bias_std(init, init_params, values.get("bias_std", ALL["bias_std"].default))
         settings = checked | {"widths": widths, "bias_std": bias_std} | _ends(values, depth)
-        for group in LATER_GROUPS:
-            usual = {"name": BESIDE_COLUMNS[group]}
-            settings |= dict(
-                zip(
-                    (group, f"{group}_params"),
-                    _canonical(group, json.dumps(values.get(group, usual))),
-                    strict=True,
-                )
-            )
+        for group, usual in _USUAL_OPTIONS.items():
+            choice = values.get(group, usual)
+            if choice == usual:  # what most have, told in no time
+                settings[group], settings[f"{group}_params"] = usual["name"], "{}"
+            else:
+                settings[group], settings[f"{group}_params"] = _canonical(group, json.dumps(choice))
         spec = cls(init, init_params, act, act_params, depth, width, **settings)
         spec.check_block()
         return spec._as_trained()
@@ -121,7 +118,8 @@ class Spec:
 
         Imports and calls nothing that the row names.
         """
-        values = {name: row[name] for name in SPEC}
+        known = _USUAL | dict(row)  # a plan of an older program lacks what came later
+        values = {name: known[name] for name in SPEC}
         for column in OPTIONS:
             name, parameters = values[column], values[f"{column}_params"]
             if column not in ENDS.values() or name is not None or parameters is not None:
@@ -278,6 +276,7 @@ _USUAL = {axis.name: axis.default for axis in LATER} | {
     name: BESIDE_COLUMNS[name]
     for name in (*END_COLUMNS, *(column for group in LATER_GROUPS for column in (group, f"{group}_params")))
 }
+_USUAL_OPTIONS = {group: {"name": BESIDE_COLUMNS[group]} for group in LATER_GROUPS}
 SPEC = tuple(field.name for field in fields(Spec))
 _values = attrgetter(*SPEC)
 

@@ -167,8 +167,11 @@ def _composing(
     fixed: the overrides that are not axes. groups: the options of each that are chosen.
     """
 
+    usual = {group: configs.usual(config, group) for group in groups}
+
     def composed(choice: Choice) -> dict[str, Any]:
-        chosen = [configs.chosen(group, option) for group, option in choice.items()]
+        # With what the base has of all others: they are to differ in these groups alone.
+        chosen = [configs.chosen(group, option) for group, option in (usual | dict(choice)).items()]
         try:
             return plain(without_hydra(loader.load_sweep_config(config, [*fixed, *chosen])), resolve=False)
         except MissingConfigException as error:
@@ -177,7 +180,7 @@ def _composing(
 
     base = plain(without_hydra(config), resolve=False)
     alone = {
-        (group, option): base if option == configs.usual(config, group) else composed({group: option})
+        (group, option): base if option == usual[group] else composed({group: option})
         for group, options in groups.items()
         for option in options
     }

@@ -1,5 +1,6 @@
 """Trained networks, from the command to what is stored, told, verified and refused."""
 
+import gzip
 import importlib.util
 import json
 import sys
@@ -13,9 +14,10 @@ from sweep.base.errors import RequestError
 from sweep.execution.plan.tasks import pack
 from sweep.execution.workers import local
 from sweep.execution.workers.compute import run_task
-from sweep.experiment.batches import Cells
+from sweep.experiment.batches import Block, Cells
 from sweep.kernel.training.outcomes import OUTCOMES
 from sweep.store import tables, upkeep
+from sweep.store.records import plans
 from sweep.store.study import Study
 from tests import processes
 from tests.make import cell, packed
@@ -218,3 +220,32 @@ def test_python_takes_them_by_name(tmp_path, monkeypatch):
     )  # fmt: skip
     assert sorted(found["train.steps"]) == [2, 4]
     assert found["train_epochs"].max() == pytest.approx(4 * 128 / 1600)
+
+
+def test_a_plan_of_a_program_that_knew_no_trainings_is_read():
+    specs = (cell(depth=2, width=12, batch=20).spec,)
+    content = plans.pack([(Block(specs, (0, 1)), 1.0)])
+    rows = [json.loads(line) for line in gzip.decompress(content).splitlines()]
+    earlier = [{key: value for key, value in row.items() if not key.startswith("train")} for row in rows]
+    packed_again = gzip.compress(b"".join(json.dumps(row).encode() + b"\n" for row in earlier))
+    assert list(plans.read(packed_again)) == [(Block(specs, (0, 1)), 1.0)]
+
+
+def without_slope(z):
+    """A line that turns back so often that no difference quotient converges."""
+    return np.where(np.sin(1e12 * z) > 0, z, -z)
+
+
+def smooth(z):
+    return z / (1 + np.abs(z))
+
+
+def test_a_users_own_act_is_trained_and_one_without_a_slope_is_a_row_that_says_so():
+    own = [
+        of(act={"name": "custom", "function": f"{__name__}.{f.__name__}"}) for f in (smooth, without_slope)
+    ]
+    rows = [tables.tables(result_of([one]), "")[0].to_pylist()[0] for one in own]
+    assert [row["status"] for row in rows] == ["ok", "failed"]
+    assert rows[0]["train_loss"] is not None
+    assert "it cannot be trained: the slope of" in rows[1]["error"]
+    assert "give act.derivative" in rows[1]["error"]

@@ -101,6 +101,12 @@ def test_hydra_composes_per_option_and_never_per_cell(cells, monkeypatch):
     found = cells("seed=range(0,1250)", "init=xavier,kaiming", "depth=5,10", "width=8", "act=tanh,relu")
     assert len(found) == 10_000
     assert len(compositions) == 2  # kaiming and relu beside the usual options, whatever the cells
+    compositions.clear()
+    found = cells(
+        "init=kaiming,xavier", "act=tanh,relu", "block=pre_ln,bn", "train=sgd", "train.data=mixture"
+    )
+    assert len(compositions) == 4  # kaiming, relu and both blocks, beside the one training
+    assert set(values(found, "train")) == {"sgd"}
 
 
 @pytest.mark.parametrize(

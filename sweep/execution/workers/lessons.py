@@ -54,7 +54,7 @@ def trained(block: Block) -> tuple[dict[str, Array], Array]:
 
 def _shape(spec: Spec, chain: Chain) -> tuple[Any, ...]:
     """What networks have in common that are trained together."""
-    from sweep.kernel.training.weights import is_biased  # noqa: PLC0415
+    from sweep.kernel.training.drawing import is_biased  # noqa: PLC0415
 
     if why := slope_unknown(chain.act):
         raise UserCodeError(f"it cannot be trained: {why}")

@@ -9,8 +9,9 @@ from sweep.kernel.cost import Cost, Rates
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.training.descent import EVALUATED, together
 
-_SLOW = 2.0  # how much longer than a large product the small ones of a training take
-_PASSES = 2.0  # over the entries of a layer, forward and back, beside act and slope
+_SLOW = 1.3  # how much longer than a large product the small ones of a training take
+_PASSES = 1.5  # over the entries of a layer, forward and back, beside those of a measurement
+_LAYER = 1 / 8  # of what Python and NumPy add to a measured layer: nothing is measured here
 
 
 def cost_of_training(
@@ -24,14 +25,14 @@ def cost_of_training(
     steps, batch, depth = training.steps, training.batch, len(widths) - 1
     # Forward, to the weights and to the layer below; of all inputs before and after, forward alone.
     flops = 2 * weights * (3 * steps * batch + 2 * inputs)
+    itemsize = 4 if dtype == "float32" else 8
+    at_once = min(networks, together(training, widths, itemsize))
     rate = rates.float32 if dtype == "float32" else rates.float64
     each = (
         _SLOW * flops / rate
         + _PASSES * entries * (steps * batch + 2 * inputs) * rates.entry
-        + depth * (steps + 2 * -(-inputs // EVALUATED)) * rates.layer / 8
+        + depth * (steps / at_once + 2 * -(-inputs // EVALUATED)) * _LAYER * rates.layer
     )
-    itemsize = 4 if dtype == "float32" else 8
-    at_once = min(networks, together(training, widths, itemsize))
     held = at_once * (batch * (2 * kept + 6 * max(widths)) + 3 * weights + inputs * widths[-1])
     held += EVALUATED * (2 * kept + 6 * max(widths)) + inputs * widths[0]
     return Cost(networks * each, itemsize * held, networks * flops)

@@ -42,12 +42,12 @@ class Crossing:
         self._block, self._act = block, act
         self._sends = f"below {number % 2}"  # what comes from above lies in the other one
         self._own, self._shared = Memory(), Memory() if shared is None else shared
-        self._below = self._entered = self._applied = self._slope = np.empty(0)
+        self._entered = self._applied = self._slope = np.empty(0)
         self._norm = _Norm(block.norm, self._own)
 
     def forward(self, weights: Weights, h: Array, fit: Fit | None = None) -> Array:
         """h of this layer, kept until the next call; fit: is shown what W, and what V, is applied to."""
-        block, self._below = self._block, h
+        block = self._block
         entered = self._norm.forward(h) if block.place == BEFORE else h
         if block.act_first:
             entered = self._applied = self._activated(entered)
@@ -94,9 +94,8 @@ class Crossing:
         if weights.bias is not None:
             ones = np.ones((1, branch.shape[1]), branch.dtype)
             take(weights.bias, np.matmul(ones, branch))
-        needed = down or block.skipped
-        branch = self._through(weights.inner, branch, self._entered, take, self._sends, needed)
-        if not needed:
+        branch = self._through(weights.inner, branch, self._entered, take, self._sends, down)
+        if not down:
             return branch
         if block.act_first:
             branch *= self._slope

@@ -13,9 +13,10 @@ from sweep.base.arrays import Array
 from sweep.base.training import Training
 from sweep.kernel.chain import Chain
 from sweep.kernel.training.crossing import Crossing, Memory, Take
+from sweep.kernel.training.drawing import drawn
 from sweep.kernel.training.examples import Batches, Examples, Lessons, lessons
 from sweep.kernel.training.outcomes import OUTCOMES
-from sweep.kernel.training.weights import Network, drawn, joined
+from sweep.kernel.training.weights import Network, joined
 
 _TOO_MUCH = 100.0  # times the first loss
 _TOGETHER = 1 << 18  # bytes of one signal of the networks that cross a layer together

@@ -50,11 +50,14 @@ def average_over_seeds(
 
     The columns are those of `over_seeds`, those of a value named 'value:std', 'low:std' …
     """
+    import pandas as pd  # noqa: PLC0415
+
     keys = [*PANEL, *apart, "depth", "width"]
     if not are_networks(frame):
         group = group_index(frame, keys)
         firsts = frame[keys].iloc[np.unique(group, return_index=True)[1]]
-        frame = firsts.assign(**condensed(frame, group, statistics))
+        found = pd.DataFrame(condensed(frame, group, statistics), firsts.index)
+        frame = pd.concat([firsts, found], axis=1)  # at once: they are more than a hundred
     rows = parts_of(frame, statistics, (*keys, *_VOTED, "network")).reset_index(drop=True)
     return rows.assign(mark=rows["verdict"].where(rows["verdict"].isin(list(MARKS)), ""))
 

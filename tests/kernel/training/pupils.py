@@ -7,7 +7,7 @@ import numpy as np
 from sweep.base.blocks import REGISTRY as BLOCKS
 from sweep.base.training import REGISTRY
 from sweep.kernel.training.descent import Pupil, train
-from sweep.kernel.training.weights import drawn
+from sweep.kernel.training.drawing import drawn
 from tests.make import chain
 
 BATCH = 24  # inputs of the measurement

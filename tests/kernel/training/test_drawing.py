@@ -7,7 +7,7 @@ from sweep import kernel
 from sweep.base.blocks import BLOCKS
 from sweep.kernel import streams
 from sweep.kernel.training.descent import Learner
-from sweep.kernel.training.weights import is_biased
+from sweep.kernel.training.drawing import is_biased
 from tests.kernel.training.pupils import BATCH, made, network
 from tests.make import with_ends
 
