@@ -22,16 +22,13 @@ from sweep.base.registry import CUSTOM
 ACTS = ("tanh", "relu", "gelu", "selu", "silu", "sigmoid")
 DEPTHS, WIDTH = (4, 20), 64
 OF_FRAMEWORKS = "/"  # in the names of schemes of torch, Keras and JAX, whose laws the others have too
-STATISTICS: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {
-    "abs(log10(rms / rms of x))": lambda cells: -_log10(cells["rms"]).abs(),
-    "abs(log10(delta_std at layer 0))": lambda cells: -_log10(cells["delta_std_first"]).abs(),
-    "sample_cosine": lambda cells: -cells["sample_cosine"].fillna(1.0),
-    "flat": lambda cells: -cells["flat"].fillna(1.0),
-    "neuron_corr": lambda cells: -cells["neuron_corr"].fillna(1.0),
-    "rms / max(1, delta_std at layer 0)": lambda cells: (
-        _log10(cells["rms"]) - _log10(cells["delta_std_first"]).clip(lower=0)
-    ),
-    "grad_std at layer 1": lambda cells: -_log10(cells["grad_std_first"]).abs(),
+STATISTICS: dict[str, Callable[[pd.DataFrame], "pd.Series[float]"]] = {  # of each, the less the better
+    "abs(log10(rms)) of the last layer": lambda cells: _log10(cells["rms"]).abs(),
+    "abs(log10(delta_std)) at layer 0": lambda cells: _log10(cells["delta_std_first"]).abs(),
+    "abs(log10(grad_std)) at layer 1": lambda cells: _log10(cells["grad_std_first"]).abs(),
+    "sample_cosine": lambda cells: cells["sample_cosine"].fillna(1.0),
+    "neuron_corr": lambda cells: cells["neuron_corr"].fillna(1.0),
+    "flat": lambda cells: cells["flat"].fillna(1.0),
 }
 
 
@@ -54,15 +51,13 @@ def study(root: Path) -> pd.DataFrame:
 def page(cells: pd.DataFrame) -> Iterator[str]:
     """The page's lines."""
     failed, cells = cells[cells["status"] != "ok"], cells[cells["status"] == "ok"]
-    seconds = cells["seconds"].sum()
     yield "# Is a verdict worth anything?"
     yield ""
     yield (
         f"Made by `make verdicts`: {len(cells):,} networks of width {WIDTH}, of every scheme × "
         f"{', '.join(ACTS)} × depth {', '.join(map(str, DEPTHS))} × block (schemes of torch, Keras and JAX "
         "in plain networks alone), judged as they were drawn, then trained on scikit-learn's digits: 300 "
-        f"steps of 64, `train.lr=auto`. {seconds / 60:.0f} minutes of one core"
-        + (f"; {len(failed)} could not be computed." if len(failed) else ".")
+        "steps of 64, `train.lr=auto`" + (f"; {len(failed)} could not be computed." if len(failed) else ".")
     )
     yield ""
     yield (
@@ -138,7 +133,7 @@ def page(cells: pd.DataFrame) -> Iterator[str]:
     for name, some in (("all", known | ~known), ("plain", groups["plain"])):
         rows = [_of_statistic(label, made(cells[some]), learned[some]) for label, made in STATISTICS.items()]
         rows.sort(key=lambda row: -float(row[1]))
-        yield from _table([f"statistic ({name})", "AUC", "threshold", "precision", "recall"], rows)
+        yield from _table([f"statistic ({name})", "AUC", "learns where", "precision", "recall"], rows)
         yield ""
     yield from _section("A narrower rule for the gradient")
     yield (
@@ -177,7 +172,7 @@ def page(cells: pd.DataFrame) -> Iterator[str]:
 
 
 def auc(values: "pd.Series[float]", learned: "pd.Series[bool]") -> float:
-    """The share of pairs, one that learned and one that did not, in the right order; ties count half."""
+    """The share of pairs in which the one that learned has the larger value; ties count half."""
     ranks = values.rank()
     positives, negatives = int(learned.sum()), int((~learned).sum())
     if not positives or not negatives:
@@ -187,8 +182,8 @@ def auc(values: "pd.Series[float]", learned: "pd.Series[bool]") -> float:
 
 def _of_statistic(name: str, values: "pd.Series[float]", learned: "pd.Series[bool]") -> list[str]:
     """Its row: AUC, the best threshold, and precision and recall there."""
-    values = values.replace([np.inf, -np.inf], np.nan).fillna(-1e9)
-    order = np.argsort(-values.to_numpy(), kind="stable")
+    values = values.clip(upper=1e9)  # what is not finite comes last
+    order = np.argsort(values.to_numpy(), kind="stable")
     right = learned.to_numpy()[order]
     true, false = np.cumsum(right), np.cumsum(~right)
     rates = true / max(true[-1], 1) - false / max(false[-1], 1)
@@ -196,7 +191,7 @@ def _of_statistic(name: str, values: "pd.Series[float]", learned: "pd.Series[boo
     best = int(np.argmax(np.where(ends, rates, -np.inf)))
     at = values.to_numpy()[order][best]
     return [
-        name, f"{auc(values, learned):.3f}", f"{at:.3g}".replace("-", "−"),
+        name, f"{auc(-values, learned):.3f}", f"≤ {at:.3g}",
         _share(true[best], true[best] + false[best]), _share(true[best], true[-1]),
     ]  # fmt: skip
 
@@ -233,7 +228,8 @@ def main() -> None:
     parser.add_argument("--to", default="docs/verdict-quality.md")
     parser.add_argument("--root", default="build/verdicts")
     given = parser.parse_args()
-    Path(given.to).write_text("\n".join(page(study(Path(given.root)))).rstrip() + "\n", encoding="utf-8")
+    text = "\n".join(page(study(Path(given.root)))).rstrip() + "\n"
+    Path(given.to).write_text(text.replace("\n\n\n", "\n\n"), encoding="utf-8")
     print(f"written: {given.to}")
 
 
