@@ -148,3 +148,17 @@ def test_what_a_users_own_function_cannot_return_may_be_0():
     assert float(right.f(z.astype(LONG))[0]) != 0 == own(z)[0]
     one = Link("uniform", {"low": -8.1, "high": 8.1}, "own gelu numerical", {}, 0.0, 26, (26,), "residual")
     assert not disagreements(Spec((one,), (1,) * 27, (1188189787,), 6, "float32"))[1]
+
+
+def test_a_norm_of_one_neuron_lies_on_the_edge_of_hardtanh_and_either_side_will_do():
+    one = Link("jax/kaiming_uniform", {}, "hardtanh", {}, 0.0, 3, (3,), "rms", {"w_scale": "depth**-0.5"})
+    for dtype in ("float32", "float64"):
+        for seed in range(3):
+            assert not disagreements(Spec((one,), (9, 7, 4, 1), (seed,), 60, dtype))[1]
+
+
+def test_what_all_entries_of_a_sample_are_multiplied_by_is_rounded_once_for_all():
+    """A gradient along what a norm holds: rounding of its factor is left of it, in every neuron alike."""
+    one = Link("torch/ones", {}, "leaky_relu", {}, 1e-5, 5, (2, 5), "rms", {"w_scale": 1.0})
+    spec = Spec((one,), (54, 28, 56, 26, 42, 32), (1064748388, 868796517), 14, "float64")
+    assert not disagreements(spec)[1]
