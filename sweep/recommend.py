@@ -49,10 +49,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from sweep.base.blocks import PLAIN  # noqa: PLC0415
         from sweep.report.frames.fared import fared  # noqa: PLC0415
 
-        block = PLAIN if isinstance(advice, Recommendation) else advice.best.block
-        for line in fared(
-            given.study, advice.activation, given.depth, given.width, advice.best.sigma_w, block
-        ):
+        if isinstance(advice, Recommendation):
+            weights, block = advice.best.schemes[0], PLAIN
+        else:
+            weights, block = advice.best.init, advice.best.block
+        its = advice.activation, given.depth, given.width, weights, advice.best.sigma_w, block
+        for line in fared(given.study, *its):
             print(line)
     return 0
 

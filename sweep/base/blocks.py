@@ -131,7 +131,12 @@ def at(value: Size, depth: int) -> float:
         return value
     found = _OF_DEPTH.fullmatch(value)
     assert found, value
-    size: float = float(found[1] or 1) * float(depth) ** float(found[2])
+    try:
+        size: float = float(found[1] or 1) * float(depth) ** float(found[2])
+    except OverflowError:
+        size = math.inf
+    if size == math.inf:
+        raise RequestError(f"{value} is beyond all numbers at depth {depth}: choose a smaller power of it")
     return size
 
 

@@ -31,7 +31,8 @@ def _without_secrets(scheme: str, rest: str) -> str:
     line, newline, below = rest.partition("\n")
     plain = _INTERPOLATION.sub(lambda match: "x" * len(match[0]), line)
     host = re.split("[/?]", plain, maxsplit=1)[0]
-    _, colon, port = host.rpartition("]")[2].partition(":")  # [::1]:8080 is a host too
+    after = host.rpartition("]")[2] if host.startswith("[") else host  # [::1]:8080 is a host too
+    _, colon, port = after.partition(":")
     is_url = scheme.endswith("://") and not scheme.endswith(":///")
     # A password may hold a '/': what follows a colon and is not a port is a password, or its beginning.
     if "@" in plain and (colon or (is_url and "@" in host)):

@@ -3,7 +3,7 @@
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import sweep
@@ -44,6 +44,8 @@ def test_signs_of_an_address_are_no_secret(text):
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1))
+@example("]?")
+@example("a]/b")
 def test_whatever_a_password_is_made_of_nothing_of_it_is_shown(password):
     line = f"'s3://key:{password}@bucket/x' is wrong"
     if "::" not in password:

@@ -90,6 +90,8 @@ def test_what_is_stored_of_a_block_makes_the_same_cell_again(tmp_path):
         ("block=pre-ln", "unknown block 'pre-ln': did you mean 'pre_ln'?"),
         ("block.expand=0", "block.expand=0: block.expand must be a whole number, at least 1"),
         ("block.alpha=depth", "as in depth**-0.5"),
+        ("block.alpha=depth**2000", "depth**2000 is beyond all numbers at depth 2"),
+        ("block.alpha=1e300*depth**300", "1e300*depth**300 is beyond all numbers at depth 2"),
         ("widths=[8,8,4]", "layer 2 goes from 8 to 4 neurons, and block mlp adds the one to the other"),
     ],
 )

@@ -86,6 +86,7 @@ def networks_of(
     if networks["delta_std_first"].notna().any():
         networks = networks[networks["delta_std_first"].notna()]
     networks, setting = _of_one_setting(networks)
+    networks = networks.drop_duplicates(["init", "init_params", "block_params", "seed"])  # trained or not
     layers = results.load(path, "layers", columns=["cell_id", "layer", "rms"])
     networks = networks.merge(layers[layers["layer"] == 0], on="cell_id", suffixes=("", "_of_input"))
     return networks, setting, thresholds

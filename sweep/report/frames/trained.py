@@ -21,6 +21,7 @@ from sweep.base.errors import SweepError
 from sweep.base.training import AUTO
 from sweep.experiment import axes
 from sweep.experiment.axes import PLAIN, UNTRAINED
+from sweep.initializers import Scheme
 from sweep.report.frames.labels import description, is_null, setting_text, whole
 from sweep.report.frames.networks import are_networks
 from sweep.report.frames.text import short
@@ -34,7 +35,7 @@ _FINE = 80  # points of a predicted curve
 _OF_TRAINING = ("steps", "lr", "batch", "data")
 # What tells one map from another, beside the scheme's distribution.
 _APART = (
-    "act", "act_params", "block", "block_params", "bias_std", "width", "widths", "dtype",
+    "act", "act_params", "block", "block_params", "bias_std", "width", "widths", "batch", "dtype",
     *axes.END_COLUMNS, "kernel_version", "train", *(f"train.{name}" for name in _OF_TRAINING),
 )  # fmt: skip
 
@@ -104,9 +105,10 @@ class Map:
 
     @property
     def _is_plain(self) -> bool:
-        """Whether all layers are plain and alike, as the theory of one sigma_w has them."""
+        """Whether all layers are plain and alike, as the theory of one sigma_w and sigma_b has them."""
         others = [self.values.get(name) for name in ("widths", *axes.ENDS.values())]
-        return self.values["block"] == PLAIN and all(map(is_null, others))
+        its_own = is_null(self.values["bias_std"])  # the scheme draws its biases
+        return self.values["block"] == PLAIN and not its_own and all(map(is_null, others))
 
     @property
     def sigma_b(self) -> float:
@@ -162,20 +164,25 @@ def _apart(trained: "pd.DataFrame") -> "pd.DataFrame":
     for name in _OF_TRAINING:
         frame[f"train.{name}"] = np.array([values.get(name) for values in parameters], object)
     pairs = list(zip(frame["init"], frame["init_params"], strict=True))
-    named = {pair: _distribution(*map(str, pair)) for pair in dict.fromkeys(pairs)}
+    named = {pair: distribution(*map(str, pair)) for pair in dict.fromkeys(pairs)}
     keys: dict[str, Any] = {"key:weights": [named[pair] for pair in pairs]}
     keys |= {f"key:{name}": frame[name].map(str) for name in _APART if name in frame}
     return frame.assign(**keys)
 
 
-def _distribution(init: str, params: str) -> str:
+def distribution(init: str, params: str) -> str:
     """What a scheme draws but for its scale; where no scale tells its weights, all that it is called."""
+    told = description(init, params)
     try:
-        scheme = initializers.REGISTRY.stored(init, params)
+        return distribution_of(initializers.REGISTRY.stored(init, params), told)
     except SweepError:
-        return description(init, params)
-    if scheme.base is None or not scheme.known_std or scheme.weight_mean(1, 1):
-        return description(init, params)
+        return told
+
+
+def distribution_of(scheme: Scheme, told: str) -> str:
+    """The same of a scheme that is called so."""
+    if scheme.base is None or not scheme.known_std or scheme.weight_mean(1, 1) or scheme.bias is not None:
+        return told
     return str(scheme.base.name)
 
 
@@ -185,13 +192,11 @@ def _map(rows: "pd.DataFrame", varying: list[str]) -> Map:
     names = {name: f"value:{name}" if networks else name for name in ACCURACIES}
     taken = rows.assign(
         sigma_w2=(rows["sigma_w"] ** 2).round(6),
-        counted=rows["seeds"] if networks else 1,
         **{name: rows[column] for name, column in names.items()},
     )
     by = taken.groupby(["sigma_w2", "depth"])
-    points = (
-        by[list(ACCURACIES)].mean().assign(seeds=by["counted"].sum() if not networks else by["seeds"].max())
-    )
+    seeds = by["seeds"].max() if networks else by["seed"].nunique()
+    points = by[list(ACCURACIES)].mean().assign(seeds=seeds)
     values = {name: first[name] for name in _APART if name in rows}
     act = None
     if values["act"] in activations.names():
@@ -220,4 +225,5 @@ def described(one: Map) -> Iterator[str]:
     if values["block"] != PLAIN:
         yield f"block {description(str(values['block']), str(values['block_params']))}"
     yield f"width {values['width']}"
-    yield f"bias_std {one.sigma_b:.4g}"
+    if not is_null(values["bias_std"]):
+        yield f"bias_std {one.sigma_b:.4g}"

@@ -5,7 +5,7 @@
     bn         v = 1;                   r = -1/(B - 1) after one layer
 
 C(r) = K(r) / E[f²] is the cosine of f at arguments of correlation r. Where nothing but a skip holds h, every
-branch adds to it: E[h²] has no fixed point.
+branch adds to it: E[h²] has no fixed point at skip = 1, and that at a smaller one is not derived here.
 """
 
 import math
@@ -19,7 +19,7 @@ from sweep.theory.fixed_points import FixedPoint, depth_scale, settle_correlatio
 from sweep.theory.moments import Act, Gaussian, gaussian
 from sweep.theory.spheres import normalised
 
-_NOWHERE = "a branch is added to h at every block, so that E[h²] grows or shrinks with the depth"
+_NOWHERE = "with skip=1 a branch is added to h at every block, so that E[h²] grows with the depth"
 
 
 def fixed_point(
@@ -42,7 +42,7 @@ def fixed_point(
     function whose E[act²] falls with v, or whose act' is not known where v moves slowly). block: one with a
     norm after or inside it (ln, rms, bn, post_ln, post_rms), which holds v from the first layer on: slope and
     xi_q are 0; skip, alpha, sigma_v, batch: as in `predict`; c: of what goes into act. Raises RequestError
-    where a value breaks its rule, and for a block that settles nowhere.
+    where a value breaks its rule, and for a block of which none is known.
     """
     given: dict[str, Size | None] = {"skip": skip, "alpha": alpha}
     taken = blocks.resolved(block, {}).takes
@@ -52,8 +52,9 @@ def fixed_point(
     if block.place not in (AFTER, INSIDE):
         held = ", ".join(name for name in blocks.BLOCKS if blocks.REGISTRY.get(name).place in (AFTER, INSIDE))
         raise RequestError(
-            f"block={block.name}: it has no fixed point, for {_NOWHERE}: predict(…, block='{block.name}') "
-            f"has its signal layer by layer; blocks with a fixed point: plain, {held}"
+            f"block={block.name}: no fixed point is known of it: {_NOWHERE}, and where it settles at a "
+            f"smaller one, or without a branch, is in predict(…, block='{block.name}'), layer by layer; "
+            f"blocks whose fixed point is known: plain, {held}"
         )
     if block.of_depth:
         told = ", ".join(f"{name}={one}" for name, one in block.parameters if isinstance(one, str))
@@ -86,8 +87,8 @@ def _after(means_of: Gaussian, block: Block, sigma_w: float, sigma_b: float, sig
     at = means_of.at(math.sqrt(v))
     branch = (block.number("alpha") * sigma_v * at.rms) ** 2
     total = block.number("skip") ** 2 + branch
-    if total == 0:
-        return FixedPoint(v, 1.0, 0.0, 0.0, 0.0, 0.0)
+    if total == 0:  # the norm of nothing is nothing, and only biases are left
+        return FixedPoint(sigma_b**2, 1.0, 0.0, 0.0, 0.0, 0.0)
     if branch == 0:  # the identity, of which everything is a fixed point
         return FixedPoint(v, math.nan, 1.0, 0.0, 0.0, math.inf)
     share = sigma_w**2 / v if v else 0.0

@@ -119,7 +119,7 @@ def test_the_command_knows_blocks_and_their_parameters(sweep_command):
         module="sweep.recommend",
     )
     assert done.returncode == 0, done.stderr
-    assert "6 blocks mlp, width 32" in done.stdout
+    assert "6 blocks mlp (expand=2), width 32" in done.stdout
     preset = sweep_command(
         "gelu", "--depth", "6", "--width", "32", "--block", "gpt2", module="sweep.recommend"
     )

@@ -68,9 +68,12 @@ def test_what_leaves_nothing_or_everything_is_no_error():
 @pytest.mark.parametrize(
     ("values", "says"),
     [
-        ({"block": "pre_ln"}, r"block=pre_ln: it has no fixed point, for a branch is added .*post_ln"),
-        ({"block": "gpt2"}, "block=pre_ln: it has no fixed point"),
-        ({"block": "mlp", "skip": 0.5}, "block=mlp: it has no fixed point"),
+        (
+            {"block": "pre_ln"},
+            r"block=pre_ln: no fixed point is known of it: with skip=1 .*post_ln",
+        ),
+        ({"block": "gpt2"}, "block=pre_ln: no fixed point is known of it"),
+        ({"block": "mlp", "skip": 0.5}, "block=mlp: no fixed point is known of it"),
         ({"block": "deepnet"}, r"skip=depth\*\*0.25, .*: a fixed point is one of networks of any depth"),
         ({"block": "bn", "batch": 3}, "batch=3: block bn normalises over the batch"),
         ({"block": "postln"}, "unknown block 'postln': did you mean 'post_ln'"),

@@ -16,6 +16,11 @@ def derivation(act: Activation, block: Block, depth: int) -> list[str]:
     lines = [
         f"h' = {block.formula}, f(z) = {act.formula}; z ~ N(0, 1): E[f²] = {second:.6g}, E[f'²] = {slope:.6g}"
     ]
+    if 0 in (block.alpha, block.v_scale):
+        return [
+            *lines,
+            "the branch is 0 at the start: h and its gradient pass as they are, whatever the weights",
+        ]
     if block.place == INSIDE:
         return [*lines, *_of_a_norm(block, means.mean, second, slope, depth)]
     if block.place == BEFORE:
@@ -25,8 +30,8 @@ def derivation(act: Activation, block: Block, depth: int) -> list[str]:
             "E[h²] grows linearly,",
             f"by {added:.4g} a block with kaiming (sigma_w² = sigma_v² = 2): × {1 + depth * added:.3g} over "
             f"{depth} blocks; with a branch of 1/√depth by {added:.4g} in all, however deep",
-            "the gradient grows by the same factor downwards: linear growth is no explosion, and the verdict "
-            "counts it healthy",
+            "the gradient grows downwards about as much, exactly so where f is homogeneous: linear growth is "
+            "no explosion, and the verdict counts it healthy",
         ]
     elif block.place == AFTER:
         lines.append(
@@ -60,5 +65,5 @@ def _of_a_norm(block: Block, mean: float, second: float, slope: float, depth: in
     return [
         "the norm takes the weights' size away: only its direction counts, and any sigma_w is as good",
         f"it costs a gradient E[f'²]/{name} = {rate:.6g} a layer (mean square): "
-        f"× {rate ** (depth / 2):.3g} in size over {depth} layers",
+        f"× {rate ** ((depth - 1) / 2):.3g} in size over all {depth - 1} but the first",
     ]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from sweep import activations
 from sweep.activations import Activation
-from sweep.base.blocks import Block
+from sweep.base.blocks import REGISTRY, Block
 from sweep.base.process.command import show
 from sweep.report.advice.branches.candidates import GPT2, Branch
 from sweep.report.advice.branches.paste import paste
@@ -43,6 +43,16 @@ class BlockRecommendation:
         return act.formula if act.name == activations.CUSTOM else act.name
 
     @property
+    def kind(self) -> str:
+        """The block with what is not usual of it, as in 'mlp (v_scale=0)'."""
+        usual = dict(REGISTRY.get(self.block.name).parameters)
+        given = [(name, value) for name, value in self.block.parameters if value != usual[name]]
+        told = ", ".join(
+            f"{name}={value}" if isinstance(value, str) else f"{name}={value:g}" for name, value in given
+        )
+        return f"{self.block.name} ({told})" if told else self.block.name
+
+    @property
     def best(self) -> Branch | None:
         """The first of the ranking; None where it did not survive."""
         return self.ranking[0] if self.ranking[0].healthy else None
@@ -62,7 +72,7 @@ class BlockRecommendation:
     @property
     def says(self) -> list[str]:
         """The advice in plain words, a line each."""
-        at = f"{self.act} in {self.depth} blocks {self.block.name} of width {self.width}"
+        at = f"{self.act} in {self.depth} blocks {self.kind} of width {self.width}"
         first = self.ranking[0]
         if self.best is None:
             return [
@@ -154,7 +164,7 @@ def print_advice(advice: BlockRecommendation) -> None:
             "·" if math.isnan(one.delta) else number(one.delta, 3),
             f"{one.cosine:.3f}",
         )
-    title = f"{advice.act}, {advice.depth} blocks {advice.block.name}, width {advice.width}"
+    title = f"{advice.act}, {advice.depth} blocks {advice.kind}, width {advice.width}"
     show(table, title, _caption(advice.ranking, advice.source), ("cosine", "theory", "theory ", "level"))
     for text in advice.paste.values():
         print("", text, sep="\n")
