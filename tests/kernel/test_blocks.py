@@ -143,6 +143,15 @@ def test_terms_of_any_size_are_added_as_long_double_would(name, std):
             assert not differences(found, wide, 2e-4), (act, odd)
 
 
+@pytest.mark.parametrize("name", ["pre_ln", "pre_rms", "mlp"])
+@pytest.mark.parametrize("odd", [{"skip": 1e-60}, {"alpha": 1e60}, {"alpha": 1e50, "w_scale": 1e5}])
+def test_a_sample_that_the_branch_does_not_see_is_not_lost_beside_the_others(name, odd):
+    """The few neurons of some samples are all behind relu's kink: the skip is all that is left of them."""
+    one = chain(made(name, depth=2, **odd), "relu", "kaiming", 2, bias_std=0.1)
+    found, wide = (kernel.propagate([one], (5, 5, 5), [31], 4, dtype)[0] for dtype in ("float32", "float64"))
+    assert not differences(found, wide, 1e-5)
+
+
 def test_an_rms_of_1e200_and_of_its_inverse_is_normalised():
     for std in (1e100, 1e-100):  # of W and of V
         for name in ("pre_ln", "post_rms", "ln", "rms", "bn"):

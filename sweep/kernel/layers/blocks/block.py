@@ -9,6 +9,7 @@ Signals keep exponents of their own, so that s h and a y may be of any sizes. Wh
 words of `ranges`, is computed again with more range.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -224,8 +225,9 @@ def _hidden(terms: Sequence[tuple[float, Signal]], total: Signal) -> Array:
     """Where a sample or a neuron of a sum may be all of a term far smaller than the other: (seeds,) bool."""
     if len(terms) < 2:
         return np.zeros(len(total.rms), bool)
-    first, second = (np.where(signal.rms > 0, signal.exponent, 0) for _, signal in terms)
-    apart: Array = (np.abs(first - second) > _APART) & np.all([signal.rms > 0 for _, signal in terms], axis=0)
+    there = [(signal.rms > 0) & (factor > 0) for factor, signal in terms]
+    sizes = [signal.exponent + (math.log2(factor) if factor else 0.0) for factor, signal in terms]
+    apart: Array = (np.abs(sizes[0] - sizes[1]) > _APART) & np.all(there, axis=0)
     if not apart.any():
         return apart
     size = np.abs(total.mantissa)
