@@ -18,6 +18,7 @@ from markupsafe import Markup
 from sweep.base.process.command import visible
 from sweep.experiment.verdict import Thresholds
 from sweep.report.figures import style
+from sweep.report.figures.blocks import AGAINST_THE_TALE, against_the_tale
 from sweep.report.frames.fates import MOST_NAMED, counts, gradients_unmeasured
 from sweep.report.frames.stored import Totals
 from sweep.report.page import facts
@@ -103,6 +104,7 @@ def html(
         failed=f"{totals.failed:,}",
         total=f"{totals.cells:,}",
         rules=facts.rules(thresholds),
+        against_the_tale=AGAINST_THE_TALE if "block" in cells and against_the_tale(cells) else "",
         facts=facts.provenance_of(study, cells, totals),
         figures=list(figures),
         style=_asset("page.css"),

@@ -40,6 +40,16 @@ def test_the_page_is_one_small_file_that_names_the_study_and_its_commands(study,
         assert words in text
 
 
+def test_post_norm_networks_of_relu_have_a_word_on_their_gradients(study, tmp_path):
+    folder, cells, layers = study
+    assert 'id="against-the-tale"' not in page.html(Study(folder), cells, layers, DEFAULT, [])
+    block = {"name": "post_ln"}
+    own = tmp_path / "post"
+    cells, layers = stored(own, [cell(act={"name": "relu"}, depth=2, width=16, batch=20, block=block)])
+    text = page.html(Study(own), cells, layers, DEFAULT, [])
+    assert "the gradient&#39;s ratio is 1 at every depth" in text
+
+
 def test_every_network_has_its_mean_over_the_seeds_and_theory(study):
     _, cells, layers = study
     rows = data.networks(cells)
