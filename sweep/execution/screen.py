@@ -16,6 +16,7 @@ from rich.text import Text
 from sweep.base.errors import ReportError, StoreError
 from sweep.base.process.command import is_quiet, show, visible
 from sweep.execution.plan.estimate import Counts, Expected
+from sweep.experiment.axes import UNTRAINED
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.outcome import Failures
@@ -33,14 +34,8 @@ if TYPE_CHECKING:
 
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
 _AVERAGED = ("std", "verdict_layer")  # what the tables at the end of a run are made of
-_SHOWN = (
-    *SPEC,
-    "verdict",
-    "verdict_layer",
-    "delta_std_first",
-    "train_lr",
-    *OUTCOMES,
-)  # what is said of a single cell
+# What is said of a single cell.
+_SHOWN = (*SPEC, "verdict", "verdict_layer", "delta_std_first", "train_lr", *OUTCOMES)
 
 
 def say(line: str) -> None:
@@ -192,7 +187,6 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     single: one cell was asked for, and its own picture. Raises DamagedError where a part is damaged.
     """
     from sweep.report import terminal  # noqa: PLC0415  pandas: not for a share on a node
-    from sweep.report.frames import trained  # noqa: PLC0415
     from sweep.report.frames.agreement import agreement  # noqa: PLC0415
     from sweep.report.frames.fates import fate_of  # noqa: PLC0415
     from sweep.store.query import results  # noqa: PLC0415
@@ -225,8 +219,10 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     say(f"table: {study.path}/cells (read it with pandas.read_parquet)")
     if fate:  # the answer, after all that was said of files
         print(fate, flush=True)
-    if own and (learned := trained.learned(own)):
-        print(learned, flush=True)
+    if own and own["train"] != UNTRAINED:
+        from sweep.report.frames.trained import learned  # noqa: PLC0415  theory: only for what is trained
+
+        print(learned(own), flush=True)
 
 
 def _networks(study: "Study", cells: Cells, thresholds: Thresholds) -> "pd.DataFrame":
