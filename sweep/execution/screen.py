@@ -189,6 +189,7 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     from sweep.report import terminal  # noqa: PLC0415  pandas: not for a share on a node
     from sweep.report.frames.agreement import agreement  # noqa: PLC0415
     from sweep.report.frames.fates import fate_of  # noqa: PLC0415
+    from sweep.report.frames.networks import measured_once  # noqa: PLC0415
     from sweep.store.query import results  # noqa: PLC0415
 
     first = next(iter(cells))
@@ -209,7 +210,7 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
         terminal.show_layers(first, layers[layers["cell_id"] == first.id])
     else:
         terminal.show_grid(frame)
-        say(str(agreement(frame)))
+        say(str(agreement(measured_once(frame))))
     # The page is a study's, the picture is one network's.
     cell_id = first.id if single and options.report != (PAGE,) else None
     if options.shard:

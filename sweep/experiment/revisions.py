@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sweep import activations, initializers
 from sweep.base.registry import CUSTOM, Option
-from sweep.experiment.axes import PLAIN
+from sweep.experiment.axes import PLAIN, UNTRAINED
 from sweep.initializers import Scheme
 from sweep.initializers.custom import Custom
 from sweep.initializers.scheme import Derived
@@ -58,7 +58,7 @@ def state() -> str:
         for registry in (initializers.REGISTRY, activations.REGISTRY)
         for name in registry.names()
     }
-    raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _STEPS}
+    raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _LAST_STEP}
     return ", ".join(f"{name}={number}" for name, number in sorted(raised.items()) if number > 1)
 
 
@@ -92,7 +92,8 @@ _NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks are found, it
 # 2: exponents are carried, and statistics formed, beyond the range of the array's dtype.
 # 3: a scheme that looks at z no longer takes rounding for variation.
 # 4: the cosine that theory predicts of inputs so large that a bounded activation is a step.
-_RANGE, _FITTED, _STEPS = 2, 3, 4
+# 5: a training that its last step blew up is marked as one that diverged.
+_RANGE, _FITTED, _STEPS, _LAST_STEP = 2, 3, 4, 5
 _STEP_FROM = 2.0**200  # sigma_w or bias_std
 _BOUNDED = {"tanh", "sigmoid", "erf", "hardtanh", "softsign", CUSTOM}
 _FEW = 3  # samples
@@ -109,6 +110,8 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
+    if spec.train != UNTRAINED:
+        return _LAST_STEP
     if spec.first_init is not None or spec.last_init is not None or spec.block != PLAIN:
         return 1  # such cells came after all of these corrections
     if _steps(spec):

@@ -14,6 +14,15 @@ KINDS = (
     PAGE,
 )  # fmt: skip
 
+# What is drawn only where it is there, and what it takes.
+NEEDS = {
+    "histograms": "cells that were run with histogram=true",
+    "theory": "networks that theory applies to",
+    "phase": "plain networks over at least 3 × 3 values of sigma_w and bias_std",
+    "blocks": "several blocks",
+    "trainability": "trained networks (train=sgd) of schemes that have a sigma_w, as lsuv and zeros have not",
+}
+
 
 def draw(
     study: str | Path,

@@ -4,7 +4,7 @@ import sys
 
 from sweep.base.errors import ReportError
 from sweep.base.process.command import Parser, guarded, visible
-from sweep.report import KINDS, draw
+from sweep.report import KINDS, NEEDS, draw
 
 
 def main() -> int:
@@ -46,7 +46,9 @@ def main() -> int:
         print(f"sweep: {visible(str(failed))}", file=sys.stderr)
         return 1
     if not files:
-        print(f"nothing to draw for {given.only}: this study has no results for it", file=sys.stderr)
+        why = [f"{kind} takes {NEEDS[kind]}" for kind in _listed(given.only) if kind in NEEDS]
+        told = "; ".join(why) or "this study has no results for it"
+        print(f"nothing to draw for {given.only}: {told}", file=sys.stderr)
     return 0
 
 

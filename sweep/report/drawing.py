@@ -1,6 +1,6 @@
 """What a report draws of a study, from the stored tables to the files, wherever the study is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,8 @@ from sweep.report.figures import (
     trainability,
 )
 from sweep.report.frames import layout
-from sweep.report.frames.measures import MEASURES, Measure, measure
+from sweep.report.frames.measures import MEASURES, OF_TRAINING, Measure, measure
+from sweep.report.frames.networks import measured_once
 from sweep.report.sheets import Sheet, drawn
 from sweep.store import places
 from sweep.store.places import Place
@@ -69,7 +70,7 @@ def write(
     cells = found.cells
     if cells.empty:
         raise StoreError(f"{study.path} has no results to draw: run python -m sweep study={study.name} first")
-    arrangement = layout.choose(cells, **axes)
+    layout.choose(cells, **axes)  # refused before anything is drawn
     ok = cells[cells["status"] == "ok"]
     plain = {*only, PAGE} == set(KINDS) and not any(axes.values()) and list(values) == ["std"]
     sheets: list[Sheet] = []
@@ -78,15 +79,7 @@ def write(
         name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
         sheets.append(Sheet(name, _of_one, (name, cell, found.layers)))
     else:
-        maps = {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
-        for kind in only:
-            sheets += [
-                Sheet(shown.name, _maps, (cells, shown, arrangement, _PAGES if plain else _ALL_PAGES))
-                for shown in maps.get(kind, ())
-            ]
-            if kind in _OF_LAYERS and len(ok):
-                frames = found.kept if kind == "histograms" else (ok, found.layers)
-                sheets.append(Sheet(kind, _OF_LAYERS[kind], frames))
+        sheets += _sheets(found, only, measures, axes, _PAGES if plain else _ALL_PAGES)
     place = _elsewhere(to, study) if to else study.report
     failed: dict[str, str] = {}
     files: list[str] = []
@@ -108,6 +101,29 @@ def write(
         named = "; ".join(f"{what} ({why})" for what, why in failed.items())
         raise ReportError(f"not drawn: {named}; the tables are complete", written)
     return written
+
+
+def _sheets(
+    found: gather.Gathered,
+    only: Sequence[str],
+    measures: Sequence[Measure],
+    axes: Mapping[str, str | None],
+    most: int,
+) -> Iterator[Sheet]:
+    """What is drawn of several networks; most: pages of a heatmap.
+
+    Those that differ in their trainings alone are one, but where that is what is shown.
+    """
+    cells, maps = found.cells, {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
+    once = cells if "train" in axes.values() else measured_once(cells)
+    for kind in only:
+        for shown in maps.get(kind, ()):
+            its = cells if shown.name in OF_TRAINING else once
+            yield Sheet(shown.name, _maps, (its, shown, layout.choose(its, **axes), most))
+        if kind in _OF_LAYERS and (cells["status"] == "ok").any():
+            its = cells if kind == "trainability" else once
+            frames = (its[its["status"] == "ok"], found.layers)
+            yield Sheet(kind, _OF_LAYERS[kind], found.kept if kind == "histograms" else frames)
 
 
 def _gathered(

@@ -12,6 +12,7 @@ from sweep.experiment.cell import SPEC, Cell
 from sweep.report.frames.fates import Fate, answers, counts
 from sweep.report.frames.labels import add_labels, description, with_ends
 from sweep.report.frames.measures import MEASURES
+from sweep.report.frames.networks import measured_once
 from sweep.report.frames.seeds import DepthTable, average_over_seeds, by_depth
 from sweep.report.frames.text import number, profile
 
@@ -58,6 +59,7 @@ _NARROWER = ((_MOST_DEPTHS, False), (3, False), (2, False), (1, False))
 
 def show_grid(cells: "pd.DataFrame") -> None:
     """Final std by init × act and depth, at the greatest width, on stdout."""
+    cells = measured_once(cells)
     summary = by_depth(cells, _MOST_DEPTHS)
     others = (by_depth(cells, depths, spreads) for depths, spreads in _NARROWER)
     narrower = ((_grid_table(other), other.title) for other in others)

@@ -18,11 +18,13 @@ _MEANINGS = {
     "train_params": "its parameters, as JSON; an lr of 0.01 where auto was asked for: theory knows no step",
     "train_lr": "the step that it was trained with; null, as all that follows, where it was not trained",
     "train_loss": "cross-entropy over all training inputs at the end; inf where it is no number",
-    "train_accuracy": "the share of training inputs that it then gets right, of ten classes",
+    "train_accuracy": "the share of training inputs that it then gets right, of ten classes; an output that "
+    "is no number never is",
     "test_accuracy": "the same of inputs that were held out",
     "readout_accuracy": "the same where the readout alone was trained, on the network as it was drawn",
     "train_epochs": "how often the training saw every training input",
-    "diverged_at": "the first step whose loss was not finite, or above 100 times the first; null: none",
+    "diverged_at": "the first step whose loss was not finite, or above 100 times the first; steps + 1 where "
+    "the last step left such a loss; null: none",
     "learned": "whether test_accuracy is at least 0.5",
     "first_init": "the scheme of the first layer alone; null where it has the same as all",
     "first_init_params": "its parameters, as JSON",

@@ -121,15 +121,17 @@ class _Class:
         features = [self._seen(examples) for examples in (self._lessons.training, self._lessons.held_out)]
         alone = self._of_readouts(*features)
         del features
-        ended, steps, diverged = self._descended()
+        ended, steps, diverged, first = self._descended()
         losses, accuracies = self._judged(ended, self._lessons.training)
+        last = np.isnan(diverged) & (losses > _TOO_MUCH * first)  # a step that no further batch has judged
+        diverged[last] = self._training.steps + 1
         _, held_out = self._judged(ended, self._lessons.held_out)
         epochs = steps * self._training.batch / len(self._lessons.training)
         values = (losses, accuracies, held_out, alone, epochs, diverged)
         return dict(zip(OUTCOMES, values, strict=True))
 
-    def _descended(self) -> tuple[Network, Array, Array]:
-        """The networks as their trainings ended, the steps that each made, and at which it diverged."""
+    def _descended(self) -> tuple[Network, Array, Array, Array]:
+        """The networks as their trainings ended, the steps of each, where it diverged, first losses."""
         count = len(self._pupils)
         steps, diverged = np.full(count, self._training.steps), np.full(count, np.nan)
         first, left = np.full(count, np.inf), np.arange(count)
@@ -156,7 +158,7 @@ class _Class:
                 break
             learner.backward(h, gradient, descend)
         ended |= {int(one): learner.network.of([place]) for place, one in enumerate(left)}
-        return joined([ended[one] for one in range(count)]), steps, diverged
+        return joined([ended[one] for one in range(count)]), steps, diverged, first
 
     def _of_readouts(self, features: Array, held_out: Array) -> Array:
         """What the readouts reach alone, on what the networks make of the inputs: (networks,)."""

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from sweep.base.arrays import Array
+from sweep.base.errors import RequestError
 from sweep.base.training import CLASSES, SHARE_OF_CLASS, SOURCES
 from sweep.kernel import streams
 
@@ -60,7 +61,13 @@ def lessons(data: str, width: int) -> Lessons:
 
 def _digits(width: int) -> tuple[Array, Array]:
     """Scikit-learn's images of digits: (1797, width) float64, and which digit each is."""
-    from sklearn.datasets import load_digits  # noqa: PLC0415  an extra, and half a second
+    try:
+        from sklearn.datasets import load_digits  # noqa: PLC0415  an extra, and half a second
+    except Exception as error:  # it is there, as was checked before, and broken
+        raise RequestError(
+            f"train.data=digits: scikit-learn cannot be imported ({type(error).__name__}: {error}): mend it "
+            "with pip install 'sweep[train]', or choose train.data=mixture"
+        ) from None
 
     images, classes = load_digits(return_X_y=True)
     pixels = images.shape[1]

@@ -9,16 +9,22 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sweep.base.arrays import Array
 from sweep.report.figures import style
 from sweep.report.frames.text import counted
-from sweep.report.frames.trained import HALF, Map, described, maps
+from sweep.report.frames.trained import HALF, Map, described, maps, off_the_map
 
 _MOST = 12  # maps of a page
 _ACROSS = 3
 _WIDE = 30.0  # from one end of an axis of sigma_w² to the other: it is drawn in logarithms
 _NOTHING = "#dfe3e6"  # where no network was trained
+_HALVES = {"train_accuracy": "--", "test_accuracy": "-"}  # along which half of the inputs are right
+_OF_HALVES = {
+    "test_accuracy": "half of held-out inputs right",
+    "train_accuracy": "half of training inputs right",
+}
 _CURVE = "#d1495b"
 _COLOURS = LinearSegmentedColormap.from_list(
     "accuracy", ["#2b2f45", "#4d5f8f", "#7fa8c9", "#cfdfd2", "#f3e3a2", "#f0c987"]
@@ -30,10 +36,11 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     found = maps(cells)
     if not found:
         return {}
-    return style.numbered("trainability", [_page(some) for some in style.slices(found, _MOST)])
+    left_out = off_the_map(cells)
+    return style.numbered("trainability", [_page(some, left_out) for some in style.slices(found, _MOST)])
 
 
-def _page(found: Sequence[Map]) -> Figure:
+def _page(found: Sequence[Map], left_out: Sequence[str]) -> Figure:
     across = min(_ACROSS, len(found))
     down = -(-len(found) // across)
     width, height = (7.4, 4.6) if len(found) == 1 else (4.3 * across + 0.6, 3.2 * down + 0.8)
@@ -55,15 +62,17 @@ def _page(found: Sequence[Map]) -> Figure:
     style.legend(top, axes.flat[:1])
     alike = ", ".join(described(found[0])) if len(found) == 1 else _shared(found)
     style.headline(figure, f"Does it learn? {alike}".strip())
-    style.caption(figure, *_caption(found))
+    told = [f"on no map, having no sigma_w: {', '.join(left_out)}"] if left_out else []
+    style.caption(figure, *_caption(found), *told)
     return figure
 
 
 def _lines(found: Sequence[Map]) -> dict[str, dict[str, Any]]:
     """What is drawn on these maps: label -> look."""
     lines: dict[str, dict[str, Any]] = {
-        "half of held-out inputs right": {"color": "black", "lw": 1.4},
-        "of training inputs": {"color": "black", "lw": 1.4, "ls": "--"},
+        label: {"color": "black", "lw": 1.4, "ls": _HALVES[name]}
+        for name, label in _OF_HALVES.items()
+        if any(has_half(one.table(name).to_numpy(float)) for one in found)
     }
     if factors := [one.factor[0] for one in found if one.factor[-1]]:
         least, most = f"{min(factors):.1f}", f"{max(factors):.1f}"
@@ -88,9 +97,9 @@ def _draw(ax: Axes, one: Map) -> Any:
     )
     ax.set_facecolor(_NOTHING)
     limits: Any = ax.get_xlim(), ax.get_ylim()
-    for accuracy, dashes in (("train_accuracy", "--"), ("test_accuracy", "-")):
+    for accuracy, dashes in _HALVES.items():
         values = one.table(accuracy).to_numpy(float)
-        if min(values.shape) > 1 and np.nanmin(values) < HALF < np.nanmax(values):
+        if has_half(values):
             ax.contour(x, y, values, levels=[HALF], colors="black", linewidths=1.4, linestyles=dashes)
     curve, depths = one.curve
     if len(curve):
@@ -101,7 +110,13 @@ def _draw(ax: Axes, one: Map) -> Any:
     if logarithmic:
         style.logarithmic(ax, "x")
     ax.set(xlim=limits[0], ylim=limits[1], xlabel="sigma_w²", ylabel="depth")
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return mesh
+
+
+def has_half(values: Array) -> bool:
+    """Whether there is a line along which half of the inputs are right; values: (depths, scales)."""
+    return min(values.shape) > 1 and bool(np.nanmin(values) < HALF < np.nanmax(values))
 
 
 def edges(values: Array, logarithmic: bool = False) -> Array:
@@ -112,7 +127,10 @@ def edges(values: Array, logarithmic: bool = False) -> Array:
     else:
         middle = (places[1:] + places[:-1]) / 2
         places = np.concatenate([[2 * places[0] - middle[0]], middle, [2 * places[-1] - middle[-1]]])
-    return np.exp(places) if logarithmic else places
+    if logarithmic:
+        return np.exp(places)
+    places[0] = max(places[0], min(0.0, places[1]))  # nothing that is told here is negative
+    return places
 
 
 def _caption(found: Sequence[Map]) -> list[str]:

@@ -45,11 +45,17 @@ MEASURES = {
         Measure("test_accuracy", "trained: share of held-out inputs right", SHARE, by_layer=False),
         Measure("train_accuracy", "trained: share of training inputs right", SHARE, by_layer=False),
         Measure("readout_accuracy", "its readout alone trained: the same share", SHARE, by_layer=False),
+        Measure("learned", "trained: share of seeds that learned", SHARE, by_layer=False),
         Measure("train_loss", "trained: cross-entropy", SIZE, by_layer=False),
         Measure("diverged_at", "step at which the training diverged", COUNT, by_layer=False),
         Measure("verdict", "verdict", WORD, by_layer=False),
     )
 }
+
+# Of a short training, which says nothing of the network as it is drawn.
+OF_TRAINING = (
+    "test_accuracy", "train_accuracy", "readout_accuracy", "learned", "train_loss", "diverged_at",
+)  # fmt: skip
 
 
 def measure(name: str, columns: Iterable[str] = ()) -> Measure:

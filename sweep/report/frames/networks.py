@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sweep.experiment.axes import UNTRAINED
 from sweep.experiment.verdict import ORDER
+from sweep.report.frames.labels import NAMED_BY, SETTINGS
 from sweep.report.frames.measures import THEORY, WORD, Measure
 from sweep.report.frames.tally import Groups, Spreads, Votes
 
@@ -23,6 +25,22 @@ _MARK = "network"  # the column that only such a frame has: the network's number
 def are_networks(frame: "pd.DataFrame") -> bool:
     """Whether the rows are networks, or their layers, instead of cells."""
     return _MARK in frame
+
+
+def measured_once(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """Of cells, or of networks, that differ in their trainings alone, one: as drawn they are the same.
+
+    Of networks it is the one with the most seeds, of cells one that was computed.
+    """
+    if "train" not in frame or frame["train"].nunique() + frame["train_params"].nunique() <= 2:
+        return frame
+    keys = ["depth", "width", *(() if are_networks(frame) else ("seed",))]
+    keys += [name for name in (*NAMED_BY, *SETTINGS) if not name.startswith("train") and name in frame]
+    merit = frame["seeds"] if are_networks(frame) else frame["status"] == "ok"
+    best = frame.assign(**{key: frame[key].map(str) for key in keys if frame[key].dtype == object})
+    best = best.loc[merit.sort_values(ascending=False, kind="stable").index]
+    kept = frame[frame.index.isin(best.index[~best.duplicated(keys)])]
+    return kept.assign(train=UNTRAINED, train_params="{}")
 
 
 def condensed(

@@ -126,8 +126,9 @@ def rule(parameters: Mapping[str, Any], lr: float | None = None) -> str:
     step = short(parameters["lr"])
     if parameters["lr"] == AUTO:
         step = "½ batch lr_max by theory" if lr is None else f"{lr:.2g} (auto)"
+    count = parameters["steps"]
     data = "inputs of the mixture" if parameters["data"] == "mixture" else parameters["data"]
-    return f"{parameters['steps']:,} steps of {parameters['batch']} {data}, step {step}"
+    return f"{count:,} step{'s' if count > 1 else ''} of {parameters['batch']} {data}, step {step}"
 
 
 def learned(cell: Mapping[str, Any]) -> str:
@@ -143,11 +144,28 @@ def learned(cell: Mapping[str, Any]) -> str:
     )
 
 
+def _trained(cells: "pd.DataFrame") -> "pd.DataFrame":
+    if "train" not in cells:
+        return cells.iloc[:0]
+    return cells[(cells["train"] != UNTRAINED) & cells["train"].notna()]
+
+
+def rules(cells: "pd.DataFrame") -> list[str]:
+    """How a study's networks were trained, in words, each way once; empty where none was."""
+    texts = _trained(cells)["train_params"].unique() if "train" in cells else ()
+    return list(dict.fromkeys(rule(json.loads(str(text))) for text in texts))
+
+
+def off_the_map(cells: "pd.DataFrame") -> list[str]:
+    """The schemes of trained networks that are on no map, for they have no sigma_w."""
+    trained = _trained(cells)
+    return [] if trained.empty else list(trained.loc[trained["sigma_w"].isna(), "init"].map(str).unique())
+
+
 def maps(cells: "pd.DataFrame") -> list[Map]:
     """The maps of a study's trained networks; cells: with the columns of `cells`, or a frame of networks."""
-    if "train" not in cells:
-        return []
-    trained = cells[(cells["train"] != UNTRAINED) & cells["train"].notna() & cells["sigma_w"].notna()]
+    trained = _trained(cells)
+    trained = trained[trained["sigma_w"].notna()] if len(trained) else trained
     if trained.empty:
         return []
     frame = _apart(trained)

@@ -20,6 +20,7 @@ from sweep.experiment.verdict import Thresholds
 from sweep.report.figures import style
 from sweep.report.figures.blocks import AGAINST_THE_TALE, against_the_tale
 from sweep.report.frames.fates import MOST_NAMED, counts, gradients_unmeasured
+from sweep.report.frames.networks import measured_once
 from sweep.report.frames.stored import Totals
 from sweep.report.page import facts
 from sweep.report.page.advice import advice_by_act
@@ -77,7 +78,8 @@ def html(
 ) -> str:
     """The page's text; every name in it is shown as it is, whatever signs it holds."""
     totals = totals or Totals.of(cells)
-    rows = networks(cells)
+    rows, once = networks(cells), measured_once(cells)
+    untrained = rows if len(once) == len(cells) else networks(once)
     sampled, left_out = shown(rows)
     environment = Environment(
         autoescape=True,
@@ -92,11 +94,11 @@ def html(
         study=study.name,
         snippet=snippet(str(study.path), cells).splitlines(),
         columns=facts.columns(rows),
-        summary=counts(rows),
+        summary=counts(untrained),
         scope=facts.scope(cells, totals),
         left_out=left_out,
-        answers=cards(rows, cells),
-        gradients=gradients_unmeasured(rows),
+        answers=cards(untrained, once),
+        gradients=gradients_unmeasured(untrained),
         backward=bool(rows["measured"].any()),
         most_named=MOST_NAMED,
         advice=advice_by_act(cells),

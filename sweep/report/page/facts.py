@@ -12,6 +12,7 @@ from sweep.report.frames import text
 from sweep.report.frames.labels import description, with_ends
 from sweep.report.frames.measures import MEASURES, WORD
 from sweep.report.frames.stored import Totals
+from sweep.report.frames.trained import rules as rules_of_training
 from sweep.store.records import runs
 from sweep.store.study import Study
 
@@ -87,4 +88,5 @@ def scope(cells: pd.DataFrame, totals: Totals) -> str:
     sizes = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items()]
     batches = ", ".join(str(batch) for batch in sorted(cells["batch"].unique()))
     averaged = "Every network is averaged over its seeds, and over nothing else."
-    return f"{text.cells(totals.cells)}: {' × '.join(sizes)}; batch {batches}. {averaged}"
+    trained = f" Trained: {'; '.join(found)}." if (found := rules_of_training(cells)) else ""
+    return f"{text.cells(totals.cells)}: {' × '.join(sizes)}; batch {batches}. {averaged}{trained}"

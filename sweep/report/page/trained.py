@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep.report.figures.trainability import edges
+from sweep.report.figures.trainability import edges, has_half
 from sweep.report.frames.trained import ACCURACIES, HALF, Map, described, maps
 
 _MOST = 60  # maps that the page has room for
@@ -50,11 +50,11 @@ def _lesson(one: Map) -> dict[str, Any]:
 
 def _half(table: pd.DataFrame) -> list[list[list[float]]]:
     """Lines of points along which half of the inputs are right."""
-    values = table.to_numpy(float)
-    if min(values.shape) < 2 or not np.nanmin(values) < HALF < np.nanmax(values):
+    if not has_half(table.to_numpy(float)):
         return []
     ax = Figure().subplots()
-    drawn = ax.contour(table.columns.to_numpy(float), table.index.to_numpy(float), values, levels=[HALF])
+    x, y = table.columns.to_numpy(float), table.index.to_numpy(float)
+    drawn = ax.contour(x, y, table.to_numpy(float), levels=[HALF])
     return [[_rounded(point) for point in line] for line in drawn.allsegs[0]]
 
 

@@ -149,6 +149,6 @@ def _values(column: pa.ChunkedArray) -> Any:
         encoded = column.unify_dictionaries().combine_chunks()
         codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
         return Texts(codes, encoded.dictionary.to_pylist())
-    if column.null_count:
+    if column.null_count or pa.types.is_boolean(column.type):
         column = pc.fill_null(pc.cast(column, pa.float64()), np.nan)
     return column.to_numpy()

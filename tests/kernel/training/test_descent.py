@@ -149,6 +149,7 @@ def test_a_network_that_diverges_ends_there_with_the_weights_of_the_step_before(
     assert found["train_epochs"] == pytest.approx(made_epochs)
     assert not found["train_loss"][0] <= 10
     ended = taught([pupil(lr=1e5, act="relu", init="kaiming")], steps=int(step) - 1)
+    assert ended["diverged_at"][0] == step  # blown up by the last step, which no further batch has judged
     assert ended["test_accuracy"][0] == found["test_accuracy"][0]
     assert ended["train_loss"][0] == found["train_loss"][0]
 

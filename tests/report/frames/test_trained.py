@@ -3,10 +3,12 @@
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sweep import theory
-from sweep.report.frames.trained import learned, maps
+from sweep.report.frames.networks import measured_once
+from sweep.report.frames.trained import learned, maps, off_the_map, rules
 from tests.report.lessons import SGD, frame
 
 SCALES, DEPTHS = (1.0, 1.25, 3.0), tuple(range(2, 81, 2))
@@ -84,3 +86,30 @@ def test_one_network_is_told_with_the_step_that_auto_was():
     )
     assert "diverged" not in said
     assert "diverged at step 7" in learned(row | {"diverged_at": 7.0})
+
+
+def test_networks_that_differ_in_their_trainings_alone_were_measured_once():
+    trained = pd.concat(
+        [frame(lambda *_: 0.5, (1.0, 2.0), (2, 4), (0, 1), train=SGD | {"steps": n}) for n in (1, 2)]
+    )
+    untrained = frame(lambda *_: np.nan, (1.0,), (2,), (0, 5), train={"name": "none"})
+    cells = pd.concat([trained, untrained], ignore_index=True)
+    cells.loc[0, "status"] = "failed"  # another training of the same network was computed
+    once = measured_once(cells)
+    assert len(once) == 2 * 2 * 2 + 1
+    assert set(once["status"]) == {"ok"}
+    assert set(once["train"]) == {"none"}
+    assert sorted(once["seed"].unique()) == [0, 1, 5]
+    assert once.index.is_monotonic_increasing
+    alike = trained.iloc[:4]
+    assert measured_once(alike) is alike
+
+
+def test_how_networks_were_trained_and_which_are_on_no_map_is_told():
+    cells = frame(lambda *_: 0.5, (1.0,), (2,), train=SGD | {"steps": 1})
+    assert rules(cells) == ["1 step of 128 inputs of the mixture, step 0.01"]
+    assert off_the_map(cells) == []
+    without = cells.assign(init="lsuv", sigma_w=np.nan)
+    assert off_the_map(pd.concat([cells, without])) == ["lsuv"]
+    untrained = frame(lambda *_: 0.5, (1.0,), (2,), train={"name": "none"})
+    assert (rules(untrained), off_the_map(untrained)) == ([], [])
