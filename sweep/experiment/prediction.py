@@ -102,7 +102,7 @@ _GRADIENTS = ("delta_rms", "grad_rms")
 
 
 def _kind_of(scheme: Scheme) -> str:
-    """What the Jacobian knows of a scheme's weights; those of independent entries are all as Gaussian ones."""
+    """What a Jacobian's theory takes weights for; those of independent entries are all as Gaussian ones."""
     return jacobian.ORTHOGONAL if scheme.base == ORTHOGONAL else jacobian.GAUSSIAN
 
 

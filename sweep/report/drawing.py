@@ -17,6 +17,7 @@ from sweep.report.figures import (
     curves,
     gradients,
     histograms,
+    isometry,
     network,
     phase,
     style,
@@ -42,6 +43,7 @@ _OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure
     "phase": phase.figures,
     "blocks": blocks.figures,
     "trainability": trainability.figures,
+    "isometry": isometry.figures,
 }
 
 
@@ -84,6 +86,7 @@ def write(
                 Sheet(shown.name, _maps, (cells, shown, arrangement, _PAGES if plain else _ALL_PAGES))
                 for shown in maps.get(kind, ())
             ]
+            sheets += _steps(ok, arrangement if any(axes.values()) else None, plain) if kind == "step" else []
             if kind in _OF_LAYERS and len(ok):
                 frames = found.kept if kind == "histograms" else (ok, found.layers)
                 sheets.append(Sheet(kind, _OF_LAYERS[kind], frames))
@@ -133,6 +136,19 @@ def _maps(cells: pd.DataFrame, shown: Measure, arrangement: layout.Layout, most:
     from sweep.report.figures import heatmap  # noqa: PLC0415  seaborn imports scipy.stats; one network needs neither
 
     return heatmap.figures(cells, shown, arrangement, most)
+
+
+def _steps(cells: pd.DataFrame, arrangement: layout.Layout | None, whole: bool) -> list[Sheet]:
+    """The map of the largest step, if there is one to draw.
+
+    arrangement: the axes that were asked for. whole: for a whole report, which has one page of it.
+    """
+    from sweep.report.figures import step  # noqa: PLC0415  as above
+
+    if not step.told(cells, whole):
+        return []
+    roles = arrangement or step.arrangement(cells)
+    return [Sheet("step", step.figures, (cells, roles, 1 if whole else _ALL_PAGES))]
 
 
 def _elsewhere(to: str | Path, study: Study) -> Place:

@@ -274,9 +274,8 @@ def _sizes(frame: pd.DataFrame) -> list[tuple[int, int]]:
 
 def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) -> Figure:
     measure, scale = picture.measure, picture.scale
-    question = "What becomes of the signal?" if measure.scale == WORD else "Does the signal survive?"
-    style.headline(figure, f"{question} {measure.title[0].upper() + measure.title[1:]}")
-    lines = []
+    style.headline(figure, f"{measure.question} {measure.title[0].upper() + measure.title[1:]}")
+    lines = [measure.note] if measure.note else []
     if measure.scale == WORD:
         present = [WORDS[word] for word in WORDS if (frame["value"] == word).any()]
         told = [f"{word.name}: {word.told}" for word in present if word.told]

@@ -23,6 +23,8 @@ class Measure:
     scale: str
     by_layer: bool = True  # a column of `layers` too
     label: str = ""  # of an axis, where it is not the name
+    question: str = "Does the signal survive?"  # that a map of it answers
+    note: str = ""  # what its caption says beside
 
     @property
     def geometric(self) -> bool:
@@ -47,9 +49,36 @@ MEASURES = {
         Measure("readout_accuracy", "its readout alone trained: the same share", SHARE, by_layer=False),
         Measure("train_loss", "trained: cross-entropy", SIZE, by_layer=False),
         Measure("diverged_at", "step at which the training diverged", COUNT, by_layer=False),
-        Measure("verdict", "verdict", WORD, by_layer=False),
+        Measure(
+            "jac_spread",
+            "singular values of dh_L / dh₀: Var(s²) / E[s²]²",
+            SIZE,
+            by_layer=False,
+            question="How far from an isometry?",
+        ),
+        Measure("verdict", "verdict", WORD, by_layer=False, question="What becomes of the signal?"),
     )
 }
+# What theory says of a whole network, beside which nothing is measured: shown where it is asked for.
+OF_THEORY = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "theory_lr_max", "largest step of smooth descent, lr_max, by theory", SIZE, by_layer=False,
+            question="How large may a step be?",
+            note="lr_max = 2 / the largest eigenvalue of the tangent kernel, for a loss summed over the "
+            "batch's inputs (for their mean: times the batch), one linear output; it bounds smooth descent "
+            "of the network linearised at its start: the network itself may leap above it, and settle",
+        ),
+        Measure(
+            "theory_kappa", "conditioning of the tangent kernel, kappa, by theory", SIZE, by_layer=False,
+            question="How even is descent?",
+            note="kappa = the largest eigenvalue of the tangent kernel over its least, for as many inputs as "
+            "the batch has",
+        ),
+    )
+}  # fmt: skip
+STEP = OF_THEORY["theory_lr_max"]
 
 
 def measure(name: str, columns: Iterable[str] = ()) -> Measure:
@@ -58,11 +87,17 @@ def measure(name: str, columns: Iterable[str] = ()) -> Measure:
     columns: the table's; a prediction that it does not have is unknown.
     Raises RequestError with the closest name.
     """
+    if isinstance(name, str) and name in OF_THEORY and name in columns:
+        return OF_THEORY[name]
     base = MEASURES.get(name.removeprefix(THEORY)) if isinstance(name, str) else None
     if base and (base.name == name or name in columns):
         return base if base.name == name else Measure(name, f"predicted {base.title}", base.scale)
     options = [
         *MEASURES,
-        *(c for c in columns if c.startswith(THEORY) and c.removeprefix(THEORY) in MEASURES),
+        *(
+            c
+            for c in columns
+            if c in OF_THEORY or (c.startswith(THEORY) and c.removeprefix(THEORY) in MEASURES)
+        ),
     ]
     raise unknown("value", name, options)
