@@ -16,6 +16,7 @@ from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell
+from sweep.experiment.prediction import CONSEQUENCES
 from sweep.experiment.verdict import JUDGED, Thresholds, codes, verdict, words_of
 from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.table import (
@@ -69,6 +70,7 @@ def difference(one: Cell, stored: Rows, found: Rows, tries: Sequence[Rows]) -> s
         or _of_facts(stored, found)
         or _of_training(one, stored.cell, found.cell, [rows.cell for rows in tries])
         or _of_theory(stored, found)
+        or _of_jacobian(one, stored.cell, found.cell, [rows.cell for rows in tries])
         or _of_histograms(one, stored.layers, found, shaken)
         or _of_verdict(stored, found)
     )
@@ -174,6 +176,21 @@ def _of_theory(stored: Rows, found: Rows) -> str:
             scale = now["theory_rms"] if name in ("mean", "std") else float(STATISTICS[name].scale == SHARE)
             if not _is_close(before[column], now[column], scale or 0.0):
                 return f"{column} of layer {now['layer']} is not what theory predicts"
+    return ""
+
+
+def _of_jacobian(one: Cell, said: Row, is_so: Row, tries: Sequence[Row]) -> str:
+    """A prediction of the whole network that is not the theory's, or a spread that is not what came out."""
+    for name in CONSEQUENCES:
+        lacks = said[name] is None and not one.jacobian  # as a row of an older schema does
+        if not lacks and not _is_close(said[name], is_so[name]):
+            return f"its row says {name} {said[name]}, but it is {is_so[name]}"
+    old, new = said["jac_spread"], is_so["jac_spread"]
+    if old is None or new is None:
+        return "" if old is new else f"jac_spread is stored as {old}, recomputed as {new}"
+    moved = max((abs((row["jac_spread"] or 0.0) - new) for row in tries), default=0.0)
+    if not abs(old - new) <= _TOLERANCE["float64"] * new + _TIMES * moved:  # whatever the network's dtype
+        return f"jac_spread is stored as {old}, recomputed as {new}"
     return ""
 
 

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
 _PLAIN_SECONDS = 5.0  # between two lines of progress where the output is no terminal
 _AVERAGED = ("std", "verdict_layer")  # what the tables at the end of a run are made of
 # What is said of a single cell.
-_SHOWN = (*SPEC, "verdict", "verdict_layer", "delta_std_first", "train_lr", *OUTCOMES)
+_SHOWN = (
+    *SPEC,
+    "verdict",
+    "verdict_layer",
+    "delta_std_first",
+    "jac_spread",
+    "theory_jac_spread",
+    "train_lr",
+    *OUTCOMES,
+)
 
 
 def say(line: str) -> None:
@@ -220,6 +229,10 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
     say(f"table: {study.path}/cells (read it with pandas.read_parquet)")
     if fate:  # the answer, after all that was said of files
         print(fate, flush=True)
+    if own and own["jacobian"]:
+        from sweep.report.frames.isometry import told  # noqa: PLC0415  seldom asked for
+
+        print(told(own), flush=True)
     if own and own["train"] != UNTRAINED:
         from sweep.report.frames.trained import learned  # noqa: PLC0415  theory: only for what is trained
 

@@ -50,6 +50,7 @@ ALL = {
         Axis("batch", partial(checks.whole, "batch", minimum=2), 1000, WHOLE),
         Axis("dtype", partial(checks.option, "dtype", options=DTYPES), "float32", TEXT),
         Axis("backward", partial(checks.flag, "backward"), True, FLAG, caption=False),
+        Axis("jacobian", partial(checks.flag, "jacobian"), False, FLAG, caption=False, since=7),
     )
 }
 SETTINGS = tuple(axis for axis in ALL.values() if axis.setting)

@@ -14,6 +14,7 @@ from sweep.activations import Activation
 from sweep.base import blocks, checks, training
 from sweep.base.blocks import PLAIN, Block, check_batch, check_widths
 from sweep.base.errors import RequestError
+from sweep.base.jacobians import check_jacobian
 from sweep.base.registry import CUSTOM, Registry
 from sweep.base.training import Training, check_input, check_library
 from sweep.experiment import families, revisions
@@ -69,6 +70,7 @@ class Spec:
     batch: int
     dtype: str
     backward: bool
+    jacobian: bool
     first_init: str | None
     first_init_params: str | None
     last_init: str | None
@@ -173,10 +175,12 @@ class Spec:
         return families.block(self.block, self.block_params, self.depth)
 
     def check_block(self) -> None:
-        """RequestError where the block cannot have these widths or this batch."""
+        """RequestError where the block cannot have these widths or this batch, or no measured Jacobian."""
         if self.block != PLAIN.name:
             check_widths(self.block_at_depth, self.profile)
             check_batch(self.block_at_depth, self.batch)
+        if self.jacobian:
+            check_jacobian(self.block_at_depth, self.profile)
 
     @property
     def training(self) -> Training:

@@ -57,12 +57,13 @@ class Failures:
 class ActivationFacts:
     """What a worker finds out about a user's own activation, which the driver never calls.
 
-    theory: its predictions by name. flat_share: its share of flat units at unit variance.
-    histogram_range: where its histograms begin and end. without_slope: why its slope, and so any gradient,
-    is unknown; None where it is known.
+    theory: its predictions by name. consequences: those for the whole network. flat_share: its share of flat
+    units at unit variance. histogram_range: where its histograms begin and end. without_slope: why its slope,
+    and so any gradient, is unknown; None where it is known.
     """
 
     theory: dict[str, Array]
+    consequences: dict[str, float]
     flat_share: float
     histogram_range: tuple[float, float]
     without_slope: str | None
@@ -77,7 +78,8 @@ class Result:
     of one cell after another, none of a failed one. histogram: (rows, 30), or None. leaves_float32: (cells,),
     the first layer that float32 could not hold, NaN where there is none. training: name -> (cells,), NaN
     where a cell was not trained; {} where none was to be. facts: of users' own activations. stored: the
-    worker has stored it already, and kept the statistics.
+    worker has stored it already, and kept the statistics. jac_spread: (cells,), NaN where it was not
+    measured; None where it was to be of none.
     """
 
     blocks: tuple[Block, ...]
@@ -90,6 +92,7 @@ class Result:
     training: dict[str, Array] = field(default_factory=dict)
     facts: dict[Spec, ActivationFacts] = field(default_factory=dict)
     stored: bool = False
+    jac_spread: Array | None = None
 
     def __len__(self) -> int:
         """The number of cells."""

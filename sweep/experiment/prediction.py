@@ -1,8 +1,9 @@
-"""Theory beside the measurements: the predicted statistics of a spec, the same for all seeds."""
+"""Theory beside the measurements: what it says of a spec, the same for all seeds."""
 
-from dataclasses import replace
+import math
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import pairwise
 
 import numpy as np
 
@@ -10,11 +11,15 @@ from sweep.base.arrays import Array
 from sweep.base.blocks import BATCH, Block
 from sweep.base.errors import SweepError
 from sweep.experiment.cell import Spec
-from sweep.initializers import Scheme
+from sweep.experiment.weights import biases_of, plain_layers, schemes_of
+from sweep.initializers import ORTHOGONAL, Scheme
 from sweep.kernel import Chain
 from sweep.kernel.statistics.table import PREDICTED
 from sweep.theory.blocks import Widening, block_prediction, samples_part
+from sweep.theory.consequences import jacobian, step
 from sweep.theory.maps import layers_of, prediction
+
+CONSEQUENCES = ("theory_lr_max", "theory_kappa", "theory_jac_spread")
 
 
 def predicted(spec: Spec) -> dict[str, Array]:
@@ -22,35 +27,83 @@ def predicted(spec: Spec) -> dict[str, Array]:
 
     It applies to random weights of zero mean and known variance, whatever their distribution, in every layer.
     """
+    return _of(spec).by_layer
+
+
+def consequences(spec: Spec) -> dict[str, float]:
+    """CONSEQUENCES by name: what follows for the whole network; NaN where the theory does not apply.
+
+    The largest step and the conditioning are those of `theory.step_size` for as many inputs as the batch has,
+    the spread that of `theory.jacobian`, where the Jacobian is measured; all of plain networks alone.
+    """
+    return _of(spec).consequences
+
+
+def inputs_of(spec: Spec) -> tuple[float, float]:
+    """The inputs as theory takes them: their second moment, and the cosine of any two."""
+    return 1.0, 0.0
+
+
+@dataclass(frozen=True)
+class _Predicted:
+    """What theory says of a network, by layer and of the whole."""
+
+    by_layer: dict[str, Array]
+    consequences: dict[str, float]
+
+
+def _of(spec: Spec) -> _Predicted:
     chain = replace(spec.family, depth=spec.depth)
-    return _of_chain(chain, spec.widths or spec.width, spec.batch)
+    return _of_chain(chain, spec.widths or spec.width, spec.batch, inputs_of(spec), spec.jacobian)
 
 
 @lru_cache(maxsize=4096)
-def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[str, Array]:
+def _of_chain(
+    chain: Chain,
+    width: int | tuple[int, ...],
+    batch: int,
+    inputs: tuple[float, float],
+    isometry: bool,
+) -> _Predicted:
     widths = (width,) * (chain.depth + 1) if isinstance(width, int) else width
-    numbered = [(chain.scheme_of(number), fan) for number, fan in enumerate(pairwise(widths), 1)]
-    if not all(scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered):
-        return nothing(chain.depth)
-    parted = False
-    biases = [chain.bias_std_of(number, *fan) for number, (_, fan) in enumerate(numbered, 1)]
+    numbered = schemes_of(chain, widths)
+    if numbered is None:
+        return _Predicted(nothing(chain.depth), no_consequences())
+    parted, whole = False, no_consequences()
+    biases = biases_of(chain, widths)
     try:
         if chain.block.plain:
-            layers = layers_of([scheme.weight_std(*fan) for scheme, fan in numbered], widths)
-            found = prediction(chain.act, layers, biases, batch).statistics
+            layers = plain_layers(numbered, widths)
+            maps = prediction(chain.act, layers, biases, batch, *inputs)
+            found = maps.statistics
+            with suppress(*_UNDEFINED):
+                size = step.of_maps(chain.act, maps, layers, widths, biases, batch)
+                whole |= {"theory_lr_max": size.lr_max, "theory_kappa": size.kappa}
+            if isometry:
+                kinds = [_kind_of(scheme) for scheme, _ in numbered]
+                whole["theory_jac_spread"] = jacobian.of_maps(chain.act, maps, layers, widths, kinds).spread
         else:
             matrices = [matrices_of(chain.block, scheme, *fan) for scheme, fan in numbered]
-            found = block_prediction(chain.block, chain.act, matrices, biases, batch).statistics
+            found = block_prediction(chain.block, chain.act, matrices, biases, batch, *inputs).statistics
             parted = chain.block.norm == BATCH and samples_part(chain.act, widths)
-    except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
-        return nothing(chain.depth)
+    except _UNDEFINED:
+        return _Predicted(nothing(chain.depth), no_consequences())
     unknown = _GRADIENTS if parted or has_mean_mode(chain.block, found["mean"]) else ()
-    return {name: np.full(chain.depth + 1, np.nan) if name in unknown else found[name] for name in PREDICTED}
+    by_layer = {
+        name: np.full(chain.depth + 1, np.nan) if name in unknown else found[name] for name in PREDICTED
+    }
+    return _Predicted(by_layer, whole)
 
 
+_UNDEFINED = (SweepError, FloatingPointError, OverflowError)  # a user's function, not defined everywhere
 # A gradient of all entries alike grows in a skip whose branch has a mean, by what 1/width alone holds back;
 # and any gradient under a norm over a batch whose samples come apart.
 _GRADIENTS = ("delta_rms", "grad_rms")
+
+
+def _kind_of(scheme: Scheme) -> str:
+    """What a Jacobian's theory takes weights for; those of independent entries are all as Gaussian ones."""
+    return jacobian.ORTHOGONAL if scheme.base == ORTHOGONAL else jacobian.GAUSSIAN
 
 
 def has_mean_mode(block: Block, means: Array) -> bool:
@@ -72,3 +125,8 @@ def matrices_of(block: Block, scheme: Scheme, fan_in: int, fan_out: int) -> Wide
 def nothing(depth: int) -> dict[str, Array]:
     """No prediction: NaN at every layer."""
     return dict.fromkeys(PREDICTED, np.full(depth + 1, np.nan))
+
+
+def no_consequences() -> dict[str, float]:
+    """None for the whole network."""
+    return dict.fromkeys(CONSEQUENCES, math.nan)

@@ -3,14 +3,13 @@
 import math
 from dataclasses import replace
 from functools import lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sweep.base.errors import SweepError
 from sweep.base.training import AUTO, USUAL_STEP, Training, with_step
+from sweep.experiment.weights import biases_of, plain_layers, schemes_of
 from sweep.kernel import Chain
 from sweep.theory.consequences.step import conditioned
-from sweep.theory.maps import layers_of
 
 if TYPE_CHECKING:
     from sweep.experiment.cell import Spec
@@ -42,14 +41,10 @@ def _half_of_largest(chain: Chain, widths: tuple[int, ...], training: Training) 
     lr_max = 2 / lambda_max of the tangent kernel is that of a loss summed over its inputs. There is one for
     plain networks of weights of zero mean and known variance.
     """
-    numbered = [(chain.scheme_of(number), fan) for number, fan in enumerate(pairwise(widths), 1)]
-    if not chain.block.plain or not all(
-        scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered
-    ):
+    numbered = schemes_of(chain, widths)
+    if numbered is None or not chain.block.plain:
         return None
-    biases = [chain.bias_std_of(number, *fan) for number, (_, fan) in enumerate(numbered, 1)]
-    layers = layers_of([scheme.weight_std(*fan) for scheme, fan in numbered], widths)
-    inputs = training.batch
+    layers, biases, inputs = plain_layers(numbered, widths), biases_of(chain, widths), training.batch
     try:
         found = conditioned(chain.act, layers, widths, biases, inputs, 1.0, training.source.cosine)
     except (SweepError, FloatingPointError, OverflowError):

@@ -7,13 +7,14 @@ Schemes of one distribution differ only in mean and std, so the kernel draws Z o
 from sweep.base.registry import CUSTOM, Registry
 from sweep.initializers import schemes
 from sweep.initializers.custom import Custom
-from sweep.initializers.distributions import NORMAL
+from sweep.initializers.distributions import NORMAL, ORTHOGONAL
 from sweep.initializers.frameworks import jax, keras, torch
 from sweep.initializers.scheme import Distribution, Entries, Scheme
 
 __all__ = [
     "CUSTOM",
     "NORMAL",
+    "ORTHOGONAL",
     "REGISTRY",
     "SCHEMES",
     "Distribution",

@@ -40,6 +40,15 @@ class Cost:
     flops: int
 
 
+def joined(cost: Cost, others: Sequence[Cost]) -> Cost:
+    """What one thing after another costs."""
+    return Cost(
+        cost.seconds + sum(one.seconds for one in others),
+        max(cost.bytes, *(one.bytes for one in others)),
+        cost.flops + sum(one.flops for one in others),
+    )
+
+
 def cost_of(
     chains: Sequence[Chain], widths: Sequence[int], seeds: int, batch: int, dtype: str, rates: Rates = RATES
 ) -> Cost:

@@ -11,7 +11,7 @@ from sweep.report.attempts import in_a_line
 PAGE = "page"
 KINDS = (
     "heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", "trainability",
-    PAGE,
+    "step", "isometry", PAGE,
 )  # fmt: skip
 
 # What is drawn only where it is there, and what it takes.

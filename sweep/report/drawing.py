@@ -17,6 +17,7 @@ from sweep.report.figures import (
     curves,
     gradients,
     histograms,
+    isometry,
     network,
     phase,
     style,
@@ -43,6 +44,7 @@ _OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure
     "phase": phase.figures,
     "blocks": blocks.figures,
     "trainability": trainability.figures,
+    "isometry": isometry.figures,
 }
 
 
@@ -79,7 +81,7 @@ def write(
         name = f"cell-{cell['init']}-{cell['act']}-{cell['cell_id'][:8]}"
         sheets.append(Sheet(name, _of_one, (name, cell, found.layers)))
     else:
-        sheets += _sheets(found, only, measures, axes, _PAGES if plain else _ALL_PAGES)
+        sheets += _sheets(found, only, measures, axes, plain)
     place = _elsewhere(to, study) if to else study.report
     failed: dict[str, str] = {}
     files: list[str] = []
@@ -108,9 +110,9 @@ def _sheets(
     only: Sequence[str],
     measures: Sequence[Measure],
     axes: Mapping[str, str | None],
-    most: int,
+    plain: bool,
 ) -> Iterator[Sheet]:
-    """What is drawn of several networks; most: pages of a heatmap.
+    """What is drawn of several networks; plain: a whole report as it usually is.
 
     Those that differ in their trainings alone are one, but where that is what is shown.
     """
@@ -119,7 +121,11 @@ def _sheets(
     for kind in only:
         for shown in maps.get(kind, ()):
             its = cells if shown.name in OF_TRAINING else once
+            most = _PAGES if plain else _ALL_PAGES
             yield Sheet(shown.name, _maps, (its, shown, layout.choose(its, **axes), most))
+        if kind == "step":
+            roles = layout.choose(once, **axes) if any(axes.values()) else None
+            yield from _steps(once[once["status"] == "ok"], roles, plain)
         if kind in _OF_LAYERS and (cells["status"] == "ok").any():
             its = cells if kind == "trainability" else once
             frames = (its[its["status"] == "ok"], found.layers)
@@ -149,6 +155,19 @@ def _maps(cells: pd.DataFrame, shown: Measure, arrangement: layout.Layout, most:
     from sweep.report.figures import heatmap  # noqa: PLC0415  seaborn imports scipy.stats; one network needs neither
 
     return heatmap.figures(cells, shown, arrangement, most)
+
+
+def _steps(cells: pd.DataFrame, arrangement: layout.Layout | None, whole: bool) -> list[Sheet]:
+    """The map of the largest step, if there is one to draw.
+
+    arrangement: the axes that were asked for. whole: for a whole report, which has one page of it.
+    """
+    from sweep.report.figures import step  # noqa: PLC0415  as above
+
+    if not step.told(cells, whole):
+        return []
+    roles = arrangement or step.arrangement(cells)
+    return [Sheet("step", step.figures, (cells, roles, 1 if whole else _ALL_PAGES))]
 
 
 def _elsewhere(to: str | Path, study: Study) -> Place:

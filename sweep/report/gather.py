@@ -11,7 +11,7 @@ from sweep.report import PAGE
 from sweep.report.figures import blocks, curves, gradients, histograms, phase
 from sweep.report.frames import stored
 from sweep.report.frames.labels import add_labels
-from sweep.report.frames.measures import MEASURES, Measure
+from sweep.report.frames.measures import MEASURES, STEP, Measure
 from sweep.report.frames.seeds import largest
 from sweep.report.frames.stored import Totals
 from sweep.store.query import results
@@ -53,7 +53,8 @@ def of_study(
     Raises as `View` does, and StoreError where a part is damaged.
     """
     view = View(study)
-    statistics = {one.name: one for one in (*MEASURES.values(), *measures)}
+    of_kinds = [STEP] if "step" in only else []
+    statistics = {one.name: one for one in (*MEASURES.values(), *of_kinds, *measures)}
     networks = stored.read(view, thresholds, statistics.values(), CELLS.names)
     rows = networks.rows
     ok = rows[rows["status"] == "ok"]

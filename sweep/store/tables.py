@@ -16,7 +16,7 @@ from sweep.base.arrays import Array
 from sweep.experiment import axes, verdict
 from sweep.experiment.cell import ID_BYTES, Spec
 from sweep.experiment.outcome import ActivationFacts, Result
-from sweep.experiment.prediction import nothing, predicted
+from sweep.experiment.prediction import CONSEQUENCES, consequences, no_consequences, nothing, predicted
 from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
@@ -24,8 +24,8 @@ from sweep.kernel.training.outcomes import LEARNED, OUTCOMES
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
 # predictions of the first layers, where float32 ends, schemes of first and last layers; 5: blocks; 6: short
-# trainings. Statistics and axes say theirs: `since`.
-_LATEST = 6
+# trainings; 7: steps and Jacobians. Statistics and axes say theirs: `since`.
+_LATEST = 7
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
 )
@@ -45,6 +45,7 @@ FIRST_PREDICTED = {
     "theory_delta_std_first": ("theory_delta_rms", 0),
     "theory_grad_std_first": ("theory_grad_rms", 1),
 }
+_OF_WHOLE = ("jac_spread", *CONSEQUENCES)  # of the whole network: measured where asked for; theory
 _THEORY = tuple((f"theory_{name}", _real) for name in PREDICTED)  # null where the theory does not apply
 
 # Of a short training; null where there was none.
@@ -66,6 +67,7 @@ CELLS = pa.schema(
         ("delta_std_first", _real),  # at layer 0
         ("grad_std_first", _real),  # at layer 1
         *((name, _real) for name in FIRST_PREDICTED),
+        *((name, _real) for name in _OF_WHOLE),
         *((name, _text) for name in axes.END_COLUMNS),  # null where these layers have the init
         ("block", _text),
         ("block_params", _text),
@@ -97,6 +99,7 @@ _ADDED = {
     4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer", *axes.END_COLUMNS]},
     5: {"cells": ["block", "block_params"]},
     6: {"cells": ["train", "train_params", *_OF_TRAINING]},
+    7: {"cells": [*_OF_WHOLE]},
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
@@ -136,7 +139,8 @@ class _Rows:
 
     specs: each once. spec: (cells,), the index of each cell's spec. seeds: (cells,). ok: (cells,), whether
     it was computed. sizes, ends: (cells,), its rows of layers and where they end. theory: name -> the
-    predictions of one spec after another, by layer; starts: where each begins. of_act: (specs, 3), _OF_ACT.
+    predictions of one spec after another, by layer; starts: where each begins. consequences: name ->
+    (specs,). of_act: (specs, 3), _OF_ACT.
     """
 
     def __init__(self, result: Result) -> None:
@@ -157,6 +161,8 @@ class _Rows:
         self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
         theories = [_theory(spec, result.facts) for spec in self.specs]
         self.theory = {name: np.concatenate([theory[name] for theory in theories]) for name in PREDICTED}
+        whole = [_consequences(spec, result.facts) for spec in self.specs]
+        self.consequences = {name: np.array([of[name] for of in whole]) for name in CONSEQUENCES}
         self.of_act = np.array([_known_of(spec, result.facts) for spec in self.specs])
 
     def keys(self) -> dict[str, pa.Array]:
@@ -177,6 +183,13 @@ def _theory(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> dict[str, Arra
     if spec.act != CUSTOM:
         return predicted(spec)
     return facts[spec].theory if spec in facts else nothing(spec.depth)
+
+
+def _consequences(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> dict[str, float]:
+    """The same of the whole network."""
+    if spec.act != CUSTOM:
+        return consequences(spec)
+    return facts[spec].consequences if spec in facts else no_consequences()
 
 
 _OF_ACT = ("flat_share", "histogram_low", "histogram_high")
@@ -226,6 +239,11 @@ def _cells(
         predictions = rows.theory[column.removeprefix("theory_")]
         at = (rows.starts + layer_number)[rows.spec]
         columns[name] = _optional(np.where(ok, predictions[at], np.nan))
+    for name, of_specs in rows.consequences.items():
+        columns[name] = _optional(np.where(ok, of_specs[rows.spec], np.nan))
+    columns["jac_spread"] = _optional(
+        np.full(count, np.nan) if result.jac_spread is None else result.jac_spread
+    )
     words = np.full(count, verdict.FAILED)
     since, nonfinite = np.full((2, count), np.nan)
     for depth, cells in _alike(rows):

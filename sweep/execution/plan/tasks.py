@@ -18,7 +18,7 @@ from sweep.experiment.axes import UNTRAINED
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
 from sweep.kernel import Chain
-from sweep.kernel.cost import RATES, Cost, Rates, cost_of
+from sweep.kernel.cost import RATES, Cost, Rates, cost_of, joined
 from sweep.kernel.homogeneity import carried
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
@@ -214,8 +214,24 @@ def _stack_cost(specs: tuple[Spec, ...], seeds: int, rates: Rates) -> Cost:
     chains = [chain_of(chain) for chain in chains_of(specs)]
     cost = cost_of(chains, deepest.profile, seeds, deepest.batch, deepest.dtype, rates)
     cost = replace(cost, seconds=cost.seconds + seeds * len(specs) * _SECONDS_PER_CELL)
+    if any(spec.jacobian for spec in specs):
+        cost = _with_jacobians(cost, [spec for spec in specs if spec.jacobian], seeds, rates)
     trained = Counter((spec.family, spec.profile, spec.training) for spec in specs if spec.train != UNTRAINED)
     return _with_trainings(cost, trained, seeds, deepest.dtype, rates) if trained else cost
+
+
+def _with_jacobians(cost: Cost, specs: Sequence[Spec], seeds: int, rates: Rates) -> Cost:
+    """The cost of a stack with that of the Jacobians of these specs, which are measured after it."""
+    from sweep.kernel.jacobian import cost_of_jacobian  # noqa: PLC0415  a plain run needs none
+
+    costs = [
+        cost_of_jacobian(
+            chain_of(chain), _deepest(chain).profile, seeds, chain[0].batch,
+            sorted({spec.depth for spec in chain}), rates,
+        )
+        for chain in chains_of(specs)
+    ]  # fmt: skip
+    return joined(cost, costs)
 
 
 def _with_trainings(cost: Cost, trained: Mapping[Any, int], seeds: int, dtype: str, rates: Rates) -> Cost:
@@ -226,8 +242,4 @@ def _with_trainings(cost: Cost, trained: Mapping[Any, int], seeds: int, dtype: s
         cost_of_training(chain, widths, training, seeds * count, dtype, rates)
         for (chain, widths, training), count in trained.items()
     ]
-    return Cost(
-        cost.seconds + sum(one.seconds for one in costs),
-        max(cost.bytes, *(one.bytes for one in costs)),
-        cost.flops + sum(one.flops for one in costs),
-    )
+    return joined(cost, costs)

@@ -14,11 +14,12 @@ from sweep import kernel
 from sweep.activations import CUSTOM, histogram_range, slope_unknown
 from sweep.base.arrays import Array
 from sweep.execution.plan.tasks import Stack, Task, chain_of, chains_of
+from sweep.execution.workers.isometry import jacobian_spreads
 from sweep.execution.workers.lessons import OF_TRAINING, trained, untrained
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
 from sweep.experiment.outcome import ActivationFacts, Failure, Result
-from sweep.experiment.prediction import predicted
+from sweep.experiment.prediction import consequences, predicted
 from sweep.experiment.verdict import flat_share_of
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.kernel.statistics import float32
@@ -55,7 +56,8 @@ def _facts_of(spec: Spec, gaps: bool) -> ActivationFacts:
     act = spec.activation
     somewhere = f"the slope of {act.formula} is not known for every z that came up; give act.derivative"
     reason = slope_unknown(act) or (somewhere if gaps else None)
-    return ActivationFacts(predicted(spec), flat_share_of(act), histogram_range(act), reason)
+    theory, whole = predicted(spec), consequences(spec)
+    return ActivationFacts(theory, whole, flat_share_of(act), histogram_range(act), reason)
 
 
 def _run_cell(stack: Stack, cell: Cell, histogram: bool, kind: str | None) -> Result:
@@ -102,10 +104,14 @@ def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
     cost = np.repeat([spec.depth * (3.0 if spec.backward else 1.0) for spec in specs], len(seeds))
     seconds = (time.perf_counter() - start) * cost / cost.sum()  # shared work has no owner: by depth
     training, took = trained(block)
+    spreads, more = jacobian_spreads(block)
     values = {name: np.concatenate(parts) for name, parts in columns.items()}
     histograms = np.concatenate(counts) if histogram else None
     leaves_float32 = np.concatenate(leaves)
-    return Result((block,), stack.seconds, {}, seconds + took, values, histograms, leaves_float32, training)
+    return Result(
+        (block,), stack.seconds, {}, seconds + took + more, values, histograms, leaves_float32, training,
+        jac_spread=spreads,
+    )  # fmt: skip
 
 
 def _join(parts: Sequence[Result]) -> Result:
@@ -125,4 +131,9 @@ def _join(parts: Sequence[Result]) -> Result:
         np.concatenate([part.leaves_float32 for part in parts]),
         {name: np.concatenate([part.training[name] for part in parts]) for name in OF_TRAINING},
         _facts(parts),
+        jac_spread=np.concatenate([_spreads(part) for part in parts]),
     )
+
+
+def _spreads(part: Result) -> Array:
+    return np.full(len(part), np.nan) if part.jac_spread is None else part.jac_spread

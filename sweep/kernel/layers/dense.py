@@ -231,6 +231,11 @@ class WideDense:
     def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
         return WideReturned(*self._matrix.backward(below.h, delta * above.slope))
 
+    def push(self, above: WideSignal, changes: Array) -> Array:
+        pushed = self._matrix.push(changes)
+        pushed *= above.slope[: len(changes), None].astype(np.float64)
+        return pushed
+
 
 def _size(_: Chain, fan_in: int, fan_out: int) -> Size:
     return Size(fan_in * fan_out, fan_out, 2 * fan_out)

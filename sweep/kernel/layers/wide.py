@@ -53,6 +53,12 @@ class WideLayer(Protocol):
     def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
         """What dL/dh of this layer sends back."""
 
+    def push(self, above: WideSignal, changes: Array) -> Array:
+        """What the layer makes of small changes of h: (samples, changes, fan_in) -> (…, fan_out), float64.
+
+        above: what `forward` has made of the first samples, and any others.
+        """
+
 
 class WideMatrix:
     """One matrix of a layer, and its biases if it has any: y = h W + b.
@@ -90,6 +96,12 @@ class WideMatrix:
     def backward(self, h: Array, delta: Array) -> tuple[Array, Array]:
         """dL/dW and dL/dh, from dL/dy."""
         return wide_product(h.T, delta), wide_product(delta, self._weights.T)
+
+    def push(self, changes: Array) -> Array:
+        """What W makes of small changes of h: (samples, changes, fan_in) -> (…, fan_out), float64."""
+        weights = self._weights.astype(np.float64)
+        pushed: Array = changes.reshape(-1, changes.shape[2]) @ weights
+        return pushed.reshape(*changes.shape[:2], -1)
 
     def _product(self, h: Array, weights: Array) -> Array:
         """h W: of one number throughout, all neurons the same to the last bit where a norm asks."""

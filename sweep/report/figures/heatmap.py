@@ -21,7 +21,7 @@ from sweep.report.frames import layout
 from sweep.report.frames.fates import gradients_unmeasured
 from sweep.report.frames.labels import common
 from sweep.report.frames.layout import Layout
-from sweep.report.frames.measures import OF_TRAINING, WORD, Measure
+from sweep.report.frames.measures import WORD, Measure
 from sweep.report.frames.seeds import MARKS
 from sweep.report.frames.text import counted, number, short, spread
 
@@ -274,10 +274,8 @@ def _sizes(frame: pd.DataFrame) -> list[tuple[int, int]]:
 
 def _finish(figure: Figure, axes: Any, frame: pd.DataFrame, picture: Picture) -> Figure:
     measure, scale = picture.measure, picture.scale
-    survives = "Does it learn?" if measure.name in OF_TRAINING else "Does the signal survive?"
-    question = "What becomes of the signal?" if measure.scale == WORD else survives
-    style.headline(figure, f"{question} {measure.title[0].upper() + measure.title[1:]}")
-    lines = []
+    style.headline(figure, f"{measure.question} {measure.title[0].upper() + measure.title[1:]}")
+    lines = [measure.note] if measure.note else []
     if measure.scale == WORD:
         present = [WORDS[word] for word in WORDS if (frame["value"] == word).any()]
         told = [f"{word.name}: {word.told}" for word in present if word.told]

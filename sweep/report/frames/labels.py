@@ -42,8 +42,9 @@ def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFr
 
 
 def whole(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """With the columns of first and last layers, which a frame lacks that pandas read of an older part."""
-    return cells.assign(**{name: usual for name, usual in axes.BESIDE_COLUMNS.items() if name not in cells})
+    """With the columns of first and last layers and of later axes, which a frame of an older part lacks."""
+    usual = {axis.name: axis.default for axis in axes.LATER} | axes.BESIDE_COLUMNS
+    return cells.assign(**{name: value for name, value in usual.items() if name not in cells})
 
 
 def _readable(cells: "pd.DataFrame") -> "pd.DataFrame":

@@ -3,15 +3,17 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 
 from sweep.base import checks
-from sweep.theory.maps import Layer, alike, by_layer, check_inputs, prediction
+from sweep.theory.maps import Layer, Prediction, alike, check_inputs, prediction
 from sweep.theory.moments import Act, Gaussian, gaussian, over_a_period, waves
 from sweep.theory.nodes import normal_grid
 
-WEIGHTS = ("gaussian", "orthogonal")
+WEIGHTS = GAUSSIAN, ORTHOGONAL = "gaussian", "orthogonal"
 _BASE = np.linspace(-13.0, 13.0, 27)  # edges of panels, in standard deviations
 _PHASES = 512
 
@@ -42,26 +44,40 @@ def jacobian(
     """
     sigma_w, sigma_b, q0, _, _ = check_inputs(sigma_w, sigma_b, q0, 0.0, 1)
     checks.option("weights", weights, WEIGHTS)
-    layers = alike(sigma_w, (1,) * (checks.whole("depth", depth, 1) + 1))
-    return singular_values(act, layers, sigma_b, weights, q0)
+    widths = (1,) * (checks.whole("depth", depth, 1) + 1)
+    layers = alike(sigma_w, widths)
+    return of_maps(act, prediction(act, layers, sigma_b, 1, q0, 1.0), layers, widths, (weights,) * depth)
 
 
-def singular_values(
-    act: Act, layers: Sequence[Layer], sigma_b: float | Sequence[float], weights: str, q0: float = 1.0
+def of_maps(
+    act: Act,
+    predicted: Prediction,
+    layers: Sequence[Layer],
+    widths: Sequence[int],
+    weights: Sequence[str],
 ) -> Jacobian:
-    """The same of any layers of one width, (depth,); sigma_b also by layer."""
+    """The same where the maps of these layers are known; widths: (depth + 1,); weights: (depth,), of WEIGHTS.
+
+    Of min(N_0, N_L) singular values. With R = tr (J Jᵀ)² / (tr J Jᵀ)², which is 1/N_0 of the inputs, a layer
+    adds (mu_2 / mu_1² - 1) / N_l, and Gaussian weights 1/N_l, orthogonal ones what N_l falls short of
+    N_{l-1}, 1/N_l - 1/N_{l-1}; spread = min(N_0, N_L) R - 1.
+    """
     means_of = gaussian(act)
-    predicted = prediction(act, layers, by_layer(sigma_b, len(layers)), 1, q0, 1.0).statistics
     least, most = means_of.scales
-    of_weights = 1.0 if weights == "gaussian" else 0.0
-    spread = 0.0
-    for scale in predicted["pre_rms"][1:].tolist():
-        spread += _slope_kurtosis(means_of, min(max(scale, least), most) if scale else 0.0) - 1 + of_weights
-    mean_square = float(predicted["delta_rms"][0])
-    return Jacobian(mean_square * mean_square, spread if mean_square else math.nan)
+    values = min(widths[0], widths[-1])
+    spread = values / widths[0] - 1
+    scales = predicted.statistics["pre_rms"][1:].tolist()
+    for scale, kind, (below, above) in zip(scales, weights, pairwise(widths), strict=True):
+        of_weights = 1 / above if kind == GAUSSIAN else max(0.0, 1 / above - 1 / below)
+        of_slopes = slope_kurtosis(means_of, min(max(scale, least), most) if scale else 0.0) - 1
+        spread += values * (of_slopes / above + of_weights)
+    of_input = float(predicted.statistics["delta_rms"][0])
+    mean_square = of_input * of_input * widths[0] / values
+    return Jacobian(mean_square, spread if all(layer.sigma_in for layer in layers) else math.nan)
 
 
-def _slope_kurtosis(means_of: Gaussian, scale: float) -> float:
+@lru_cache(maxsize=20_000)
+def slope_kurtosis(means_of: Gaussian, scale: float) -> float:
     """E[f'⁴] / E[f'²]² at z ~ N(0, scale²); NaN where f' is 0 throughout, or not known."""
     act, means = means_of.act, means_of.at(scale)
     if not means.slope_rms:

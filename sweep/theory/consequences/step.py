@@ -14,7 +14,7 @@ import numpy as np
 
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.theory.maps import Layer, alike, by_layer, check_inputs, prediction
+from sweep.theory.maps import Layer, Prediction, alike, by_layer, check_inputs, prediction
 from sweep.theory.moments import Act, gaussian
 
 
@@ -68,12 +68,25 @@ def conditioned(
     c0: float = 0.0,
 ) -> StepSize:
     """The same of any layers (depth,) and widths (depth + 1,), the input's first; sigma_b also by layer."""
+    return of_maps(act, prediction(act, layers, sigma_b, 1, q0, c0), layers, widths, sigma_b, inputs)
+
+
+def of_maps(
+    act: Act,
+    predicted: Prediction,
+    layers: Sequence[Layer],
+    widths: Sequence[int],
+    sigma_b: float | Sequence[float],
+    inputs: int,
+) -> StepSize:
+    """The same where the maps of these layers are known; the inputs' cosine is theirs at layer 0."""
+    c0 = float(predicted.statistics["sample_cosine"][0])
     if inputs > 2 and c0 < -1 / (inputs - 1):
         raise RequestError(
             f"c0={c0:g}: no {inputs} inputs have this cosine with one another: it is at least "
             f"-1/{inputs - 1}; give a larger c0 or fewer inputs"
         )
-    one, two = (_kernel(act, layers, widths, sigma_b, q0, cosine) for cosine in (1.0, c0))
+    one, two = (_kernel(act, predicted, layers, widths, sigma_b, alone) for alone in (True, False))
     if inputs == 1:
         eigenvalues = [one]
     else:
@@ -87,22 +100,26 @@ def conditioned(
 
 def _kernel(
     act: Act,
+    predicted: Prediction,
     layers: Sequence[Layer],
     widths: Sequence[int],
     sigma_b: float | Sequence[float],
-    q0: float,
-    c0: float,
+    alone: bool,
 ) -> float:
-    """Theta of two inputs of cosine c0; of one, where that is 1."""
-    predicted = prediction(act, layers, sigma_b, 1, q0, c0)
-    biases = by_layer(sigma_b, len(layers))
+    """Theta of two inputs; of one with itself, where it is `alone`."""
+    means_of, biases = gaussian(act), by_layer(sigma_b, len(layers))
+    least, most = means_of.scales
     rms, cosine, pre_rms = (predicted.statistics[name] for name in ("rms", "sample_cosine", "pre_rms"))
     with np.errstate(all="ignore"):
-        product = np.where(rms == 0, 0.0, rms * rms * cosine) * np.asarray(widths)  # zeros have no cosine
-    at_zero = gaussian(act).at(0.0).slope_rms ** 2
+        like = 1.0 if alone else cosine
+        product = np.where(rms == 0, 0.0, rms * rms * like) * np.asarray(widths)  # zeros have no cosine
     theta, passed = float(product[-1]), 1.0
     for number in range(len(layers), 0, -1):
-        passed *= predicted.pairs[number - 1].slopes if pre_rms[number] else at_zero
+        scale = float(pre_rms[number])
+        if alone or not scale:
+            passed *= means_of.at(min(max(scale, least), most) if scale else 0.0).slope_rms ** 2
+        else:
+            passed *= predicted.pairs[number - 1].slopes
         below = float(product[number - 1]) + (biases[number - 1] > 0)
         theta += below * passed if below else 0.0
         passed *= layers[number - 1].sigma_in * layers[number - 1].sigma_in

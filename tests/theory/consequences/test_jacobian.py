@@ -1,9 +1,12 @@
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from sweep import RequestError, activations, theory
+from sweep.theory.consequences.jacobian import of_maps
+from sweep.theory.maps import layers_of, prediction
 
 WIDTH, DEPTH = 400, 6
 
@@ -65,3 +68,32 @@ def test_a_network_that_passes_nothing_has_no_spread():
 def test_other_weights_are_refused_with_the_options():
     with pytest.raises(RequestError, match="unknown weights 'ortogonal': did you mean 'orthogonal'"):
         theory.jacobian("tanh", 1.0, weights="ortogonal")
+
+
+@pytest.mark.parametrize("weights", ["gaussian", "orthogonal"])
+@pytest.mark.parametrize("widths", [(200, 300, 100), (100, 300, 150, 400)])
+def test_a_tapered_network_has_as_many_singular_values_as_its_narrower_end(widths, weights):
+    rng, act = np.random.default_rng(0), activations.get("tanh")
+    each = []
+    for _ in range(4):
+        h, jacobian = rng.standard_normal(widths[0]), np.eye(widths[0])
+        for below, above in pairwise(widths):
+            w = rng.standard_normal((below, above)) / math.sqrt(below)
+            if weights == "orthogonal":
+                w = np.linalg.qr(w if below > above else w.T)[0]
+                w = (w if below > above else w.T) * math.sqrt(max(above / below, 1))
+            z = h @ w
+            h = act.f(z)
+            jacobian = jacobian @ (w * act.derivative(z, h))
+        each.append(np.linalg.svd(jacobian, compute_uv=False) ** 2)
+    layers = layers_of([1 / math.sqrt(below) for below in widths[:-1]], widths)
+    found = of_maps("tanh", prediction("tanh", layers, 0.0, 1), layers, widths, (weights,) * len(layers))
+    assert np.mean(each) == pytest.approx(found.mean_square, rel=0.1)
+    spread = np.mean([s.var() / s.mean() ** 2 for s in each])
+    assert spread == pytest.approx(found.spread, rel=0.1)
+
+
+def test_a_spread_is_told_however_small_the_gradient_is():
+    """Each layer takes a factor of 1000: of so many nothing is left in float64."""
+    assert theory.jacobian("identity", 1e-3, depth=120).mean_square == 0
+    assert theory.jacobian("identity", 1e-3, depth=120).spread == pytest.approx(120)

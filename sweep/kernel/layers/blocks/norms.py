@@ -97,7 +97,7 @@ def wide_norm(kind: str, x: Array) -> tuple[Array, Array]:
 
 
 def wide_norm_back(kind: str, y: Array, inverse: Array, g: Array) -> Array:
-    """dL/dx of dL/dy, both (batch, width) long double; 0 where only rounding is left."""
+    """dL/dx of dL/dy, both (…, batch, width); 0 where only the rounding of long doubles is left."""
     axis = _axis(kind)
     passed = g - y * (g * y).mean(axis=axis, keepdims=True)
     if kind != RMS:

@@ -76,6 +76,28 @@ class WideBlock:
             branch = WIDE(skip) * delta + branch
         return WideReturned(weights, branch, out)
 
+    def push(self, above: WideSignal, changes: Array) -> Array:
+        block, slope = self._block, above.slope[: len(changes), None].astype(np.float64)
+        branch = self._push_norm(changes) if block.place == BEFORE else changes
+        if block.act_first:
+            branch = branch * slope
+        branch = self._inner.push(branch)
+        if block.place == INSIDE:
+            branch = self._push_norm(branch)
+        if not block.act_first:
+            branch = branch * slope
+        if self._outer is not None:
+            branch = self._outer.push(branch)
+        if block.skipped:
+            branch = block.number("alpha") * branch + block.number("skip") * changes
+        return self._push_norm(branch) if block.place == AFTER else branch
+
+    def _push_norm(self, changes: Array) -> Array:
+        """The derivative of a sample's norm is symmetric: it is what sends gradients back."""
+        kind, samples = self._block.norm, slice(len(changes))
+        y, inverse = (values[samples, None].astype(np.float64) for values in (self._normed, self._inverse))
+        return wide_norm_back(kind, y, inverse, changes)
+
     def _applied(self, z: Array, still: Array) -> tuple[Array, Array, Array, Array]:
         f = extended.applied(self._act, z)
         slope = extended.slope(self._act, z, f)
