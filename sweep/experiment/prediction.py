@@ -9,25 +9,46 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.base.blocks import BATCH, Block
 from sweep.base.errors import SweepError
+from sweep.experiment.axes import USUAL_INPUT
 from sweep.experiment.cell import Spec
 from sweep.initializers import Scheme
 from sweep.kernel import Chain
 from sweep.kernel.statistics.table import PREDICTED
 from sweep.theory.blocks import Widening, block_prediction, samples_part
-from sweep.theory.maps import layers_of, prediction
+from sweep.theory.maps import layers_of
+from sweep.theory.mixtures import UNIT, Law, mixed_prediction, mixture
 
 
 def predicted(spec: Spec) -> dict[str, Array]:
     """PREDICTED by name, each (depth + 1,), by layer; NaN throughout where the theory does not apply.
 
-    It applies to random weights of zero mean and known variance, whatever their distribution, in every layer.
+    It applies to random weights of zero mean and known variance, whatever their distribution, in every layer;
+    of inputs, to the law of all of which a seed sees some.
     """
     chain = replace(spec.family, depth=spec.depth)
-    return _of_chain(chain, spec.widths or spec.width, spec.batch)
+    try:
+        law = law_of(spec)
+    except SweepError:  # a file that is gone
+        return nothing(spec.depth)
+    return _of_chain(chain, spec.widths or spec.width, spec.batch, law)
+
+
+def law_of(spec: Spec) -> Law:
+    """What theory knows of a spec's inputs; InputError where a file of them is gone."""
+    if spec.input == USUAL_INPUT:
+        return UNIT
+    from sweep.kernel.inputs import laws  # noqa: PLC0415  most inputs are of none but this one
+
+    return laws.law_of(spec.inputs, spec.profile[0])
+
+
+def means_of_inputs(spec: Spec) -> tuple[float, float]:
+    """q0 and c0: the mean second moment of a spec's inputs, and mean cosine of two; raises as `law_of`."""
+    return law_of(spec).means
 
 
 @lru_cache(maxsize=4096)
-def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[str, Array]:
+def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law) -> dict[str, Array]:
     widths = (width,) * (chain.depth + 1) if isinstance(width, int) else width
     numbered = [(chain.scheme_of(number), fan) for number, fan in enumerate(pairwise(widths), 1)]
     if not all(scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered):
@@ -37,10 +58,18 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[st
     try:
         if chain.block.plain:
             layers = layers_of([scheme.weight_std(*fan) for scheme, fan in numbered], widths)
-            found = prediction(chain.act, layers, biases, batch).statistics
+            found = mixed_prediction(chain.act, layers, biases, batch, law)
         else:
             matrices = [matrices_of(chain.block, scheme, *fan) for scheme, fan in numbered]
-            found = block_prediction(chain.block, chain.act, matrices, biases, batch).statistics
+            if chain.block.norm == BATCH and len(law.pairs) > 1:  # samples of one batch that are unlike
+                return nothing(chain.depth)
+
+            def of(q: float, c: float) -> dict[str, Array]:
+                return block_prediction(
+                    chain.block, chain.act, matrices, biases, batch, q, c, law.mean
+                ).statistics
+
+            found = mixture(of, law)
             parted = chain.block.norm == BATCH and samples_part(chain.act, widths)
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(chain.depth)
