@@ -40,3 +40,12 @@ def with_its_content(asked: Inputs, width: int, batch: int) -> Inputs:
     if not files.holds(first, sha256):
         first = _FILES[sha256] = asked.file
     return replace(asked, file=first, sha256=sha256)
+
+
+def check_there(spec: "Spec") -> None:
+    """SweepError where a stored cell's inputs are not to be had: its file is gone, or another one."""
+    inputs.check_library(spec.inputs)
+    if spec.inputs.file is not None:
+        from sweep.kernel.inputs import files  # noqa: PLC0415  files are read where there are any
+
+        files.check_there(spec.inputs)
