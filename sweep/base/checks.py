@@ -1,5 +1,6 @@
 """One value against one rule: the value in its canonical type, or one clear line."""
 
+import importlib.util
 import json
 import math
 import re
@@ -190,3 +191,12 @@ def parameters(kind: str, name: str, given: Collection[str], allowed: Collection
         if key not in allowed:
             takes = f"its parameters: {', '.join(allowed)}" if allowed else "it takes none"
             raise RequestError(f"{kind} '{name}' has no parameter '{key}': {suggestion(key, allowed)}{takes}")
+
+
+def scikit_learn(asked: str, otherwise: str) -> None:
+    """Check that scikit-learn is there, without importing it; otherwise: what does without."""
+    if importlib.util.find_spec("sklearn") is None:
+        raise RequestError(
+            f"{asked}: it comes with scikit-learn, which is not installed: pip install 'sweep[train]', or "
+            f"choose {otherwise}"
+        )

@@ -23,6 +23,10 @@ class UserCodeError(SweepError):
     """A user's own function raised, or returned what it must not: only its cells fail."""
 
 
+class InputError(SweepError):
+    """A file of inputs is gone, or is another one than was asked for: only its cells fail."""
+
+
 class PrecisionError(SweepError):
     """A number that no precision here can tell from rounding: only its cell fails."""
 

@@ -1,6 +1,5 @@
 """What a short training is: none, or plain SGD on a small classification, with its parameters."""
 
-import importlib.util
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ class Source:
     """What there is to learn; ten classes, every input of unit second moment.
 
     number: in the keys of random streams. training, held_out: how many inputs. narrowest: the fewest neurons
-    that take an input whole. cosine: the mean over pairs of different inputs. library, extra: what it needs.
+    that take an input whole. cosine: the mean over pairs of different inputs. from_scikit_learn: whether it
+    needs the extra `train`.
     """
 
     number: int
@@ -29,14 +29,13 @@ class Source:
     held_out: int
     narrowest: int
     cosine: float
-    library: str = ""
-    extra: str = ""
+    from_scikit_learn: bool = False
 
 
 SHARE_OF_CLASS = 0.5  # of a mixture's input: its squared cosine with the middle of its class
 SOURCES = {
     # Images of 8 × 8 pixels in 17 shades, none of which is negative: hence the cosine.
-    "digits": Source(0, 1438, 359, 64, 0.688, "sklearn", "train"),
+    "digits": Source(0, 1438, 359, 64, 0.688, True),
     # One input in ten is of the same class.
     "mixture": Source(1, 1600, 400, 1, SHARE_OF_CLASS / CLASSES),
 }
@@ -102,13 +101,8 @@ def check_input(training: Training, widths: Sequence[int]) -> None:
 
 def check_library(training: Training) -> None:
     """RequestError where what is to be learned needs a library that is not there, which is not imported."""
-    if training is NONE or not training.source.library:
-        return
-    if importlib.util.find_spec(training.source.library) is None:
-        raise RequestError(
-            f"train.data={training.data}: it comes with scikit-learn, which is not installed: pip install "
-            f"'sweep[{training.source.extra}]', or choose train.data=mixture"
-        )
+    if training is not NONE and training.source.from_scikit_learn:
+        checks.scikit_learn(f"train.data={training.data}", "train.data=mixture")
 
 
 def with_step(parameters: str, step: float) -> str:

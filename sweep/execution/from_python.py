@@ -34,6 +34,7 @@ def run(
     last_init_params: Mapping[str, Any] | None = None,
     block_params: Mapping[str, Any] | None = None,
     train_params: Mapping[str, Any] | None = None,
+    input_params: Mapping[str, Any] | None = None,
     quiet: bool = False,
     **keys: Any,
 ) -> "pd.DataFrame":
@@ -43,12 +44,12 @@ def run(
     depth=[5, 10], seed=range(3), study="mine": a list is an axis, and axes that are not named are those of
     the preset (grid="standard"). Paired axes: **{"init,act": [["xavier", "tanh"], ["kaiming", "relu"]]}.
     first_init, last_init: the keys first.init and last.init, as in last_init=[None, "zeros"].
-    init_params, act_params, first_init_params, last_init_params, block_params, train_params: parameters of
-    schemes, activations, blocks and trainings, as in {"std": [0.01, 0.1]}. An executor or verdict with
-    settings is a dict: executor={"name": "slurm", "partition": "debug"}.
-    quiet: print nothing; otherwise progress, tables and the place of the report are shown.
-    Inside a daemonic process, which may not start others, cells are computed one after another.
-    Raises RequestError where the request is wrong, and then nothing ran. A cell that fails is a row.
+    init_params, act_params, first_init_params, last_init_params, block_params, train_params, input_params:
+    parameters of schemes, activations, blocks, trainings and inputs, as in {"std": [0.01, 0.1]}. An executor
+    or verdict with settings is a dict: executor={"name": "slurm", "partition": "debug"}. quiet: print
+    nothing; otherwise progress, tables and the place of the report are shown. Inside a daemonic process,
+    which may not start others, cells are computed one after another. Raises RequestError where the request is
+    wrong, and then nothing ran. A cell that fails is a row.
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -63,6 +64,7 @@ def run(
         "last_init": last_init_params,
         "block": block_params,
         "train": train_params,
+        "input": input_params,
     }
     arguments = list(_arguments(keys, parameters))
     with conf.refused():

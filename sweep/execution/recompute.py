@@ -11,6 +11,7 @@ from sweep.execution import comparison
 from sweep.execution.comparison import Rows
 from sweep.execution.plan import tasks
 from sweep.execution.workers import local
+from sweep.experiment import given
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import SPEC, Cell, Spec
 from sweep.initializers import Scheme
@@ -119,7 +120,8 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
         try:
             one = spec_of(row).cell(row["seed"])
             _ = one.scheme, one.activation, one.first_scheme, one.last_scheme
-        except SweepError as error:  # another program's, or a user's function that was edited since
+            given.check_there(one)
+        except SweepError as error:  # another program's, a user's function or file that is no longer the same
             found.unchecked.append(f"cell {row['cell_id']}: {error}")
             continue
         if (needs := _bytes(one)) > machine.available_memory():

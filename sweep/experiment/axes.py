@@ -57,7 +57,11 @@ SETTINGS = tuple(axis for axis in ALL.values() if axis.setting)
 LATER = tuple(axis for axis in ALL.values() if axis.since > 1)
 
 GROUPS = ("init", "act")  # config groups that are axes
-LATER_GROUPS = ("block", "train")  # such as came later, of which an option is what networks had before
+LATER_GROUPS = (
+    "block",
+    "train",
+    "input",
+)  # such as came later, of which an option is what networks had before
 # Config groups of one layer alone -> their column: a scheme for it, or null, which is that of all layers.
 # Another column, of the same name and '_params', has the scheme's parameters.
 ENDS = {"first.init": "first_init", "last.init": "last_init"}
@@ -65,9 +69,10 @@ END_COLUMNS = tuple(name for column in ENDS.values() for name in (column, f"{col
 # The columns of the choices beside init and act, and of their parameters, with what a network has there that
 # has nothing of its own. They came later: they are part of a cell's identity where they are not that.
 BESIDE = (*LATER_GROUPS, *ENDS.values())
-PLAIN, UNTRAINED = "plain", "none"
+PLAIN, UNTRAINED, USUAL_INPUT = "plain", "none", "gaussian"
 BESIDE_COLUMNS: dict[str, str | None] = {
     "block": PLAIN, "block_params": "{}", "train": UNTRAINED, "train_params": "{}",
+    "input": USUAL_INPUT, "input_params": "{}",
     **dict.fromkeys(END_COLUMNS),
 }  # fmt: skip
 CHOICES = (*GROUPS, *LATER_GROUPS, *ENDS)

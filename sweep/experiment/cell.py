@@ -11,13 +11,14 @@ from typing import Any
 
 from sweep import activations, initializers
 from sweep.activations import Activation
-from sweep.base import blocks, checks, training
+from sweep.base import blocks, checks, inputs, training
 from sweep.base.blocks import PLAIN, Block, check_batch, check_widths
 from sweep.base.errors import RequestError
+from sweep.base.inputs import Inputs
 from sweep.base.jacobians import check_jacobian
 from sweep.base.registry import CUSTOM, Registry
 from sweep.base.training import Training, check_input, check_library
-from sweep.experiment import families, revisions
+from sweep.experiment import families, given, revisions
 from sweep.experiment.axes import (
     ALL,
     BESIDE_COLUMNS,
@@ -42,6 +43,7 @@ OPTIONS: Mapping[str, Registry[Any]] = {
     **REGISTRIES,
     "block": blocks.REGISTRY,
     "train": training.REGISTRY,
+    "input": inputs.REGISTRY,
     **dict.fromkeys(ENDS.values(), initializers.REGISTRY),
 }
 # The key of the command line for each of these columns.
@@ -52,10 +54,10 @@ KEY_OF = {name: name for name in (*REGISTRIES, *LATER_GROUPS)} | {column: key fo
 class Spec:
     """A cell without its seed: what is asked of every seed alike.
 
-    init_params, act_params, block_params, train_params: canonical JSON. widths: (w_0 .. w_L) of a tapered
-    network, whose depth and (last) width it then determines; None where all layers are `width` wide.
-    bias_std: None where the scheme draws its layer's biases itself. first_init, last_init: the schemes of
-    these layers alone, with their parameters; None where they have that of all layers. The one layer of
+    init_params, act_params, block_params, train_params, input_params: canonical JSON. widths: (w_0 .. w_L) of
+    a tapered network, whose depth and (last) width it then determines; None where all layers are `width`
+    wide. bias_std: None where the scheme draws its layer's biases itself. first_init, last_init: the schemes
+    of these layers alone, with their parameters; None where they have that of all layers. The one layer of
     depth 1 is the last.
     """
 
@@ -79,15 +81,17 @@ class Spec:
     block_params: str
     train: str
     train_params: str
+    input: str
+    input_params: str
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Spec":
         """The spec of plain values: `init` and `act` as {name, parameters …}, the rest by `CELL_KEYS`.
 
-        `block` and `train`, where they are given, are such options too, and `first.init` and `last.init`
-        schemes. An lr of 'auto' is the usual one where theory knows of no largest step.
-        `widths`, where it is not None, replaces depth and width.
-        Raises RequestError where a value breaks its rule.
+        `block`, `train` and `input`, where they are given, are such options too, and `first.init` and
+        `last.init` schemes. A file of inputs is read, once. An lr of 'auto' is the usual one where theory
+        knows of no largest step. `widths`, where it is not None, replaces depth and width. Raises
+        RequestError where a value breaks its rule.
         """
         init, init_params = _canonical("init", json.dumps(values["init"]))
         act, act_params = _canonical("act", json.dumps(values["act"]))
@@ -112,7 +116,7 @@ class Spec:
                 settings[group], settings[f"{group}_params"] = _canonical(group, json.dumps(choice))
         spec = cls(init, init_params, act, act_params, depth, width, **settings)
         spec.check_block()
-        return spec._as_trained()
+        return given.with_content(spec)._as_trained()
 
     @classmethod
     def stored(cls, row: Mapping[str, Any]) -> "Spec":
@@ -142,6 +146,8 @@ class Spec:
             spec.check_block()
         if spec.train in training.REGISTRY.names():
             check_input(spec.training, spec.profile)
+        if spec.input in inputs.REGISTRY.names():
+            inputs.check_fit(spec.inputs, spec.profile[0], spec.batch)
         return spec
 
     @property
@@ -181,6 +187,11 @@ class Spec:
             check_batch(self.block_at_depth, self.batch)
         if self.jacobian:
             check_jacobian(self.block_at_depth, self.profile)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What is pushed through it."""
+        return inputs.REGISTRY.from_json(self.input, self.input_params)
 
     @property
     def training(self) -> Training:
@@ -248,7 +259,7 @@ class Spec:
 
     def _later(self) -> str:
         """The part of its identity that later axes make up: '' where all are at their defaults."""
-        values = ((name, getattr(self, name)) for name in _USUAL)
+        values = ((name, inputs.identified(name, getattr(self, name))) for name in _USUAL)
         return "".join(f"\0{name}={value!r}" for name, value in values if value != _USUAL[name])
 
 

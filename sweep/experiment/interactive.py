@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from sweep import activations, initializers, kernel
 from sweep.activations import Activation
-from sweep.base import blocks, checks
+from sweep.base import blocks, checks, inputs
 from sweep.base.blocks import Block, check_batch, check_widths
 from sweep.base.errors import RequestError, SweepWarning
+from sweep.base.inputs import Inputs
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
+from sweep.experiment.given import with_its_content
 from sweep.initializers import Scheme
 from sweep.kernel import passes
 
@@ -40,6 +42,8 @@ def propagate(
     last_init_params: Mapping[str, Any] | None = None,
     block: str | Block = "plain",
     block_params: Mapping[str, Any] | None = None,
+    input: str | Inputs = "gaussian",
+    input_params: Mapping[str, Any] | None = None,
 ) -> "pd.DataFrame":
     """Push one batch through one network and back; a row per layer, 0 being the input.
 
@@ -50,6 +54,7 @@ def propagate(
     that of the last.
     block: what a layer is, by name, or by a preset's as in "gpt2", with parameters, as in
     {"alpha": "depth**-0.5"}.
+    input: what is pushed through, by name, with parameters, as in {"c0": 0.5}.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -79,10 +84,14 @@ def propagate(
     layer = blocks.resolved(block, checks.mapping("block_params", block_params)).at(cell.depth)
     check_widths(layer, cell.profile)
     check_batch(layer, cell.batch)
+    given = inputs.REGISTRY.resolved(input, checks.mapping("input_params", input_params))
+    given = with_its_content(given, cell.profile[0], cell.batch)
     chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer)
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         kind = _passes(activation.name, backward) if cell.dtype == "float32" else passes.NUMPY
-        stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind)
+        stack = kernel.propagate(
+            [chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind, inputs=given
+        )
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
     return pd.DataFrame(columns)

@@ -22,7 +22,8 @@ from sweep.experiment.language.grammar import Typed
 
 # Names, which are kept as they are typed: 2026_11_25 is no number here.
 _NAME = re.compile(
-    r"(\+{0,2}(?:study|root|executor\.(?:partition|account|address|scheduler_file|sbatch\.[\w-]+)))=(.*)",
+    r"(\+{0,2}(?:study|root|input\.file|executor\.(?:partition|account|address|scheduler_file|sbatch\.[\w-]+)))"
+    r"=(.*)",
     re.S,
 )
 _GRAMMAR = re.compile(r"""['"(){}\[\],\\]""")  # what a name has only where somebody wrote grammar

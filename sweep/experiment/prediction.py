@@ -10,6 +10,7 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.base.blocks import BATCH, Block
 from sweep.base.errors import SweepError
+from sweep.experiment.axes import USUAL_INPUT
 from sweep.experiment.cell import Spec
 from sweep.experiment.weights import biases_of, plain_layers, schemes_of
 from sweep.initializers import ORTHOGONAL, Scheme
@@ -18,6 +19,7 @@ from sweep.kernel.statistics.table import PREDICTED
 from sweep.theory.blocks import Widening, block_prediction, samples_part
 from sweep.theory.consequences import jacobian, step
 from sweep.theory.maps import layers_of, prediction
+from sweep.theory.mixtures import UNIT, Law, mixed_prediction, mixture
 
 CONSEQUENCES = ("theory_lr_max", "theory_kappa", "theory_jac_spread")
 
@@ -25,7 +27,8 @@ CONSEQUENCES = ("theory_lr_max", "theory_kappa", "theory_jac_spread")
 def predicted(spec: Spec) -> dict[str, Array]:
     """PREDICTED by name, each (depth + 1,), by layer; NaN throughout where the theory does not apply.
 
-    It applies to random weights of zero mean and known variance, whatever their distribution, in every layer.
+    It applies to random weights of zero mean and known variance, whatever their distribution, in every layer;
+    of inputs, to the law of all of which a seed sees some.
     """
     return _of(spec).by_layer
 
@@ -39,11 +42,6 @@ def consequences(spec: Spec) -> dict[str, float]:
     return _of(spec).consequences
 
 
-def inputs_of(spec: Spec) -> tuple[float, float]:
-    """The inputs as theory takes them: their second moment, and the cosine of any two."""
-    return 1.0, 0.0
-
-
 @dataclass(frozen=True)
 class _Predicted:
     """What theory says of a network, by layer and of the whole."""
@@ -54,17 +52,24 @@ class _Predicted:
 
 def _of(spec: Spec) -> _Predicted:
     chain = replace(spec.family, depth=spec.depth)
-    return _of_chain(chain, spec.widths or spec.width, spec.batch, inputs_of(spec), spec.jacobian)
+    try:
+        law = law_of(spec)
+    except SweepError:  # a file that is gone
+        return _Predicted(nothing(spec.depth), no_consequences())
+    return _of_chain(chain, spec.widths or spec.width, spec.batch, law, spec.jacobian)
+
+
+def law_of(spec: Spec) -> Law:
+    """What theory knows of a spec's inputs; InputError where a file of them is gone."""
+    if spec.input == USUAL_INPUT:
+        return UNIT
+    from sweep.kernel.inputs import laws  # noqa: PLC0415  most inputs are of none but this one
+
+    return laws.law_of(spec.inputs, spec.profile[0])
 
 
 @lru_cache(maxsize=4096)
-def _of_chain(
-    chain: Chain,
-    width: int | tuple[int, ...],
-    batch: int,
-    inputs: tuple[float, float],
-    isometry: bool,
-) -> _Predicted:
+def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law, isometry: bool) -> _Predicted:
     widths = (width,) * (chain.depth + 1) if isinstance(width, int) else width
     numbered = schemes_of(chain, widths)
     if numbered is None:
@@ -74,7 +79,7 @@ def _of_chain(
     try:
         if chain.block.plain:
             layers = plain_layers(numbered, widths)
-            maps = prediction(chain.act, layers, biases, batch, *inputs)
+            maps = prediction(chain.act, layers, biases, batch, *law.means)
             found = maps.statistics
             with suppress(*_UNDEFINED):
                 size = step.of_maps(chain.act, maps, layers, widths, biases, batch)
@@ -82,9 +87,19 @@ def _of_chain(
             if isometry:
                 kinds = [_kind_of(scheme) for scheme, _ in numbered]
                 whole["theory_jac_spread"] = jacobian.of_maps(chain.act, maps, layers, widths, kinds).spread
+            if law != UNIT:
+                found = mixed_prediction(chain.act, layers, biases, batch, law)
         else:
             matrices = [matrices_of(chain.block, scheme, *fan) for scheme, fan in numbered]
-            found = block_prediction(chain.block, chain.act, matrices, biases, batch, *inputs).statistics
+            if chain.block.norm == BATCH and len(law.pairs) > 1:  # samples of one batch that are unlike
+                return _Predicted(nothing(chain.depth), whole)
+
+            def of(q: float, c: float) -> dict[str, Array]:
+                return block_prediction(
+                    chain.block, chain.act, matrices, biases, batch, q, c, law.mean
+                ).statistics
+
+            found = mixture(of, law)
             parted = chain.block.norm == BATCH and samples_part(chain.act, widths)
     except _UNDEFINED:
         return _Predicted(nothing(chain.depth), no_consequences())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sweep import activations, initializers
 from sweep.base.registry import CUSTOM, Option
-from sweep.experiment.axes import PLAIN, UNTRAINED
+from sweep.experiment.axes import PLAIN, UNTRAINED, USUAL_INPUT
 from sweep.initializers import Scheme
 from sweep.initializers.custom import Custom
 from sweep.initializers.scheme import Derived
@@ -112,7 +112,8 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 def _of_range(spec: "Spec") -> int:
     if spec.train != UNTRAINED:
         return _LAST_STEP
-    if spec.first_init is not None or spec.last_init is not None or spec.block != PLAIN:
+    ends = spec.first_init is not None or spec.last_init is not None
+    if ends or spec.block != PLAIN or spec.input != USUAL_INPUT:
         return 1  # such cells came after all of these corrections
     if _steps(spec):
         return _STEPS

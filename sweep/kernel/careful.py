@@ -10,8 +10,10 @@ import numpy as np
 from sweep.activations import FLAT_SLOPE, histogram_range
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
+from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.kernel import streams
 from sweep.kernel.chain import Chain, ChainStatistics, blank
+from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.signal import Signal, histogram
 from sweep.kernel.layers.wide import WideLayer, WideSignal
@@ -39,13 +41,15 @@ def measure(
     dtype: np.dtype[Any],
     with_histogram: bool,
     observe: Observer | None,
+    inputs: Inputs = GAUSSIAN,
 ) -> list[ChainStatistics]:
     """As `sweep.kernel.propagate`; dtype: the networks', not that of the arrays."""
     results = [blank(chain, len(seeds), with_histogram) for chain in chains]
     for index, (chain, statistics) in enumerate(zip(chains, results, strict=True)):
         for row, seed in enumerate(seeds):
             show = None if row or observe is None else partial(_show, observe, index)
-            _Network(chain, widths, seed, batch, dtype, show).cross(statistics, row)
+            x = inputs_of(inputs, [seed], batch, widths[0])[0]
+            _Network(chain, widths, seed, x, dtype, show).cross(statistics, row)
     return results
 
 
@@ -54,21 +58,20 @@ def _show(observe: Observer, index: int, kind: str, depth: int, layer: int, valu
 
 
 class _Network:
-    """One chain of one seed. show: (kind, depth, layer, values), or None."""
+    """One chain of one seed. x: (batch, width). show: (kind, depth, layer, values), or None."""
 
     def __init__(
         self,
         chain: Chain,
         widths: Sequence[int],
         seed: int,
-        batch: int,
+        x: Array,
         dtype: np.dtype[Any],
         show: Show | None,
     ) -> None:
-        self.chain, self.widths, self.seed, self.batch, self.dtype = chain, widths, seed, batch, dtype
+        self.chain, self.widths, self.seed, self.batch, self.dtype = chain, widths, seed, len(x), dtype
         self.show = show
-        inputs = streams.inputs([seed], batch, widths[0])[0].astype(WIDE)
-        self.signals = [WideSignal(inputs, np.zeros(widths[0], bool))]
+        self.signals = [WideSignal(x.astype(WIDE), np.zeros(widths[0], bool))]
         self.layers: list[WideLayer] = []
 
     def cross(self, statistics: ChainStatistics, row: int) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sweep.base.arrays import Array
+from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.kernel import careful, passes
 from sweep.kernel.carrier import Carrier, Doubts
 from sweep.kernel.chain import Chain, ChainStatistics
@@ -35,16 +36,18 @@ def propagate(
     histogram: bool = False,
     observe: Observer | None = None,
     kind: str | None = None,
+    inputs: Inputs = GAUSSIAN,
 ) -> list[ChainStatistics]:
     """Push one batch per seed through all chains, and gradients back.
 
     chains: of one distribution, but for first and last layers. widths: (w_0 .. w_L), L being the greatest
     depth. observe: called with every h (batch, width), dL/dW and dL/dV (fan_in, fan_out) of the first seed;
     again, if it is computed again. kind: of passes, as `sweep.kernel.passes.named` takes it.
+    inputs: what is pushed through; raises as `inputs_of` does.
     Returns the statistics in the order of `chains`.
     """
     assert len({chain.scheme.base for chain in chains}) == 1, "the chains of a stack share their draws"
-    asked = _Asked(tuple(widths), batch, np.dtype(dtype), histogram, passes.named(kind))
+    asked = _Asked(tuple(widths), batch, np.dtype(dtype), histogram, passes.named(kind), inputs)
     with np.errstate(all="ignore"):  # divergence is data: it is stored, not warned about
         return asked.measure(chains, seeds, asked.dtype, observe)
 
@@ -58,14 +61,16 @@ class _Asked:
     dtype: np.dtype[Any]
     histogram: bool
     passes: Passes
+    inputs: Inputs
 
     def measure(
         self, chains: Sequence[Chain], seeds: Sequence[int], dtype: np.dtype[Any], observe: Observer | None
     ) -> list[ChainStatistics]:
         """Measure with arrays of this dtype, and again with wider ones where its range is too small."""
         stack = Stack(
-            chains, self.widths, seeds, self.batch, dtype, self.dtype, self.histogram, observe, self.passes
-        )
+            chains, self.widths, seeds, self.batch, dtype, self.dtype, self.histogram, observe, self.passes,
+            self.inputs,
+        )  # fmt: skip
         stack.measure()
         statistics, carriers = stack.statistics, stack.carriers
         del stack  # frees its arrays before wider ones are made
@@ -99,7 +104,9 @@ class _Asked:
         if dtype == np.float32:
             again = self.measure(chains, seeds, np.dtype(np.float64), show)
         else:
-            again = careful.measure(chains, self.widths, seeds, self.batch, self.dtype, self.histogram, show)
+            again = careful.measure(
+                chains, self.widths, seeds, self.batch, self.dtype, self.histogram, show, self.inputs
+            )
         for (member, chain), mended in zip(parts, again, strict=True):
             for index, network in enumerate(networks):
                 _replace(member.statistics, int(network), mended.of_seed(index), carrier.doubts, chain)

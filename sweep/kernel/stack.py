@@ -13,6 +13,7 @@ import numpy as np
 
 from sweep.activations import histogram_range
 from sweep.base.arrays import Array
+from sweep.base.inputs import Inputs
 from sweep.kernel import homogeneity
 from sweep.kernel.carrier import Carrier, carriers_of
 from sweep.kernel.chain import Chain, blank
@@ -43,12 +44,13 @@ class Stack:
         with_histogram: bool,
         observe: Observer | None,
         passes: Passes,
+        inputs: Inputs,
     ) -> None:
         self._passes = passes
         self.as_dtype, self.observe = as_dtype, observe
         # A float64 network promises the reference's numbers to 1e-12.
         write = passes.normals if as_dtype == np.float32 else None
-        self.draws = Draws(seeds, batch, widths, dtype, write)
+        self.draws = Draws(seeds, batch, widths, dtype, inputs, write)
         self.statistics = [blank(chain, len(seeds), with_histogram) for chain in chains]
         signal, measured = measure_inputs(self.draws.inputs(), as_dtype)
         self.carriers = carriers_of(chains, self.statistics, widths, signal)

@@ -14,6 +14,9 @@ from sweep.initializers.normal import Write, standard_normals
 from sweep.kernel.seeding import generators
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM, _OUT, _READOUT, _ORDER, _EXAMPLES = range(8)
+_COMMON, _STUDENT, _ROWS = range(8, 11)  # of inputs of other laws
+_UNUSED = np.uint64(11)  # of the 64 bits of a word: 53 make a number in [0, 1)
+_WORDS = 1 << 16  # drawn at once
 Seeds = Sequence[int]
 Drawn = NDArray[np.float32]
 
@@ -21,6 +24,45 @@ Drawn = NDArray[np.float32]
 def inputs(seeds: Seeds, batch: int, width: int) -> Drawn:
     """x: (seeds, batch, width), N(0, 1); a smaller batch is a prefix of a larger one."""
     return standard_normals(_streams(seeds, _INPUT, width), batch, width)
+
+
+def common_input(seeds: Seeds, width: int) -> Drawn:
+    """What all inputs of a seed have in common: (seeds, 1, width), N(0, 1)."""
+    return standard_normals(_streams(seeds, _COMMON, width), 1, width)
+
+
+def student_inputs(seeds: Seeds, batch: int, width: int, df: float) -> Drawn:
+    """x: (seeds, batch, width), Student's t of df, scaled to unit second moment; prefixes as with `inputs`.
+
+    Bailey 1994, as Box and Muller for the normal law, which it is at df = ∞: √(df (u^(-2/df) - 1)) cos t is
+    t_df, of variance df / (df - 2). The same u and t whatever df.
+    """
+    out = np.empty((len(seeds), batch, width), np.float32)
+    rows = max(1, _WORDS // (2 * width))
+    for x, rng in zip(out, _streams(seeds, _STUDENT, width), strict=True):
+        for start in range(0, batch, rows):
+            some = x[start : start + rows]
+            words = rng.bit_generator.random_raw(2 * some.size).reshape(len(some), 2, width) >> _UNUSED
+            u, turn = (words[:, 0] + 0.5) * 2.0**-53, words[:, 1] * (2 * np.pi * 2.0**-53)
+            some[:] = np.sqrt((df - 2) * np.expm1(np.log(u) * (-2 / df))) * np.cos(turn)
+    return out
+
+
+def rows(seed: int, count: int, most: int) -> NDArray[np.int64]:
+    """Which rows of so many a seed takes, `most` distinct ones: (most,); fewer are the first of more.
+
+    Fisher and Yates's shuffle of all of them, as far as it is needed.
+    """
+    (rng,) = _streams([seed], _ROWS, count)
+    words = rng.bit_generator.random_raw(most) >> _UNUSED
+    left = count - np.arange(most)
+    picks = np.arange(most) + np.minimum((words * 2.0**-53 * left).astype(np.int64), left - 1)
+    moved: dict[int, int] = {}
+    taken = []
+    for place, pick in enumerate(picks.tolist()):
+        taken.append(moved.get(pick, pick))
+        moved[pick] = moved.get(place, place)
+    return np.array(taken, np.int64)
 
 
 def upstream_gradient(seeds: Seeds, batch: int, width: int) -> Drawn:

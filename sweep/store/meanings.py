@@ -26,6 +26,8 @@ _MEANINGS = {
     "diverged_at": "the first step whose loss was not finite, or above 100 times the first; steps + 1 where "
     "the last step left such a loss; null: none",
     "learned": "whether test_accuracy is at least 0.5",
+    "input": "what was pushed through: gaussian, correlated, student, digits or npy",
+    "input_params": "its parameters, as JSON; of npy where the file lay, and the sha256 of what was in it",
     "first_init": "the scheme of the first layer alone; null where it has the same as all",
     "first_init_params": "its parameters, as JSON",
     "last_init": "the scheme of the last layer alone; null where it has the same as all",

@@ -24,7 +24,7 @@ from sweep.kernel.training.outcomes import LEARNED, OUTCOMES
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
 # predictions of the first layers, where float32 ends, schemes of first and last layers; 5: blocks; 6: short
-# trainings; 7: steps and Jacobians. Statistics and axes say theirs: `since`.
+# trainings; 7: inputs, steps and Jacobians. Statistics and axes say theirs: `since`.
 _LATEST = 7
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
@@ -74,6 +74,8 @@ CELLS = pa.schema(
         ("train", _text),
         ("train_params", _text),
         *_OF_TRAINING.items(),
+        ("input", _text),
+        ("input_params", _text),
         ("first_nonfinite_layer", _whole),
         ("leaves_float32_layer", _whole),
         ("verdict", _text),
@@ -99,7 +101,7 @@ _ADDED = {
     4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer", *axes.END_COLUMNS]},
     5: {"cells": ["block", "block_params"]},
     6: {"cells": ["train", "train_params", *_OF_TRAINING]},
-    7: {"cells": [*_OF_WHOLE]},
+    7: {"cells": ["input", "input_params", *_OF_WHOLE]},
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]

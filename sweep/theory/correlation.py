@@ -6,6 +6,7 @@ f bends; the outer one sees only g, which is f smoothed at the scale s.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -73,7 +74,10 @@ def pair(means_of: Gaussian, scale: float, c: float) -> Pair:
 
 
 def _by_quadrature(means_of: Gaussian, means: Means, shared: float, own: float, c: float) -> Pair:
-    x, weight = _outer_nodes(means.structure, np.array(kinks_of(means_of.act)), shared, own)
+    x, weight = np.zeros(1), np.ones(1)
+    if shared:
+        points = _outer_points(means.structure, np.array(kinks_of(means_of.act)), shared, own)
+        x, weight = _outer_nodes(points)
     g = _smoothed(means_of, means, shared * x, own)
     other = g if c >= 0 else g[:, ::-1]  # x lies symmetrically about 0
     product, slopes, squares = ((g * other) @ weight).tolist()
@@ -125,6 +129,49 @@ def _of_power(means_of: Gaussian, means: Means, scale: float, c: float) -> Pair 
     found = pair(means_of, _NEARER, c)
     slope = means.slope_rms / (means_of.at(_NEARER).slope_rms or 1.0)
     return Pair(found.cosine, found.slopes * slope * slope, found.squares)
+
+
+@lru_cache(maxsize=100_000)
+def unequal_cosine(means_of: Gaussian, first: float, second: float, c: float) -> float:
+    """E[f(u1) f(u2)] / √(E[f(u1)²] E[f(u2)²]), u1 ~ N(0, first²), u2 ~ N(0, second²), of correlation c.
+
+    NaN where it is not known, as with `pair`.
+    """
+    one, other = means_of.at(first), means_of.at(second)
+    if first == second or (means_of.act.homogeneous and min(first, second) > 0):
+        return pair(means_of, first, c).cosine
+    apart = max(first, second) * math.sqrt(1 - c * c)  # of that which varies most, given the other
+    waving = waves(means_of.act, max(first, second))
+    if math.isnan(c) or one.rms == 0 or other.rms == 0 or (waving and c and not waves(means_of.act, apart)):
+        return math.nan
+    if min(first, second) == 0 or c == 0 or waving:
+        return _or_zero(one.mean / one.rms * (other.mean / other.rms))
+    (a, lost), (b, missed) = (_coefficients(means_of, scale) for scale in (first, second))
+    if math.sqrt(lost * missed) * abs(c) ** _DEGREE <= _MISSING:  # Mehler, with the series of each
+        return _or_zero(float(c ** np.arange(_DEGREE) @ (a * b)))
+    return _unequal_by_quadrature(means_of, ((one, first), (other, second)), c)
+
+
+def _unequal_by_quadrature(means_of: Gaussian, both: Sequence[tuple[Means, float]], c: float) -> float:
+    """The same; both: the means and the scale of each."""
+    if max(len(means.structure) for means, _ in both) > _MOST_KINKS:
+        return math.nan
+    kinks, parts = np.array(kinks_of(means_of.act)), (math.sqrt(abs(c)), math.sqrt(1 - abs(c)))
+    sides = [(means, scale * parts[0], scale * parts[1]) for means, scale in both]
+    points = [_outer_points(means.structure, kinks, shared, own) for means, shared, own in sides]
+    x, weight = _outer_nodes(np.concatenate(points))
+    (g, *_), (h, *_) = (_smoothed(means_of, means, shared * x, own) for means, shared, own in sides)
+    return _or_zero(float((g * (h if c >= 0 else h[::-1])) @ weight))
+
+
+@lru_cache(maxsize=1024)
+def _coefficients(means_of: Gaussian, scale: float) -> tuple[Array, float]:
+    """a_k of Mehler's series of f/rms, (K,), and what is missing of Σ a_k² = 1; inf if nodes miss a kink."""
+    x, hermite = _hermite()
+    h, _ = _normalised(means_of, means_of.at(scale), scale * x)
+    whole = float(hermite[0] @ (h * h))
+    a = hermite @ h
+    return a, max(whole - float(a @ a), 0.0) if abs(whole - 1) <= _MISSING else math.inf
 
 
 def slope_of_pair(means_of: Gaussian, scale: float, c: float) -> float:
@@ -184,16 +231,18 @@ def _or_zero(value: float) -> float:
     return 0.0 if abs(value) < _ROUNDING else value
 
 
-def _outer_nodes(structure: Array, kinks: Array, shared: float, own: float) -> tuple[Array, Array]:
-    """x and the weights of E over X ~ N(0, 1), fine enough for f smoothed at the scale `own`."""
-    if shared == 0:
-        return np.zeros(1), np.ones(1)
+def _outer_points(structure: Array, kinks: Array, shared: float, own: float) -> Array:
+    """Where panels of x are to end, on both sides of 0: to resolve f smoothed at the scale `own`."""
     points = structure
     if len(kinks) and own < 2:  # they still show: the panels shrink towards them
         steps = own * 2.0 ** np.arange(0, math.ceil(math.log2(2 / max(own, 1e-12))))
         points = np.concatenate([points, np.add.outer(kinks, np.concatenate([-steps, steps])).ravel()])
     points = points / shared
-    points = np.concatenate([points, -points])
+    return np.concatenate([points, -points])
+
+
+def _outer_nodes(points: Array) -> tuple[Array, Array]:
+    """x and the weights of E over X ~ N(0, 1), on panels that end at these points."""
     edges = np.union1d(_BASE, points[np.abs(points) < _REACH])
     half = np.diff(edges) / 2
     kept = half > 1e-15

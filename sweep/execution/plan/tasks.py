@@ -1,8 +1,8 @@
 """Cells to tasks: which cells share work, and how much work makes one task.
 
-Cells share a *stack* when they see the same draws: one distribution, batch, dtype and profile of
-widths, a shallower network's profile being the prefix of a deeper one's; seeds that want the same
-networks cross it together. Networks that are trained are apart by their shape. Within a stack, cells of
+Cells share a *stack* when they see the same draws: one distribution, kind of inputs, batch, dtype
+and profile of widths, a shallower network's profile being the prefix of a deeper one's; seeds that want the
+same networks cross it together. Networks that are trained are apart by their shape. Within a stack, cells of
 one scheme, act and bias are one *chain*, whatever their depth, and chains that an exact law makes one run as
 one.
 """
@@ -28,6 +28,7 @@ _TASKS_PER_WORKER = 16
 _TASK_ROWS = 1 << 15  # of `layers`: a result and its tables are held at once
 
 _SECONDS_PER_CELL = 1e-5  # besides what its stack costs the kernel
+_SECONDS_PER_INPUT = {"student": 5e-8, "npy": 5e-9}  # of one number, where it is more than that of a draw
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _by_draws(cells: Cells) -> Iterator[Block]:
     for block in cells.blocks:
         groups: dict[Any, list[Spec]] = defaultdict(list)
         for spec in block.specs:
-            shape = (spec.scheme.base, spec.widths or spec.width, spec.batch, spec.dtype)
+            shape = (spec.scheme.base, spec.widths or spec.width, spec.batch, spec.dtype, spec.inputs)
             groups[shape if spec.train == UNTRAINED else (*shape, *_trained_with(spec))].append(spec)
         for specs in groups.values():
             seeds[tuple(specs)] += block.seeds
@@ -213,7 +214,9 @@ def _stack_cost(specs: tuple[Spec, ...], seeds: int, rates: Rates) -> Cost:
     deepest = _deepest(specs)
     chains = [chain_of(chain) for chain in chains_of(specs)]
     cost = cost_of(chains, deepest.profile, seeds, deepest.batch, deepest.dtype, rates)
-    cost = replace(cost, seconds=cost.seconds + seeds * len(specs) * _SECONDS_PER_CELL)
+    beside = len(specs) * _SECONDS_PER_CELL
+    beside += _SECONDS_PER_INPUT.get(deepest.input, 0.0) * deepest.batch * deepest.profile[0]
+    cost = replace(cost, seconds=cost.seconds + seeds * beside)
     if any(spec.jacobian for spec in specs):
         cost = _with_jacobians(cost, [spec for spec in specs if spec.jacobian], seeds, rates)
     trained = Counter((spec.family, spec.profile, spec.training) for spec in specs if spec.train != UNTRAINED)

@@ -83,7 +83,9 @@ def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
     first = stack.block.specs[0]
     chains = [chain_of(specs) for specs in grouped]
     batch, dtype = first.batch, first.dtype
-    measured = kernel.propagate(chains, stack.profile, seeds, batch, dtype, histogram, kind=kind)
+    measured = kernel.propagate(
+        chains, stack.profile, seeds, batch, dtype, histogram, kind=kind, inputs=first.inputs
+    )
     columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
     leaves: list[Array] = []
     counts: list[Array] = []

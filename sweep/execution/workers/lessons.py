@@ -42,7 +42,7 @@ def trained(block: Block) -> tuple[dict[str, Array], Array]:
         start, first, pupils, rows = time.perf_counter(), block.specs[numbers[0]], [], []
         for number in numbers:
             spec, lr = block.specs[number], step_of(block.specs[number])
-            pupils += [Pupil(chains[number], seed, spec.batch, lr) for seed in block.seeds]
+            pupils += [Pupil(chains[number], seed, spec.batch, lr, spec.inputs) for seed in block.seeds]
             rows += [number * len(block.seeds) + place for place in range(len(block.seeds))]
         values = train(pupils, first.profile, first.training, first.dtype)
         for name in OUTCOMES:

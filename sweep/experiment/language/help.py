@@ -49,6 +49,7 @@ _GROUPS = {  # where an option's file says nothing of it
     "act": "the activation",
     "block": "what a layer is",
     "train": "a short training once the network is measured",
+    "input": "what is pushed through the network",
     "grid": "the axes of -m where the command line names none",
     "executor": "where cells are computed",
 }

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from sweep.base.arrays import Array
+from sweep.base.inputs import Inputs
 from sweep.initializers import Distribution
 from sweep.initializers.normal import Write
 from sweep.kernel import streams
+from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.layers.affine import Product
 
 
@@ -30,8 +32,8 @@ class Matrix:
 class Draws:
     """The draws of a stack.
 
-    dtype: of the arrays. shared: whether several carriers start from the inputs, so that x Z_1 is worth
-    keeping. write: makes normal weights of words.
+    dtype: of the arrays. inputs: which kind of x. shared: whether several carriers start from the inputs, so
+    that x Z_1 is worth keeping. write: makes normal weights of words.
     """
 
     def __init__(
@@ -40,9 +42,10 @@ class Draws:
         batch: int,
         widths: Sequence[int],
         dtype: np.dtype[Any],
+        inputs: Inputs,
         write: Write | None = None,
     ) -> None:
-        self._write = write
+        self._write, self._inputs = write, inputs
         self.seeds, self.shared = seeds, False
         self._batch, self._widths, self._dtype = batch, widths, dtype
         self._z_units: dict[int, dict[Matrix, Array]] = {}  # by layer, Z: (seeds, fan_in, fan_out)
@@ -57,7 +60,8 @@ class Draws:
 
     def inputs(self) -> Array:
         """x: (seeds, batch, width)."""
-        return streams.inputs(self.seeds, self._batch, self._widths[0]).astype(self._dtype, copy=False)
+        x = inputs_of(self._inputs, self.seeds, self._batch, self._widths[0])
+        return x.astype(self._dtype, copy=False)
 
     def biases(self, number: int, matrix: Matrix, of: Distribution) -> Array:
         """Biases of unit std from a distribution: (seeds, fan_out)."""

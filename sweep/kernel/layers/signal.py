@@ -144,4 +144,5 @@ def measure_inputs(x: Array, dtype: np.dtype[Any]) -> tuple[Signal, Measured]:
         "mean": moments.mean, "std": moments.std(x), "rms": moments.rms,
         "sample_cosine": sample_cosine(x)[0], "neuron_corr": neuron_corr(x, dtype), **by_function(x),
     }  # fmt: skip
-    return Signal(x, np.zeros(len(x), np.int64), moments.rms), measured
+    exponent, rms = ranges.recentre(x, np.zeros(len(x), np.int64), moments.rms)
+    return Signal(x, exponent, rms), measured

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sweep.base.arrays import Array
+from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.base.training import Training
 from sweep.kernel.chain import Chain
 from sweep.kernel.training.crossing import Crossing, Memory, Take
@@ -25,12 +26,13 @@ EVALUATED = 512  # inputs at once, where no norm is over the batch
 
 @dataclass(frozen=True)
 class Pupil:
-    """A network to be trained. batch: how many inputs it was measured with. lr: its step."""
+    """A network to be trained. batch, inputs: how many, and which, it was measured with. lr: its step."""
 
     chain: Chain
     seed: int
     batch: int
     lr: float
+    inputs: Inputs = GAUSSIAN
 
 
 def train(pupils: Sequence[Pupil], widths: Sequence[int], training: Training, dtype: str) -> dict[str, Array]:
@@ -114,7 +116,9 @@ class _Class:
         self._training, self._dtype = training, dtype
         self._pupils, self._chain = pupils, pupils[0].chain
         self._lessons: Lessons = lessons(training.data, widths[0])
-        self._network = joined([drawn(one.chain, widths, one.seed, one.batch, dtype) for one in pupils])
+        self._network = joined(
+            [drawn(one.chain, widths, one.seed, one.batch, dtype, one.inputs) for one in pupils]
+        )
 
     def taught(self) -> dict[str, Array]:
         """OUTCOMES by name."""

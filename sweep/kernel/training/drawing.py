@@ -12,10 +12,12 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.blocks import BATCH
+from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.base.training import CLASSES
 from sweep.initializers import Scheme
 from sweep.kernel import streams
 from sweep.kernel.chain import Chain
+from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.layers.affine import centre
 from sweep.kernel.layers.blocks.matrices import fans_of
 from sweep.kernel.training.crossing import Crossing
@@ -29,10 +31,17 @@ def is_biased(chain: Chain, number: int, fans: tuple[int, int]) -> bool:
     return has and chain.block.norm != BATCH
 
 
-def drawn(chain: Chain, widths: Sequence[int], seed: int, batch: int, dtype: np.dtype[Any]) -> Network:
-    """The network of a seed; batch: how many inputs it was measured with."""
+def drawn(
+    chain: Chain,
+    widths: Sequence[int],
+    seed: int,
+    batch: int,
+    dtype: np.dtype[Any],
+    inputs: Inputs = GAUSSIAN,
+) -> Network:
+    """The network of a seed; batch, inputs: how many, and which, it was measured with."""
     fits = any(type(chain.scheme_of(n)).fit is not Scheme.fit for n in range(1, len(widths)))
-    h = streams.inputs([seed], batch, widths[0]).astype(np.float64) if fits else None
+    h = inputs_of(inputs, [seed], batch, widths[0]).astype(np.float64) if fits else None
     layers = []
     for number, fans in enumerate(pairwise(widths), 1):
         layer = _Drawing(chain, number, fans, seed)

@@ -11,12 +11,12 @@ from functools import lru_cache
 import numpy as np
 
 from sweep.base.arrays import Array
-from sweep.base.errors import RequestError
 from sweep.base.training import CLASSES, SHARE_OF_CLASS, SOURCES
 from sweep.kernel import streams
+from sweep.kernel.inputs.digits import digits, of_unit_second_moment
 
 _HELD_OUT = 5  # one in so many of every class
-_MIDDLES, _AROUND, _TURN = range(3)  # parts of what is drawn
+_MIDDLES, _AROUND = range(2)  # parts of what is drawn
 _APART = 0  # the epoch, before any seed's first, whose order says which inputs are held out
 
 
@@ -43,7 +43,7 @@ class Lessons:
 def lessons(data: str, width: int) -> Lessons:
     """The set of that name for networks with so many inputs, 4 : 1, of every class; not to be written to."""
     inputs, classes = _MADE[data](width)
-    inputs = inputs / np.sqrt(np.square(inputs).mean(axis=1, keepdims=True))
+    inputs = of_unit_second_moment(inputs)
     source, held = SOURCES[data], np.zeros(len(classes), bool)
     drawn = streams.order(0, source.number, _APART, len(classes))
     for one in range(CLASSES):
@@ -59,24 +59,6 @@ def lessons(data: str, width: int) -> Lessons:
     return Lessons(*parts)
 
 
-def _digits(width: int) -> tuple[Array, Array]:
-    """Scikit-learn's images of digits: (1797, width) float64, and which digit each is."""
-    try:
-        from sklearn.datasets import load_digits  # noqa: PLC0415  an extra, and half a second
-    except Exception as error:  # it is there, as was checked before, and broken
-        raise RequestError(
-            f"train.data=digits: scikit-learn cannot be imported ({type(error).__name__}: {error}): mend it "
-            "with pip install 'sweep[train]', or choose train.data=mixture"
-        ) from None
-
-    images, classes = load_digits(return_X_y=True)
-    pixels = images.shape[1]
-    drawn = streams.examples(SOURCES["digits"].number, _TURN, width, pixels)
-    turn, triangle = np.linalg.qr(drawn.astype(np.float64))
-    turn = turn * np.sign(np.diagonal(triangle))  # (width, pixels), of orthonormal columns
-    return images @ turn.T, np.asarray(classes, np.int64)
-
-
 def _mixture(width: int) -> tuple[Array, Array]:
     """Ten Gaussian classes: (2000, width) float64, and which class each is of."""
     source = SOURCES["mixture"]
@@ -87,7 +69,7 @@ def _mixture(width: int) -> tuple[Array, Array]:
     return SHARE_OF_CLASS**0.5 * middles[classes] + (1 - SHARE_OF_CLASS) ** 0.5 * around, classes
 
 
-_MADE = {"digits": _digits, "mixture": _mixture}
+_MADE = {"digits": digits, "mixture": _mixture}
 
 
 class Batches:

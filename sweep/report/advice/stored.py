@@ -127,6 +127,13 @@ def _told(cells: "pd.DataFrame", act: Activation, block: str) -> "tuple[pd.DataF
             lambda rows: f"holds {name} in no block {block}: it holds {_listed(rows['block'].unique())}",
         ),
         (
+            lambda rows: rows["input"] == axes.USUAL_INPUT,
+            lambda rows: (
+                f"holds {name} with other inputs alone ({_listed(rows['input'].unique())}), and advice is "
+                "for gaussian ones"
+            ),
+        ),
+        (
             lambda rows: rows[["widths", *axes.ENDS.values()]].isna().all(axis=1),
             lambda rows: f"holds {name} only in tapered networks, or with first or last layers of their own",
         ),

@@ -20,7 +20,7 @@ from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.errors import SweepError
 from sweep.experiment import axes
-from sweep.experiment.axes import PLAIN
+from sweep.experiment.axes import PLAIN, USUAL_INPUT
 from sweep.report.figures import style
 from sweep.report.frames.labels import common, description
 from sweep.report.frames.networks import are_networks
@@ -54,6 +54,8 @@ def planes(cells: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, Activation]]:
     alike = cells[apart].isna().all(axis=1)  # the layers
     if "block" in cells:
         alike &= cells["block"] == PLAIN
+    if "input" in cells:
+        alike &= cells["input"] == USUAL_INPUT
     flat = cells[known & alike & cells["sigma_w"].notna() & (cells["sigma_w"] > 0)]
     fixed = flat["init_params"].map({text: _fixed(text) for text in flat["init_params"].unique()})
     for key, plane in flat.groupby(["init", fixed.rename("fixed"), "act", "act_params"], sort=False):

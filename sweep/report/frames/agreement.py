@@ -14,7 +14,7 @@ from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.base import blocks
 from sweep.base.blocks import Block
-from sweep.experiment.axes import END_COLUMNS
+from sweep.experiment.axes import END_COLUMNS, USUAL_INPUT
 from sweep.experiment.prediction import matrices_of
 from sweep.initializers import NORMAL, Scheme
 from sweep.report.frames.labels import group_index
@@ -33,6 +33,7 @@ _NEARLY_GAUSSIAN, _MANY = ("uniform", "truncated_normal"), 16
 _SCHEMES = ("init", "init_params", *END_COLUMNS)
 _KNOWN = ("judged", "within", "silent")  # columns of a frame of networks
 _SPEC = (*_SCHEMES, "act", "act_params", "depth", "width", "widths", "bias_std", "batch")
+_INPUT = ("input", "input_params")
 _BLOCK = ("block", "block_params")
 
 
@@ -108,8 +109,8 @@ def deviations(cells: "pd.DataFrame") -> "pd.Series[float]":
 
     NaN where theory does not apply, where rms is 0 or not finite, for users' own functions, which
     workers alone may call, and where the spread is not predicted: at a depth too great for the width
-    (`sweep.theory.finite_width`), and for weights that are not independent, or not so many that their
-    sum is Gaussian (orthogonal, sparse; uniform at widths below 16).
+    (`sweep.theory.finite_width`), for inputs other than gaussian, and for weights that are not independent,
+    or not so many that their sum is Gaussian (orthogonal, sparse; uniform at widths below 16).
     """
     import pandas as pd  # noqa: PLC0415
 
@@ -124,7 +125,9 @@ def _expected(
     """By spec the predicted mean and spread of log rms² less the mean field's; NaN of all but the known."""
     shifts, spreads = np.full((2, spec.max(initial=-1) + 1), math.nan)
     first = cells.iloc[np.unique(spec, return_index=True)[1]]
-    known = known[first["block"].isin(list(blocks.BLOCKS)).to_numpy()[known]]  # not another program's
+    # Not another program's; nor inputs whose own fluctuations are not those of independent normal numbers.
+    of_ours = first["block"].isin(list(blocks.BLOCKS)) & (first["input"] == USUAL_INPUT)
+    known = known[of_ours.to_numpy()[known]]
     columns = [first[name].iloc[known] for name in (*_BLOCK, *_SPEC)]
     # The deepest network of a kind has the layers of the others.
     chains: dict[Any, list[tuple[int, tuple[int, ...]]]] = defaultdict(list)
@@ -168,10 +171,10 @@ def deviation_from_mean_field(
 
 def _specs(cells: "pd.DataFrame") -> NDArray[Any]:
     """By row: the number of its spec."""
-    keys = cells[[*_SPEC, *_BLOCK]]
+    keys = cells[[*_SPEC, *_BLOCK, *_INPUT]]
     if keys["widths"].notna().any():
         keys = keys.assign(widths=keys["widths"].map(str))
-    return group_index(keys, (*_SPEC, *_BLOCK))
+    return group_index(keys, (*_SPEC, *_BLOCK, *_INPUT))
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from sweep.experiment.cell import KEY_OF, OPTIONS
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
+_DIGITS = 8  # of a file's sha256
 OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
+_TOLD = (*OWN, "sha256")  # no parameters where a row does not have them
 
 
 def varying(cells: "pd.DataFrame") -> list[str]:
@@ -35,12 +38,14 @@ def filled_of(group: str, name: str | None, text: str | None) -> dict[str, Any]:
     if not isinstance(name, str) or not isinstance(text, str):
         return {}
     values = OPTIONS[group].filled(name, {})
-    return {key: value for key, value in values.items() if key not in OWN} | flat_of(text)
+    return {key: value for key, value in values.items() if key not in _TOLD} | flat_of(text)
 
 
 def flat_of(text: str) -> dict[str, Any]:
     """The parameters in a column's text, a user's keywords among them: 'kwargs.source' beside 'source'."""
     values: dict[str, Any] = json.loads(text)
+    if {"file", "sha256"} <= set(values):  # its name, and what tells its content
+        values["file"] = f"{PurePath(str(values['file'])).name}#{str(values.pop('sha256'))[:_DIGITS]}"
     keywords = values.pop("kwargs", {})
     if not isinstance(keywords, dict):
         return values

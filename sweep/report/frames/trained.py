@@ -36,7 +36,8 @@ _OF_TRAINING = ("steps", "lr", "batch", "data")
 # What tells one map from another, beside the scheme's distribution.
 _APART = (
     "act", "act_params", "block", "block_params", "bias_std", "width", "widths", "batch", "dtype",
-    *axes.END_COLUMNS, "kernel_version", "train", *(f"train.{name}" for name in _OF_TRAINING),
+    *axes.END_COLUMNS, "input", "input_params", "kernel_version", "train",
+    *(f"train.{name}" for name in _OF_TRAINING),
 )  # fmt: skip
 
 
@@ -229,7 +230,7 @@ def _told(first: "pd.Series[Any]", varying: list[str]) -> str:
         name = key.removeprefix("key:")
         if name == "weights":
             told.append(f"{first[key]} weights")
-        elif name in ("act", "block"):
+        elif name in ("act", "block", "input"):
             told.append(description(str(first[name]), str(first[f"{name}_params"])))
         elif not name.endswith("_params"):
             told.append(setting_text(name, first[name]))

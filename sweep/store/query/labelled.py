@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _AXES = (*ALL, "layer")
 _ALWAYS = ("init", "act", "depth", "width", "seed", "layer")  # dimensions even where there is one value
 _NO_VALUE = "–"
+_FILES = ("input.file", "input.sha256")
 _MOST_ENTRIES = 100_000_000  # of one variable: 800 MB
 # What is neither an axis nor a measurement, or a list in every row.
 _LEFT_OUT = (
@@ -86,6 +87,9 @@ def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":
     for group in (*(group for group in GROUPS if group in frame), *ends):
         parameters = [name for name in map(str, frame) if name.startswith(f"{KEY_OF[group]}.")]
         parameters = [name for name in parameters if frame[name].nunique(dropna=False) > 1]
+        if set(_FILES) <= set(parameters):  # each tells the other, unless a file changed
+            several = frame.groupby(_FILES[0])[_FILES[1]].nunique().max() > 1
+            parameters.remove(_FILES[0] if several else _FILES[1])
         axes[group] = frame[group]
         if frame[group].nunique(dropna=False) == 1 and frame[parameters].notna().all(axis=None):
             own += parameters

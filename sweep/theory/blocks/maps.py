@@ -75,8 +75,11 @@ def block_prediction(
     batch: int,
     q0: float = 1.0,
     c0: float = 0.0,
+    mean: float = 0.0,
 ) -> Prediction:
     """The maps of a block `at` its depth from inputs of second moment q0 and cosine c0.
+
+    mean: that of their entries, over their rms.
 
     Statistics are those of `prediction`, and GRAD_OUT, that of dL/dV. A `residual` block whose act has a mean
     sends back more than this to first order in 1/width: see docs/theory.md. Raises RequestError where act has
@@ -85,7 +88,7 @@ def block_prediction(
     check_batch(block, batch)
     means_of, depth = gaussian(act), len(blocks)
     columns = {name: np.full(depth + 1, math.nan) for name in (*COLUMNS, GRAD_OUT)}
-    signal = BlockSignal(math.log(q0) / 2, 0.0, 1.0, c0)
+    signal = BlockSignal(math.log(q0) / 2, mean, math.sqrt(1 - mean * mean), c0)
     _set(columns, 0, signal)
     crossed = []
     for number, (each, of_biases) in enumerate(zip(blocks, by_layer(sigma_b, depth), strict=True), start=1):

@@ -1,0 +1,1 @@
+"""The inputs of networks: draws of several laws, images, rows of files; and what theory needs of them."""
