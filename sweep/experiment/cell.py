@@ -55,7 +55,7 @@ class Spec:
     network, whose depth and (last) width it then determines; None where all layers are `width` wide.
     bias_std: None where the scheme draws its layer's biases itself. first_init, last_init: the schemes of
     these layers alone, with their parameters; None where they have that of all layers. The one layer of
-    depth 1 is the last.
+    depth 1 is the last. format: that of the rounded copy beside it; None where there is none.
     """
 
     init: str
@@ -69,6 +69,7 @@ class Spec:
     batch: int
     dtype: str
     backward: bool
+    format: str | None
     first_init: str | None
     first_init_params: str | None
     last_init: str | None
@@ -208,6 +209,8 @@ class Spec:
         family = families.plain(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
         if self.block != PLAIN.name:
             family = families.with_block(family, self.block_at_depth)
+        if self.format is not None:
+            family = families.with_format(family, self.format)
         if self.first_init is None and self.last_init is None:
             return family
         depth = 0 if self.last_init is None else self.depth

@@ -15,6 +15,7 @@ from sweep.base.errors import RequestError, SweepWarning
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.initializers import Scheme
 from sweep.kernel import passes
+from sweep.kernel.statistics.table import COPIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,6 +41,7 @@ def propagate(
     last_init_params: Mapping[str, Any] | None = None,
     block: str | Block = "plain",
     block_params: Mapping[str, Any] | None = None,
+    format: str | None = None,
 ) -> "pd.DataFrame":
     """Push one batch through one network and back; a row per layer, 0 being the input.
 
@@ -50,6 +52,8 @@ def propagate(
     that of the last.
     block: what a layer is, by name, or by a preset's as in "gpt2", with parameters, as in
     {"alpha": "depth**-0.5"}.
+    format: float16, bfloat16, float8_e4m3fn or float8_e5m2: with columns of how far a copy that is rounded to
+    it strays; None: no copy.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -68,6 +72,7 @@ def propagate(
             "batch": batch,
             "dtype": dtype,
             "backward": backward,
+            "format": format,
         }
     )
     back = (cell.depth,) if backward else ()
@@ -79,13 +84,17 @@ def propagate(
     layer = blocks.resolved(block, checks.mapping("block_params", block_params)).at(cell.depth)
     check_widths(layer, cell.profile)
     check_batch(layer, cell.batch)
-    chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer)
+    chain = kernel.Chain(
+        scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer, cell.format
+    )
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         kind = _passes(activation.name, backward) if cell.dtype == "float32" else passes.NUMPY
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind)
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
-    return pd.DataFrame(columns)
+    return pd.DataFrame(
+        {name: column for name, column in columns.items() if cell.format or name not in COPIED}
+    )
 
 
 def _passes(act: str, backward: bool) -> str:

@@ -1,5 +1,6 @@
 """Theory beside the measurements: the predicted statistics of a spec, the same for all seeds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
@@ -23,14 +24,35 @@ def predicted(spec: Spec) -> dict[str, Array]:
     It applies to random weights of zero mean and known variance, whatever their distribution, in every layer.
     """
     chain = replace(spec.family, depth=spec.depth)
-    return _of_chain(chain, spec.widths or spec.width, spec.batch)
+    width = spec.widths or spec.width
+    if chain.format is None:
+        return _of_chain(chain, width, spec.batch)
+    return _of_chain(replace(chain, format=None), width, spec.batch) | _of_copy(chain, spec.profile)
+
+
+@lru_cache(maxsize=4096)
+def _of_copy(chain: Chain, widths: tuple[int, ...]) -> dict[str, Array]:
+    """COPIED by name, of a plain network's copy in its format; {} where the theory does not apply."""
+    from sweep.theory.consequences.formats import FORMATS  # noqa: PLC0415  theory: only where it is asked for
+    from sweep.theory.consequences.precision import rounded_copy  # noqa: PLC0415
+
+    numbered = [(chain.scheme_of(number), fan) for number, fan in enumerate(pairwise(widths), 1)]
+    if chain.format is None or not chain.block.plain or not _is_known(numbered):
+        return {}
+    layers = layers_of([scheme.weight_std(*fan) for scheme, fan in numbered], widths)
+    biases = [chain.bias_std_of(number, *fan) for number, (_, fan) in enumerate(numbered, 1)]
+    try:
+        found = rounded_copy(chain.act, layers, widths, biases, FORMATS[chain.format])
+    except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
+        return {}
+    return {"round_cosine": found.cosine, "zeroed": found.zeroed, "overflowed": found.overflowed}
 
 
 @lru_cache(maxsize=4096)
 def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[str, Array]:
     widths = (width,) * (chain.depth + 1) if isinstance(width, int) else width
     numbered = [(chain.scheme_of(number), fan) for number, fan in enumerate(pairwise(widths), 1)]
-    if not all(scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered):
+    if not _is_known(numbered):
         return nothing(chain.depth)
     parted = False
     biases = [chain.bias_std_of(number, *fan) for number, (_, fan) in enumerate(numbered, 1)]
@@ -45,7 +67,12 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int) -> dict[st
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(chain.depth)
     unknown = _GRADIENTS if parted or has_mean_mode(chain.block, found["mean"]) else ()
-    return {name: np.full(chain.depth + 1, np.nan) if name in unknown else found[name] for name in PREDICTED}
+    return nothing(chain.depth) | {name: found[name] for name in found.keys() & {*PREDICTED} - {*unknown}}
+
+
+def _is_known(numbered: Sequence[tuple[Scheme, tuple[int, int]]]) -> bool:
+    """Whether theory knows of the weights of all layers: random, of zero mean and known variance."""
+    return all(scheme.known_std and not scheme.weight_mean(*fan) for scheme, fan in numbered)
 
 
 # A gradient of all entries alike grows in a skip whose branch has a mean, by what 1/width alone holds back;
