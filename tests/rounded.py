@@ -44,6 +44,7 @@ def rounded(name, x):
 class Copy:
     """A network of one width and its copy, forward and back; lists by layer of what a format adds."""
 
+    @np.errstate(all="ignore")
     def __init__(self, scheme, act, block, width, depth, seed, batch, bias_std, name):
         self.act, self.block, self.name = act, block, name
         self.zeroed, self.overflowed, self.cosine = [], [], [1.0]
@@ -63,11 +64,10 @@ class Copy:
             u, first = self.entering(h)
             ahead = self.round(u)
             self.note(ahead, *counts)
-            a, b = wanted, h.astype(float)
-            sizes = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-            self.cosine.append(float(((a * b).sum(axis=1) / sizes)[sizes > 0].mean()))
+            sizes = np.linalg.norm(wanted, axis=1) * np.linalg.norm(h.astype(float), axis=1)
+            cosines = (wanted * h).sum(axis=1)[sizes > 0] / sizes[sizes > 0]
+            self.cosine.append(float(cosines.mean()) if len(cosines) else np.nan)
         delta = streams.upstream_gradient([seed], batch, width)[0]
-        self.slopes = []
         for number in range(depth, 0, -1):
             delta, counts = self.back(delta, *kept[number - 1])
             zero, beyond, something, entries = np.sum([one[1:] for one in counts], axis=0)

@@ -1,7 +1,7 @@
 """A copy of a network whose weights, inputs and every h that enters a product are rounded to a format.
 
 It sees the draws of the exact network beside it, and is measured against that, layer by layer. The same G
-comes back through its own rounded weights and own slopes. What it is does not depend on who is computed with it.
+comes back through its own rounded weights and own slopes. It is the same whoever is computed with it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -42,7 +42,7 @@ class Copy:
         log2: how much larger h is than that, where an exact law says so.
         """
         if number == 1:
-            self._begin(below.mantissa)
+            self._begin(np.ldexp(below.mantissa, below.exponent[:, None, None]))
         keep = number <= self._kept
         matrices, beyond = self._rounded(weights)
         self._lost[beyond] = np.minimum(self._lost[beyond], number)

@@ -1,4 +1,4 @@
-"""How a rounded copy crosses a layer, of any block, forward and back; in float32, at its real magnitudes.
+"""How a rounded copy crosses a layer of any block, forward and back: float32, at its real magnitudes.
 
 What enters a product is rounded: h of the layer below (after a norm or act that comes first), act(z) before V,
 and on the way back dL/dy of y = h W. Biases, sums over a skip, norms and z are not.
@@ -62,7 +62,7 @@ class Passage:
         self._block, self._act, self._passes, self._rounding = block, act, passes, rounding
         self._first: Kept = Kept()
         self._kept: list[Kept] = []
-        self._h = x
+        self._h = x if block.skipped else x[:0]
         self.entering = self._enter(x, keep)
 
     def forward(self, matrices: Sequence[Matrix], keep: bool) -> Passed:
@@ -70,7 +70,7 @@ class Passage:
         block, first = self._block, self._first
         inner, *outer = matrices
         slope = inside = after = None
-        within = Counts.none(len(self._h))
+        within = Counts.none(len(self._rounded))
         branch = _product(self._rounded, inner.weights)
         if block.act_first:
             branch = branch if inner.bias is None else branch + inner.bias
@@ -92,7 +92,7 @@ class Passage:
             h, after = self._normed(h)
         if keep:
             self._kept.append(Kept(first.first_slope, first.before, slope, inside, after))
-        self._h = h
+        self._h = h if block.skipped else h[:0]
         self.entering = self._enter(h, keep)
         return Passed(h, within, self.entering)
 

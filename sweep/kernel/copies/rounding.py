@@ -81,7 +81,7 @@ class Rounding:
         return Counts(np.full(shape, entries), *(count.reshape(shape) for count in counts))
 
     def _round(self, x: Array, near: Array, work: Array, mask: Array) -> Array:
-        """A chunk of some networks, (networks, entries); returns `Counts` but for the first: (3, networks)."""
+        """Round a chunk of networks, (networks, entries); returns `Counts` but entries: (3, networks)."""
         if self.form.normal == _LEAST:
             self._in_bits(x, near)
         else:
