@@ -10,6 +10,7 @@ from sweep.base.errors import RequestError
 
 WHOLE, REAL, TEXT, FLAG, WHOLES = "whole", "real", "text", "flag", "wholes"
 DTYPES = ("float32", "float64")
+FORMATS = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")  # of rounded copies
 _MOST_LAYERS = 100_000
 
 
@@ -39,6 +40,10 @@ def _depth(value: Any) -> int:
     return depth
 
 
+def _format(value: Any) -> str | None:
+    return None if value is None else checks.option("format", value, FORMATS)
+
+
 ALL = {
     axis.name: axis
     for axis in (
@@ -51,6 +56,7 @@ ALL = {
         Axis("dtype", partial(checks.option, "dtype", options=DTYPES), "float32", TEXT),
         Axis("backward", partial(checks.flag, "backward"), True, FLAG, caption=False),
         Axis("jacobian", partial(checks.flag, "jacobian"), False, FLAG, caption=False, since=7),
+        Axis("format", _format, None, TEXT, since=7),
     )
 }
 SETTINGS = tuple(axis for axis in ALL.values() if axis.setting)

@@ -56,9 +56,9 @@ class Spec:
 
     init_params, act_params, block_params, train_params, input_params: canonical JSON. widths: (w_0 .. w_L) of
     a tapered network, whose depth and (last) width it then determines; None where all layers are `width`
-    wide. bias_std: None where the scheme draws its layer's biases itself. first_init, last_init: the schemes
-    of these layers alone, with their parameters; None where they have that of all layers. The one layer of
-    depth 1 is the last.
+    wide. bias_std: None where the scheme draws its layer's biases itself. format: that of the rounded copy
+    beside it; None where there is none. first_init, last_init: the schemes of these layers alone, with their
+    parameters; None where they have that of all layers. The one layer of depth 1 is the last.
     """
 
     init: str
@@ -73,6 +73,7 @@ class Spec:
     dtype: str
     backward: bool
     jacobian: bool
+    format: str | None
     first_init: str | None
     first_init_params: str | None
     last_init: str | None
@@ -223,6 +224,8 @@ class Spec:
         family = families.plain(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
         if self.block != PLAIN.name:
             family = families.with_block(family, self.block_at_depth)
+        if self.format is not None:
+            family = families.with_format(family, self.format)
         if self.first_init is None and self.last_init is None:
             return family
         depth = 0 if self.last_init is None else self.depth

@@ -36,6 +36,12 @@ def with_block(family: Chain, block: Block) -> Chain:
     return replace(family, block=block)
 
 
+@lru_cache(maxsize=1 << 14)
+def with_format(family: Chain, format: str) -> Chain:
+    """The same with a rounded copy beside it."""
+    return replace(family, format=format)
+
+
 def end(init: str | None, init_params: str | None) -> Scheme | None:
     """The scheme of one layer alone; None where it has that of all."""
     if init is None or init_params is None:

@@ -17,6 +17,7 @@ from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.experiment.given import with_its_content
 from sweep.initializers import Scheme
 from sweep.kernel import passes
+from sweep.kernel.statistics.table import COPIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +45,7 @@ def propagate(
     block_params: Mapping[str, Any] | None = None,
     input: str | Inputs = "gaussian",
     input_params: Mapping[str, Any] | None = None,
+    format: str | None = None,
 ) -> "pd.DataFrame":
     """Push one batch through one network and back; a row per layer, 0 being the input.
 
@@ -55,6 +57,8 @@ def propagate(
     block: what a layer is, by name, or by a preset's as in "gpt2", with parameters, as in
     {"alpha": "depth**-0.5"}.
     input: what is pushed through, by name, with parameters, as in {"c0": 0.5}.
+    format: float16, bfloat16, float8_e4m3fn or float8_e5m2: with columns of how far a copy that is rounded to
+    it strays; None: no copy.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -73,6 +77,7 @@ def propagate(
             "batch": batch,
             "dtype": dtype,
             "backward": backward,
+            "format": format,
         }
     )
     back = (cell.depth,) if backward else ()
@@ -86,7 +91,9 @@ def propagate(
     check_batch(layer, cell.batch)
     given = inputs.REGISTRY.resolved(input, checks.mapping("input_params", input_params))
     given = with_its_content(given, cell.profile[0], cell.batch)
-    chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer)
+    chain = kernel.Chain(
+        scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer, cell.format
+    )
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         kind = _passes(activation.name, backward) if cell.dtype == "float32" else passes.NUMPY
         stack = kernel.propagate(
@@ -94,7 +101,9 @@ def propagate(
         )
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
-    return pd.DataFrame(columns)
+    return pd.DataFrame(
+        {name: column for name, column in columns.items() if cell.format or name not in COPIED}
+    )
 
 
 def _passes(act: str, backward: bool) -> str:

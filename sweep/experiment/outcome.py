@@ -5,6 +5,8 @@ import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sweep.base.arrays import Array
 from sweep.base.secrets import hidden
 from sweep.experiment.batches import Block
@@ -77,9 +79,10 @@ class Result:
     errors: index of a failed cell -> why. seconds: (cells,). statistics: name -> (rows,), layers 0 .. depth
     of one cell after another, none of a failed one. histogram: (rows, 30), or None. leaves_float32: (cells,),
     the first layer that float32 could not hold, NaN where there is none. training: name -> (cells,), NaN
-    where a cell was not trained; {} where none was to be. facts: of users' own activations. stored: the
-    worker has stored it already, and kept the statistics. jac_spread: (cells,), NaN where it was not
-    measured; None where it was to be of none.
+    where a cell was not trained; {} where none was to be. loss_scale: (cells,), NaN where there is no format,
+    or none does; empty where nothing was computed. facts: of users' own activations. stored: the worker has
+    stored it already, and kept the statistics. jac_spread: (cells,), NaN where it was not measured; None
+    where it was to be of none.
     """
 
     blocks: tuple[Block, ...]
@@ -90,6 +93,7 @@ class Result:
     histogram: Array | None
     leaves_float32: Array
     training: dict[str, Array] = field(default_factory=dict)
+    loss_scale: Array = field(default_factory=lambda: np.empty(0))
     facts: dict[Spec, ActivationFacts] = field(default_factory=dict)
     stored: bool = False
     jac_spread: Array | None = None

@@ -56,7 +56,11 @@ def _of(spec: Spec) -> _Predicted:
         law = law_of(spec)
     except SweepError:  # a file that is gone
         return _Predicted(nothing(spec.depth), no_consequences())
-    return _of_chain(chain, spec.widths or spec.width, spec.batch, law, spec.jacobian)
+    plain, width = replace(chain, format=None), spec.widths or spec.width
+    found = _of_chain(plain, width, spec.batch, law, spec.jacobian)
+    if chain.format is None or law != UNIT:
+        return found
+    return replace(found, by_layer=found.by_layer | _of_copy(chain, spec.profile))
 
 
 def law_of(spec: Spec) -> Law:
@@ -66,6 +70,23 @@ def law_of(spec: Spec) -> Law:
     from sweep.kernel.inputs import laws  # noqa: PLC0415  most inputs are of none but this one
 
     return laws.law_of(spec.inputs, spec.profile[0])
+
+
+@lru_cache(maxsize=4096)
+def _of_copy(chain: Chain, widths: tuple[int, ...]) -> dict[str, Array]:
+    """COPIED by name, of a plain network's copy in its format; {} where the theory does not apply."""
+    from sweep.theory.consequences.formats import FORMATS  # noqa: PLC0415  theory: only where it is asked for
+    from sweep.theory.consequences.precision import rounded_copy  # noqa: PLC0415
+
+    numbered = schemes_of(chain, widths)
+    if chain.format is None or not chain.block.plain or numbered is None:
+        return {}
+    layers, biases = plain_layers(numbered, widths), biases_of(chain, widths)
+    try:
+        found = rounded_copy(chain.act, layers, widths, biases, FORMATS[chain.format])
+    except _UNDEFINED:
+        return {}
+    return {"round_cosine": found.cosine, "zeroed": found.zeroed, "overflowed": found.overflowed}
 
 
 @lru_cache(maxsize=4096)
@@ -104,10 +125,8 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law, 
     except _UNDEFINED:
         return _Predicted(nothing(chain.depth), no_consequences())
     unknown = _GRADIENTS if parted or has_mean_mode(chain.block, found["mean"]) else ()
-    by_layer = {
-        name: np.full(chain.depth + 1, np.nan) if name in unknown else found[name] for name in PREDICTED
-    }
-    return _Predicted(by_layer, whole)
+    by_layer = {name: found[name] for name in found.keys() & {*PREDICTED} - {*unknown}}
+    return _Predicted(nothing(chain.depth) | by_layer, whole)
 
 
 _UNDEFINED = (SweepError, FloatingPointError, OverflowError)  # a user's function, not defined everywhere

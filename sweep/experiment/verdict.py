@@ -33,6 +33,9 @@ class Thresholds:
     saturated: how far `flat` is from its share at unit variance, f0, on the way to 1. Half-way, for
         ReLU has f0 = 1/2 by design and tanh 0.008.
     collapsed: sample_cosine above which all inputs look alike: the angle between two is below 2.6°.
+    overflowing: the share of a rounded copy's h that its format cannot hold: any is too much, for one inf is
+        in every sum of the next layer. underflowing: that of h, or of dL/dz, which rounds to 0: most of it.
+        imprecise: round_cosine below which most of the copy's h is noise: at 0.9 its angle with h is 26°.
     gradient_vanishing, gradient_exploding: delta_std at layer 0, that of the upstream gradient being 1.
     """
 
@@ -41,6 +44,9 @@ class Thresholds:
     vanishing: float = 1e-2
     saturated: float = 0.5
     collapsed: float = 0.999
+    overflowing: float = 0.0
+    underflowing: float = 0.5
+    imprecise: float = 0.9
     gradient_vanishing: float = 1e-2
     gradient_exploding: float = 1e2
 
@@ -48,7 +54,7 @@ class Thresholds:
         for name, value in vars(self).copy().items():
             grows = name in ("exploding", "gradient_exploding")
             bounds = {"minimum": 1.0} if grows else {"minimum": 0.0, "below": 1.0}
-            number = checks.real(f"verdict.{name}", value, strictly=True, **bounds)
+            number = checks.real(f"verdict.{name}", value, strictly=name != "overflowing", **bounds)
             object.__setattr__(self, name, number)
 
     @classmethod
@@ -141,6 +147,21 @@ WORDS = {
             "●", "all inputs look alike",
         ),
         Word(
+            "overflowing", "with a format: overflowed > {overflowing:g} at any layer", "O", "#a8443a",
+            lambda of, t, f0: np.maximum.accumulate(_of_copy(of, "overflowed") > t.overflowing, axis=1),
+            "◆", "the number format cannot hold it",
+        ),
+        Word(
+            "underflowing", "with a format: zeroed or delta_zeroed > {underflowing:g} at any layer",
+            "U", "#6f7fb5", lambda of, t, f0: _underflown(of, t.underflowing),
+            "◇", "the number format turns it to 0",
+        ),
+        Word(
+            "imprecise", "with a format: round_cosine < {imprecise:g}", "I", "#c9b27c",
+            lambda of, t, f0: _of_copy(of, "round_cosine") < t.imprecise,
+            "≈", "the number format leaves noise",
+        ),
+        Word(
             "gradient-vanishing", "delta_std at layer 0 < {gradient_vanishing:g}", "gV", "#5d8fb8",
             lambda of, t, f0: of["delta_std"] < t.gradient_vanishing,
             "▽",
@@ -163,6 +184,10 @@ JUDGED = (
     "flat",
     "sample_cosine",
     "delta_std",
+    "round_cosine",
+    "zeroed",
+    "overflowed",
+    "delta_zeroed",
 )  # what a verdict is made of
 
 
@@ -239,6 +264,20 @@ def _copied(of: Mapping[str, Array]) -> Array:
     if branch is None:
         return of["neuron_corr"]
     return np.where(np.isnan(branch), of["neuron_corr"], branch)
+
+
+def _of_copy(of: Mapping[str, Array], name: str) -> Array:
+    """A statistic of a rounded copy, NaN where there is none."""
+    return of[name] if name in of else np.full_like(of["rms"], np.nan)
+
+
+def _underflown(of: Mapping[str, Array], most: float) -> Array:
+    """From the first layer on whose h is lost, else from the highest one whose gradient is."""
+    lost = np.maximum.accumulate(_of_copy(of, "zeroed") > most, axis=1)
+    faded = _of_copy(of, "delta_zeroed") > most
+    layer = np.arange(faded.shape[1])
+    highest = np.where(faded, layer, -1).max(axis=1, keepdims=True)
+    return np.where(lost.any(axis=1, keepdims=True), lost, (highest >= 0) & (layer >= highest))
 
 
 def _from_layer_1(holds: Array) -> Array:

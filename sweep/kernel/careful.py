@@ -13,10 +13,14 @@ from sweep.base.arrays import Array
 from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.kernel import streams
 from sweep.kernel.chain import Chain, ChainStatistics, blank
+from sweep.kernel.copies.copy import Copy
+from sweep.kernel.copies.loss_scale import Sizes
 from sweep.kernel.inputs.drawn import inputs_of
+from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.signal import Signal, histogram
 from sweep.kernel.layers.wide import WideLayer, WideSignal
+from sweep.kernel.passes import PLAIN, Passes
 from sweep.kernel.stack import Observer
 from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.correlation import (
@@ -42,14 +46,18 @@ def measure(
     with_histogram: bool,
     observe: Observer | None,
     inputs: Inputs = GAUSSIAN,
+    passes: Passes = PLAIN,
 ) -> list[ChainStatistics]:
-    """As `sweep.kernel.propagate`; dtype: the networks', not that of the arrays."""
+    """As `sweep.kernel.propagate`; dtype: the networks', not that of the arrays. passes: the copies'."""
     results = [blank(chain, len(seeds), with_histogram) for chain in chains]
     for index, (chain, statistics) in enumerate(zip(chains, results, strict=True)):
         for row, seed in enumerate(seeds):
             show = None if row or observe is None else partial(_show, observe, index)
-            x = inputs_of(inputs, [seed], batch, widths[0])[0]
-            _Network(chain, widths, seed, x, dtype, show).cross(statistics, row)
+            x, copy = inputs_of(inputs, [seed], batch, widths[0])[0], None
+            if chain.format:
+                narrow = Draws([seed], batch, widths, np.dtype(np.float32), inputs=inputs)
+                copy = Copy(chain, statistics.rows(slice(row, row + 1)), narrow, passes)
+            _Network(chain, widths, seed, x, dtype, show, copy).cross(statistics, row)
     return results
 
 
@@ -68,11 +76,13 @@ class _Network:
         x: Array,
         dtype: np.dtype[Any],
         show: Show | None,
+        copy: Copy | None,
     ) -> None:
         self.chain, self.widths, self.seed, self.batch, self.dtype = chain, widths, seed, len(x), dtype
         self.show = show
         self.signals = [WideSignal(x.astype(WIDE), np.zeros(widths[0], bool))]
         self.layers: list[WideLayer] = []
+        self.copy, self.sizes = copy, Sizes()
 
     def cross(self, statistics: ChainStatistics, row: int) -> None:
         """Push the network forward and back, filling in a row of the statistics."""
@@ -95,8 +105,15 @@ class _Network:
             self._record(statistics, row, number, {"pre_rms": _moments(signal.z)[2], **_flat(signal.slope)})
             if self.show:
                 self.show("h", self.chain.depth, number, signal.h)
+            if self.copy:
+                self.copy.cross(number, layer.weights, _signal(self.signals[-2].h), _signal(signal.h))
+        if self.copy:
+            self.copy.send_back()
         for depth in self.chain.backward:
+            self.sizes = Sizes()
             self._send_back(statistics.backward[depth], row, depth)
+            if self.copy and self.sizes.known:
+                statistics.loss_scale[depth][row] = self.sizes.loss_scale(0, self.copy.rounding)[0]
 
     def _record(self, statistics: ChainStatistics, row: int, number: int, of_z: dict[str, float]) -> None:
         """Measure the latest signal, h of layer `number`; of_z: the statistics of its z."""
@@ -114,10 +131,12 @@ class _Network:
             statistics.forward[name][row, number] = value
         statistics.unheld[row, number] = float32.cannot_hold(np.abs(h).max())
         if statistics.histogram is not None:
-            near_one, exponent = _near_one(h)
-            signal = Signal(near_one[None], np.array([exponent]), np.ones(1))
-            counts = histogram(signal, histogram_range(self.chain.act))
+            counts = histogram(_signal(h), histogram_range(self.chain.act))
             statistics.histogram[row, number] = counts[0]
+
+    def _note(self, gradient: Array) -> None:
+        signal = _signal(gradient)
+        self.sizes.add(signal.mantissa[None], signal.exponent[None], [0.0])
 
     def _send_back(self, columns: dict[str, Array], row: int, depth: int) -> None:
         """Send the gradients of one depth back; NaN below a layer whose slope is unknown."""
@@ -127,7 +146,9 @@ class _Network:
             return
         for number in range(depth, 0, -1):
             below, above = self.signals[number - 1 : number + 1]
-            returned = self.layers[number - 1].backward(below, above, delta)
+            returned = self.layers[number - 1].backward(
+                below, above, delta, self._note if self.copy else None
+            )
             delta = returned.delta
             sent = [("grad", number, returned.weights), ("delta", number - 1, delta)]
             if returned.out is not None:
@@ -161,6 +182,12 @@ def _near_one(values: Array) -> tuple[Array, int]:
     largest = np.abs(values).max()
     exponent = int(np.frexp(largest)[1]) if np.isfinite(largest) else 0
     return np.ldexp(values, -exponent).astype(np.float64), exponent
+
+
+def _signal(values: Array) -> Signal:
+    """(batch, width) as the signal of one network."""
+    near_one, exponent = _near_one(values)
+    return Signal(near_one[None], np.array([exponent]), np.ones(1))
 
 
 def _flat(slope: Array) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """A carrier is a chain that is pushed; its members, often one, are the chains an exact law reads off it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -8,6 +8,7 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.kernel import homogeneity
 from sweep.kernel.chain import Chain, ChainStatistics
+from sweep.kernel.copies.copy import Copy
 from sweep.kernel.layers.layer import Layer, Sizes
 from sweep.kernel.layers.signal import Measured, Signal
 from sweep.kernel.statistics import float32
@@ -21,12 +22,15 @@ class Member:
     """A chain that is read off a carrier.
 
     index: in the order the chains were given. log2: how much larger its weights are: (layers,), from layer 1.
+    by_law: whether the carrier has other weights. copy: its copy in a number format, if it has one.
     """
 
     chain: Chain
     index: int
     statistics: ChainStatistics
     log2: Array
+    by_law: bool = False
+    copy: Copy | None = None
 
     def log2_of_h(self, layer: int) -> float:
         """log2 of the member's h over the carrier's; this and the next two are `homogeneity`'s law."""
@@ -139,13 +143,17 @@ class Carrier:
 
 
 def carriers_of(
-    chains: Sequence[Chain], statistics: Sequence[ChainStatistics], widths: Sequence[int], signal: Signal
+    chains: Sequence[Chain],
+    statistics: Sequence[ChainStatistics],
+    widths: Sequence[int],
+    signal: Signal,
+    copy_of: Callable[[int], Copy | None],
 ) -> list[Carrier]:
-    """The carriers of these chains, whose statistics they will fill in."""
+    """The carriers of these chains, whose statistics they will fill in; copy_of: the copy of a chain."""
     carriers = []
     for group in homogeneity.carried(chains, widths):
         members = [
-            Member(chains[index], index, statistics[index], log2)
+            Member(chains[index], index, statistics[index], log2, group.by_law, copy_of(index))
             for index, log2 in zip(group.indices, group.log2, strict=True)
         ]
         seeds = len(signal.rms)

@@ -19,7 +19,8 @@ class Chain:
     bias_std: of the biases; without effect where a layer's scheme draws its own. depth: how far it is pushed.
     backward: the depths from which a gradient is sent back. first, last: the schemes of these layers alone,
     where they have others; of a single layer it is `last`. With `last` a chain ends at `depth`: it is no
-    prefix of a deeper one. block: what each layer is, with numbers for its parameters.
+    prefix of a deeper one. block: what each layer is, with numbers for its parameters. format: that of a
+    rounded copy beside it.
     """
 
     scheme: Scheme
@@ -30,6 +31,7 @@ class Chain:
     first: Scheme | None = None
     last: Scheme | None = None
     block: Block = PLAIN
+    format: str | None = None
 
     def __post_init__(self) -> None:
         assert self.last is None or set(self.backward) <= {self.depth}
@@ -56,16 +58,22 @@ class ChainStatistics:
 
     forward: name -> (seeds, depth + 1), by layer. backward: depth -> name -> (seeds, depth + 1).
     unheld: whether float32 could not hold h, (seeds, depth + 1) bool.
-    histogram: (seeds, depth + 1, 30) counts of h by layer, or None.
+    histogram: (seeds, depth + 1, 30) counts of h by layer, or None. loss_scale: depth -> (seeds,), of a chain
+    with a format.
     """
 
     forward: dict[str, Array]
     backward: dict[int, dict[str, Array]]
     unheld: Array
     histogram: Array | None
+    loss_scale: dict[int, Array]
 
     def of_seed(self, index: int) -> "ChainStatistics":
         """The statistics of one seed: the same arrays without their first axis."""
+        return self.rows(index)
+
+    def rows(self, index: int | slice) -> "ChainStatistics":
+        """The statistics of some seeds: views of the same arrays."""
         return ChainStatistics(
             {name: values[index] for name, values in self.forward.items()},
             {
@@ -74,6 +82,7 @@ class ChainStatistics:
             },
             self.unheld[index],
             None if self.histogram is None else self.histogram[index],
+            {depth: values[index] for depth, values in self.loss_scale.items()},
         )
 
 
@@ -84,4 +93,5 @@ def blank(chain: Chain, seeds: int, histogram: bool) -> ChainStatistics:
         {depth: {name: np.full((seeds, depth + 1), np.nan) for name in BACKWARD} for depth in chain.backward},
         np.zeros((seeds, chain.depth + 1), bool),
         np.zeros((seeds, chain.depth + 1, HISTOGRAM_BINS), np.int64) if histogram else None,
+        {depth: np.full(seeds, np.nan) for depth in chain.backward if chain.format},
     )

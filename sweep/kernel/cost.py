@@ -31,6 +31,9 @@ class Rates:
 RATES = Rates(float32=1.3e11, float64=5e10, entry=1.5e-9, layer=4e-4, draw=4e-9, stream=1.5e-5)
 
 
+_ROUNDED = 2.0  # to round an entry and to measure it, over what an entry of h costs
+
+
 @dataclass(frozen=True)
 class Cost:
     """seconds: of one core. bytes: the most held at once. flops: of the matrix products."""
@@ -54,6 +57,7 @@ def cost_of(
 ) -> Cost:
     """What `propagate` needs for these chains; widths: of the deepest."""
     signal = batch * max(widths)
+    rounded = 0  # entries of copies, and their weights
     flops = entries = layers = kept = held = weights = 0
     others: set[tuple[int, Distribution | None]] = set()  # by layer, what is drawn besides
     for group in carried(chains, widths):
@@ -69,15 +73,25 @@ def cost_of(
             products, crossed, _ = _sums(group.pushed, widths, start)
             flops += 4 * batch * products  # dL/dW and dL/dh
             entries += batch * crossed
+        slopes = 0
+        for copied in (chain for chain in members if chain.format):
+            highest = max(copied.backward, default=0)
+            for end in (copied.depth, *copied.backward):
+                products, crossed, _ = _sums(copied, widths, end)
+                flops += 2 * batch * products
+                rounded += batch * crossed + products
+            slopes += batch * _sums(copied, widths, highest)[1]  # all copies beside one network are kept
+            layers += copied.depth + highest
+            held += 4 * signal + 2 * max(widths) ** 2
         held += 2 * signal  # each carrier's signal and the next
         others |= {(number, scheme.base) for number, scheme in _ends(group.pushed, depth)}
         layer = max(2 * signal, batch * most)
-        kept = max(kept, layer * max(back, default=0) + 2 * signal * len(back))  # one's layers, gradients
+        kept = max(kept, slopes + layer * max(back, default=0) + 2 * signal * len(back))  # layers, gradients
     depth = len(widths) - 1
     more = sum(widths[number - 1] * widths[number] for number, base in others if base is not None)
     seconds = (
         seeds * flops / (rates.float32 if dtype == "float32" else rates.float64)
-        + seeds * entries * rates.entry
+        + seeds * (entries + rounded * _ROUNDED) * rates.entry
         + layers * rates.layer
         + seeds * (weights + more) * rates.draw
         + seeds * (depth + len(others)) * rates.stream

@@ -44,22 +44,28 @@ class Carried:
     """Chains that are read off one chain.
 
     pushed: that chain, whatever its depth: it is pushed to the greatest of them. indices: into the list that
-    was given. log2: of each, how much larger its weights are: (layers,), from 1.
+    was given. log2: of each, how much larger its weights are: (layers,), from 1. by_law: whether those of
+    `pushed` are other weights.
     """
 
     pushed: Chain
     indices: list[int]
     log2: list[Array]
+    by_law: bool = False
 
 
 def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
     """Chains of one distribution, grouped by the chain to be pushed for them; widths: of the deepest."""
     groups: dict[Any, Carried] = {}
+    copied = any(chain.format for chain in chains)  # one exact network beside all of its copies
     for index, chain in enumerate(chains):
         own_widths = widths[: chain.depth + 1]
         unit = _unit_of(chain, own_widths)
-        key = index if unit is None else _without_depth(unit)
-        group = groups.setdefault(key, Carried(unit or chain, [], []))
+        pushed = unit or chain
+        key = index if unit is None and not copied else _without_depth(pushed)
+        if pushed.format:
+            pushed = replace(pushed, format=None)
+        group = groups.setdefault(key, Carried(pushed, [], [], unit is not None))
         group.indices.append(index)
         group.log2.append(_log2_factors(chain, unit, own_widths) if unit else np.zeros(chain.depth))
     return list(groups.values())
@@ -67,7 +73,7 @@ def carried(chains: Sequence[Chain], widths: Sequence[int]) -> list[Carried]:
 
 def _without_depth(unit: Chain) -> Chain:
     """What chains have in common that are read off one; without a last scheme whatever their depths."""
-    return replace(unit, depth=0 if unit.last is None else unit.depth, backward=())
+    return replace(unit, depth=0 if unit.last is None else unit.depth, backward=(), format=None)
 
 
 def _unit_of(chain: Chain, widths: Sequence[int]) -> Chain | None:

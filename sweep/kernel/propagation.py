@@ -105,8 +105,9 @@ class _Asked:
             again = self.measure(chains, seeds, np.dtype(np.float64), show)
         else:
             again = careful.measure(
-                chains, self.widths, seeds, self.batch, self.dtype, self.histogram, show, self.inputs
-            )
+                chains, self.widths, seeds, self.batch, self.dtype, self.histogram, show, self.inputs,
+                self.passes,
+            )  # fmt: skip
         for (member, chain), mended in zip(parts, again, strict=True):
             for index, network in enumerate(networks):
                 _replace(member.statistics, int(network), mended.of_seed(index), carrier.doubts, chain)
@@ -126,3 +127,5 @@ def _replace(
         if doubts.of_start(depth)[network]:
             for name, values in columns.items():
                 statistics.backward[depth][name][network] = values
+            if depth in mended.loss_scale:
+                statistics.loss_scale[depth][network] = mended.loss_scale[depth]

@@ -7,6 +7,7 @@ are one by an exact law are pushed as one. Several seeds cross a layer together.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,13 @@ from sweep.activations import histogram_range
 from sweep.base.arrays import Array
 from sweep.base.inputs import Inputs
 from sweep.kernel import homogeneity
-from sweep.kernel.carrier import Carrier, carriers_of
+from sweep.kernel.carrier import Carrier, Member, carriers_of
 from sweep.kernel.chain import Chain, blank
+from sweep.kernel.copies.copy import Copy
+from sweep.kernel.copies.loss_scale import Sizes
 from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.kinds import kind_of
+from sweep.kernel.layers.layer import Entering
 from sweep.kernel.layers.signal import Delta, histogram, measure_inputs
 from sweep.kernel.passes import Passes
 from sweep.kernel.statistics.moments import moments_of
@@ -53,11 +57,16 @@ class Stack:
         self.draws = Draws(seeds, batch, widths, dtype, inputs, write)
         self.statistics = [blank(chain, len(seeds), with_histogram) for chain in chains]
         signal, measured = measure_inputs(self.draws.inputs(), as_dtype)
-        self.carriers = carriers_of(chains, self.statistics, widths, signal)
+        self.carriers = carriers_of(chains, self.statistics, widths, signal, partial(self._copy_of, chains))
         self.draws.shared = len(self.carriers) > 1
         for carrier in self.carriers:
             carrier.record(0, measured)
             self._show(carrier, 0)
+
+    def _copy_of(self, chains: Sequence[Chain], index: int) -> Copy | None:
+        if chains[index].format is None:
+            return None
+        return Copy(chains[index], self.statistics[index], self.draws, self._passes)
 
     def measure(self) -> None:
         """Push all chains forward and back."""
@@ -84,6 +93,13 @@ class Stack:
         carrier.doubts.add_layer(number, crossed.doubt)
         carrier.doubts.without_slope |= crossed.without_slope
         carrier.record(number, crossed.measured)
+        for member in carrier.members:
+            if member.copy and number <= member.chain.depth:
+                own = layer
+                if member.by_law:
+                    own = kind_of(member.chain).layer(member.chain, number, self.draws, self._passes)
+                log2 = member.log2_of_h(number)
+                member.copy.cross(number, own.weights, below, crossed.signal, log2)
         if keep:
             carrier.layers.append(layer)
         elif number > 1:  # the inputs are shared
@@ -97,6 +113,10 @@ class Stack:
         if not starts:
             return
         del carrier.layers[starts[0] :]
+        copied = [(member, Sizes()) for member in carrier.members if member.copy and member.chain.backward]
+        for member, _ in copied:
+            assert member.copy is not None
+            member.copy.send_back()  # what it has kept is freed before the exact gradients are made
         delta = None
         for number in range(starts[0], 0, -1):
             layer = carrier.layers.pop()
@@ -104,7 +124,7 @@ class Stack:
                 delta = self._with_upstream(carrier, number, delta)
             assert delta is not None
             begun = starts[: len(delta.samples)]
-            returned = layer.backward(delta)
+            returned = layer.backward(delta, _noting(copied, number, begun) if copied else None)
             carrier.record_gradients("grad", number, begun, returned.of_weights)
             self._show_gradients("dW", carrier, number, begun, returned.weights, returned.of_weights[2])
             if returned.of_out is not None and returned.out is not None:
@@ -113,6 +133,12 @@ class Stack:
             carrier.record_gradients("delta", number - 1, begun, returned.of_delta)
             carrier.doubts.add_gradients(begun, returned.doubt)
             delta = returned.delta
+        for member, sizes in copied:
+            assert member.copy is not None
+            for place, depth in enumerate(starts):
+                if depth in member.chain.backward:
+                    scale = sizes.loss_scale(place, member.copy.rounding)
+                    member.statistics.loss_scale[depth][:] = scale
 
     def _with_upstream(self, carrier: Carrier, number: int, delta: Delta | None) -> Delta:
         """The gradients, and with them the one that begins at this layer, G."""
@@ -155,3 +181,13 @@ class Stack:
                     log2 = float(exponents[i, 0]) + member.log2_of_grad(number, depth)
                     values = homogeneity.scaled(weight_gradient[i, 0], log2)
                     self.observe(kind, member.index, depth, number, values)
+
+
+def _noting(copied: Sequence[tuple[Member, Sizes]], number: int, starts: Sequence[int]) -> Entering:
+    """Notes the sizes of what enters the products on the way back, of each chain that has a copy."""
+
+    def note(gradient: Array, exponent: Array) -> None:
+        for member, sizes in copied:
+            sizes.add(gradient, exponent, [member.log2_of_delta(number, depth) for depth in starts])
+
+    return note

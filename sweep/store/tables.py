@@ -76,6 +76,7 @@ CELLS = pa.schema(
         *_OF_TRAINING.items(),
         ("input", _text),
         ("input_params", _text),
+        ("loss_scale", _real),  # of a format; null without
         ("first_nonfinite_layer", _whole),
         ("leaves_float32_layer", _whole),
         ("verdict", _text),
@@ -95,19 +96,29 @@ CELLS = pa.schema(
 _HISTOGRAM = (("histogram", pa.list_(_whole)), ("histogram_low", _real), ("histogram_high", _real))
 LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM])
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
+
+
+def _theory_since(version: int) -> list[str]:
+    """The columns of theory of the statistics that came with a version of the schema."""
+    return [f"theory_{name}" for name in PREDICTED if STATISTICS[name].since == version]
+
+
 # What each version of the schema added to the one before.
 _ADDED = {
     3: {"cells": ["flat_share", "histogram_low", "histogram_high"]},
     4: {"cells": ["verdicts", *FIRST_PREDICTED, "leaves_float32_layer", *axes.END_COLUMNS]},
     5: {"cells": ["block", "block_params"]},
     6: {"cells": ["train", "train_params", *_OF_TRAINING]},
-    7: {"cells": ["input", "input_params", *_OF_WHOLE]},
+    7: {
+        "cells": ["input", "input_params", *_OF_WHOLE, "loss_scale", *_theory_since(7)],
+        "layers": _theory_since(7),
+    },
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
     _asked = [axis.name for axis in axes.LATER if axis.since == _version]
-    _more = _ADDED.get(_version, {}).get("cells", [])
-    _ADDED[_version] = {"cells": [*_more, *_new, *_asked], "layers": _new}
+    _more, _of_layers = (_ADDED.get(_version, {}).get(table, []) for table in SCHEMAS)
+    _ADDED[_version] = {"cells": [*_more, *_new, *_asked], "layers": [*_of_layers, *_new]}
 _OLDEST = 2
 
 
@@ -257,6 +268,7 @@ def _cells(
     columns |= said(words) | {"verdict_layer": _optional(since)}
     columns["first_nonfinite_layer"] = _optional(nonfinite)
     columns["leaves_float32_layer"] = _optional(result.leaves_float32)
+    columns["loss_scale"] = _optional(result.loss_scale if len(result.loss_scale) else np.full(count, np.nan))
     columns |= _training(result)
     constant = {"verdict_thresholds": thresholds.text, "kernel_version": KERNEL_VERSION, "run_id": run_id}
     columns |= {name: pa.repeat(pa.scalar(value, _text), count) for name, value in constant.items()}

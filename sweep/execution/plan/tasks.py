@@ -198,6 +198,10 @@ def _by_size(block: Block, memory: int, limits: Limits) -> list[Stack]:
         half = len(groups) // 2
         sides = (groups[:half], groups[half:])
         parts = [Block(tuple(spec for group in side for spec in group), block.seeds) for side in sides]
+    elif any(spec.format for spec in block.specs) and len(chains := chains_of(block.specs)) > 1:
+        half = len(chains) // 2  # copies beside one network: the network is then computed twice
+        sides = (chains[:half], chains[half:])
+        parts = [Block(tuple(spec for chain in side for spec in chain), block.seeds) for side in sides]
     else:
         return [stack]
     return [stack for part in parts for stack in _by_size(part, memory, limits)]

@@ -73,7 +73,10 @@ def failed_result(cell: Cell, failure: Failure, histogram: bool) -> Result:
     nothing = {name: np.empty(0) for name in STATISTICS}
     counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
     one = Block((cell.spec,), (cell.seed,))
-    return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, np.full(1, np.nan), untrained(1))
+    unknown = np.full(1, np.nan)
+    return Result(
+        (one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, unknown, untrained(1), loss_scale=unknown
+    )
 
 
 def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
@@ -88,7 +91,9 @@ def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
     )
     columns: dict[str, list[Array]] = {name: [] for name in STATISTICS}
     leaves: list[Array] = []
+    scales: list[Array] = []
     counts: list[Array] = []
+    no_scale = np.full(len(seeds), np.nan)
     for chain, statistics in zip(grouped, measured, strict=True):
         for spec in chain:
             layers = slice(spec.depth + 1)
@@ -99,6 +104,7 @@ def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
             for name in kernel.BACKWARD:
                 columns[name].append(gradients.get(name, missing).ravel())
             leaves.append(float32.first(statistics.unheld[:, layers]))
+            scales.append(statistics.loss_scale.get(spec.depth if spec.backward else 0, no_scale))
             if statistics.histogram is not None:
                 counts.append(statistics.histogram[:, layers].reshape(-1, HISTOGRAM_BINS))
     specs = tuple(spec for chain in grouped for spec in chain)
@@ -112,7 +118,7 @@ def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
     leaves_float32 = np.concatenate(leaves)
     return Result(
         (block,), stack.seconds, {}, seconds + took + more, values, histograms, leaves_float32, training,
-        jac_spread=spreads,
+        np.concatenate(scales), jac_spread=spreads,
     )  # fmt: skip
 
 
@@ -132,6 +138,7 @@ def _join(parts: Sequence[Result]) -> Result:
         np.concatenate(histograms) if histograms else None,
         np.concatenate([part.leaves_float32 for part in parts]),
         {name: np.concatenate([part.training[name] for part in parts]) for name in OF_TRAINING},
+        np.concatenate([part.loss_scale for part in parts]),
         _facts(parts),
         jac_spread=np.concatenate([_spreads(part) for part in parts]),
     )

@@ -122,6 +122,17 @@ class Affine:
                 bias[i] = -std[i] * mean
         return replace(self, std=std, bias=bias), unsure
 
+    def drawn(self, z_unit: Array | None, fan_out: int) -> tuple[Array, Array | None]:
+        """W and b of all seeds in float32: (seeds, fan_in, fan_out), and (seeds, 1, fan_out) or None."""
+        if z_unit is None:
+            weights = np.full((len(self.std), self.fan_in, fan_out), self.mean, np.float32)
+        else:
+            std = self.std.astype(np.float32)[:, None, None]
+            weights = z_unit.astype(np.float32, copy=False) * std
+            if self.mean:
+                weights += np.float32(self.mean)
+        return weights, None if self.bias is None else self.bias[:, None].astype(np.float32)
+
     def times(self, factor: float, centred: bool) -> "Affine":
         """The same with all weights times a number; the biases only if they take off a mean, `centred`."""
         bias = self.bias if self.bias is None or not centred else self.bias * factor

@@ -17,10 +17,10 @@ from sweep.kernel.chain import Chain
 from sweep.kernel.layers import ranges
 from sweep.kernel.layers.affine import Affine, Product
 from sweep.kernel.layers.draws import Draws, Matrix
-from sweep.kernel.layers.layer import Crossed, Kind, Returned, Size
+from sweep.kernel.layers.layer import Crossed, Drawn, Entering, Kind, Returned, Size
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Delta, Signal, settled
-from sweep.kernel.layers.wide import WideMatrix, WideReturned, WideSignal
+from sweep.kernel.layers.wide import WideEntering, WideMatrix, WideReturned, WideSignal
 from sweep.kernel.passes import Passes, Sums
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
 from sweep.kernel.statistics.moments import moments_of
@@ -55,7 +55,10 @@ class Dense:
         crossing = _Crossing(self._affine, self._chain.act, below, product, h, slope, self._passes)
         return crossing.cross(unsure, dtype)
 
-    def backward(self, delta: Delta) -> Returned:
+    def weights(self) -> list[Drawn]:
+        return [self._draws.weights(self._number, self._matrix, self._affine)]
+
+    def backward(self, delta: Delta, entering: Entering | None = None) -> Returned:
         assert self._below is not None
         assert self._slope is not None
         affine, slope, gradient = self._affine, self._slope, delta.signal.mantissa
@@ -68,6 +71,8 @@ class Dense:
             doubt |= faint.any(axis=(2, 3))
         total = np.sqrt(passed.mean(axis=2))
         exponent, _ = ranges.recentre(gradient, delta.signal.exponent, total)
+        if entering:
+            entering(gradient, exponent)
         weights: Array = np.matmul(self._below.mantissa.transpose(0, 2, 1), gradient)
         std, rms = moments_of(weights.reshape(-1, fan_in, fan_out))
         shape = gradient.shape[:2]
@@ -228,8 +233,13 @@ class WideDense:
         still |= (slope == 0).all(axis=0) & (h == h[0]).all(axis=0)
         return WideSignal(h, still, z, slope)
 
-    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
-        return WideReturned(*self._matrix.backward(below.h, delta * above.slope))
+    def weights(self) -> list[tuple[Array, Array | None]]:
+        return [self._matrix.narrow()]
+
+    def backward(
+        self, below: WideSignal, above: WideSignal, delta: Array, entering: WideEntering | None = None
+    ) -> WideReturned:
+        return WideReturned(*self._matrix.backward(below.h, delta * above.slope, entering))
 
     def push(self, above: WideSignal, changes: Array) -> Array:
         pushed = self._matrix.push(changes)

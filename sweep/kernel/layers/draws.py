@@ -13,7 +13,7 @@ from sweep.initializers import Distribution
 from sweep.initializers.normal import Write
 from sweep.kernel import streams
 from sweep.kernel.inputs.drawn import inputs_of
-from sweep.kernel.layers.affine import Product
+from sweep.kernel.layers.affine import Affine, Product
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,10 @@ class Draws:
                 self._first[matrix] = np.matmul(below, z_unit)
             first = self._first[matrix]
         return Product(below, z_unit, first, matrix.fan_out, self._scratch)
+
+    def weights(self, number: int, matrix: Matrix, affine: Affine) -> tuple[Array, Array | None]:
+        """W and b of a layer, as `Affine.drawn` has them."""
+        return affine.drawn(self._z_unit(number, matrix), matrix.fan_out)
 
     def product_back(self, number: int, matrix: Matrix, gradient: Array) -> Array:
         """dL/dz · Z^T, yet to be scaled: (gradients, seeds, batch, fan_in); gradient: dL/dz."""

@@ -13,6 +13,10 @@ from sweep.kernel.layers.signal import Delta, Measured, Signal
 from sweep.kernel.layers.wide import WideLayer
 from sweep.kernel.passes import Passes
 
+# W, or V, (seeds, fan_in, fan_out), and its biases, (seeds, 1, fan_out) or None, as they are drawn or fitted.
+Drawn = tuple[Array, Array | None]  # float32
+# Shown dL/dy of every product y = h W: mantissas (gradients, seeds, batch, width), exponents of each network.
+Entering = Callable[[Array, Array], None]
 Sizes = tuple[Array, Array, Array]  # std and rms of the mantissas, and the exponents: (gradients, seeds) each
 
 
@@ -57,8 +61,11 @@ class Layer(Protocol):
         keep: whether gradients will be sent back. dtype: the network's, no wider than h's.
         """
 
-    def backward(self, delta: Delta) -> Returned:
+    def backward(self, delta: Delta, entering: Entering | None = None) -> Returned:
         """dL/dW, and dL/dh of the layer below, from dL/dh of this one, whose mantissas are overwritten."""
+
+    def weights(self) -> list[Drawn]:
+        """Those of W and, where there is one, of V; once it is crossed where a scheme looks at the data."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Where a long double is only a float64, what lies beyond that is inf or 0.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from sweep.kernel.layers.affine import UNSURE, centre
 
 _MOST_PRODUCTS = 10_000_000  # of long doubles, at about a nanosecond each
 _NONE = np.empty(0, WIDE)
+WideEntering = Callable[[Array], None]  # shown dL/dy of every product y = h W
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,9 @@ class WideLayer(Protocol):
     def forward(self, below: WideSignal) -> WideSignal:
         """Cross the layer; PrecisionError where a scheme has to fit a spread that long double cannot tell."""
 
-    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
+    def backward(
+        self, below: WideSignal, above: WideSignal, delta: Array, entering: WideEntering | None = None
+    ) -> WideReturned:
         """What dL/dh of this layer sends back."""
 
     def push(self, above: WideSignal, changes: Array) -> Array:
@@ -58,6 +62,9 @@ class WideLayer(Protocol):
 
         above: what `forward` has made of the first samples, and any others.
         """
+
+    def weights(self) -> list[tuple[Array, Array | None]]:
+        """As `Layer.weights`, once it is crossed."""
 
 
 class WideMatrix:
@@ -81,7 +88,7 @@ class WideMatrix:
         self._factor, self._out, self._free = WIDE(factor), out, out or free
         self._scheme = chain.scheme_of(number)
         self._centres = self._scheme.centres and not self._free
-        self._weights = np.empty(0, WIDE)
+        self._weights = self._shift = _NONE
 
     def forward(self, h: Array, still: Array) -> tuple[Array, Array]:
         """y: (batch, fan_out), and which of its entries are certainly the same for every sample.
@@ -90,11 +97,20 @@ class WideMatrix:
         """
         bias = self._bias()
         weights = self._weights = self._drawn(h, still, bias)
-        y = self._centred(still, self._product(h, weights)) + bias
+        y = self._product(h, weights)
+        first = y[0].copy()
+        y = self._centred(still, y) + bias
+        self._shift = y[0] - first
         return y, ~((~still)[:, None] & (weights != 0)).any(axis=0)
 
-    def backward(self, h: Array, delta: Array) -> tuple[Array, Array]:
+    def narrow(self) -> tuple[Array, Array | None]:
+        """W and b in float32: (1, fan_in, fan_out), and (1, 1, fan_out)."""
+        return self._weights[None].astype(np.float32), self._shift[None, None].astype(np.float32)
+
+    def backward(self, h: Array, delta: Array, entering: WideEntering | None = None) -> tuple[Array, Array]:
         """dL/dW and dL/dh, from dL/dy."""
+        if entering:
+            entering(delta)
         return wide_product(h.T, delta), wide_product(delta, self._weights.T)
 
     def push(self, changes: Array) -> Array:

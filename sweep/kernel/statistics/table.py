@@ -12,6 +12,7 @@ from sweep.base.arrays import Array
 
 H, Z, SLOPE, DELTA, GRADIENT = "h", "z = h W + b", "act'(z)", "dL/dh", "dL/dW"
 GRADIENT_OUT = "dL/dV"
+COPY, DELTA_COPY = "h of the rounded copy", "dL/dz of the rounded copy"
 RATIO, SIZE, SHARE, SIGNED = "ratio", "size", "share", "signed"
 
 
@@ -111,14 +112,46 @@ STATISTICS = {
             "grad_out_rms", GRADIENT_OUT, "rms of dL/dV at the last layer", SIZE, 1, curve=False, since=5,
             meaning="root mean square of dL/dV, summed over the batch; null where there is no V",
         ),
+        Statistic(
+            "round_cosine", COPY, "cosine of h and of its rounded copy's", SHARE, predicted=True, since=7,
+            meaning="mean over inputs of the cosine between h and the h of a copy that computes in `format`; "
+            "null without a format, and from the first overflow on",
+        ),
+        Statistic(
+            "zeroed", COPY, "share of the copy's h that rounds to 0", SHARE, predicted=True, curve=False,
+            since=7,
+            meaning="of the copy's entries that are not 0 as they enter the next product, the share that "
+            "rounding turns to 0; under a block, of all that it rounds",
+        ),
+        Statistic(
+            "overflowed", COPY, "share of the copy's h beyond the format", SHARE, predicted=True, curve=False,
+            since=7,
+            meaning="of the copy's entries that enter the next product, the share beyond the format's "
+            "largest number",
+        ),
+        Statistic(
+            "delta_zeroed", DELTA_COPY, "share of the copy's gradient that rounds to 0", SHARE, curve=False,
+            since=7,
+            meaning="`zeroed` of dL/dz, as the same gradient comes back through the copy; null at layer 0, "
+            "where it enters no product, and where h has overflowed",
+        ),
+        Statistic(
+            "delta_overflowed", DELTA_COPY, "share of the copy's gradient beyond the format", SHARE,
+            curve=False, since=7,
+            meaning="`overflowed` of dL/dz, as the same gradient comes back through the copy; null as "
+            "`delta_zeroed` is",
+        ),
     )
 }  # fmt: skip
-FORWARD = tuple(name for name, row in STATISTICS.items() if row.of in (H, Z, SLOPE))
-BACKWARD = tuple(name for name, row in STATISTICS.items() if row.of in (DELTA, GRADIENT, GRADIENT_OUT))
+FORWARD = tuple(name for name, row in STATISTICS.items() if row.of in (H, Z, SLOPE, COPY))
+BACKWARD = tuple(
+    name for name, row in STATISTICS.items() if row.of in (DELTA, GRADIENT, GRADIENT_OUT, DELTA_COPY)
+)
+COPIED = tuple(name for name, row in STATISTICS.items() if row.of in (COPY, DELTA_COPY))
 # The columns of theory, which are grouped by array.
 PREDICTED = tuple(
     name
-    for of in (H, Z, SLOPE, DELTA, GRADIENT)
+    for of in (H, Z, SLOPE, DELTA, GRADIENT, COPY)
     for name, row in STATISTICS.items()
     if row.of == of and row.predicted
 )

@@ -21,7 +21,7 @@ KEYS = (
     "verdict_layer",
     "verdicts",
 )
-_MAY_BE_NULL = ("widths", "bias_std", "verdict_layer", "verdicts", *END_COLUMNS)
+_MAY_BE_NULL = ("widths", "bias_std", "format", "verdict_layer", "verdicts", *END_COLUMNS)
 _SCALARS = [name for name in SPEC if name != "widths"]
 _STATUS = ("ok", "failed")
 _VERSION = r"\A[\x21-\x7e]{1,32}\z"  # numbers, so far: short, and in a line

@@ -24,7 +24,7 @@ from sweep.kernel.layers.blocks.norms import Normed
 from sweep.kernel.layers.blocks.wide import WideBlock
 from sweep.kernel.layers.dense import CHUNK_BYTES, evenly
 from sweep.kernel.layers.draws import Draws
-from sweep.kernel.layers.layer import Crossed, Kind, Returned, Size, Sizes
+from sweep.kernel.layers.layer import Crossed, Drawn, Entering, Kind, Returned, Size, Sizes
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Delta, Measured, Signal, combined, settled
 from sweep.kernel.passes import Passes, Sums
@@ -94,7 +94,10 @@ class BlockLayer:
         without_slope = np.isnan(measured["flat"]) & above.finite
         return Crossed(above, measured, doubt & below.finite, without_slope)
 
-    def backward(self, delta: Delta) -> Returned:
+    def weights(self) -> list[Drawn]:
+        return [one.weights() for one in (self._inner, self._outer) if one is not None]
+
+    def backward(self, delta: Delta, entering: Entering | None = None) -> Returned:
         block, above = self._block, delta.signal
         assert self._u is not None
         doubt = ~np.isfinite(above.rms) & ~self._lost
@@ -105,14 +108,14 @@ class BlockLayer:
         of_out: Sizes | None = None
         if self._outer is not None:
             assert self._f is not None
-            sent = self._outer.backward(branch, self._f)
+            sent = self._outer.backward(branch, self._f, entering)
             branch, out, of_out = sent.below, sent.weights, sent.of_weights
             doubt |= sent.doubt
         if not block.act_first:
             branch = self._back_through_act(branch, doubt)
         if block.place == INSIDE:
             branch = self._back_through_norm(branch, doubt)
-        sent = self._inner.backward(branch, self._u)
+        sent = self._inner.backward(branch, self._u, entering)
         branch, weights, of_weights = sent.below, sent.weights, sent.of_weights
         doubt |= sent.doubt
         if block.act_first:

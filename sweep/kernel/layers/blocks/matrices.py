@@ -11,7 +11,7 @@ from sweep.kernel.chain import Chain
 from sweep.kernel.layers import ranges
 from sweep.kernel.layers.affine import Affine
 from sweep.kernel.layers.draws import Draws, Matrix
-from sweep.kernel.layers.layer import Sizes
+from sweep.kernel.layers.layer import Drawn, Entering, Sizes
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Signal
 from sweep.kernel.passes import Passes
@@ -88,8 +88,14 @@ class Weighted:
         doubt |= ~held | (ranges.outside(rms, numbers) & ~silent)
         return Signal(y, exponent, np.where(silent & below.finite, 0.0, rms)), doubt & below.finite
 
-    def backward(self, gradient: Signal, h: Signal) -> Sent:
+    def weights(self) -> Drawn:
+        """As `Layer.weights`."""
+        return self._draws.weights(self._number, self._matrix, self._affine)
+
+    def backward(self, gradient: Signal, h: Signal, entering: Entering | None = None) -> Sent:
         """What goes on from dL/dy, (gradients, seeds, batch, fan_out); h: what was crossed."""
+        if entering:
+            entering(gradient.mantissa, gradient.exponent)
         affine, matrix, total, dtype = self._affine, self._matrix, gradient.rms, gradient.mantissa.dtype
         shape = gradient.mantissa.shape[:2]
         weights: Array = np.matmul(h.mantissa.transpose(0, 2, 1), gradient.mantissa)

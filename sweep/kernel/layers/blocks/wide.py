@@ -9,7 +9,7 @@ from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE
 from sweep.kernel.chain import Chain
 from sweep.kernel.layers.blocks.matrices import fans_of
 from sweep.kernel.layers.blocks.norms import wide_norm, wide_norm_back
-from sweep.kernel.layers.wide import WideMatrix, WideReturned, WideSignal
+from sweep.kernel.layers.wide import WideEntering, WideMatrix, WideReturned, WideSignal
 
 _NONE = np.empty(0, WIDE)
 
@@ -56,18 +56,23 @@ class WideBlock:
         self._u, self._f = u, f
         return WideSignal(h, still, z, slope, told)
 
-    def backward(self, below: WideSignal, above: WideSignal, delta: Array) -> WideReturned:
+    def weights(self) -> list[tuple[Array, Array | None]]:
+        return [one.narrow() for one in (self._inner, self._outer) if one is not None]
+
+    def backward(
+        self, below: WideSignal, above: WideSignal, delta: Array, entering: WideEntering | None = None
+    ) -> WideReturned:
         block, out = self._block, None
         if block.place == AFTER:
             delta = self._norm_back(delta)
         branch = WIDE(block.number("alpha")) * delta if block.skipped else delta
         if self._outer is not None:
-            out, branch = self._outer.backward(self._f, branch)
+            out, branch = self._outer.backward(self._f, branch, entering)
         if not block.act_first:
             branch = branch * above.slope
         if block.place == INSIDE:
             branch = self._norm_back(branch)
-        weights, branch = self._inner.backward(self._u, branch)
+        weights, branch = self._inner.backward(self._u, branch, entering)
         if block.act_first:
             branch = branch * above.slope
         if block.place == BEFORE:
