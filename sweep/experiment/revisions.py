@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sweep import activations, initializers
-from sweep.base.registry import CUSTOM, Option
+from sweep.base.registry import CUSTOM, TRANSFORMED, Option
 from sweep.experiment.axes import PLAIN
 from sweep.initializers import Scheme
 from sweep.initializers.custom import Custom
@@ -75,7 +75,9 @@ def _of_scheme(spec: "Spec") -> int:
 def _of_activation(spec: "Spec") -> int:
     if spec.act == CUSTOM:
         return 1 if json.loads(spec.act_params).get("derivative") else _NUMERICAL_DERIVATIVE
-    return _of_option(spec.activation)
+    return _of_option(
+        activations.REGISTRY.from_json(spec.act, spec.act_params)
+    )  # at no depth: nothing is solved
 
 
 def _of_option(option: Option) -> int:
@@ -109,7 +111,8 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
-    if spec.first_init is not None or spec.last_init is not None or spec.block != PLAIN:
+    own = spec.first_init is not None or spec.last_init is not None
+    if own or spec.block != PLAIN or spec.act == TRANSFORMED:
         return 1  # such cells came after all of these corrections
     if _steps(spec):
         return _STEPS
