@@ -107,14 +107,16 @@ def options() -> Iterator[str]:
         for name in registry:
             parameters = ", ".join(f"`{group}.{one}`" for one in module.parameter_names(name))
             rows.append((f"`{group}={name}`", parameters, f"`{module.get(name).formula}`"))
+        for name in module.REGISTRY.unnamed:
+            parameters = ", ".join(f"`{group}.{one}`" for one in module.parameter_names(name))
+            rows.append((f"`{group}={name}`", parameters, " ".join(_said(group, name))))
         parameters = ", ".join(f"`{group}.{one}`" for one in own)
         rows.append((f"`{group}=custom`", parameters, "a function of your own"))
         yield table(("option", "parameters", "W" if group == "init" else "f(z)"), rows)
     for group in (*axes.LATER_GROUPS, *axes.RUN_GROUPS):
         yield f"### {group}"
         for file in sorted((CONF / group).glob("*.yaml")):
-            comments = [line.lstrip("# ") for line in _head(file)]
-            yield f"**`{group}={file.stem}`** {' '.join(comments[1:])}"
+            yield f"**`{group}={file.stem}`** {' '.join(_said(group, file.stem))}"
             if group == "grid":
                 preset = yaml.safe_load(file.read_text(encoding="utf-8"))["axes"]
                 yield table(("axis", "values"), [(f"`{key}`", f"`{value}`") for key, value in preset.items()])
@@ -126,6 +128,11 @@ def options() -> Iterator[str]:
                 ]
                 if rows:
                     yield table(("key", "default", "meaning"), rows)
+
+
+def _said(group: str, option: str) -> list[str]:
+    """What an option's file begins with, below the command that uses it."""
+    return [line.lstrip("# ") for line in _head(CONF / group / f"{option}.yaml")[1:]]
 
 
 def _head(file: Path) -> list[str]:

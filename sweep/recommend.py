@@ -23,6 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--block-param", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the block"
     )
+    parser.add_argument(
+        "--transform", metavar="METHOD", help="dks or tat: the activation changed so that plain layers train"
+    )
+    parser.add_argument("--target", type=float, help="of the transform, as sweep.theory.transform takes it")
     given = parser.parse_args(arguments)
 
     from sweep.report.advice.recommendation import recommend  # noqa: PLC0415
@@ -37,6 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         act_params=parameters,
         block=given.block,
         block_params=_of_block(given.block_param),
+        transform=given.transform,
+        target=given.target,
         progress=_progress,
     )
     if isinstance(advice, Recommendation):

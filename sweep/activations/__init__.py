@@ -9,21 +9,30 @@ from sweep.activations.activation import FLAT_SLOPE, Activation, flat_share
 from sweep.activations.custom import found_of, slope_unknown, user_activation, with_functions
 from sweep.activations.regions import flat_regions, flat_within, histogram_range, limits
 from sweep.activations.table import ACTIVATIONS
-from sweep.base.registry import CUSTOM, Registry
+from sweep.activations.transformed import DKS, METHODS, affine_of, asked, asked_of, called, loop_name
+from sweep.base import checks
+from sweep.base.errors import RequestError, unknown
+from sweep.base.registry import CUSTOM, TRANSFORMED, Registry
 
 __all__ = [
     "ACTIVATIONS",
     "CUSTOM",
     "FLAT_SLOPE",
     "REGISTRY",
+    "TRANSFORMED",
     "Activation",
+    "affine_of",
+    "asked_of",
+    "called",
     "flat_regions",
     "flat_share",
     "flat_within",
     "get",
     "histogram_range",
     "kinks_of",
+    "known",
     "limits",
+    "loop_name",
     "names",
     "parameter_names",
     "parameters_of",
@@ -34,9 +43,22 @@ __all__ = [
     "with_functions",
 ]
 
-REGISTRY = Registry("act", "activation", Activation, ACTIVATIONS, user_activation)
+
+def _transformed(of: str | None = None, method: str = DKS, target: float | None = None) -> Activation:
+    """What act=transformed names: an activation by its name, with constants that follow from the depth."""
+    if of is None:
+        raise RequestError("act.of: no activation is chosen: choose one, as in act.of=gelu")
+    if of not in REGISTRY.names():
+        raise unknown("act.of", checks.shown(of), REGISTRY.names())
+    return asked(REGISTRY.get(of), checks.option("act.method", method, METHODS), target)
+
+
+REGISTRY = Registry(
+    "act", "activation", Activation, ACTIVATIONS, user_activation, {TRANSFORMED: _transformed}
+)
 
 get, names, resolved, stored = REGISTRY.get, REGISTRY.names, REGISTRY.resolved, REGISTRY.stored
+known = REGISTRY.known
 parameter_names, parameters_of = REGISTRY.parameter_names, REGISTRY.parameters_of
 
 
@@ -53,7 +75,9 @@ def structure_of(act: Activation) -> tuple[float, ...]:
 
 @lru_cache(maxsize=256)
 def _is_listed(act: Activation) -> bool:
-    """Whether it is one of `ACTIVATIONS`, whose kinks are declared."""
+    """Whether it is one of `ACTIVATIONS`, whose kinks are declared, or a transformed one of them."""
+    if affine := affine_of(act):
+        return _is_listed(affine.of)
     given = dict(act.parameters)
     listed = act.name in ACTIVATIONS and set(given) <= set(parameter_names(act.name))
     return listed and act == get(act.name, **given)

@@ -3,7 +3,7 @@
 import inspect
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -11,6 +11,7 @@ from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
 
 CUSTOM = "custom"  # a user's own function: not one option but any
+TRANSFORMED = "transformed"  # an activation of others, of which one has to be named
 
 
 class Option(Protocol):
@@ -34,7 +35,8 @@ class Registry(Generic[Kind]):
 
     group: their config group, as in 'init'. noun: what one is called, as in 'scheme'. kind: their class.
     entries: name -> an option without parameters, or a callable that makes one of the parameters it takes.
-    own: makes one of a user's function; None where there can be none.
+    own: makes one of a user's function; None where there can be none. unnamed: such entries as a name alone
+    does not tell: they need a parameter.
     """
 
     group: str
@@ -42,10 +44,15 @@ class Registry(Generic[Kind]):
     kind: type[Kind]
     entries: Mapping[str, Kind | Callable[..., Kind]]
     own: Callable[..., Kind] | None
+    unnamed: Mapping[str, Callable[..., Kind]] = field(default_factory=dict)
 
     def names(self) -> tuple[str, ...]:
-        """The names that `get` knows, except a user's own."""
+        """The names of which `get` needs nothing more: not a user's own."""
         return tuple(self.entries)
+
+    def known(self) -> tuple[str, ...]:
+        """The names of all that is this program's, and not a user's own."""
+        return (*self.entries, *self.unnamed)
 
     def get(self, /, name: str, **parameters: Any) -> Kind:
         """The option `name`; RequestError for an unknown name, an unknown parameter or a bad value."""
@@ -102,7 +109,7 @@ class Registry(Generic[Kind]):
         return {one.name: one.default for one in described if one.default is not one.empty} | dict(values)
 
     def _entry(self, name: str) -> Any:
-        options = self.entries if self.own is None else {**self.entries, CUSTOM: self.own}
+        options = {**self.entries, **self.unnamed} | ({} if self.own is None else {CUSTOM: self.own})
         if not isinstance(name, str) or name not in options:
             raise unknown(self.group, name, options)
         return options[name]

@@ -14,6 +14,7 @@ from sweep.experiment import grid
 from sweep.experiment.axes import GROUPS, LATER_GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import OPTIONS, Cell
+from sweep.experiment.families import check_transforms
 from sweep.experiment.language import configs, grammar
 from sweep.store.records import files
 
@@ -25,6 +26,7 @@ def run_one(config: Any) -> int:
     cells = Cells.of([Cell.of(values)])
     options = Options.of(values, default_study="single")
     _refuse_secrets(values)
+    check_transforms(block.specs[0] for block in cells.blocks)
     from sweep.execution.pipeline import run  # noqa: PLC0415  rich, pyarrow: not for a wrong request
 
     return run(cells, options, _record(config, [], _command()), single=True)
@@ -59,8 +61,9 @@ def grid_of(loader: ConfigLoader, composed: Any, arguments: Sequence[str]) -> As
     options = Options.of(settings, default_study=config.grid.name)
     named: list[int] = []
     cells = asked.cells(named.append)
-    specs = (spec for block in cells.blocks for spec in block.specs)
+    specs = [spec for block in cells.blocks for spec in block.specs]
     _refuse_secrets({getattr(spec, f"{column}_params") or "" for spec in specs for column in OPTIONS})
+    check_transforms(specs)
     return Asked(cells, options, sum(named) - len(cells), config, grammar.typed_again(arguments))
 
 

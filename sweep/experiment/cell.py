@@ -16,7 +16,7 @@ from sweep.base.blocks import PLAIN, Block, check_batch, check_widths
 from sweep.base.errors import RequestError
 from sweep.base.inputs import Inputs
 from sweep.base.jacobians import check_jacobian
-from sweep.base.registry import CUSTOM, Registry
+from sweep.base.registry import CUSTOM, TRANSFORMED, Registry
 from sweep.base.training import Training, check_input, check_library
 from sweep.experiment import families, given, revisions
 from sweep.experiment.axes import (
@@ -212,16 +212,19 @@ class Spec:
     @property
     def activation(self) -> Activation:
         """The act, ready to apply."""
-        return activations.REGISTRY.from_json(self.act, self.act_params)
+        return families.activation(self.act, self.act_params, self.depth)
 
     @property
     def family(self) -> Chain:
         """What cells of all depths, seeds and sizes have in common: its chain at depth 0.
 
-        With a last layer of its own it has its depth, for it is no prefix of a deeper one. A block that
-        depends on the depth is another one at each.
+        With a last layer of its own it has its depth, for it is no prefix of a deeper one. A block or an act
+        that depends on the depth is another one at each.
         """
-        family = families.plain(self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0)
+        family = families.plain(
+            self.init, self.init_params, self.act, self.act_params, self.bias_std or 0.0,
+            self.depth if self.act == TRANSFORMED else None,
+        )  # fmt: skip
         if self.block != PLAIN.name:
             family = families.with_block(family, self.block_at_depth)
         if self.format is not None:

@@ -13,6 +13,7 @@ from sweep.base import blocks, checks, inputs
 from sweep.base.blocks import Block, check_batch, check_widths
 from sweep.base.errors import RequestError, SweepWarning
 from sweep.base.inputs import Inputs
+from sweep.experiment import families
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.experiment.given import with_its_content
 from sweep.initializers import Scheme
@@ -50,7 +51,8 @@ def propagate(
     """Push one batch through one network and back; a row per layer, 0 being the input.
 
     init: a scheme's name, a scheme, or a function (rng, fan_in, fan_out) -> (fan_in, fan_out).
-    act: an activation's name, an activation, or an elementwise function z -> h.
+    act: an activation's name, an activation, or an elementwise function z -> h; "transformed" as in
+    act_params={"of": "gelu", "method": "tat"}.
     init_params, act_params: their parameters, or the function's keywords, as in {"std": 0.1}.
     first_init, last_init: schemes of these layers alone, with their parameters; None: as init. One layer has
     that of the last.
@@ -83,6 +85,7 @@ def propagate(
     back = (cell.depth,) if backward else ()
     scheme = initializers.resolved(init, checks.mapping("init_params", init_params))
     activation = activations.resolved(act, checks.mapping("act_params", act_params))
+    activation = families.at_depth(activation, cell.depth)
     bias_std = bias_std_beside(scheme, init if isinstance(init, str) else scheme.formula, bias_std)
     first = _of_end("first_init", first_init, first_init_params)
     last = _of_end("last_init", last_init, last_init_params)
@@ -95,7 +98,8 @@ def propagate(
         scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer, cell.format
     )
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
-        kind = _passes(activation.name, backward) if cell.dtype == "float32" else passes.NUMPY
+        loops = activations.loop_name(activation)
+        kind = _passes(loops, backward) if cell.dtype == "float32" else passes.NUMPY
         stack = kernel.propagate(
             [chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind, inputs=given
         )

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sweep import activations, initializers
-from sweep.base.registry import CUSTOM, Option
+from sweep.base.registry import CUSTOM, TRANSFORMED, Option
 from sweep.experiment.axes import PLAIN, UNTRAINED, USUAL_INPUT
 from sweep.initializers import Scheme
 from sweep.initializers.custom import Custom
@@ -75,7 +75,9 @@ def _of_scheme(spec: "Spec") -> int:
 def _of_activation(spec: "Spec") -> int:
     if spec.act == CUSTOM:
         return 1 if json.loads(spec.act_params).get("derivative") else _NUMERICAL_DERIVATIVE
-    return _of_option(spec.activation)
+    return _of_option(
+        activations.REGISTRY.from_json(spec.act, spec.act_params)
+    )  # at no depth: nothing is solved
 
 
 def _of_option(option: Option) -> int:
@@ -113,7 +115,7 @@ def _of_range(spec: "Spec") -> int:
     if spec.train != UNTRAINED:
         return _LAST_STEP
     ends = spec.first_init is not None or spec.last_init is not None
-    if ends or spec.block != PLAIN or spec.input != USUAL_INPUT:
+    if ends or spec.block != PLAIN or spec.input != USUAL_INPUT or spec.act == TRANSFORMED:
         return 1  # such cells came after all of these corrections
     if _steps(spec):
         return _STEPS

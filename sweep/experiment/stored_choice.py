@@ -21,7 +21,7 @@ def check_choice(column: str, registry: Registry[Any], name: Any, parameters: ob
         name = ""
     if not name:
         raise RequestError(f"{column}_params={checks.shown(parameters)}: parameters without {column}")
-    if name in registry.names():
+    if name in registry.known():
         registry.made(name, values)
     elif name == CUSTOM:
         checks.parameters(registry.group, name, values, registry.parameter_names(name))

@@ -299,7 +299,7 @@ def test_every_key_of_the_config_is_known_and_the_reverse():
 @pytest.mark.parametrize("group", ["init", "act"])
 def test_every_scheme_and_activation_has_its_conf_file(group):
     files = {str(path.relative_to(CONF / group).with_suffix("")) for path in (CONF / group).rglob("*.yaml")}
-    assert files == {*REGISTRIES[group].names(), "custom"}
+    assert files == {*REGISTRIES[group].known(), "custom"}
 
 
 def test_every_conf_file_begins_with_the_command_that_uses_it():

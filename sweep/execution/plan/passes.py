@@ -9,7 +9,7 @@ had.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sweep.activations import CUSTOM
+from sweep.activations import CUSTOM, REGISTRY, TRANSFORMED, loop_name
 from sweep.execution.plan import compilers
 from sweep.execution.plan.compilers import Compiler
 from sweep.execution.plan.tasks import Task
@@ -120,8 +120,18 @@ def _own(tasks: Sequence[Task]) -> tuple[str, ...]:
 
 def _loops(tasks: Sequence[Task], own: bool) -> set[str]:
     """The loops that all chains of these tasks need; own: with those of a user's own activation."""
-    asked = {(spec.act, spec.backward) for task in tasks for spec in task.specs if spec.dtype == "float32"}
-    loops = folder.keys_of({(act, backward) for act, backward in asked if act != CUSTOM})
+    asked = {
+        (spec.act, spec.act_params if spec.act == TRANSFORMED else "", spec.backward)
+        for task in tasks
+        for spec in task.specs
+        if spec.dtype == "float32"
+    }
+    loops = folder.keys_of({(_loop(*act), backward) for *act, backward in asked if act[0] != CUSTOM})
     if own:
-        loops |= folder.shared(any(backward for act, backward in asked if act == CUSTOM))
+        loops |= folder.shared(any(backward for act, _, backward in asked if act == CUSTOM))
     return loops
+
+
+def _loop(act: str, parameters: str) -> str:
+    """The name of the loop that crosses an act; parameters: of a transformed one."""
+    return loop_name(REGISTRY.from_json(act, parameters)) if act == TRANSFORMED else act

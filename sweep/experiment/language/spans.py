@@ -6,7 +6,7 @@ from typing import Any
 
 from sweep.base.checks import shown
 from sweep.base.errors import RequestError
-from sweep.base.registry import CUSTOM
+from sweep.base.registry import CUSTOM, TRANSFORMED
 from sweep.experiment.axes import AXES, CHOICES, ENDS, choice_of
 from sweep.experiment.language import grammar
 from sweep.experiment.language.grammar import Typed
@@ -87,7 +87,7 @@ def _values(typed: Typed, options: Options) -> list[Any]:
     def choosable(group: str) -> list[str]:
         if group not in CHOICES:
             raise RequestError(f"{typed.text}: glob chooses among named options, and {key} has none")
-        return [option for option in options(group) if option != CUSTOM]
+        return [option for option in options(group) if option not in (CUSTOM, TRANSFORMED)]
 
     values = grammar.values(typed, choosable)
     if not typed.is_pair:

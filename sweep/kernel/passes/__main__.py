@@ -9,6 +9,7 @@ import sys
 from contextlib import redirect_stdout
 
 from sweep import activations
+from sweep.activations.transformed import SUFFIX
 from sweep.base.process.command import visible
 from sweep.kernel.passes import folder, own
 
@@ -18,8 +19,10 @@ def main() -> None:
     about = (__doc__ or "").splitlines()[0].partition(": ")[2]
     parser = argparse.ArgumentParser(prog="python -m sweep.kernel.passes", description=about)
     every = sorted(folder.keys_of((name, way) for name in folder.ACTS for way in (False, True)))
+    transformed = (f"{name}{SUFFIX}" for name in folder.ACTS)
+    more = sorted(folder.keys_of((name, way) for name in transformed for way in (False, True)))
     parser.add_argument(
-        "loops", nargs="*", choices=[[], *every], metavar="loop", help="as in relu, gelu-slope"
+        "loops", nargs="*", choices=[[], *every, *more], metavar="loop", help="as in relu, gelu-slope"
     )
     parser.add_argument("--beside", action="store_true", help="let every other process go first")
     parser.add_argument(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import activations
-from sweep.activations import Activation, flat_regions
+from sweep.activations import Activation, affine_of, flat_regions, loop_name
 from sweep.base.arrays import Array
 from sweep.kernel.passes import folder
 from sweep.kernel.passes.folder import BACK, NORMAL, THROUGH, in_a_line, key_of
@@ -138,15 +138,20 @@ class Compiled:
 
 @lru_cache(maxsize=256)
 def _formula_of(act: Activation) -> tuple[str, Any, Any, Array, Array] | None:
-    """Its formula's name and parameters, and the bounds of where it is flat; None for one of a user's own."""
-    given = dict(act.parameters)
-    name = act.name
-    if not folder.has(name) or not set(given) <= set(activations.parameter_names(name)):
+    """Its loop's name and parameters, and the bounds of where it is flat; None for one of a user's own."""
+    affine = affine_of(act)
+    of = affine.of if affine else act
+    given = dict(of.parameters)
+    name = of.name
+    if name not in folder.ACTS or not set(given) <= set(activations.parameter_names(name)):
         return None
-    if act != activations.get(name, **given):
+    if of != activations.get(name, **given):
         return None
     value = next(iter(given.values()), 1.0)
     # softplus and silu: f(beta z) / beta.
     p, q = np.float32(value), np.float32(1 / value if name in ("softplus", "silu") else 0)
     low, high = bounds(flat_regions(act) or (), np.dtype(np.float32))
-    return name, p, q, low, high
+    if affine is None:
+        return name, p, q, low, high
+    a, b, scale, shift = affine[1:]
+    return loop_name(act), (p, q), tuple(map(np.float32, (a, b, scale, shift, scale * a))), low, high

@@ -19,9 +19,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from sweep.activations.transformed import SUFFIX
+
 _FOLDERS = 2  # above that of one kind of machine code: `passes`, and the user's own
 LEAST = (0, 61)  # numba's version: the first that knows NumPy 2
 THROUGH, BACK, NORMAL = "through", "back", "normal"
+_SLOPE = "-slope"  # of a loop's name
 _BY_SLOPE = ("sin",)  # judged flat by their slope
 ACTS = frozenset({  # of `sweep.kernel.passes.formulas`, which needs numba
     "celu", "elu", "erf", "gelu", "gelu_tanh", "hardsigmoid", "hardswish", "hardtanh", "identity",
@@ -42,17 +45,17 @@ if hasattr(os, "register_at_fork"):  # a child of a process that was compiling w
 
 
 def has(name: str) -> bool:
-    """Whether there is a loop for an activation of this name."""
-    return name in ACTS
+    """Whether there is a loop of this name for an activation, or for a transformed one."""
+    return name.removesuffix(SUFFIX) in ACTS
 
 
 def key_of(name: str, with_slope: bool) -> str:
     """The name of the loop that crosses an activation."""
-    return f"{name}-slope" if with_slope else name
+    return f"{name}{_SLOPE}" if with_slope else name
 
 
 def keys_of(asked: Iterable[tuple[str, bool]]) -> set[str]:
-    """The loops that these need: (name of an activation, whether gradients are sent back through it)."""
+    """The loops that these need: (`activations.loop_name`, whether gradients are sent back through it)."""
     keys: set[str] = set()
     for name, backward in asked:
         if has(name):
@@ -166,6 +169,8 @@ def described() -> str:
 
 
 def _made(key: str, kept: Path | None) -> Any:
+    import numpy as np  # noqa: PLC0415
+    from numba import typeof  # noqa: PLC0415
     from numba.core import config, types  # noqa: PLC0415
 
     from sweep.kernel.passes import elementary, formulas, loops  # noqa: PLC0415
@@ -187,9 +192,13 @@ def _made(key: str, kept: Path | None) -> Any:
             made = loops.normal(elementary.normal_pair, options)
             signature = (types.uint64[::1], single[::1])
         else:
-            name, _, slope = key.partition("-")
-            made = loops.forward(formulas.FORMULAS[name], bool(slope), name in _BY_SLOPE, options)
-            signature = (*4 * [single[:, ::1]], single, single, single[::1], single[::1])
+            name = key.removesuffix(_SLOPE)
+            plain = name.removesuffix(SUFFIX)
+            formula, given = formulas.FORMULAS[plain], [single, single]
+            if plain != name:
+                formula, given = formulas.transformed(formula), [typeof(n * (np.float32(0),)) for n in (2, 5)]
+            made = loops.forward(formula, key != name, plain in _BY_SLOPE, options)
+            signature = (*4 * [single[:, ::1]], *given, single[::1], single[::1])
             signature += (double[:, ::1], whole[:, ::1], double[:, ::1])
         made.compile(signature)
     finally:

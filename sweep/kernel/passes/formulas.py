@@ -223,6 +223,17 @@ def hardswish(z: Any, p: Any, q: Any) -> Any:
     return x * (h / SIX) + ZERO, (ZERO if z <= -THREE else slope)
 
 
+def transformed(formula: Any) -> Any:
+    """The formula q[2] (f(q[0] z + q[1]) + q[3]) of another; p: its parameters. q[4]: q[2] q[0]."""
+
+    @inlined
+    def changed(z: Any, p: Any, q: Any) -> Any:
+        h, slope = formula(fma(q[0], z, q[1]), p[0], p[1])
+        return q[2] * (h + q[3]), q[4] * slope
+
+    return changed
+
+
 FORMULAS = {
     one.__name__: one
     for one in (

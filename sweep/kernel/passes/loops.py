@@ -25,9 +25,9 @@ def forward(formula: Callable[..., Any], with_slope: bool, by_slope: bool, optio
     """The loop from z to all that is asked of it: (z, bias, h, slope, p, q, low, high, columns, flat, sums).
 
     z, h, slope: (seeds, rows · width); slope is not written unless with_slope. bias: (seeds, width), or
-    (seeds, 0) for none. p, q: the formula's parameters. low, high: (regions,), where act is flat. columns,
-    flat: (seeds, width), sums of h and numbers of flat entries, added to. sums: (seeds, 2): those of z² and
-    h², added to. by_slope: whether flat is judged by the slope.
+    (seeds, 0) for none. p, q: the formula's parameters, or tuples. low, high: (regions,), where act is flat.
+    columns, flat: (seeds, width), sums of h and numbers of flat entries, added to. sums: (seeds, 2):
+    those of z² and h², added to. by_slope: whether flat is judged by the slope.
     """
 
     @numba.njit(**options, nogil=True, **_SUMS)

@@ -324,11 +324,13 @@ def is_orthogonal(name: str) -> bool:
 
 
 def _edge(act: Activation, sigma_b: float) -> float | None:
-    """The edge of chaos, if there is one with such biases.
+    """The edge of chaos, if there is one with such biases; none of a transformed act, made for sigma_w = 1.
 
     Where it is the limit of vanishing signals, an activation that keeps unit variance by itself with
     sigma_w = 1 (Klambauer et al. 2017) has no need of it.
     """
+    if activations.affine_of(act):
+        return None
     try:
         sigma_w = theory.critical_sigma_w(act, sigma_b)
     except RequestError:

@@ -14,6 +14,7 @@ from sweep.base.process.command import show
 from sweep.report.advice.candidates import LSUV, NO, STUDY, THEORY, UNSURE, YES, Candidate, Survival
 from sweep.report.advice.mend import looked_at
 from sweep.report.advice.paste import paste
+from sweep.report.advice.transformed import paste_act
 from sweep.report.frames.text import number
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ class Recommendation:
     @property
     def act(self) -> str:
         """The activation's name, or a user's own function."""
-        act = self.activation
-        return act.formula if act.name == activations.CUSTOM else act.name
+        return activations.called(self.activation)
 
     @property
     def best(self) -> Candidate | None:
@@ -57,6 +57,11 @@ class Recommendation:
     def paste(self) -> dict[str, str]:
         """The best one's lines for torch, keras and jax; of lsuv for torch alone; none without a best."""
         return paste(self.best, self.activation) if self.best else {}
+
+    @property
+    def paste_act(self) -> dict[str, str]:
+        """A line that defines the activation for torch, keras and jax, where it is a transformed one."""
+        return paste_act(self.activation)
 
     @property
     def table(self) -> "pd.DataFrame":
@@ -181,7 +186,8 @@ def _of_theory(candidate: Candidate, value: float) -> str:
 
 
 def _lines(advice: Recommendation) -> list[str]:
-    lines = [f"{framework:6} {line}" for framework, line in advice.paste.items() if "\n" not in line]
+    lines = [f"{framework:6} {line}" for framework, line in advice.paste_act.items() if advice.paste]
+    lines += [f"{framework:6} {line}" for framework, line in advice.paste.items() if "\n" not in line]
     code = [line for text in advice.paste.values() if "\n" in text for line in text.splitlines()]
     if code:
         lines.append("Keras and JAX have no LSUV; in torch:")

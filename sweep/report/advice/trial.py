@@ -190,6 +190,8 @@ def _measure(
 
 def built_in(act: Activation) -> bool:
     """Whether it is one of this program's: a user's own function may not be fit for threads."""
+    if affine := activations.affine_of(act):
+        return built_in(affine.of)
     known = act.name in activations.names()
     return known and activations.get(act.name, **dict(act.parameters)) == act
 

@@ -14,7 +14,9 @@ from sweep import activations, initializers
 from sweep.activations import Activation
 from sweep.base import blocks
 from sweep.base.blocks import Block
+from sweep.base.errors import RequestError
 from sweep.experiment.axes import END_COLUMNS, USUAL_INPUT
+from sweep.experiment.families import at_depth
 from sweep.experiment.prediction import matrices_of
 from sweep.initializers import NORMAL, Scheme
 from sweep.report.frames.labels import group_index
@@ -137,9 +139,10 @@ def _expected(
         tapered = None if widths is None or isinstance(widths, float) else tuple(map(int, widths))
         profile = tapered or (int(width),) * (int(depth) + 1)
         std = None if math.isnan(bias_std or 0.0) else bias_std  # null: the scheme's own
-        # A last layer of its own is in no deeper network, nor is a block that is another at each depth.
+        # A last layer of its own is in no deeper network, nor a block or an act that follows from it.
         of_block = str(block), str(block_params)
-        alone = None if schemes[-1] is None and not _block(*of_block).of_depth else int(depth)
+        of_depth = schemes[-1] is not None or _block(*of_block).of_depth or act == activations.TRANSFORMED
+        alone = int(depth) if of_depth else None
         key = (of_block, schemes, act, act_params, std, int(batch), tapered or width, alone)
         chains[key].append((number, profile))
     for (*network, _, _), members in chains.items():
@@ -156,7 +159,7 @@ def _logs(cells: "pd.DataFrame") -> NDArray[Any]:
     NaN for users' own functions too, which workers alone may call.
     """
     rms, theory = cells["rms"].to_numpy(float), cells["theory_rms"].to_numpy(float)
-    return deviation_from_mean_field(rms, theory, cells["act"].isin(activations.names()).to_numpy())
+    return deviation_from_mean_field(rms, theory, cells["act"].isin(activations.known()).to_numpy())
 
 
 def deviation_from_mean_field(
@@ -199,10 +202,13 @@ def _deviation(
     block = _block(*of_block).at(len(widths) - 1)
     numbered = _schemes(named, len(widths) - 1)
     known = [(one, fan) for one, fan in zip(numbered, pairwise(widths), strict=True) if one]
+    unknown = np.full(len(widths), math.nan)
     if len(known) < len(numbered) or not all(_is_gaussian(scheme, widths) for scheme, _ in known):
-        unknown = np.full(len(widths), math.nan)
         return unknown, unknown
-    activation = activations.stored(act, act_params)
+    try:
+        activation = at_depth(activations.stored(act, act_params), len(widths) - 1)
+    except RequestError:  # a transform without a solution, which only another program's row can have
+        return unknown, unknown
     biases = [scheme.bias_std(*fan) if scheme.bias else bias_std or 0.0 for scheme, fan in known]
     if not block.plain:
         matrices = [matrices_of(block, scheme, *fan) for scheme, fan in known]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sweep.experiment import axes
 from sweep.experiment.cell import KEY_OF, OPTIONS, REGISTRIES
-from sweep.report.frames.parameters import NONE, OWN, defaults, filled_of, flat_of, values_of
+from sweep.report.frames.parameters import NONE, OWN, defaults, filled_of, flat_of, title_of, values_of
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
@@ -223,28 +223,29 @@ def by_interest(rows: "pd.DataFrame") -> "pd.DataFrame":
 def _named(frame: "pd.DataFrame", group: str, apart: Collection[str]) -> list[str]:
     """'normal std=0.1': the name, and those parameters that vary in the frame or are not the default.
 
-    A user's own goes by its function's name, and by its source where that was edited. What would read the
-    same is written as JSON: x=1 and x="1".
+    A user's own goes by its function's name, and by its source where that was edited; a transformed act is
+    'gelu, tat'. What would read the same is written as JSON: x=1 and x="1".
     """
     pairs = list(zip(frame[group], frame[f"{group}_params"], strict=True))
     named: dict[str, list[tuple[str, str]]] = {}
     flat = {pair: filled_of(group, *pair) for pair in dict.fromkeys(pairs)}
     for pair, values in flat.items():
-        named.setdefault(str(values.pop("function", pair[0])), []).append(pair)
+        title, flat[pair] = title_of(pair[0], values)
+        named.setdefault(title, []).append(pair)
     labels: dict[tuple[str, str], str] = {}
     for title, alike in named.items():
         others = [flat[pair] for pair in alike]
-        shown = [_telling(group, name, flat[name, text], others) for name, text in alike]
+        shown = [_telling(group, pair, flat[pair], others) for pair in alike]
         shown = [{k: v for k, v in told.items() if f"{KEY_OF[group]}.{k}" not in apart} for told in shown]
         labels |= zip(alike, (f"{title} {told}".strip() for told in _told(shown)), strict=True)
     return [labels[pair] for pair in pairs]
 
 
 def _telling(
-    group: str, name: str, values: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
+    group: str, pair: tuple[str, str], values: Mapping[str, Any], others: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     """Those of the parameters that vary among all of its name, or are not the default."""
-    usual = defaults(group, name) | {"source": values.get("source")}
+    usual = defaults(group, *pair) | {"source": values.get("source")}
 
     def varies(key: str) -> bool:
         return len({json.dumps(other[key]) if key in other else None for other in others}) > 1
@@ -267,7 +268,8 @@ def description(name: str, parameters: str) -> str:
     values = flat_of(parameters)
     shown = {key: value for key, value in values.items() if key not in OWN or value is not None}
     shown.pop("source", None)
-    return " ".join([shown.pop("function", name), *(f"{key}={short(value)}" for key, value in shown.items())])
+    title, told = title_of(name, shown)
+    return " ".join([title, *(f"{key}={short(value)}" for key, value in told.items())])
 
 
 def with_ends(cell: "Mapping[str, Any] | pd.Series[Any]") -> str:

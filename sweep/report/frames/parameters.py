@@ -1,17 +1,21 @@
 """The parameters of schemes, activations and blocks, as a study's columns of JSON have them."""
 
+import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from sweep.base.errors import RequestError
+from sweep.base.registry import TRANSFORMED
 from sweep.experiment.cell import KEY_OF, OPTIONS
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:
     import pandas as pd
 
+OF_TRANSFORM = ("of", "method")  # of a transformed activation: they are its name
 NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
 _DIGITS = 8  # of a file's sha256
 OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
@@ -23,14 +27,34 @@ def varying(cells: "pd.DataFrame") -> list[str]:
     found: list[str] = []
     for group in (group for group in OPTIONS if group in cells):
         pairs = cells[[group, f"{group}_params"]].drop_duplicates()
-        flat = [filled_of(group, *pair) for pair in pairs.itertuples(index=False)]
-        names = dict.fromkeys(name for values in flat for name in values if name not in OWN)
-        found += [
-            f"{KEY_OF[group]}.{name}"
-            for name in names
-            if len({json.dumps(values[name]) for values in flat if name in values}) > 1
-        ]
+        flat = [(pair[0], filled_of(group, *pair)) for pair in pairs.itertuples(index=False)]
+        names = dict.fromkeys(name for _, values in flat for name in values if name not in OWN)
+        found += [f"{KEY_OF[group]}.{name}" for name in names if _varies(name, flat)]
     return found
+
+
+def _varies(name: str, flat: Sequence[tuple[Any, Mapping[str, Any]]]) -> bool:
+    """Whether a parameter is an axis: of a transformed activation its target alone, of one that has several.
+
+    flat: an option's name, and its parameters.
+    """
+    found: dict[Any, set[str]] = {}
+    for option, values in flat:
+        if name in values and not (option == TRANSFORMED and name in OF_TRANSFORM):
+            title = title_of(option, values)[0] if option == TRANSFORMED else None
+            found.setdefault(title, set()).add(json.dumps(values[name]))
+    return any(len(values) > 1 for values in found.values())
+
+
+def title_of(option: str, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """What an option is called, and the parameters that its name does not tell: 'gelu, tat' and the target.
+
+    A user's own goes by its function's name.
+    """
+    told = dict(values)
+    if option == TRANSFORMED and {*OF_TRANSFORM} <= told.keys():
+        return ", ".join(str(told.pop(name)) for name in OF_TRANSFORM), told
+    return str(told.pop("function", option)), told
 
 
 def filled_of(group: str, name: str | None, text: str | None) -> dict[str, Any]:
@@ -71,8 +95,16 @@ def values_of(flat: Sequence[Mapping[str, Any]], parameter: str) -> list[Any]:
 
 
 @lru_cache(maxsize=256)
-def defaults(group: str, name: str) -> dict[str, Any]:
-    """What an option's parameters are unless given; {} of a user's own, or another program's."""
+def defaults(group: str, name: str, text: str) -> dict[str, Any]:
+    """What an option's parameters are unless given, beside those that name it; {} where they are not known.
+
+    That is of a user's own, and of another program's. text: its parameters, as a column has them.
+    """
     registry = OPTIONS[group]
+    if name in registry.unnamed:
+        values = flat_of(text)
+        naming = {key: values[key] for key in OF_TRANSFORM if key in values}
+        with contextlib.suppress(RequestError):
+            return dict(registry.made(name, naming).parameters)
     known = name in registry.names()
     return registry.filled(name, registry.parameters_of(name, registry.get(name))) if known else {}

@@ -181,7 +181,7 @@ class _Found:
         said = columns["verdicts"].codes, columns["verdicts"].values
         self._votes.add(network, ok, columns["seed"], verdict, measured, said)
         self._spreads.add(Groups(np.where(ok, network, -1)), {name: columns[name] for name in names})
-        known = batch.kinds["act"].isin(activations.names()).to_numpy()[batch.kind]
+        known = batch.kinds["act"].isin(activations.known()).to_numpy()[batch.kind]
         logs = agreement.deviation_from_mean_field(columns["rms"], columns["theory_rms"], known & ok)
         self._of_batches.append(network.astype(np.int32))
         self._listed.append(self._of_batches[-1][~np.isnan(logs)])

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sweep import activations
+from sweep.activations import Activation
 from sweep.base.errors import SweepError
+from sweep.experiment.families import at_depth
 from sweep.report.advice.candidates import (
     INDEPENDENT,
     LAYER,
@@ -48,7 +50,7 @@ def advice_by_act(cells: pd.DataFrame) -> dict[str, Advice]:
         own = frame[frame["act_label"] == label]
         sigma_b = float(own["bias_std"].fillna(0.0).min())
         try:
-            act = activations.stored(name, parameters)
+            act = at_depth(activations.stored(name, parameters), depth)
             ranking = [best for _, best in rank(candidates(act, depth, width, sigma_b=sigma_b))]
         except SweepError:
             continue
@@ -62,7 +64,7 @@ def advice_by_act(cells: pd.DataFrame) -> dict[str, Advice]:
         line = paste(best, act)["torch"] if survives and best.kind != LSUV else ""
         if line and sigma_b and best.kind != LAYER:
             line = f"torch.nn.init.normal_(layer.bias, std={sigma_b:g}); {line}"
-        advice[str(label)] = Advice(_says(best, name, depth, width, biases), line)
+        advice[str(label)] = Advice(_says(best, act, depth, width, biases), line)
     return advice
 
 
@@ -128,10 +130,18 @@ def _refuted(best: Candidate, depth: int, width: int) -> str:
     )
 
 
-def _says(best: Candidate, act: str, depth: int, width: int, biases: _Biases) -> str:
+def _asked(act: Activation) -> str:
+    """What the command takes for an activation."""
+    told = dict(act.parameters)
+    if act.name != activations.TRANSFORMED:
+        return act.name
+    return f"{told['of']} --transform {told['method']} --target {told['target']:g}"
+
+
+def _says(best: Candidate, act: Activation, depth: int, width: int, biases: _Biases) -> str:
     """What theory says of the best at this depth and width, in a sentence or two."""
     at, named = f"at depth {depth} and width {width}{biases.of(best)}", " or ".join(best.schemes[:2])
-    command = f"python -m sweep.recommend {act} --depth {depth} --width {width}"
+    command = f"python -m sweep.recommend {_asked(act)} --depth {depth} --width {width}"
     alone = biases.std > 0  # the command knows of networks without biases alone
     if best.survives == NO:
         lasts = f"lasts longest, to depth {best.good_to}" if best.good_to else "comes first, sure at no depth"

@@ -9,6 +9,7 @@ import pandas as pd
 
 from sweep import activations, theory
 from sweep.base.errors import SweepError
+from sweep.experiment.families import at_depth
 from sweep.report.frames import fates
 from sweep.report.frames.fates import Answer, Fate
 from sweep.report.frames.labels import PANEL, SETTINGS, add_labels
@@ -62,22 +63,23 @@ def _distance(sizes: Sequence[float]) -> float:
 def _specs(rows: pd.DataFrame, cells: pd.DataFrame) -> dict[_Key, tuple[Any, ...]]:
     """The act, its parameters, sigma_w and bias_std of each, at its greatest width."""
     apart = [name for name in SETTINGS if name in rows]
-    asked = ["act", "act_params", "sigma_w", "bias_std"]
+    asked = ["act", "act_params", "depth", "sigma_w", "bias_std"]
     labelled = add_labels(cells, apart)
     own = labelled["last_init"].notna()  # then sigma_w, which is that of the last layer, says little
     labelled = labelled.assign(sigma_w=labelled["sigma_w"].mask(own))
     kinds = labelled[list(dict.fromkeys([*PANEL, *apart, *asked, "width"]))]
-    kinds = kinds.drop_duplicates().sort_values("width")
+    kinds = kinds.drop_duplicates().sort_values(["width", "depth"])
     keys = zip(fates.scheme_names(kinds[[*PANEL, *apart]]), kinds["act_label"], strict=True)
     return dict(zip(keys, kinds[asked].itertuples(index=False, name=None), strict=True))
 
 
-def _imbalance(act: str, act_params: str, sigma_w: float | None, bias_std: float | None) -> float:
+def _imbalance(act: str, act_params: str, depth: int, sigma_w: float | None, bias_std: float | None) -> float:
     """abs(log chi1) at the fixed point; inf where theory has no word."""
     if sigma_w is None or bias_std is None or not sigma_w > 0 or not bias_std >= 0:
         return math.inf
     try:
-        chi1 = theory.fixed_point(activations.stored(act, act_params), sigma_w, bias_std).chi1
+        its = at_depth(activations.stored(act, act_params), depth)
+        chi1 = theory.fixed_point(its, sigma_w, bias_std).chi1
     except SweepError:
         return math.inf
     return round(abs(math.log(chi1)), _DECIMALS) if 0 < chi1 < math.inf else math.inf

@@ -37,6 +37,7 @@ CELLS_NEEDED = (
     *FROM_LAYERS,
 )
 LAYERS_NEEDED = ("cell_id", "layer", *dict.fromkeys((*JUDGED, *(of for of, _ in FIRST_PREDICTED.values()))))
+_TOLD = (activations.CUSTOM, activations.TRANSFORMED)  # acts whose rows say how much of one is flat
 Mask = NDArray[np.bool_]
 
 
@@ -198,8 +199,8 @@ def _texts(cells: pa.Table, wanted: Thresholds | None) -> NDArray[Any]:
 
 
 def _mute(cells: pa.Table) -> Mask:
-    """Which rows are of a user's own activation of which they do not say how much of it is flat."""
-    own = pc.and_(pc.equal(cells["act"], activations.CUSTOM), pc.is_null(cells["histogram_low"]))
+    """Which rows are of an activation of _TOLD of which they do not say how much of it is flat."""
+    own = pc.and_(pc.is_in(cells["act"], pa.array(_TOLD)), pc.is_null(cells["histogram_low"]))
     mask: Mask = own.combine_chunks().to_numpy(zero_copy_only=False)
     return mask
 
@@ -220,7 +221,7 @@ def _alike(
     firsts = chosen.take(pa.array(order[starts])).to_pylist()
     for places, first in zip(np.split(rows[order], starts[1:]), firsts, strict=True):
         share = first["flat_share"]
-        if first["act"] != activations.CUSTOM:
+        if first["act"] not in _TOLD:
             share = _flat_share(first["act"], first["act_params"])
         yield places, np.nan if share is None else share, first["thresholds"]
 

@@ -62,7 +62,7 @@ def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
             spec = Spec.stored(row)
             for column, registry in OPTIONS.items():
                 name = getattr(spec, column)
-                if name not in (*registry.names(), CUSTOM, *([None] if column in ENDS.values() else [])):
+                if name not in (*registry.known(), CUSTOM, *([None] if column in ENDS.values() else [])):
                     raise ValueError(f"'{name}' is not known to this program")
             yield Block((spec,), seeds), checks.real("seconds", row["seconds"], 0.0, below=_MOST_SECONDS)
     except (OSError, EOFError, zlib.error, LookupError, TypeError, AttributeError, RecursionError) as error:

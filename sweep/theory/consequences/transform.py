@@ -8,23 +8,19 @@ al. 2022 (TAT).
 """
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from sweep import activations
 from sweep.activations import Activation, kinks_of
-from sweep.activations.activation import Given
+from sweep.activations.transformed import DKS, LEAKY, METHODS, TAT, Affine, asked_of, shifted, target_of
 from sweep.base import checks
-from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.theory.consequences.solutions import Equations, dks, moments, nearest, tat
 from sweep.theory.correlation import pair
 from sweep.theory.moments import Act, gaussian
 
-METHODS = ("dks", "tat")
-_TARGETS = {"dks": 1.5, "tat": 0.3, "slope": 0.9}
-_LEAKY = ("relu", "leaky_relu")
 _ASIDE, _JUMP = 1e-7, 1e-4  # where f' is compared, and how far apart it is where it jumps: shares of its size
 
 
@@ -58,43 +54,54 @@ def transform(act: Act, depth: int, method: str = "dks", target: float | None = 
     means_of = gaussian(act)
     if unknown := means_of.without_slope():
         raise RequestError(unknown)
-    if method == "tat" and means_of.act.name in _LEAKY:
-        return _leaky(depth, _target(target, "slope", depth))
-    value = _target(target, method, depth)
-    if method == "tat":
-        return _tat(means_of.act, value / depth)
-    return _dks(means_of.act, value ** (1 / depth))
-
-
-def _target(given: float | None, kind: str, depth: int) -> float:
-    below = 1.0 if kind == "slope" else math.inf
-    least = 1.0 if kind == "dks" else 0.0
-    target = checks.real(
-        "target", _TARGETS[kind] if given is None else given, least, strictly=True, below=below
-    )
-    if kind == "dks" and target ** (1 / depth) == 1:
+    known = means_of.act
+    value = target_of("target", target, known.name, method)
+    if method == DKS and value ** (1 / depth) == 1:
         raise RequestError(
-            f"target={target!r}: at depth {depth} target^(1/depth) is 1 to the last digit; "
+            f"target={value!r}: at depth {depth} target^(1/depth) is 1 to the last digit; "
             "give a larger target, or a smaller depth"
         )
-    return target
+    if method == TAT and known.name in LEAKY:
+        affine = _leaky(depth, value)
+        slope = dict(affine.of.parameters)["negative_slope"]
+    else:
+        affine = _tat(known, value / depth) if method == TAT else _dks(known, value ** (1 / depth))
+        slope = None
+    return Transform(*affine[1:], slope, shifted(affine, _name_of(known), method, value))
 
 
-def _dks(act: Activation, steepness: float) -> Transform:
+def at_depth(act: Activation, depth: int) -> Activation:
+    """An activation in a network of this depth: itself, but for one whose constants follow from it."""
+    if not (wanted := asked_of(act)):
+        return act
+    try:
+        return transform(wanted.of, depth, wanted.method, wanted.target).activation
+    except RequestError as error:
+        asked = f"act=transformed act.of={wanted.of.name} act.method={wanted.method}"
+        raise RequestError(f"{asked} depth={depth}: {error}") from None
+
+
+def _name_of(act: Activation) -> str:
+    """What act.of would be; else what it computes."""
+    listed = act.name in activations.names() and act == activations.get(act.name)
+    return act.name if listed else act.formula or act.name
+
+
+def _dks(act: Activation, steepness: float) -> Affine:
     wanted = f"C'(1) = {steepness:.6g}"
     line = f"act {act.formula or act.name} has no DKS transform: "
     if act.homogeneous:
-        way_out = "method='tat'" if act.name in _LEAKY else "another activation"
+        way_out = "method='tat'" if act.name in LEAKY else "another activation"
         raise RequestError(
             f"{line}Q'(1) = 1 and {wanted} cannot both hold, as f(c z) = c f(z) leaves only "
             f"input_shift / input_scale to choose; use {way_out}"
         )
     a, b = _found(act, dks(steepness), line, "Q'(1) = 1", wanted)
     of = moments(act, np.array([a]), np.array([b]))
-    return _transformed(act, a, b, 1 / math.sqrt(float(of.variance[0])), -float(of.mean[0]))
+    return Affine(act, a, b, 1 / math.sqrt(float(of.variance[0])), -float(of.mean[0]))
 
 
-def _tat(act: Activation, curvature: float) -> Transform:
+def _tat(act: Activation, curvature: float) -> Affine:
     wanted = f"C''(1) = {curvature:.6g}"
     line = f"act {act.formula or act.name} has no TAT transform: "
     if act.homogeneous and not act.kinks:
@@ -108,7 +115,7 @@ def _tat(act: Activation, curvature: float) -> Transform:
     of = moments(act, np.array([a]), np.array([b]))
     shift = -float(of.across[0] / of.bend[0])  # of the mean
     scale = 1 / math.sqrt(float(of.variance[0]) + shift * shift)
-    return _transformed(act, a, b, scale, shift - float(of.mean[0]))
+    return Affine(act, a, b, scale, shift - float(of.mean[0]))
 
 
 def _found(act: Activation, equations: Equations, line: str, first: str, second: str) -> tuple[float, float]:
@@ -138,37 +145,7 @@ def _jumps(act: Activation) -> list[float]:
     return [float(kink) for kink in kinks[jumps]]
 
 
-def _transformed(act: Activation, a: float, b: float, scale: float, shift: float) -> Transform:
-    constants = (a, b, scale, shift)
-    changed = replace(
-        act,
-        name="transformed",
-        f=Given(_value, (act, *constants)),
-        derivative=Given(_slope, (act, *constants)),
-        kinks=tuple((kink - b) / a for kink in act.kinks),
-        homogeneous=False,
-        piecewise_linear=False,  # what is 0 of it is not only where f is
-        formula=f"{scale:.5g} (f({a:.5g} z {b:+.5g}) {shift:+.5g}), f = {act.formula or act.name}",
-        parameters=(),
-        revision=1,
-        rough_slope=act.rough_slope * a * scale,
-        period=act.period and act.period / a,
-        unit=act.unit / a,
-    )
-    return Transform(*constants, None, changed)
-
-
-def _value(z: Array, act: Activation, a: float, b: float, scale: float, shift: float) -> Array:
-    return scale * (act.f(a * z + b) + shift)
-
-
-def _slope(z: Array, h: Array, act: Activation, a: float, b: float, scale: float, shift: float) -> Array:
-    """f̂'(z); f is computed again, for h / scale - shift has lost its last digits."""
-    inner = a * z + b
-    return scale * a * act.derivative(inner, act.f(inner))
-
-
-def _leaky(depth: int, target: float) -> Transform:
+def _leaky(depth: int, target: float) -> Affine:
     """The leaky ReLU for which C, applied depth times, takes 0 to target."""
     from scipy.optimize import brentq  # noqa: PLC0415
 
@@ -186,13 +163,4 @@ def _leaky(depth: int, target: float) -> Transform:
         )
     slope = float(brentq(missed, 0.0, 1.0, xtol=1e-14, rtol=1e-14))
     leaky = activations.get("leaky_relu", negative_slope=slope)
-    scale = math.sqrt(2 / (1 + slope * slope))
-    changed = replace(
-        leaky,
-        name="transformed",
-        f=Given(_value, (leaky, 1.0, 0.0, scale, 0.0)),
-        derivative=Given(_slope, (leaky, 1.0, 0.0, scale, 0.0)),
-        formula=f"{scale:.5g} ({leaky.formula})",
-        parameters=(),
-    )
-    return Transform(1.0, 0.0, scale, 0.0, slope, changed)
+    return Affine(leaky, 1.0, 0.0, math.sqrt(2 / (1 + slope * slope)), 0.0)

@@ -39,8 +39,7 @@ class BlockRecommendation:
     @property
     def act(self) -> str:
         """The activation's name, or a user's own function."""
-        act = self.activation
-        return act.formula if act.name == activations.CUSTOM else act.name
+        return activations.called(self.activation)
 
     @property
     def kind(self) -> str:
