@@ -17,6 +17,12 @@ _HALF = 0.01  # of a share that is a half
 _NEAR_LINE = 0.25  # what slopes add to the spread at a layer: of less, orthogonal weights are worth it
 
 
+# Theory's eigenvalues are then all one, and those of a network spread around it.
+_BOUND = (
+    "; here that is an upper bound, several times too large: inputs at right angles stay so in the mean alone"
+)
+
+
 @dataclass(frozen=True)
 class Descent:
     """Of plain networks with a candidate's weights. step: for a loss summed over BATCH inputs of cosine 0.
@@ -26,6 +32,7 @@ class Descent:
     slopes: E[f'⁴] / E[f'²]² - 1 at the last layer, what slopes add there. flat: the share of them next to 0.
     """
 
+    width: int
     step: StepSize | None
     spread: float
     independent: float = math.nan
@@ -37,7 +44,7 @@ class Descent:
 def descent_of(act: Activation, candidate: Candidate, depth: int, width: int) -> Descent:
     """What follows for a candidate at this depth and width."""
     if candidate.kind == LSUV:
-        return Descent(None, math.nan)
+        return Descent(width, None, math.nan)
     sigma_w, sigma_b = candidate.sigma_w, bias_std_of(candidate.schemes[0], width)
     try:
         step = theory.step_size(act, sigma_w, sigma_b, depth, width, BATCH)
@@ -45,12 +52,14 @@ def descent_of(act: Activation, candidate: Candidate, depth: int, width: int) ->
         orthogonal = theory.jacobian(act, sigma_w, sigma_b, depth, "orthogonal").spread
         scale = float(theory.predict(act, sigma_w, sigma_b, depth)["pre_rms"].iloc[-1])
     except RequestError:
-        return Descent(None, math.nan)
+        return Descent(width, None, math.nan)
     means = gaussian(act)
     least, most = means.scales
     scale = min(max(scale, least), most)
     mine = orthogonal if candidate.kind == ORTHOGONAL else independent
-    return Descent(step, mine, independent, orthogonal, slope_kurtosis(means, scale) - 1, means.flat(scale))
+    return Descent(
+        width, step, mine, independent, orthogonal, slope_kurtosis(means, scale) - 1, means.flat(scale)
+    )
 
 
 def told(of: Descent, act: str) -> list[str]:
@@ -64,9 +73,10 @@ def told(of: Descent, act: str) -> list[str]:
     else:
         half = ", as half of them are 0" if abs(of.flat - 0.5) < _HALF else ""
         why = f"they take away 1 a layer, and not what the slopes of {act} add: {slopes} a layer{half}"
+    bound = _BOUND if abs(of.step.ntk_off) * of.width < of.step.ntk_diag else ""
     return [
         f"step: descent is smooth up to lr_max = {summed} for a loss summed over {BATCH} inputs of cosine 0, "
-        f"{mean} for their mean (× {BATCH}); kappa = {kappa}; above it a network may leap, and settle",
+        f"{mean} for their mean (× {BATCH}); kappa = {kappa}; above it a network may leap, and settle{bound}",
         f"isometry: singular values s of dh_L/dh_0 have Var(s²)/E[s²]² = {_of(of.spread)} here, "
         f"{_of(of.independent)} with independent weights, {_of(of.orthogonal)} with orthogonal ones: {why}",
     ]
