@@ -20,6 +20,8 @@ from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.wide import WideSignal
 
 SAMPLES = 4  # inputs, the first ones, over which the spread is averaged
+_WIDE = 8.0  # how much longer than drawing weights it takes to have them in long double
+_FITTED = 400.0  # the same of a measured entry, where a scheme is fitted to it in long double
 
 
 def spreads(
@@ -87,14 +89,9 @@ def cost_of_jacobian(
     flops = 2 * weights * (changes + rows) + of_grams
     seconds = (
         flops / rates.float64
-        + _PUSHED * sum(size.entries for size in sizes) * (changes + rows) * rates.entry
+        + sum(size.entries for size in sizes) * (changes + _FITTED * (rows > SAMPLES) * rows) * rates.entry
         + _WIDE * weights * rates.draw
         + len(sizes) * (rates.layer + rates.stream)
     )
     held = 8 * 4 * changes * max(widest, *widths) + 16 * 4 * (max(size.weights for size in sizes))
     return Cost(seeds * seconds, held + 16 * 4 * rows * max(widest, *widths), seeds * flops)
-
-
-# Measured beside the rates of the kernel: passes over the entries of J, and the drawing of weights in long
-# double.
-_PUSHED, _WIDE = 1.0, 8.0

@@ -6,10 +6,13 @@ import pytest
 
 import sweep
 from sweep.execution.workers.local import run_task
-from sweep.experiment.prediction import predicted
+from sweep.experiment.prediction import consequences, predicted
+from sweep.experiment.steps import step_of
 from sweep.kernel.statistics.table import PREDICTED
 from sweep.store import tables
-from sweep.theory import predict
+from sweep.theory import predict, step_size
+from sweep.theory.consequences.step import conditioned
+from sweep.theory.maps import layers_of
 from tests.make import cell, packed
 
 
@@ -92,3 +95,43 @@ def test_a_users_activation_is_predicted_and_never_called_in_the_driver(tmp_path
     cells = sweep.load(tmp_path / "outputs" / "s")
     np.testing.assert_allclose(cells["theory_rms"], predict("tanh", 1.0, depth=2)["rms"].iloc[-1], rtol=1e-9)
     assert set(cells["verdict"]) == {"healthy"}
+
+
+@pytest.mark.parametrize(("act", "bias_std"), [("tanh", 0.3), ("relu", 0.0), ("gelu", 0.1)])
+def test_the_table_holds_the_largest_step_and_the_conditioning(act, bias_std):
+    row, _ = rows_of(cell(act={"name": act}, width=16, depth=4, batch=8, bias_std=bias_std))
+    expected = step_size(act, 1.0, bias_std, 4, 16, inputs=8)
+    assert row["theory_lr_max"] == pytest.approx(expected.lr_max, rel=1e-12)
+    assert row["theory_kappa"] == pytest.approx(expected.kappa, rel=1e-12)
+    assert row["theory_jac_spread"] is None  # its Jacobian was not asked for
+
+
+def test_biases_that_a_scheme_draws_itself_are_trained():
+    row, _ = rows_of(cell(init={"name": "torch/linear_default"}, width=16, depth=4, batch=8, bias_std=None))
+    expected = step_size("tanh", (1 / 3) ** 0.5, (1 / 3 / 16) ** 0.5, 4, 16, inputs=8)
+    assert row["theory_lr_max"] == pytest.approx(expected.lr_max, rel=1e-9)
+
+
+def test_a_step_is_of_a_tapered_networks_own_widths():
+    one = cell(init={"name": "he_normal"}, act={"name": "relu"}, widths=[24, 12, 6], batch=8)
+    widths = (24, 12, 6)
+    layers = layers_of([(2 / n) ** 0.5 for n in widths[:-1]], widths)
+    expected = conditioned("relu", layers, widths, 0.0, 8)
+    assert consequences(one)["theory_lr_max"] == pytest.approx(expected.lr_max, rel=1e-12)
+
+
+@pytest.mark.parametrize("values", [{"init": {"name": "lsuv"}}, {"block": {"name": "pre_ln"}}])
+def test_there_is_no_step_where_theory_knows_of_none(values):
+    assert all(np.isnan(value) for value in consequences(cell(**values)).values())
+
+
+def test_what_follows_costs_a_spec_once_whatever_the_seed():
+    assert consequences(cell(seed=1)) is consequences(cell(seed=2))
+
+
+def test_a_training_and_the_table_know_one_step():
+    """lr=auto is half of it, of a loss that is a mean over the batch, at the data's cosine."""
+    train = {"name": "sgd", "data": "mixture", "lr": "auto", "batch": 20}
+    one = cell(width=32, depth=3, batch=20, train=train)
+    found = step_size("tanh", 1.0, 0.0, 3, 32, 20, c0=one.training.source.cosine)
+    assert step_of(one.spec) == pytest.approx(10 * found.lr_max, rel=1e-9)

@@ -246,9 +246,9 @@ def _of_sigma_w(
     sigma_b: float,
 ) -> list[Candidate]:
     """The independent weights of one sigma_w, and the orthogonal ones, whose rms strays no farther."""
-    layers = tuple(name for name in names if _biases(name, width))
+    layers = tuple(name for name in names if bias_std_of(name, width))
     found = [
-        _independent(act, sigma_w, (name,), why, depth, width, thresholds, _biases(name, width), LAYER)
+        _independent(act, sigma_w, (name,), why, depth, width, thresholds, bias_std_of(name, width), LAYER)
         for name in layers
     ]
     rest = tuple(name for name in names if name not in layers and not is_orthogonal(name))
@@ -289,7 +289,7 @@ def _independent(
     return Candidate(sigma_w, schemes, why, v, chi1, slope, depth, of, kind)
 
 
-def _biases(name: str, width: int) -> float:
+def bias_std_of(name: str, width: int) -> float:
     """The std of a scheme's own biases, if it stands for a framework's layer that draws them."""
     option, _, given = name.partition(" ")
     return 0.0 if given or option not in initializers.names() else _std_of(option, width)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,12 @@ from sweep import activations
 from sweep.activations import Activation
 from sweep.base.process.command import show
 from sweep.report.advice.candidates import LSUV, NO, STUDY, THEORY, UNSURE, YES, Candidate, Survival
+from sweep.report.advice.descent import Descent, descent_of, told
 from sweep.report.advice.mend import looked_at
 from sweep.report.advice.paste import paste
 from sweep.report.advice.transformed import paste_act
 from sweep.report.frames.text import number
+from sweep.theory.consequences.step import StepSize
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,6 +56,16 @@ class Recommendation:
         first = self.ranking[0][1]
         return first if first.survives == YES else None
 
+    @cached_property
+    def descent(self) -> Descent:
+        """What theory says of training with the first one's weights: step and isometry."""
+        return descent_of(self.activation, self.ranking[0][1], self.depth, self.width)
+
+    @property
+    def step(self) -> StepSize | None:
+        """The largest step of smooth descent and the conditioning, of a loss summed over 100 inputs."""
+        return self.descent.step
+
     @property
     def paste(self) -> dict[str, str]:
         """The best one's lines for torch, keras and jax; of lsuv for torch alone; none without a best."""
@@ -68,7 +81,10 @@ class Recommendation:
         """A row per scheme, the advice first: theory beside measurement, forward and backward apart."""
         import pandas as pd  # noqa: PLC0415
 
-        rows = [_row(rank, candidate, name) for rank, candidate in self.ranking for name in candidate.schemes]
+        rows = []
+        for rank, candidate in self.ranking:
+            of = descent_of(self.activation, candidate, self.depth, self.width)
+            rows += [_row(rank, candidate, name, of) for name in candidate.schemes]
         return pd.DataFrame(rows)
 
     @property
@@ -92,6 +108,11 @@ class Recommendation:
             *self._help(),
         ]
 
+    @property
+    def trains(self) -> list[str]:
+        """What theory says of training with the best one's weights, a line each; none without a best."""
+        return told(self.descent, self.act) if self.best else []
+
     def _help(self) -> list[str]:
         if not self.mends:
             return [
@@ -105,11 +126,11 @@ class Recommendation:
 
     def _repr_html_(self) -> str:
         """What a notebook shows: the plain words and the table."""
-        words = "".join(f"<p>{escape(line)}</p>" for line in self.says)
+        words = "".join(f"<p>{escape(line)}</p>" for line in (*self.says, *self.trains))
         return words + str(self.table.to_html(index=False, na_rep="", float_format="{:.4g}".format))
 
     def __str__(self) -> str:
-        lines = [*self.says, "", *self.derivation, ""]
+        lines = [*self.says, "", *self.derivation, *self.trains, ""]
         for rank, candidate in self.ranking:
             survival, predicted = candidate.survival, candidate.predicted
             lines.append(
@@ -122,7 +143,7 @@ class Recommendation:
         return "\n".join([*lines, *(["", *_lines(self)] if self.paste else [])])
 
 
-def _row(rank: int, candidate: Candidate, name: str) -> dict[str, object]:
+def _row(rank: int, candidate: Candidate, name: str, of: Descent) -> dict[str, object]:
     """One scheme of a candidate as a row of the table."""
     measured = candidate.measured.get(name, Survival(math.nan, math.nan))
     predicted = candidate.predicted
@@ -143,6 +164,9 @@ def _row(rank: int, candidate: Candidate, name: str) -> dict[str, object]:
         "rms": measured.forward,
         "theory_delta_first": math.nan if seen else predicted.backward,
         "delta_std_first": measured.backward,
+        "lr_max": of.step.lr_max if of.step else math.nan,
+        "kappa": of.step.kappa if of.step else math.nan,
+        "jac_spread": of.spread,
         "seeds": measured.of,
         "why": candidate.why,
     }
@@ -198,7 +222,7 @@ def _lines(advice: Recommendation) -> list[str]:
 
 def print_ranking(advice: Recommendation) -> None:
     """The advice in plain words, the derivation, the ranking, and the lines to paste, on stdout."""
-    for line in (*advice.says, "", *advice.derivation, ""):
+    for line in (*advice.says, "", *advice.derivation, *advice.trains, ""):
         print(line)
     table = Table(box=None, padding=(0, 1, 0, 0))
     for name in ("rank", "init", "verdict", "by"):

@@ -36,13 +36,11 @@ def by_depth(cells: "pd.DataFrame") -> "pd.DataFrame":
 
     The columns are those of `over_seeds`.
     """
-    if SPREAD.name in cells:
-        cells = cells[cells[SPREAD.name].notna()]
-    elif f"value:{SPREAD.name}" in cells:
-        cells = cells[cells[f"value:{SPREAD.name}"].notna()]
-    frame = by_interest(add_labels(cells))
-    if frame.empty:
-        return frame
+    column = SPREAD.name if SPREAD.name in cells else f"value:{SPREAD.name}"
+    measured = cells[cells[column].notna()] if column in cells else cells.iloc[:0]
+    if measured.empty:
+        return measured
+    frame = by_interest(add_labels(measured))
     rows = average_over_seeds(frame, [SPREAD]).rename(columns=lambda name: name.partition(":")[0])
     line = rows["init_label"] + " " + rows["setting"]
     if rows["width"].nunique() > 1:

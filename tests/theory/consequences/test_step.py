@@ -107,3 +107,38 @@ def test_cosines_that_so_many_inputs_cannot_have_are_refused():
     assert theory.step_size("identity", 1.0, inputs=3, c0=-0.5).kappa == math.inf
     with pytest.raises(RequestError, match=r"c0=-0.5: no 8 inputs have this cosine .* at least -1/7"):
         theory.step_size("tanh", 1.0, inputs=8, c0=-0.5)
+
+
+# Ordered networks, depth / width at most 1/10, whose inputs have a mean in common by biases or by act.
+ORDERED = [
+    ("tanh", 1.1, 0.3, 80, 6, 0.0),
+    ("erf", 0.9, 0.2, 100, 10, 0.5),
+    ("hardtanh", 0.8, 0.4, 60, 4, 0.2),
+    ("softsign", 1.2, 0.1, 90, 5, 0.7),
+]
+
+
+@pytest.mark.parametrize(("act", "sigma_w", "sigma_b", "width", "depth", "c0"), ORDERED)
+def test_the_largest_step_is_that_of_finite_networks_in_the_mean_over_seeds(
+    act, sigma_w, sigma_b, width, depth, c0
+):
+    assert theory.fixed_point(act, sigma_w, sigma_b).chi1 <= 1
+    found = theory.step_size(act, sigma_w, sigma_b, depth, width, inputs=2, c0=c0)
+    each = [tangent_kernel(act, (width,) * (depth + 1), sigma_w, sigma_b, c0, seed) for seed in range(10)]
+    largest = np.mean([np.linalg.eigvalsh(kernel)[-1] for kernel in each])
+    assert 2 / found.lr_max == pytest.approx(largest, rel=0.15)
+
+
+@pytest.mark.parametrize(("act", "sigma_w", "sigma_b", "width", "depth", "c0"), ORDERED)
+def test_the_linearised_network_settles_below_two_over_its_eigenvalue_and_diverges_above(
+    act, sigma_w, sigma_b, width, depth, c0
+):
+    """Of a linear model errors e of outputs go to (1 - step Theta) e."""
+    kernel = tangent_kernel(act, (width,) * (depth + 1), sigma_w, sigma_b, c0, seed=0)
+    eigenvalues = np.linalg.eigvalsh(kernel)
+    for part, settles in ((0.9, True), (1.1, False)):
+        errors = np.array([1.0, -0.3])
+        for _ in range(600):
+            errors = errors - part * 2 / eigenvalues[-1] * kernel @ errors
+        left = np.linalg.norm(errors)
+        assert left < 1e-3 if settles else left > 1e3
