@@ -80,12 +80,14 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law) 
 # A gradient of all entries alike grows in a skip whose branch has a mean, by what 1/width alone holds back;
 # and any gradient under a norm over a batch whose samples come apart.
 _GRADIENTS = ("delta_rms", "grad_rms")
+_ROUNDING = 1e-9
 
 
 def has_mean_mode(block: Block, means: Array) -> bool:
     """Whether what returns through a block is more than the first order in 1/width says."""
     added = block.skipped and not (block.out or block.act_first)
-    return added and bool(np.any(means[1:] != 0))
+    of_branch = means[1:] - block.number("skip") * means[:-1]  # inputs may have a mean, which adds nothing
+    return added and bool(np.any(np.abs(of_branch) > _ROUNDING * np.abs(means[:-1])))
 
 
 def matrices_of(block: Block, scheme: Scheme, fan_in: int, fan_out: int) -> Widening:

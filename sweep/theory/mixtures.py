@@ -143,7 +143,7 @@ def _cosines(
         correlation = shared + common
         if abs(correlation) > 1 - _ALIKE:
             correlation = math.copysign(1.0, correlation)
-        c = cosines[number] = unequal_cosine(means_of, *scales, correlation)
+        c = cosines[number] = unequal_cosine(means_of, *scales, float(correlation))
     return cosines
 
 
