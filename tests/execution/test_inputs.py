@@ -65,12 +65,12 @@ def test_a_grid_of_them_is_planned_run_resumed_told_and_verified(sweep_command, 
     verified = sweep_command("outputs/standard", "--cells", str(COUNT), module="sweep.verify")
     assert verified.returncode == 1
     gone = COUNT // 6
-    assert verified.stdout.count(f"a.npy: No such file or directory") == gone
+    assert verified.stdout.count("a.npy: No such file or directory") == gone
     assert f"{COUNT - gone} of {COUNT - gone} recomputed cells match" in verified.stdout
     assert f"{gone} of the cells could not be recomputed" in verified.stdout
 
 
-def test_one_job_and_two_jobs_and_any_split_have_the_same_bits(folder):
+def test_one_job_and_two_jobs_have_the_same_bits_and_any_split_the_same_numbers(folder):
     kinds = ({"name": "gaussian"}, {"name": "correlated"}, {"name": "student"}, npy(folder / "a.npy"))
     cells = Cells.of(
         of(input=kind, seed=seed, act={"name": act})
@@ -83,9 +83,11 @@ def test_one_job_and_two_jobs_and_any_split_have_the_same_bits(folder):
         rows = [row for result in results for row in tables.tables(result, "")[0].to_pylist()]
         return {row["cell_id"]: {key: row[key] for key in ("rms", "grad_rms", "theory_rms")} for row in rows}
 
-    one, two = (values_of(local.run(pack(cells, jobs), jobs, False)) for jobs in (1, 2))
+    one, two = (values_of(local.run(pack(cells, 2), jobs, False)) for jobs in (1, 2))
+    assert one == two
     alone = values_of(run_task(task, False) for each in cells for task in packed([each]))
-    assert one == two == alone
+    for cell_id, row in one.items():
+        assert alone[cell_id] == pytest.approx(row, rel=1e-5)  # float32, products of other shapes
     assert len({row["rms"] for row in one.values()}) == len(one)
 
 
@@ -148,9 +150,8 @@ def test_labels_tell_inputs_apart_and_files_by_name_and_content(folder):
     cells = tables.tables(result, "")[0].to_pandas()
     settings = set(add_labels(cells)["setting"])
     digests = [files.content_of(kind["file"]).sha256[:8] for kind in kinds[:2]]
-    assert settings == {
-        *(f"input=npy(file=a.npy#{digest})" for digest in digests), "input=correlated(c0=0.25)", "input=gaussian"
-    }  # fmt: skip
+    expected = {f"input=npy(file=a.npy#{digest})" for digest in digests}
+    assert settings == {*expected, "input=correlated(c0=0.25)", "input=gaussian"}
     alone = add_labels(cells[cells["input"] == "correlated"], apart=["input.c0"])
     assert alone["input.c0"].tolist() == [0.25]
 
@@ -173,17 +174,10 @@ def test_agreement_counts_gaussian_inputs_alone_and_says_so():
 def test_trained_networks_are_those_that_were_measured_with_these_inputs():
     """lsuv fits its weights to the measurement's inputs, and so does the training's drawing of them."""
     sgd = {"name": "sgd", "data": "mixture", "steps": 2}
-    losses = [
-        tables.tables(result_of([of(init={"name": "lsuv"}, train=sgd, input=kind)]), "")[0]["train_loss"][
-            0
-        ].as_py()
-        for kind in (
-            {"name": "gaussian"},
-            {"name": "correlated", "c0": 0.0},
-            {"name": "correlated", "c0": 0.9},
-        )
-    ]
-    assert losses[0] == losses[1] != losses[2]
+    kinds = ({"name": "gaussian"}, {"name": "correlated", "c0": 0.0}, {"name": "correlated", "c0": 0.9})
+    cells = [of(init={"name": "lsuv"}, train=sgd, input=kind) for kind in kinds]
+    fitted, same, others = (tables.tables(result_of([one]), "")[0]["train_loss"] for one in cells)
+    assert fitted == same != others
 
 
 def test_python_takes_them_by_name(folder, monkeypatch):
