@@ -14,7 +14,7 @@ from sweep.experiment.cell import Spec
 from sweep.initializers import Scheme
 from sweep.kernel import Chain
 from sweep.kernel.statistics.table import PREDICTED
-from sweep.theory.blocks import Widening, block_prediction, samples_part
+from sweep.theory.blocks import Widening, block_cosines, block_prediction, samples_part
 from sweep.theory.maps import layers_of
 from sweep.theory.mixtures import UNIT, Law, mixed_prediction, mixture
 
@@ -69,7 +69,10 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law) 
                     chain.block, chain.act, matrices, biases, batch, q, c, law.mean
                 ).statistics
 
-            found = mixture(of, law)
+            def cosines(first: dict[str, Array], second: dict[str, Array], c: float) -> Array:
+                return block_cosines(chain.block, chain.act, matrices, biases, first, second, c)
+
+            found = mixture(of, cosines, law)
             parted = chain.block.norm == BATCH and samples_part(chain.act, widths)
     except (SweepError, FloatingPointError, OverflowError):  # a user's function, not defined everywhere
         return nothing(chain.depth)

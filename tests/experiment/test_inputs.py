@@ -244,10 +244,10 @@ def test_networks_of_width_500_are_as_predicted_of_their_inputs(kind, act, tmp_p
         assert (distance[known] < 0).all(), (statistic, mean, expected, error)
 
 
-@pytest.mark.parametrize("block", ["pre_ln", "post_rms", "residual", "ln"])
+@pytest.mark.parametrize("block", ["pre_ln", "post_rms", "residual", "ln", "preact", "mlp", "post_ln"])
 @pytest.mark.parametrize("kind", ["correlated", "npy"])
 def test_blocks_are_as_predicted_of_their_inputs(kind, block, tmp_path):
-    """As above; cosines of inputs of unequal sizes are not predicted through blocks."""
+    """As above."""
     given = {"name": "correlated", "c0": 0.6} if kind == "correlated" else uneven(tmp_path / "rows.npy")
     values = {"act": {"name": "tanh"}, "depth": 3, "width": 500, "batch": 300, "block": {"name": block}}
     found = predicted(cell(**values, input=given).spec)
@@ -258,9 +258,31 @@ def test_blocks_are_as_predicted_of_their_inputs(kind, block, tmp_path):
         measured, expected = np.stack([frame[statistic] for frame in frames]), found[statistic]
         mean, error = measured.mean(axis=0), measured.std(axis=0, ddof=1) / 6**0.5
         known = ~np.isnan(expected)
-        assert known[1:].all() or (kind, statistic) == ("npy", "sample_cosine")
+        assert known[1:].all()
         distance = np.abs(mean - expected) - 6 * error - 0.02 * np.abs(expected)
         assert (distance[known] < 0).all(), (statistic, mean, expected, error)
+
+
+@pytest.mark.parametrize(
+    ("rows", "cosine"),
+    [
+        (np.ones((60, 20)), 1.0),
+        (np.eye(60, 20), 0.0),
+        (np.repeat([[1.0], [0.0]], [1, 59], axis=0) * np.ones(20), np.nan),
+        (np.repeat([[1.0], [0.0]], [30, 30], axis=0) * np.ones(20), 1.0),
+    ],
+    ids=["one vector", "axes", "one that is not 0", "half of them 0"],
+)
+def test_odd_rows_have_a_law_too(file, rows, cosine):
+    """Those that are not 0 have the cosine; all have the mean square, whatever the layers make of them."""
+    np.save(file, rows)
+    one = npy(file, width=20, batch=50, bias_std=0.1)
+    found = predicted(one.spec)
+    assert found["rms"][0] == pytest.approx(np.sqrt(np.square(rows).mean()))
+    assert found["mean"][0] == pytest.approx(rows.mean())
+    assert found["sample_cosine"][0] == pytest.approx(cosine, abs=1e-9, nan_ok=True)
+    assert np.isfinite(found["rms"]).all()
+    assert np.isfinite(found["grad_rms"][1:]).all()
 
 
 def test_a_norm_over_a_batch_of_unlike_samples_has_no_theory(tmp_path):
