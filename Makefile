@@ -65,6 +65,7 @@ figures: .venv/run
 	cp .figures/blocks/report/blocks.png docs/blocks.png
 	cp .figures/price/delta_std_first.png docs/norms.png
 	cp .figures/single/report/cell-xavier-tanh-*.png docs/cell-xavier-tanh.png
+	$(BIN)/python benchmarks/inputs.py --figure docs/inputs.png
 	rm -rf .figures
 
 # The stamps say what .venv holds; a change of the dependencies makes it again.

@@ -115,7 +115,7 @@ def identified(column: str, value: Any) -> Any:
     """A value of a cell as its identity has it: of a file what is in it, wherever it lies."""
     if column != "input_params" or '"file"' not in value:
         return value
-    return json.dumps({"sha256": json.loads(value)["sha256"]}, separators=(",", ":"))
+    return json.dumps({"sha256": json.loads(value).get("sha256")}, separators=(",", ":"))
 
 
 def with_content(parameters: str, file: str | None, sha256: str) -> str:

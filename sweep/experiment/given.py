@@ -10,11 +10,9 @@ from sweep.experiment.axes import USUAL_INPUT
 if TYPE_CHECKING:
     from sweep.experiment.cell import Spec
 
-_FILES: dict[str, str] = {}  # sha256 -> the first file that was asked for of those with this content
-
 
 def with_content(spec: "Spec") -> "Spec":
-    """The same, its file with what is in it: equal contents are one file. RequestError if there is none."""
+    """The same, its file with what is in it; RequestError where there are no such inputs."""
     if spec.input == USUAL_INPUT:
         return spec
     asked = with_its_content(spec.inputs, spec.profile[0], spec.batch)
@@ -35,11 +33,16 @@ def with_its_content(asked: Inputs, width: int, batch: int) -> Inputs:
         return asked
     from sweep.kernel.inputs import files  # noqa: PLC0415  files are read where there are any
 
-    sha256 = files.check(asked, width, batch).sha256
-    first = _FILES.get(sha256, "")
-    if not files.holds(first, sha256):
-        first = _FILES[sha256] = asked.file
-    return replace(asked, file=first, sha256=sha256)
+    return replace(asked, sha256=files.check(asked, width, batch).sha256)
+
+
+def of_one_file(spec: "Spec", known: dict[str, str]) -> "Spec":
+    """The same with the first file of this content; known: sha256 -> that file, which is added to."""
+    if inputs.identified("input_params", spec.input_params) == spec.input_params:
+        return spec
+    asked = spec.inputs
+    file = known.setdefault(asked.sha256, asked.file or "")
+    return replace(spec, input_params=inputs.with_content(spec.input_params, file, asked.sha256))
 
 
 def check_there(spec: "Spec") -> None:

@@ -24,6 +24,7 @@ from sweep.base.registry import Registry
 from sweep.experiment.axes import AXES, CHOICES, ENDS, GROUPS, RUN_GROUPS, RUN_KEYS, choice_of, parameter_of
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import OPTIONS, Spec
+from sweep.experiment.given import of_one_file
 from sweep.experiment.language import configs, grammar, spans
 from sweep.experiment.language.configs import nested, place, plain, with_value, without_hydra
 from sweep.experiment.language.spans import Span
@@ -215,8 +216,9 @@ def _cells(combinations: Sequence[tuple[Mapping[str, Any], Axes]], named: Callab
             specs_by_seeds[whole] += specs
             count += len(whole) * len(specs)
     named(count)
+    files: dict[str, str] = {}
     return Cells.joined(
-        Block(tuple(dict.fromkeys(specs)), tuple(dict.fromkeys(seeds)))
+        Block(tuple(dict.fromkeys(of_one_file(spec, files) for spec in specs)), tuple(dict.fromkeys(seeds)))
         for seeds, specs in specs_by_seeds.items()
     )
 

@@ -16,7 +16,7 @@ from sweep.experiment.weights import biases_of, plain_layers, schemes_of
 from sweep.initializers import ORTHOGONAL, Scheme
 from sweep.kernel import Chain
 from sweep.kernel.statistics.table import PREDICTED
-from sweep.theory.blocks import Widening, block_prediction, samples_part
+from sweep.theory.blocks import Widening, block_cosines, block_prediction, samples_part
 from sweep.theory.consequences import jacobian, step
 from sweep.theory.maps import layers_of, prediction
 from sweep.theory.mixtures import UNIT, Law, mixed_prediction, mixture
@@ -120,7 +120,10 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law, 
                     chain.block, chain.act, matrices, biases, batch, q, c, law.mean
                 ).statistics
 
-            found = mixture(of, law)
+            def cosines(first: dict[str, Array], second: dict[str, Array], c: float) -> Array:
+                return block_cosines(chain.block, chain.act, matrices, biases, first, second, c)
+
+            found = mixture(of, cosines, law)
             parted = chain.block.norm == BATCH and samples_part(chain.act, widths)
     except _UNDEFINED:
         return _Predicted(nothing(chain.depth), no_consequences())
@@ -133,6 +136,7 @@ _UNDEFINED = (SweepError, FloatingPointError, OverflowError)  # a user's functio
 # A gradient of all entries alike grows in a skip whose branch has a mean, by what 1/width alone holds back;
 # and any gradient under a norm over a batch whose samples come apart.
 _GRADIENTS = ("delta_rms", "grad_rms")
+_ROUNDING = 1e-9
 
 
 def _kind_of(scheme: Scheme) -> str:
@@ -143,7 +147,8 @@ def _kind_of(scheme: Scheme) -> str:
 def has_mean_mode(block: Block, means: Array) -> bool:
     """Whether what returns through a block is more than the first order in 1/width says."""
     added = block.skipped and not (block.out or block.act_first)
-    return added and bool(np.any(means[1:] != 0))
+    of_branch = means[1:] - block.number("skip") * means[:-1]  # inputs may have a mean, which adds nothing
+    return added and bool(np.any(np.abs(of_branch) > _ROUNDING * np.abs(means[:-1])))
 
 
 def matrices_of(block: Block, scheme: Scheme, fan_in: int, fan_out: int) -> Widening:

@@ -147,7 +147,7 @@ def unequal_cosine(means_of: Gaussian, first: float, second: float, c: float) ->
     if min(first, second) == 0 or c == 0 or waving:
         return _or_zero(one.mean / one.rms * (other.mean / other.rms))
     (a, lost), (b, missed) = (_coefficients(means_of, scale) for scale in (first, second))
-    if math.sqrt(lost * missed) * abs(c) ** _DEGREE <= _MISSING:  # Mehler, with the series of each
+    if max(lost, missed) < math.inf and math.sqrt(lost * missed) * abs(c) ** _DEGREE <= _MISSING:  # Mehler
         return _or_zero(float(c ** np.arange(_DEGREE) @ (a * b)))
     return _unequal_by_quadrature(means_of, ((one, first), (other, second)), c)
 

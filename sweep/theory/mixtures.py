@@ -19,7 +19,8 @@ from sweep.theory.moments import Act, Gaussian, gaussian
 _ALIKE = 4e-16  # a distance from 1 that is rounding
 _MEANS = ("mean", "flat")  # what is averaged as it is; std apart, and squares of all else
 Statistics = dict[str, Array]
-Of = Callable[[float, float], Statistics]  # the maps of one second moment and cosine
+Of = Callable[[float, float], Statistics]
+Cosines = Callable[[Statistics, Statistics, float], Array]
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,6 @@ class Law:
         """E[q] and E[c]."""
         return sum(q * share for q, share in self.sizes), sum(c * share for *_, c, share in self.pairs)
 
-    @property
-    def of_one_size(self) -> bool:
-        """Whether all inputs are of one second moment."""
-        return len({q for q, _ in self.sizes} | {q for *both, _, _ in self.pairs for q in both}) == 1
-
 
 UNIT = Law()  # independent normal numbers: q = 1, c = 0
 
@@ -56,30 +52,27 @@ def mixed_prediction(
     def of(q: float, c: float) -> Statistics:
         return prediction(act, layers, sigma_b, batch, q, c).statistics
 
-    if len(law.sizes) == len(law.pairs) == 1:
-        return _with_inputs(of(law.sizes[0][0], law.pairs[0][2]), law)
-    crossing = {q: of(q, math.nan) for q in {q for q, _ in law.sizes} | {q for p in law.pairs for q in p[:2]}}
-    found = _averaged([(crossing[q], share) for q, share in law.sizes])
-    biases = by_layer(sigma_b, len(layers))
-    cosines = [
-        (_cosines(gaussian(act), layers, biases, crossing[first], crossing[second], c), share)
-        for first, second, c, share in law.pairs
-    ]
-    found["sample_cosine"] = _mean_where_known(cosines)
-    return _with_inputs(found, law)
+    def cosines(first: Statistics, second: Statistics, c: float) -> Array:
+        return _cosines(gaussian(act), layers, by_layer(sigma_b, len(layers)), first, second, c)
+
+    return _with_inputs(mixture(of, cosines, law), law)
 
 
-def mixture(of: Of, law: Law) -> Statistics:
-    """The mean of any maps over a law; no sample_cosine of inputs of unequal sizes, but for the inputs'."""
+def mixture(of: Of, cosines: Cosines, law: Law) -> Statistics:
+    """The mean of any maps over a law.
+
+    of: the maps of one second moment and cosine. cosines: by layer those of two inputs, by the statistics of
+    each and the cosine that they begin with.
+    """
     if len(law.sizes) == len(law.pairs) == 1:
         return of(law.sizes[0][0], law.pairs[0][2])
-    found = _averaged([(of(q, math.nan), share) for q, share in law.sizes])
-    if law.of_one_size:
-        each = [(of(first, c)["sample_cosine"], share) for first, _, c, share in law.pairs]
-        found["sample_cosine"] = _mean_where_known(each)
-    else:
-        found["sample_cosine"] = np.full_like(found["rms"], math.nan)
-        found["sample_cosine"][0] = law.means[1]
+    crossing = {q: of(q, math.nan) for q in {q for q, _ in law.sizes} | {q for p in law.pairs for q in p[:2]}}
+    found = _averaged([(crossing[q], share) for q, share in law.sizes])
+    each = [
+        (of(q, c)["sample_cosine"] if q == r else cosines(crossing[q], crossing[r], c), share)
+        for q, r, c, share in law.pairs
+    ]
+    found["sample_cosine"] = _mean_where_known(each)
     return found
 
 
@@ -143,7 +136,7 @@ def _cosines(
         correlation = shared + common
         if abs(correlation) > 1 - _ALIKE:
             correlation = math.copysign(1.0, correlation)
-        c = cosines[number] = unequal_cosine(means_of, *scales, correlation)
+        c = cosines[number] = unequal_cosine(means_of, *scales, float(correlation))
     return cosines
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from sweep import activations
+from sweep.base.blocks import BLOCKS, REGISTRY
+from sweep.theory.blocks import Widening, block_cosines, block_prediction
 from sweep.theory.correlation import pair, unequal_cosine
 from sweep.theory.maps import alike, prediction
 from sweep.theory.mixtures import UNIT, Law, mixed_prediction, mixture
@@ -132,15 +134,24 @@ def test_sizes_beyond_float64s_squares_are_averaged_too():
     assert found["sample_cosine"][1] == pytest.approx(pair(gaussian("relu"), 1.0, 0.2).cosine)
 
 
-def test_blocks_have_no_cosine_of_unequal_sizes_beyond_the_inputs():
+@pytest.mark.parametrize("act", ["tanh", "gelu", "relu"])
+@pytest.mark.parametrize("name", [name for name in BLOCKS if name not in ("plain", "bn")])
+def test_two_inputs_of_one_size_cross_a_block_as_a_pair_of_it_does(name, act):
+    block = REGISTRY.get(name).at(4)
+    layers = alike(1.2, (1,) * 5)
+    blocks = [Widening(layer, layer if block.out else None) for layer in layers]
+    for mean in (0.0, 0.3):
+        expected = block_prediction(block, act, blocks, 0.2, 20, 1.7, 0.4, mean).statistics
+        found = block_cosines(block, act, blocks, 0.2, expected, expected, 0.4)
+        np.testing.assert_allclose(found, expected["sample_cosine"], atol=1e-9)
+
+
+def test_a_law_of_one_size_through_blocks_is_the_mean_of_its_pairs():
     def of(q, c):
         return prediction("tanh", alike(1.0, (1,) * 3), 0.1, 10, q, c).statistics
 
-    unequal = Law(((0.5, 0.5), (1.5, 0.5)), ((0.5, 1.5, 0.3, 1.0),))
-    found = mixture(of, unequal)
-    assert found["sample_cosine"][0] == 0.3
-    assert np.isnan(found["sample_cosine"][1:]).all()
     equal = Law(pairs=((1.0, 1.0, 0.1, 0.5), (1.0, 1.0, 0.7, 0.5)))
     np.testing.assert_allclose(
-        mixture(of, equal)["sample_cosine"], (of(1, 0.1)["sample_cosine"] + of(1, 0.7)["sample_cosine"]) / 2
+        mixture(of, lambda *_: np.zeros(3), equal)["sample_cosine"],
+        (of(1, 0.1)["sample_cosine"] + of(1, 0.7)["sample_cosine"]) / 2,
     )

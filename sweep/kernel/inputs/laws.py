@@ -6,6 +6,7 @@ for all seeds; of images and files all rows count, of large files _ROWS of them,
 _PAIRED.
 """
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -19,7 +20,7 @@ from sweep.theory.nodes import gauss, shares
 
 _SIZES, _PAIR_SIZES, _COSINES, _COSINES_ALONE = 8, 4, 3, 8  # nodes
 _ROWS, _PAIRED = 4096, 1024
-_NUMBERS = 1 << 22  # of a sample of `student`
+_NUMBERS, _LEAST_ROWS = 1 << 22, 64  # of a sample of `student`, or of a file of long rows
 _ONE_SIZE = 1e-3  # a spread of log q that makes no difference
 _NOTHING = 1e-300  # the second moment of an input of zeros, of which log q would not be a number
 _LEAST = 1e-9  # a share that makes no difference
@@ -39,13 +40,13 @@ def law_of(inputs: Inputs, width: int) -> Law:
     if inputs.name == "npy":
         from sweep.kernel.inputs import files  # noqa: PLC0415  files are read where there are any
 
-        return _of_rows(files.sample_of(inputs, _ROWS))
+        return _of_rows(files.sample_of(inputs, max(_LEAST_ROWS, min(_ROWS, _NUMBERS // width))))
     return UNIT
 
 
 def _of_student(width: int, df: float) -> Law:
     """That of independent entries: only the sizes differ, and two inputs are orthogonal but for chance."""
-    count = max(64, min(2 * _ROWS, _NUMBERS // width))
+    count = max(_LEAST_ROWS, min(2 * _ROWS, _NUMBERS // width))
     log_q = np.log(
         np.square(streams.student_inputs([0], count, width, df)[0].astype(np.float64)).mean(axis=1)
     )
@@ -62,8 +63,9 @@ def _of_rows(x: Array) -> Law:
     sizes = tuple((size, share * (1 - none)) for size, share in _nodes(log_q, _SIZES))
     if none:
         sizes = (*sizes, (_NOTHING, float(none)))
-    mean = float(x.mean() / np.sqrt(q.mean()))
-    return Law(sizes, tuple(_pairs(x[there], log_q)), mean)
+    mean = float(np.clip(x.mean() / np.sqrt(q.mean()), -1, 1))
+    alone = ((sizes[0][0], sizes[0][0], math.nan, 1.0),)  # no two of them that are not 0
+    return Law(sizes, tuple(_pairs(x[there], log_q)) or alone, mean)
 
 
 def _pairs(x: Array, log_q: Array) -> Iterator[tuple[float, float, float, float]]:
