@@ -20,8 +20,8 @@ _SAMPLES = 12
 def calibrate(tasks: Sequence[Task], workers: int) -> Factor:
     """This machine's time over the plan's, from about a second of the plan's own work on every worker.
 
-    A user's own functions are not run for it: xavier and tanh stand in for them, and for a transformed act what it
-    is made of.
+    A user's own functions are not run for it: xavier and tanh stand in for them, and for a transformed act
+    what it is made of.
     """
     workers = min(workers, len(tasks))
     crowding = machine.crowding(workers)  # by others: before this adds to it
