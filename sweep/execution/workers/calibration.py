@@ -1,5 +1,6 @@
 """How quick this machine is: some of a plan's own work, computed and measured before any of it is run."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,8 @@ _SAMPLES = 12
 def calibrate(tasks: Sequence[Task], workers: int) -> Factor:
     """This machine's time over the plan's, from about a second of the plan's own work on every worker.
 
-    A user's own functions are not run for it: xavier and tanh stand in for them.
+    A user's own functions are not run for it: xavier and tanh stand in for them, and for a transformed act
+    what it is made of.
     """
     workers = min(workers, len(tasks))
     crowding = machine.crowding(workers)  # by others: before this adds to it
@@ -78,4 +80,6 @@ def _harmless(spec: Spec) -> Spec:
         spec = replace(spec, first_init=None, first_init_params=None)
     if spec.last_init == initializers.CUSTOM:
         spec = replace(spec, last_init=None, last_init_params=None)
+    if spec.act == activations.TRANSFORMED:  # at this depth there may be no such transform
+        return replace(spec, act=json.loads(spec.act_params)["of"], act_params="{}")
     return replace(spec, act="tanh", act_params="{}") if spec.act == activations.CUSTOM else spec
