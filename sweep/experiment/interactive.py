@@ -15,7 +15,6 @@ from sweep.base.errors import RequestError, SweepWarning
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.initializers import Scheme
 from sweep.kernel import passes
-from sweep.kernel.statistics.table import COPIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,8 +51,7 @@ def propagate(
     that of the last.
     block: what a layer is, by name, or by a preset's as in "gpt2", with parameters, as in
     {"alpha": "depth**-0.5"}.
-    format: float16, bfloat16, float8_e4m3fn or float8_e5m2: with columns of how far a copy that is rounded to
-    it strays; None: no copy.
+    format: float16, bfloat16, float8_e4m3fn or float8_e5m2: a copy that is rounded to it is measured too.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -92,9 +90,7 @@ def propagate(
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind)
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
-    return pd.DataFrame(
-        {name: column for name, column in columns.items() if cell.format or name not in COPIED}
-    )
+    return pd.DataFrame(columns)
 
 
 def _passes(act: str, backward: bool) -> str:

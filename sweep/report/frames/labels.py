@@ -42,8 +42,9 @@ def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFr
 
 
 def whole(cells: "pd.DataFrame") -> "pd.DataFrame":
-    """With the columns of first and last layers, which a frame lacks that pandas read of an older part."""
-    return cells.assign(**{name: usual for name, usual in axes.BESIDE_COLUMNS.items() if name not in cells})
+    """With the columns that came later, which a frame lacks that pandas read of an older part."""
+    usual = axes.BESIDE_COLUMNS | {axis.name: axis.default for axis in axes.LATER}
+    return cells.assign(**{name: value for name, value in usual.items() if name not in cells})
 
 
 def _readable(cells: "pd.DataFrame") -> "pd.DataFrame":
