@@ -10,7 +10,8 @@ from sweep.report.attempts import in_a_line
 
 PAGE = "page"
 KINDS = (
-    "heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", "trainability",
+    "heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", "precision",
+    "trainability",
     PAGE,
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from sweep.report.figures import (
     histograms,
     network,
     phase,
+    precision,
     style,
     theory,
     trainability,
@@ -41,6 +42,7 @@ _OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure
     "theory": theory.figures,
     "phase": phase.figures,
     "blocks": blocks.figures,
+    "precision": precision.figures,
     "trainability": trainability.figures,
 }
 

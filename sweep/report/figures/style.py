@@ -60,7 +60,17 @@ _RC: dict[Any, Any] = {
 _OURS = re.compile(
     r"({})(-\d+)?\.(png|svg)".format(
         "|".join(
-            [*MEASURES, "layers", "histograms", "gradients", "theory", "phase", "blocks", "trainability"]
+            [
+                *MEASURES,
+                "layers",
+                "histograms",
+                "gradients",
+                "theory",
+                "phase",
+                "blocks",
+                "precision",
+                "trainability",
+            ]
         )
     )
 )
