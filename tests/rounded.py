@@ -72,7 +72,7 @@ class Copy:
             delta, counts = self.back(delta, *kept[number - 1])
             zero, beyond, something, entries = np.sum([one[1:] for one in counts], axis=0)
             self.delta_zeroed[number], self.delta_overflowed[number] = (
-                zero / max(something, 1),
+                zero / something,
                 beyond / entries,
             )
 
@@ -83,7 +83,7 @@ class Copy:
 
     def note(self, *counts):
         zero, beyond, something, entries = np.sum([one[1:] for one in counts], axis=0)
-        self.zeroed.append(zero / max(something, 1))
+        self.zeroed.append(zero / something)
         self.overflowed.append(beyond / entries)
 
     def applied(self, z):

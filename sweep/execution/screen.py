@@ -214,7 +214,12 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
         (own,) = frame.to_dict("records")
         layers = results.load(study.path, "layers")
         fate = fate_of(
-            own["verdict"], own["verdict_layer"], options.thresholds, first.depth, own["delta_std_first"] >= 0
+            own["verdict"],
+            own["verdict_layer"],
+            options.thresholds,
+            first.depth,
+            own["delta_std_first"] >= 0,
+            first.format,
         )
         terminal.show_layers(first, layers[layers["cell_id"] == first.id])
     else:

@@ -18,7 +18,6 @@ from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.experiment.given import with_its_content
 from sweep.initializers import Scheme
 from sweep.kernel import passes
-from sweep.kernel.statistics.table import COPIED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,8 +58,7 @@ def propagate(
     block: what a layer is, by name, or by a preset's as in "gpt2", with parameters, as in
     {"alpha": "depth**-0.5"}.
     input: what is pushed through, by name, with parameters, as in {"c0": 0.5}.
-    format: float16, bfloat16, float8_e4m3fn or float8_e5m2: with columns of how far a copy that is rounded to
-    it strays; None: no copy.
+    format: float16, bfloat16, float8_e4m3fn or float8_e5m2: a copy that is rounded to it is measured too.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -105,9 +103,7 @@ def propagate(
         )
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
-    return pd.DataFrame(
-        {name: column for name, column in columns.items() if cell.format or name not in COPIED}
-    )
+    return pd.DataFrame(columns)
 
 
 def _passes(act: str, backward: bool) -> str:

@@ -108,6 +108,11 @@ class Word:
         return f"{self.mark} {self.name}{': ' * bool(self.told)}{self.told}"
 
     @property
+    def of_format(self) -> bool:
+        """Whether it is said of a copy in a number format."""
+        return self.meaning.startswith("with a format")
+
+    @property
     def backward(self) -> bool:
         """Whether it is said of gradients, which travel from the last layer to the first."""
         return self.name.startswith("gradient")

@@ -10,8 +10,8 @@ from sweep.report.attempts import in_a_line
 
 PAGE = "page"
 KINDS = (
-    "heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", "trainability",
-    "step", "isometry", PAGE,
+    "heatmap", "verdict", "layers", "gradients", "histograms", "theory", "phase", "blocks", "precision",
+    "trainability", "step", "isometry", PAGE,
 )  # fmt: skip
 
 # What is drawn only where it is there, and what it takes.
@@ -20,6 +20,9 @@ NEEDS = {
     "theory": "networks that theory applies to",
     "phase": "plain networks over at least 3 × 3 values of sigma_w and bias_std",
     "blocks": "several blocks",
+    "precision": "copies in a number format, as of format=bfloat16",
+    "step": "plain networks of several depths or widths, of which theory knows the largest step",
+    "isometry": "networks that were run with jacobian=true",
     "trainability": "trained networks (train=sgd) of schemes that have a sigma_w, as lsuv and zeros have not",
 }
 

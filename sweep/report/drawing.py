@@ -20,6 +20,7 @@ from sweep.report.figures import (
     isometry,
     network,
     phase,
+    precision,
     style,
     theory,
     trainability,
@@ -43,6 +44,7 @@ _OF_LAYERS: Mapping[str, Callable[[pd.DataFrame, pd.DataFrame], dict[str, Figure
     "theory": theory.figures,
     "phase": phase.figures,
     "blocks": blocks.figures,
+    "precision": precision.figures,
     "trainability": trainability.figures,
     "isometry": isometry.figures,
 }

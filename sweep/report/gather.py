@@ -8,7 +8,7 @@ import pandas as pd
 
 from sweep.experiment.verdict import Thresholds
 from sweep.report import PAGE
-from sweep.report.figures import blocks, curves, gradients, histograms, phase
+from sweep.report.figures import blocks, curves, gradients, histograms, phase, precision
 from sweep.report.frames import stored
 from sweep.report.frames.labels import add_labels
 from sweep.report.frames.measures import MEASURES, STEP, Measure
@@ -26,6 +26,7 @@ _SHOWN = {
     "theory": ("delta_rms", "grad_rms"),
     "phase": phase.SHOWN,
     "blocks": tuple(blocks.SHOWN),
+    "precision": precision.SHOWN,
     "trainability": (),
     "histograms": (),
 }
@@ -93,6 +94,8 @@ def _whole(rows: pd.DataFrame, ok: pd.DataFrame, only: Collection[str]) -> Itera
         yield largest(add_labels(ok))
     if "blocks" in only and blocks.vary(ok):
         yield largest(add_labels(ok, blocks.APART), blocks.APART)
+    if "precision" in only and len(copied := precision.copied(ok)):
+        yield largest(add_labels(copied, precision.APART), precision.APART)
     if {"phase", PAGE} & {*only}:
         yield from (plane for plane, _ in phase.planes(ok))
     if PAGE in only:

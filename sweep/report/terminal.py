@@ -9,6 +9,7 @@ from rich.table import Table
 
 from sweep.base.process.command import show
 from sweep.experiment.cell import SPEC, Cell
+from sweep.kernel.statistics.table import COPIED
 from sweep.report.frames.fates import Fate, answers, counts
 from sweep.report.frames.labels import add_labels, description, with_ends
 from sweep.report.frames.measures import MEASURES
@@ -29,14 +30,19 @@ def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
     init = with_ends({name: getattr(cell, name) for name in SPEC})
     act = description(cell.act, cell.act_params)
     title = f"{init} × {act}, depth {cell.depth}, {widths}, seed {cell.seed}, batch {cell.batch}"
-    columns = ("mean", "std", "rms", "flat", "delta_std", "grad_std")
+    title += f", format {cell.format}" if cell.format else ""
+    columns, caption = ["mean", "std", "rms", "flat", "delta_std", "grad_std"], [_LAYER_CAPTION]
+    if cell.format:
+        layers = layers.assign(**{_STRAYED: 1 - layers["round_cosine"]})
+        columns += [_STRAYED, *(name for name in COPIED if name != "round_cosine")]
+        caption.append(_COPY_CAPTION.format(cell.format))
     table = Table()
     for name in ("layer", *columns):
         table.add_column(name, justify="right", no_wrap=True)
-    for row in layers.sort_values("layer").itertuples():
-        table.add_row(str(row.layer), *(number(getattr(row, name)) for name in columns))
-    spare = ("mean", "grad_std", "flat", "rms", "delta_std")
-    show(table, title, "\n".join([*_profiles(layers), _LAYER_CAPTION]), spare)
+    for row in layers.sort_values("layer").to_dict("records"):
+        table.add_row(str(row["layer"]), *(number(row[name]) for name in columns))
+    spare = ["mean", "grad_std", "flat", *(["std"] if cell.format else []), "rms", "delta_std"]
+    show(table, title, "\n".join([*_profiles(layers), *caption]), spare)
 
 
 def _profiles(layers: "pd.DataFrame") -> Iterator[str]:
@@ -50,6 +56,11 @@ def _profiles(layers: "pd.DataFrame") -> Iterator[str]:
 
 
 _LAYER_CAPTION = "flat: share of units that pass no gradient; delta, grad: std of dL/dh and dL/dW"
+_STRAYED = "1 - round_cosine"
+_COPY_CAPTION = (
+    "round_cosine: of h and its copy's in {}; zeroed, overflowed: shares of the copy's h, and of dL/dz, that "
+    "become 0, and that it cannot hold"
+)
 _MOST_BLOCKS = 40  # of a profile: a deeper network's is thinned
 
 

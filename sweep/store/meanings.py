@@ -32,9 +32,9 @@ _MEANINGS = {
     "first_init_params": "its parameters, as JSON",
     "last_init": "the scheme of the last layer alone; null where it has the same as all",
     "last_init_params": "its parameters, as JSON",
-    "loss_scale": "with a format: the power of two that brings the smallest 1 % of abs(dL/dz) (all layers, the "
-    "first 64 inputs, less what is 0) to the format's smallest normal number; null where the largest "
-    "would overflow",
+    "loss_scale": "with a format: the power of two that brings the smallest 1 % of abs(dL/dz) of all layers "
+    "(of the first 64 inputs, less what is 0) to the format's smallest normal number; null where the "
+    "largest would overflow",
     "flat_share": "the activation's `flat` for z ~ N(0, 1); the verdict needs it",
     "histogram_low": "where the activation's histograms begin",
     "histogram_high": "where the activation's histograms end",

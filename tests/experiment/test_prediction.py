@@ -8,7 +8,7 @@ import sweep
 from sweep.execution.workers.local import run_task
 from sweep.experiment.prediction import consequences, predicted
 from sweep.experiment.steps import step_of
-from sweep.kernel.statistics.table import PREDICTED
+from sweep.kernel.statistics.table import COPIED, PREDICTED
 from sweep.store import tables
 from sweep.theory import predict, step_size
 from sweep.theory.consequences.step import conditioned
@@ -31,6 +31,9 @@ def test_the_tables_hold_what_theory_predicts():
     row, layers = rows_of(cell(act={"name": "gelu"}, width=16, depth=4, batch=8, bias_std=0.3))
     expected = predict("gelu", 1.0, 0.3, 4, batch=8)
     for name in PREDICTED:
+        if name in COPIED:  # of a format, which it does not have
+            assert layers[f"theory_{name}"].isna().all()
+            continue
         np.testing.assert_allclose(layers[f"theory_{name}"], expected[name], rtol=1e-13)
         assert row[f"theory_{name}"] == layers[f"theory_{name}"].iloc[-1]
 

@@ -1,6 +1,6 @@
 """How a rounded copy crosses a layer of any block, forward and back: float32, at its real magnitudes.
 
-What enters a product is rounded: h of the layer below (after a norm or act that comes first), act(z) before V,
+What enters a product is rounded: h of the layer below, after a norm or act that comes first; act(z) before V;
 and on the way back dL/dy of y = h W. Biases, sums over a skip, norms and z are not.
 """
 

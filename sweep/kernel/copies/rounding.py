@@ -48,8 +48,9 @@ class Counts:
 
     @property
     def shares(self) -> tuple[Array, Array]:
-        """Of what was not 0, the share that became 0, none of nothing; of all, what is beyond the largest."""
-        return self.zeroed / np.maximum(self.something, 1), self.overflowed / np.maximum(self.entries, 1)
+        """Of what was not 0, the share that became 0, NaN of nothing; of all, what is beyond the largest."""
+        with np.errstate(invalid="ignore"):
+            return self.zeroed / self.something, self.overflowed / self.entries
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,7 @@ _OURS = re.compile(
                 "theory",
                 "phase",
                 "blocks",
+                "precision",
                 "trainability",
                 "step",
                 "isometry",

@@ -138,17 +138,19 @@ def gradients_unmeasured(rows: "pd.DataFrame") -> str:
     return f"healthy refers to the signal alone: {UNMEASURED}{where}"
 
 
-def fate_of(word: str, layer: float, thresholds: Thresholds, depth: int, measured: bool) -> str:
+def fate_of(
+    word: str, layer: float, thresholds: Thresholds, depth: int, measured: bool, format: str | None = None
+) -> str:
     """The verdict on one network as a sentence: what becomes of it, and from which layer on.
 
-    layer: `verdict_layer`. measured: whether its gradients were.
+    layer: `verdict_layer`. measured: whether its gradients were. format: that of its copy.
     """
     if word == "healthy":
         what = "the signal and the gradient get" if measured else "the signal gets"
         through = f"{what} through {'all ' if depth > 1 else ''}{depth} layer{'s' if depth > 1 else ''}"
         return f"verdict: healthy: {through}{'' if measured else f'; {UNMEASURED}'}"
-    begins = ""
+    begins = f" in {format}" if WORDS[word].of_format else ""
     if not math.isnan(layer):
-        begins = f" from layer {layer:.0f} {'down to the input' if WORDS[word].backward else 'on'}"
+        begins += f" from layer {layer:.0f} {'down to the input' if WORDS[word].backward else 'on'}"
     rule, told = meanings(thresholds)[word], WORDS[word].told
     return f"verdict: {word}{begins}: {f'{told} ({rule})' if told and told not in rule else rule}"

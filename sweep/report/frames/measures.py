@@ -56,6 +56,7 @@ MEASURES = {
         ),
         Measure("first_nonfinite_layer", "first layer that is not finite", COUNT, by_layer=False),
         Measure("leaves_float32_layer", "first layer that float32 could not hold", COUNT, by_layer=False),
+        Measure("loss_scale", "loss scale that the number format asks for", SIZE, by_layer=False),
         Measure("verdict_layer", "layer from which on the verdict holds", COUNT, by_layer=False),
         Measure(
             "jac_spread",
