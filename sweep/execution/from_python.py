@@ -15,7 +15,7 @@ from sweep.base.registry import CUSTOM
 from sweep.execution import request
 from sweep.execution.plan import shards
 from sweep.experiment.axes import CHOICES, GROUPS, LATER_GROUPS
-from sweep.experiment.cell import KEY_OF
+from sweep.experiment.choices import KEY_OF
 from sweep.experiment.language import conf, grammar
 from sweep.experiment.language.spans import is_axis
 from sweep.experiment.overrides import checked

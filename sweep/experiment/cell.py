@@ -2,21 +2,20 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-from sweep import activations, initializers
+from sweep import initializers
 from sweep.activations import Activation
 from sweep.base import blocks, checks, inputs, training
 from sweep.base.blocks import PLAIN, Block, check_batch, check_widths
 from sweep.base.errors import RequestError
 from sweep.base.inputs import Inputs
 from sweep.base.jacobians import check_jacobian
-from sweep.base.registry import CUSTOM, TRANSFORMED, Registry
+from sweep.base.registry import CUSTOM, TRANSFORMED
 from sweep.base.training import Training, check_input, check_library
 from sweep.experiment import families, given, revisions
 from sweep.experiment.axes import (
@@ -29,25 +28,12 @@ from sweep.experiment.axes import (
     SETTINGS,
     UNTRAINED,
 )
+from sweep.experiment.choices import OPTIONS, bias_std_of, canonical, check_choice, ends
 from sweep.experiment.revisions import Revisions
-from sweep.experiment.stored_choice import check_choice
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
 
 ID_BYTES = 16
-# The options of each config group that is an axis, by its column.
-REGISTRIES: Mapping[str, Registry[Any]] = {
-    registry.group: registry for registry in (initializers.REGISTRY, activations.REGISTRY)
-}
-OPTIONS: Mapping[str, Registry[Any]] = {
-    **REGISTRIES,
-    "block": blocks.REGISTRY,
-    "train": training.REGISTRY,
-    "input": inputs.REGISTRY,
-    **dict.fromkeys(ENDS.values(), initializers.REGISTRY),
-}
-# The key of the command line for each of these columns.
-KEY_OF = {name: name for name in (*REGISTRIES, *LATER_GROUPS)} | {column: key for key, column in ENDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +80,8 @@ class Spec:
         knows of no largest step. `widths`, where it is not None, replaces depth and width. Raises
         RequestError where a value breaks its rule.
         """
-        init, init_params = _canonical("init", json.dumps(values["init"]))
-        act, act_params = _canonical("act", json.dumps(values["act"]))
+        init, init_params = canonical("init", json.dumps(values["init"]))
+        act, act_params = canonical("act", json.dumps(values["act"]))
         widths = checks.widths(values["widths"])
         if widths is None:
             depth, width = ALL["depth"].rule(values["depth"]), ALL["width"].rule(values["width"])
@@ -107,14 +93,14 @@ class Spec:
             for axis in SETTINGS
             if axis.name != "bias_std"
         }
-        bias_std = _bias_std(init, init_params, values.get("bias_std", ALL["bias_std"].default))
-        settings = checked | {"widths": widths, "bias_std": bias_std} | _ends(values, depth)
+        bias_std = bias_std_of(init, init_params, values.get("bias_std", ALL["bias_std"].default))
+        settings = checked | {"widths": widths, "bias_std": bias_std} | ends(values, depth)
         for group, usual in _USUAL_OPTIONS.items():
             choice = values.get(group, usual)
             if choice == usual:  # what most have, told in no time
                 settings[group], settings[f"{group}_params"] = usual["name"], "{}"
             else:
-                settings[group], settings[f"{group}_params"] = _canonical(group, json.dumps(choice))
+                settings[group], settings[f"{group}_params"] = canonical(group, json.dumps(choice))
         spec = cls(init, init_params, act, act_params, depth, width, **settings)
         spec.check_block()
         return given.with_content(spec)._as_trained()
@@ -133,7 +119,9 @@ class Spec:
                 check_choice(column, OPTIONS[column], name, parameters)
         if values["depth"] == 1 and values["first_init"] is not None and values["last_init"] is not None:
             raise RequestError("first_init and last_init: a network of one layer has one scheme")
-        values["bias_std"] = _bias_std(values["init"], values["init_params"], values["bias_std"], stored=True)
+        values["bias_std"] = bias_std_of(
+            values["init"], values["init_params"], values["bias_std"], stored=True
+        )
         checked = {
             axis.name: axis.rule(values[axis.name])
             for axis in ALL.values()
@@ -300,64 +288,6 @@ _USUAL = {axis.name: axis.default for axis in LATER} | {
 _USUAL_OPTIONS = {group: {"name": BESIDE_COLUMNS[group]} for group in LATER_GROUPS}
 SPEC = tuple(field.name for field in fields(Spec))
 _values = attrgetter(*SPEC)
-
-
-def _ends(values: Mapping[str, Any], depth: int) -> dict[str, str | None]:
-    """END_COLUMNS of plain values."""
-    found: dict[str, str | None] = dict.fromkeys(END_COLUMNS)
-    for key, column in ENDS.items():
-        choice = values.get(key)
-        if choice is None:
-            continue
-        if not isinstance(choice, Mapping) or "name" not in choice:
-            raise RequestError(f"{key}.…: no scheme is chosen: choose one, as in {key}=normal")
-        found[column], found[f"{column}_params"] = _canonical(column, json.dumps(choice))
-    if depth == 1 and found["last_init"] is not None:  # one layer, and it is the last
-        found["first_init"] = found["first_init_params"] = None
-    return found
-
-
-@lru_cache(maxsize=4096)
-def _canonical(column: str, choice: str) -> tuple[str, str]:
-    """The name of an option, and all of its parameters as JSON; choice: {name, parameters …}, as JSON."""
-    parameters = json.loads(choice)
-    name, registry, key = parameters.pop("name"), OPTIONS[column], KEY_OF[column]
-    try:
-        values = registry.parameters_of(name, registry.made(name, parameters))
-        checks.storable(registry.group, values)
-    except RequestError as error:
-        raise error if key == registry.group else of_end(key, error) from None
-    return name, json.dumps(values, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def of_end(key: str, error: RequestError) -> RequestError:
-    """What is wrong with a scheme of one layer alone, which takes itself for the init: as `key` names it."""
-    return RequestError(re.sub(r"(?<![\w.])init(?=[ .])", key, str(error)))
-
-
-def _bias_std(init: str, init_params: str, value: Any, stored: bool = False) -> float | None:
-    """What a cell with this scheme has for bias_std; stored: a row may be older than its scheme's biases."""
-    registry = REGISTRIES["init"]
-    if init in registry.entries:
-        return bias_std_beside(registry.from_json(init, init_params), init, value, stored)
-    if value is None and init != CUSTOM:  # of another program's, which may draw its own
-        return None
-    std: float = ALL["bias_std"].rule(value)
-    return std
-
-
-def bias_std_beside(scheme: Scheme, name: str, value: Any, stored: bool = False) -> float | None:
-    """bias_std beside a scheme: None where it draws its layer's biases itself, and must be left alone."""
-    own = scheme.bias is not None
-    std: float = 0.0 if own and value is None else ALL["bias_std"].rule(value)
-    if not own:
-        return std
-    if std and not stored:
-        raise RequestError(
-            f"bias_std={std:g}: init {name} draws its layer's biases itself, b ~ {scheme.bias_formula}: drop"
-            f" bias_std, or choose an init that draws only weights, W ~ {scheme.formula}"
-        )
-    return std or None
 
 
 @lru_cache(maxsize=1 << 17)

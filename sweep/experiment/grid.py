@@ -23,7 +23,8 @@ from sweep.base.errors import RequestError, unknown
 from sweep.base.registry import Registry
 from sweep.experiment.axes import AXES, CHOICES, ENDS, GROUPS, RUN_GROUPS, RUN_KEYS, choice_of, parameter_of
 from sweep.experiment.batches import Block, Cells
-from sweep.experiment.cell import OPTIONS, Spec
+from sweep.experiment.cell import Spec
+from sweep.experiment.choices import OPTIONS
 from sweep.experiment.given import of_one_file
 from sweep.experiment.language import configs, grammar, spans
 from sweep.experiment.language.configs import nested, place, plain, with_value, without_hydra

@@ -11,7 +11,8 @@ from sweep import activations
 from sweep.base.errors import RequestError
 from sweep.experiment import axes
 from sweep.experiment.axes import CELL_KEYS, KEYS
-from sweep.experiment.cell import REGISTRIES, SPEC
+from sweep.experiment.cell import SPEC
+from sweep.experiment.choices import REGISTRIES
 from sweep.experiment.grid import Grid, expand
 from sweep.experiment.overrides import checked
 from sweep.store import tables

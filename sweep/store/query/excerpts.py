@@ -14,7 +14,8 @@ from sweep.base import checks
 from sweep.base.registry import CUSTOM
 from sweep.experiment.axes import BESIDE, CELL_KEYS, GROUPS
 from sweep.experiment.batches import Cells
-from sweep.experiment.cell import OPTIONS, SPEC
+from sweep.experiment.cell import SPEC
+from sweep.experiment.choices import OPTIONS
 from sweep.experiment.outcome import Failure
 from sweep.kernel import KERNEL_VERSION
 from sweep.store.index import Older

@@ -16,7 +16,8 @@ from sweep.base import checks
 from sweep.base.registry import CUSTOM
 from sweep.experiment.axes import ENDS
 from sweep.experiment.batches import Block
-from sweep.experiment.cell import OPTIONS, SPEC, Spec
+from sweep.experiment.cell import SPEC, Spec
+from sweep.experiment.choices import OPTIONS
 from sweep.kernel import KERNEL_VERSION
 
 MOST_CELLS = 10_000_000  # of all runs of a study
