@@ -46,10 +46,10 @@ def run(
     first_init, last_init: the keys first.init and last.init, as in last_init=[None, "zeros"].
     init_params, act_params, first_init_params, last_init_params, block_params, train_params, input_params:
     parameters of schemes, activations, blocks, trainings and inputs, as in {"std": [0.01, 0.1]}. An executor
-    or verdict with settings is a dict: executor={"name": "slurm", "partition": "debug"}. quiet: print
-    nothing; otherwise progress, tables and the place of the report are shown. Inside a daemonic process,
-    which may not start others, cells are computed one after another. Raises RequestError where the request is
-    wrong, and then nothing ran. A cell that fails is a row.
+    or verdict with settings is a dict: executor={"name": "slurm", "partition": "debug"}.
+    quiet: print nothing; otherwise progress, tables and the place of the report are shown.
+    Inside a daemonic process, which may not start others, cells are computed one after another.
+    Raises RequestError where the request is wrong, and then nothing ran. A cell that fails is a row.
     """
     import pandas as pd  # noqa: PLC0415
 

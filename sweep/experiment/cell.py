@@ -77,8 +77,8 @@ class Spec:
 
         `block`, `train` and `input`, where they are given, are such options too, and `first.init` and
         `last.init` schemes. A file of inputs is read, once. An lr of 'auto' is the usual one where theory
-        knows of no largest step. `widths`, where it is not None, replaces depth and width. Raises
-        RequestError where a value breaks its rule.
+        knows of no largest step. `widths`, where it is not None, replaces depth and width.
+        Raises RequestError where a value breaks its rule.
         """
         init, init_params = canonical("init", json.dumps(values["init"]))
         act, act_params = canonical("act", json.dumps(values["act"]))

@@ -26,6 +26,7 @@ _ROUNDING = 1e-14
 _MOST_KINKS, _MOST_POINTS = 150, 500  # of a function that goes on oscillating: a plane of them takes minutes
 _DEGREE = 128  # of Mehler's series, far quicker than a plane of nodes where it converges
 _MISSING = 1e-11
+_ENOUGH = 1e-8  # of a cosine that is one of several to be averaged
 _PHASES = 512  # of a period
 _FAR = 1e12  # a scale from which on bends next to 0 are rounding
 _NEARER = 1e6  # a scale at which a power law is one, and easily integrated
@@ -147,7 +148,7 @@ def unequal_cosine(means_of: Gaussian, first: float, second: float, c: float) ->
     if min(first, second) == 0 or c == 0 or waving:
         return _or_zero(one.mean / one.rms * (other.mean / other.rms))
     (a, lost), (b, missed) = (_coefficients(means_of, scale) for scale in (first, second))
-    if max(lost, missed) < math.inf and math.sqrt(lost * missed) * abs(c) ** _DEGREE <= _MISSING:  # Mehler
+    if max(lost, missed) < math.inf and math.sqrt(lost * missed) * abs(c) ** _DEGREE <= _ENOUGH:  # Mehler
         return _or_zero(float(c ** np.arange(_DEGREE) @ (a * b)))
     return _unequal_by_quadrature(means_of, ((one, first), (other, second)), c)
 
@@ -167,11 +168,24 @@ def _unequal_by_quadrature(means_of: Gaussian, both: Sequence[tuple[Means, float
 @lru_cache(maxsize=1024)
 def _coefficients(means_of: Gaussian, scale: float) -> tuple[Array, float]:
     """a_k of Mehler's series of f/rms, (K,), and what is missing of Σ a_k² = 1; inf if nodes miss a kink."""
+    means = means_of.at(scale)
     x, hermite = _hermite()
-    h, _ = _normalised(means_of, means_of.at(scale), scale * x)
-    whole = float(hermite[0] @ (h * h))
-    a = hermite @ h
+    h, _ = _normalised(means_of, means, scale * x)
+    if abs(float(hermite[0] @ (h * h)) - 1) > _MISSING:  # a kink between them
+        x, hermite = _hermite_between(means.structure / scale)
+        h, _ = _normalised(means_of, means, scale * x)
+    whole, a = float(hermite[0] @ (h * h)), hermite @ h
     return a, max(whole - float(a @ a), 0.0) if abs(whole - 1) <= _MISSING else math.inf
+
+
+def _hermite_between(points: Array) -> tuple[Array, Array]:
+    """As `_hermite`, on panels that end at these points too."""
+    nodes, weights = np.polynomial.legendre.leggauss(24)
+    edges = np.union1d(np.arange(-13.0, 14.0), points[np.abs(points) < 13])
+    half = np.diff(edges)[:, None] / 2
+    x = edges[:-1, None] + half * (1 + nodes)
+    density = half * weights * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    return x.ravel(), hermite_rows(x.ravel(), density.ravel(), _DEGREE)
 
 
 def slope_of_pair(means_of: Gaussian, scale: float, c: float) -> float:

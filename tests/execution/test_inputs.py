@@ -213,3 +213,16 @@ def test_wrong_inputs_are_one_line_and_status_2_and_write_nothing(sweep_command,
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
     assert says in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_have_one_dimension_for_files_not_one_for_their_hashes_too(folder):
+    pytest.importorskip("xarray", reason="the xarray extra is not installed: pip install -e '.[xarray]'")
+    study = Study(folder / "study")
+    study.create()
+    write(
+        study,
+        "a",
+        [of(input=npy(folder / name), seed=seed) for name in ("a.npy", "b.npy") for seed in (0, 1)],
+    )
+    found = sweep.to_xarray(sweep.load(study.path))
+    assert dict(found.sizes) == {"init": 1, "act": 1, "depth": 1, "width": 1, "seed": 2, "input.file": 2}
