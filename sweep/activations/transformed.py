@@ -26,7 +26,7 @@ _REVISION = 1  # raised with every correction of the constants
 
 
 class Affine(NamedTuple):
-    """What a transformed activation is made of; in its own order of application."""
+    """What a transformed activation is made of, and its constants."""
 
     of: Activation
     input_scale: float
@@ -51,11 +51,6 @@ class Asked:
             f"act {TRANSFORMED}: its constants follow from a network's depth; "
             f"sweep.theory.transform({self.of.name!r}, depth, {self.method!r}).activation has them"
         )
-
-
-def usual_target(of: str, method: str) -> float:
-    """The target unless one is given; of: an activation's name."""
-    return _TARGETS[_kind(of, method)]
 
 
 def target_of(name: str, given: float | None, of: str, method: str) -> float:
