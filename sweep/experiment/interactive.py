@@ -12,6 +12,7 @@ from sweep.activations import Activation
 from sweep.base import blocks, checks
 from sweep.base.blocks import Block, check_batch, check_widths
 from sweep.base.errors import RequestError, SweepWarning
+from sweep.base.jacobians import check_jacobian
 from sweep.experiment.cell import Cell, bias_std_beside, of_end
 from sweep.initializers import Scheme
 from sweep.kernel import passes
@@ -32,6 +33,7 @@ def propagate(
     batch: int = 1000,
     dtype: str = "float32",
     backward: bool = True,
+    jacobian: bool = False,
     init_params: Mapping[str, Any] | None = None,
     act_params: Mapping[str, Any] | None = None,
     first_init: str | Scheme | Callable[..., Any] | None = None,
@@ -50,6 +52,7 @@ def propagate(
     that of the last.
     block: what a layer is, by name, or by a preset's as in "gpt2", with parameters, as in
     {"alpha": "depth**-0.5"}.
+    jacobian: a column `jac_spread` too, Var(s²) / E[s²]² of the singular values s of dh_l / dh_0.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -68,6 +71,7 @@ def propagate(
             "batch": batch,
             "dtype": dtype,
             "backward": backward,
+            "jacobian": jacobian,
         }
     )
     back = (cell.depth,) if backward else ()
@@ -79,13 +83,25 @@ def propagate(
     layer = blocks.resolved(block, checks.mapping("block_params", block_params)).at(cell.depth)
     check_widths(layer, cell.profile)
     check_batch(layer, cell.batch)
+    if cell.jacobian:
+        check_jacobian(layer, cell.profile)
     chain = kernel.Chain(scheme, activation, bias_std or 0.0, cell.depth, back, first, last, layer)
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         kind = _passes(activation.name, backward) if cell.dtype == "float32" else passes.NUMPY
         stack = kernel.propagate([chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind)
+        spreads = _spreads(chain, cell) if cell.jacobian else {}
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns | spreads)
+
+
+def _spreads(chain: kernel.Chain, cell: Cell) -> dict[str, list[float]]:
+    """The column of singular values: how far those of dh_l / dh_0 are apart, which are all 1 at layer 0."""
+    from sweep.kernel.jacobian import spreads  # noqa: PLC0415  seldom asked for
+
+    layers = range(1, cell.depth + 1)
+    by_depth = spreads(chain, cell.profile, cell.seed, cell.batch, layers)
+    return {"jac_spread": [0.0, *(by_depth[layer] for layer in layers)]}
 
 
 def _passes(act: str, backward: bool) -> str:
