@@ -13,6 +13,7 @@ from sweep.base import blocks, checks, inputs
 from sweep.base.blocks import Block, check_batch, check_widths
 from sweep.base.errors import RequestError, SweepWarning
 from sweep.base.inputs import Inputs
+from sweep.base.jacobians import check_jacobian
 from sweep.experiment import families
 from sweep.experiment.cell import Cell
 from sweep.experiment.choices import bias_std_beside, of_end
@@ -36,6 +37,7 @@ def propagate(
     batch: int = 1000,
     dtype: str = "float32",
     backward: bool = True,
+    jacobian: bool = False,
     init_params: Mapping[str, Any] | None = None,
     act_params: Mapping[str, Any] | None = None,
     first_init: str | Scheme | Callable[..., Any] | None = None,
@@ -60,6 +62,7 @@ def propagate(
     {"alpha": "depth**-0.5"}.
     input: what is pushed through, by name, with parameters, as in {"c0": 0.5}.
     format: float16, bfloat16, float8_e4m3fn or float8_e5m2: a copy that is rounded to it is measured too.
+    jacobian: a column `jac_spread` too, Var(s²) / E[s²]² of the singular values s of dh_l / dh_0.
     widths: a tapered network, input first; replaces depth and width. bias_std: 0, or None, with an init that
     draws its layer's biases itself.
     Raises RequestError where a value breaks its rule, UserCodeError where a function does.
@@ -79,6 +82,7 @@ def propagate(
             "dtype": dtype,
             "backward": backward,
             "format": format,
+            "jacobian": jacobian,
         }
     )
     back = (cell.depth,) if backward else ()
@@ -91,6 +95,8 @@ def propagate(
     layer = blocks.resolved(block, checks.mapping("block_params", block_params)).at(cell.depth)
     check_widths(layer, cell.profile)
     check_batch(layer, cell.batch)
+    if cell.jacobian:
+        check_jacobian(layer, cell.profile)
     given = inputs.REGISTRY.resolved(input, checks.mapping("input_params", input_params))
     given = with_its_content(given, cell.profile[0], cell.batch)
     chain = kernel.Chain(
@@ -102,9 +108,19 @@ def propagate(
         stack = kernel.propagate(
             [chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind, inputs=given
         )
+        spreads = _spreads(chain, cell, given) if cell.jacobian else {}
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns | spreads)
+
+
+def _spreads(chain: kernel.Chain, cell: Cell, given: Inputs) -> dict[str, list[float]]:
+    """The column of singular values: how far those of dh_l / dh_0 are apart, which are all 1 at layer 0."""
+    from sweep.kernel.jacobian import spreads  # noqa: PLC0415  seldom asked for
+
+    layers = range(1, cell.depth + 1)
+    by_depth = spreads(chain, cell.profile, cell.seed, cell.batch, layers, given)
+    return {"jac_spread": [0.0, *(by_depth[layer] for layer in layers)]}
 
 
 def _passes(act: str, backward: bool) -> str:

@@ -3,7 +3,7 @@
 import math
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 
@@ -107,7 +107,14 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law, 
                 whole |= {"theory_lr_max": size.lr_max, "theory_kappa": size.kappa}
             if isometry:
                 kinds = [_kind_of(scheme) for scheme, _ in numbered]
-                whole["theory_jac_spread"] = jacobian.of_maps(chain.act, maps, layers, widths, kinds).spread
+                each = [(maps, 1.0)]  # of all inputs alike, or of each size, with its share
+                if not law.of_one_size:
+                    of_size = partial(prediction, chain.act, layers, biases, batch, c0=math.nan)
+                    each = [(of_size(q0=q), share) for q, share in law.sizes]
+                whole["theory_jac_spread"] = sum(
+                    share * jacobian.of_maps(chain.act, one, layers, widths, kinds).spread
+                    for one, share in each
+                )
             if law != UNIT:
                 found = mixed_prediction(chain.act, layers, biases, batch, law)
         else:

@@ -12,10 +12,11 @@ import numpy as np
 
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
+from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.initializers import Scheme
-from sweep.kernel import streams
 from sweep.kernel.chain import Chain
 from sweep.kernel.cost import Cost, Rates
+from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.wide import WideSignal
 
@@ -25,7 +26,12 @@ _FITTED = 400.0  # the same of a measured entry, where a scheme is fitted to it 
 
 
 def spreads(
-    chain: Chain, widths: Sequence[int], seed: int, batch: int, depths: Collection[int]
+    chain: Chain,
+    widths: Sequence[int],
+    seed: int,
+    batch: int,
+    depths: Collection[int],
+    inputs: Inputs = GAUSSIAN,
 ) -> dict[int, float]:
     """Depth L -> Var(s²) / E[s²]² of the min(N_0, N_L) singular values s of dh_L / dh_0: mean over inputs.
 
@@ -33,8 +39,8 @@ def spreads(
     it is 0 for all, not finite, or not known.
     """
     rows = batch if _fits(chain) else SAMPLES  # a scheme may look at all of the batch
-    inputs = streams.inputs([seed], min(rows, batch), widths[0])[0].astype(WIDE)
-    signal = WideSignal(inputs, np.zeros(widths[0], bool))
+    x = inputs_of(inputs, [seed], min(rows, batch), widths[0])[0].astype(WIDE)
+    signal = WideSignal(x, np.zeros(widths[0], bool))
     samples = min(SAMPLES, batch)
     jacobian = np.broadcast_to(np.eye(widths[0]), (samples, widths[0], widths[0]))
     found = {}

@@ -111,6 +111,17 @@ def test_a_row_has_theorys_spread_beside_the_measured_one(init, act, bias_std):
     assert row["jac_spread"] == pytest.approx(row["theory_jac_spread"], rel=0.2)  # of one seed
 
 
+def test_one_network_in_python_has_the_spread_of_every_layer_and_its_cells_at_the_last():
+    found = sweep.propagate("xavier", "gelu", depth=3, width=24, batch=20, jacobian=True)
+    plain = sweep.propagate("xavier", "gelu", depth=3, width=24, batch=20)
+    pd.testing.assert_frame_equal(found.drop(columns="jac_spread"), plain)
+    assert found["jac_spread"].iloc[0] == 0
+    for depth in (1, 2, 3):
+        assert found["jac_spread"].iloc[depth] == row_of(of(act={"name": "gelu"}, depth=depth))["jac_spread"]
+    with pytest.raises(RequestError, match="jacobian=true with width 600"):
+        sweep.propagate(width=600, depth=1, jacobian=True)
+
+
 def test_layers_of_their_own_schemes_count_each_for_itself():
     def theory(**values):
         return row_of(of(depth=3, **values))["theory_jac_spread"]

@@ -23,7 +23,8 @@ def jacobian_spreads(block: Block) -> tuple[Array, Array]:
         chain, widths = chain_of(specs), max((spec.profile for spec in specs), key=len)
         for column, seed in enumerate(block.seeds):
             start = time.perf_counter()
-            by_depth = spreads(chain, widths, seed, specs[0].batch, {spec.depth for spec in specs})
+            depths, first = {spec.depth for spec in specs}, specs[0]
+            by_depth = spreads(chain, widths, seed, first.batch, depths, first.inputs)
             took = (time.perf_counter() - start) / len(specs)
             for spec in specs:
                 place = place_of[spec], column
