@@ -108,13 +108,11 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law, 
             if isometry:
                 kinds = [_kind_of(scheme) for scheme, _ in numbered]
                 each = [(maps, 1.0)]  # of all inputs alike, or of each size, with its share
-                if not law.of_one_size:
+                if len(law.sizes) > 1:
                     of_size = partial(prediction, chain.act, layers, biases, batch, c0=math.nan)
                     each = [(of_size(q0=q), share) for q, share in law.sizes]
-                whole["theory_jac_spread"] = sum(
-                    share * jacobian.of_maps(chain.act, one, layers, widths, kinds).spread
-                    for one, share in each
-                )
+                spreads = [jacobian.of_maps(chain.act, one, layers, widths, kinds).spread for one, _ in each]
+                whole["theory_jac_spread"] = float(np.dot(spreads, [share for _, share in each]))
             if law != UNIT:
                 found = mixed_prediction(chain.act, layers, biases, batch, law)
         else:
