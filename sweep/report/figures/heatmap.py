@@ -21,7 +21,7 @@ from sweep.report.frames import layout
 from sweep.report.frames.fates import gradients_unmeasured
 from sweep.report.frames.labels import common
 from sweep.report.frames.layout import Layout
-from sweep.report.frames.measures import WORD, Measure
+from sweep.report.frames.measures import OF_THEORY, WORD, Measure
 from sweep.report.frames.seeds import MARKS
 from sweep.report.frames.text import counted, number, short, spread
 
@@ -62,7 +62,9 @@ def figures(
     seeds = f"{_averaged(measure)} {counted(frame['seeds'])}"
     fixed = [f"{n} {cells[n].iloc[0]}" for n in ("depth", "width") if cells[n].nunique() == 1]
     caption = ", ".join([seeds, common(cells), *fixed]) + thinned
-    picture = Picture(measure, arrangement, scale_of(measure, frame["value"]), caption)
+    living = frame[frame["mark"] == ""] if measure.name in OF_THEORY else frame
+    shown = frame if living.empty else living  # a dead network's step is of any size
+    picture = Picture(measure, arrangement, scale_of(measure, shown["value"]), caption)
     pages = _pages(frame, arrangement)
     left_out = sum(page.groupby(["row", "rest", "col"]).ngroups for page in pages[most_pages:])
     *others, last = pages[:most_pages]
