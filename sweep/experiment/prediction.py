@@ -104,7 +104,8 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law, 
             found = maps.statistics
             with suppress(*_UNDEFINED):
                 size = step.of_maps(chain.act, maps, layers, widths, biases, batch)
-                whole |= {"theory_lr_max": size.lr_max, "theory_kappa": size.kappa}
+                if step.stands_out(size, widths, batch):
+                    whole |= {"theory_lr_max": size.lr_max, "theory_kappa": size.kappa}
             if isometry:
                 kinds = [_kind_of(scheme) for scheme, _ in numbered]
                 each = [(maps, 1.0)]  # of all inputs alike, or of each size, with its share

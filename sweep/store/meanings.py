@@ -42,11 +42,12 @@ _MEANINGS = {
     "delta_std_first": "`delta_std` at layer 0: what is left of the gradient at the input",
     "grad_std_first": "`grad_std` at layer 1",
     "theory_lr_max": "the largest step of smooth descent, of a loss summed over `batch` inputs; null where "
-    "theory knows of none, as in any block but plain",
+    "theory knows of none, as in any block but plain, and where chance counts for more than the mean "
+    "(odd acts without biases)",
     "theory_kappa": "the largest eigenvalue of the tangent kernel over its least; null as theory_lr_max",
     "jac_spread": "Var(s²) / E[s²]² of the singular values s of dh_L / dh_0, mean over four inputs; null "
     "where it was not asked for (`jacobian`), where dh_L / dh_0 is 0 or no number, or the slope is not known",
-    "theory_jac_spread": "theory's `jac_spread`; null as theory_lr_max, or without `jacobian`",
+    "theory_jac_spread": "theory's `jac_spread`; null in any block but plain, or without `jacobian`",
     "first_nonfinite_layer": "the first layer with an inf or a NaN; null where there is none",
     "leaves_float32_layer": "the first layer whose largest abs(h) rounds to inf or to 0 in float32; null "
     "where there is none, and in rows of an older schema where the layers cannot tell",

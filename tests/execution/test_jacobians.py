@@ -142,7 +142,7 @@ def test_theory_is_silent_where_it_does_not_apply(init):
 
 def test_an_act_of_ones_own_has_one_where_its_slope_is_known():
     own = {"name": "custom", "function": "tests.execution.test_jacobians.bent"}
-    row = row_of(of(act=own, width=64))
+    row = row_of(of(act=own, width=64, bias_std=0.5))
     assert row["status"] == "ok"
     assert row["jac_spread"] > 0
     assert row["theory_jac_spread"] > 0
@@ -168,7 +168,7 @@ def test_a_study_is_extended_by_them_and_every_row_then_has_the_columns(tmp_path
     older(study, part("a"), version=6)
     assert not set(sweep.load(study.path)["jacobian"]) - {False}
     upkeep.modernise(study)
-    write(study, "b", [of()])
+    write(study, "b", [of(width=64, bias_std=0.5)])
     found = pd.read_parquet(study.path / "cells")
     assert found["jacobian"].value_counts().to_dict() == {False: 3, True: 1}
     assert found["theory_lr_max"].notna().sum() == 1  # a row of before says nothing
@@ -185,7 +185,7 @@ def test_a_study_is_extended_by_them_and_every_row_then_has_the_columns(tmp_path
     ],
 )
 def test_a_row_that_says_otherwise_is_found(study, monkeypatch, capsys, column, value, said):
-    write(study, "a", [of()])
+    write(study, "a", [of(width=64, bias_std=0.5)])
     assert verified(study, monkeypatch, capsys)[0] == 0
     forged(study, "cells", column, value)
     status, told = verified(study, monkeypatch, capsys)

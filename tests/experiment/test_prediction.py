@@ -102,8 +102,8 @@ def test_a_users_activation_is_predicted_and_never_called_in_the_driver(tmp_path
 
 @pytest.mark.parametrize(("act", "bias_std"), [("tanh", 0.3), ("relu", 0.0), ("gelu", 0.1)])
 def test_the_table_holds_the_largest_step_and_the_conditioning(act, bias_std):
-    row, _ = rows_of(cell(act={"name": act}, width=16, depth=4, batch=8, bias_std=bias_std))
-    expected = step_size(act, 1.0, bias_std, 4, 16, inputs=8)
+    row, _ = rows_of(cell(act={"name": act}, width=256, depth=3, batch=8, bias_std=bias_std))
+    expected = step_size(act, 1.0, bias_std, 3, 256, inputs=8)
     assert row["theory_lr_max"] == pytest.approx(expected.lr_max, rel=1e-12)
     assert row["theory_kappa"] == pytest.approx(expected.kappa, rel=1e-12)
     assert row["theory_jac_spread"] is None  # its Jacobian was not asked for
@@ -116,11 +116,18 @@ def test_biases_that_a_scheme_draws_itself_are_trained():
 
 
 def test_a_step_is_of_a_tapered_networks_own_widths():
-    one = cell(init={"name": "he_normal"}, act={"name": "relu"}, widths=[24, 12, 6], batch=8)
-    widths = (24, 12, 6)
+    one = cell(init={"name": "he_normal"}, act={"name": "relu"}, widths=[240, 120, 60], batch=8)
+    widths = (240, 120, 60)
     layers = layers_of([(2 / n) ** 0.5 for n in widths[:-1]], widths)
     expected = conditioned("relu", layers, widths, 0.0, 8)
     assert consequences(one)["theory_lr_max"] == pytest.approx(expected.lr_max, rel=1e-12)
+
+
+@pytest.mark.parametrize(("bias_std", "width"), [(0.0, 500), (0.0, 30), (0.02, 30)])
+def test_there_is_no_step_where_chance_counts_for_more_than_the_mean(bias_std, width):
+    one = cell(width=width, depth=5, batch=200, bias_std=bias_std)
+    assert np.isnan([consequences(one)[name] for name in ("theory_lr_max", "theory_kappa")]).all()
+    assert 0 < step_size("tanh", 1.0, bias_std, 5, width, inputs=200).lr_max < np.inf
 
 
 @pytest.mark.parametrize("values", [{"init": {"name": "lsuv"}}, {"block": {"name": "pre_ln"}}])

@@ -10,14 +10,14 @@ from sweep.report.advice.candidates import LSUV, ORTHOGONAL, Candidate, bias_std
 from sweep.report.advice.outlook import BATCH
 from sweep.report.frames.text import number
 from sweep.theory.consequences.jacobian import slope_kurtosis
-from sweep.theory.consequences.step import StepSize
+from sweep.theory.consequences.step import StepSize, stands_out
 from sweep.theory.moments import gaussian
 
 _HALF = 0.01  # of a share that is a half
 _NEAR_LINE = 0.25  # what slopes add to the spread at a layer: of less, orthogonal weights are worth it
 
 
-# Theory's eigenvalues are then all one, and those of a network spread around it.
+# What chance spreads the eigenvalues by is then more than what the inputs have in common.
 _BOUND = (
     "; here that is an upper bound, several times too large: inputs at right angles stay so in the mean alone"
 )
@@ -32,6 +32,7 @@ class Descent:
     slopes: E[f'⁴] / E[f'²]² - 1 at the last layer, what slopes add there. flat: the share of them next to 0.
     """
 
+    depth: int
     width: int
     step: StepSize | None
     spread: float
@@ -44,7 +45,7 @@ class Descent:
 def descent_of(act: Activation, candidate: Candidate, depth: int, width: int) -> Descent:
     """What follows for a candidate at this depth and width."""
     if candidate.kind == LSUV:
-        return Descent(width, None, math.nan)
+        return Descent(depth, width, None, math.nan)
     sigma_w, sigma_b = candidate.sigma_w, bias_std_of(candidate.schemes[0], width)
     try:
         step = theory.step_size(act, sigma_w, sigma_b, depth, width, BATCH)
@@ -52,13 +53,13 @@ def descent_of(act: Activation, candidate: Candidate, depth: int, width: int) ->
         orthogonal = theory.jacobian(act, sigma_w, sigma_b, depth, "orthogonal").spread
         scale = float(theory.predict(act, sigma_w, sigma_b, depth)["pre_rms"].iloc[-1])
     except RequestError:
-        return Descent(width, None, math.nan)
+        return Descent(depth, width, None, math.nan)
     means = gaussian(act)
     least, most = means.scales
     scale = min(max(scale, least), most)
     mine = orthogonal if candidate.kind == ORTHOGONAL else independent
     return Descent(
-        width, step, mine, independent, orthogonal, slope_kurtosis(means, scale) - 1, means.flat(scale)
+        depth, width, step, mine, independent, orthogonal, slope_kurtosis(means, scale) - 1, means.flat(scale)
     )
 
 
@@ -73,7 +74,7 @@ def told(of: Descent, act: str) -> list[str]:
     else:
         half = ", as half of them are 0" if abs(of.flat - 0.5) < _HALF else ""
         why = f"they take away 1 a layer, and not what the slopes of {act} add: {slopes} a layer{half}"
-    bound = _BOUND if abs(of.step.ntk_off) * of.width < of.step.ntk_diag else ""
+    bound = "" if stands_out(of.step, (of.width,) * (of.depth + 1), BATCH) else _BOUND
     return [
         f"step: descent is smooth up to lr_max = {summed} for a loss summed over {BATCH} inputs of cosine 0, "
         f"{mean} for their mean (× {BATCH}); kappa = {kappa}; above it a network may leap, and settle{bound}",

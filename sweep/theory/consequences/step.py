@@ -17,6 +17,8 @@ from sweep.base.errors import RequestError
 from sweep.theory.maps import Layer, Prediction, alike, by_layer, check_inputs, prediction
 from sweep.theory.moments import Act, gaussian
 
+_STANDS_OUT = 0.7  # of what chance spreads: an eigenvalue is then within a sixth of the mean's
+
 
 @dataclass(frozen=True)
 class StepSize:
@@ -96,6 +98,18 @@ def of_maps(
     if math.isnan(sum(eigenvalues)) or not largest:
         return StepSize(one, two, 2 / eigenvalues[0] if eigenvalues[0] else math.inf, math.nan)
     return StepSize(one, two, 2 / largest, largest / least if least else math.inf)
+
+
+def stands_out(size: StepSize, widths: Sequence[int], inputs: int) -> bool:
+    """Whether a batch of random inputs has this largest eigenvalue in a finite network too.
+
+    (m - 1) Theta(x, x') is that of the direction that all m inputs share. Cosines are what theory has in the
+    mean alone: of Gaussian inputs of width N, and again at each of the L layers, they scatter by 1/√N, and
+    Theta(x, x) ((1 + √(m (L + 1) / N))² - 1) is as far as that spreads the others (Marchenko and Pastur 1967,
+    had every layer its own inputs). Measured in benchmarks/steps.py: above 0.7 of it the mean counts.
+    """
+    scattered = size.ntk_diag * ((1 + math.sqrt(inputs * len(widths) / min(widths))) ** 2 - 1)
+    return inputs == 1 or (inputs - 1) * size.ntk_off >= _STANDS_OUT * scattered
 
 
 def _kernel(
