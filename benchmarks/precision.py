@@ -2,9 +2,9 @@
 
     python -m benchmarks.precision
 
-5 activations × 4 sigma_w × 4 formats × layers 1 to 30, sigma_b = 0.3 for tanh, 0 else; width 512, 64 inputs, the mean over 20 seeds.
-Prints how often prediction over measurement lies within 25 %, where 1 - cosine is above the noise, and how far
-measured shares of zeros and overflows are from theory's.
+5 activations × 4 sigma_w × 4 formats × layers 1 to 30, sigma_b = 0.3 for tanh and erf, else 0; width 512,
+64 inputs, the mean over 20 seeds. Prints how often prediction over measurement lies within 25 %, where
+1 - cosine is above the noise, and how far measured shares of zeros and overflows are from theory's.
 """
 
 import math
@@ -15,6 +15,7 @@ import numpy as np
 from sweep import activations, initializers, kernel
 from sweep.kernel.copies.rounding import FORMATS
 from sweep.theory.consequences.precision import rounded_copy
+from sweep.theory.gains import gaussian_moments
 from sweep.theory.maps import alike
 
 ACTS = ("tanh", "relu", "gelu", "silu", "erf")
@@ -83,8 +84,6 @@ def main() -> None:
 
 
 def _second_moment(act: str) -> float:
-    from sweep.theory import gaussian_moments
-
     return float(gaussian_moments(act, 1.0).second)
 
 
