@@ -11,6 +11,7 @@ from sweep.report.figures import precision, style
 def frames(tmp_path_factory):
     root = tmp_path_factory.mktemp("precision")
     asked = {
+        "init": "xavier",
         "act": ["tanh", "relu"],
         "format": [None, "bfloat16", "float8_e4m3fn"],
         "depth": 4,
