@@ -138,6 +138,13 @@ def _told(cells: "pd.DataFrame", act: Activation, block: str) -> "tuple[pd.DataF
             lambda rows: f"holds {name} only in tapered networks, or with first or last layers of their own",
         ),
         (
+            lambda rows: rows["format"].isna(),
+            lambda rows: (
+                f"holds {name} only with a number format, whose losses are in its verdicts, and "
+                "advice is for the network itself"
+            ),
+        ),
+        (
             lambda rows: rows["sigma_w"] > 0,
             lambda rows: (
                 f"holds {name} only with schemes without a sigma_w: {_listed(rows['init'].unique())}"

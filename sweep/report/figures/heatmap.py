@@ -36,7 +36,8 @@ _BARE = "#eceff1"  # where a network is in no square
 # A mark where there is no room for text: the marker that looks like it, and whether it is hollow.
 _MARKERS = {
     "×": ("X", False), "=": ("$=$", False), "▲": ("^", False), "▼": ("v", False), "■": ("s", False),
-    "●": ("o", False), "△": ("^", True), "▽": ("v", True),
+    "●": ("o", False), "△": ("^", True), "▽": ("v", True), "◆": ("D", False), "◇": ("D", True),
+    "≈": ("$≈$", False),
 }  # fmt: skip
 
 

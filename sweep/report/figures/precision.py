@@ -83,8 +83,8 @@ def _caption(
 ) -> list[str]:
     reading = (
         "above: 1 - cosine between h and the h of a copy whose weights, inputs and every h that enters a "
-        "product are rounded to the format; 0.1 and more: imprecise; a line ends at the first overflow, and "
-        "where nothing is left"
+        "product are rounded to the format; 0.1 and more: imprecise; a line ends at the first overflow, "
+        "and where nothing is left"
     )
     note = f"line: mean over {counted(curves['seeds'])}, band: all seeds"
     note += "; thin black: theory" if is_predicted(drawn, STRAYED) else ""

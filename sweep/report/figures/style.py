@@ -131,7 +131,8 @@ def caption(figure: Figure, *lines: str) -> None:
 
 
 def _wrapped(figure: Figure, text: str, per_inch: float) -> str:
-    return textwrap.fill(text, max(30, int(per_inch * figure.get_figwidth())), break_long_words=False)
+    width = max(30, int(per_inch * figure.get_figwidth()))
+    return textwrap.fill(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def titles(names: Iterable[str], most: int = 34, lines: int = 2) -> dict[str, str]:

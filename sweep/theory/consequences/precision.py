@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _FEW = 0.01  # the share of subnormal numbers from which on rounding is no noise of one relative size
 _NEVER = 1e-9  # a share that a layer of 500 units and 1000 inputs meets once in 2000 layers
+_FLOAT32 = 2.0**-150  # up to which the copy's h, a float32, is 0 before it is rounded
 _POINTS = 1 << 16
 
 
@@ -112,8 +113,8 @@ def rounded_copy(
 @lru_cache(maxsize=4096)
 def _shares(form: Format, means_of: Gaussian, scale: float) -> tuple[float, float, float]:
     """Of h that is not 0 what becomes 0, and what is subnormal; of h what overflows."""
-    something = share_between(means_of, scale, 0.0, math.inf)
-    zeroed = share_between(means_of, scale, 0.0, form.smallest / 2)
+    something = share_between(means_of, scale, _FLOAT32, math.inf)
+    zeroed = share_between(means_of, scale, _FLOAT32, max(form.smallest / 2, _FLOAT32))
     subnormal = share_between(means_of, scale, form.smallest / 2, form.normal)
     overflowed = share_between(means_of, scale, form.overflow, math.inf)
     if not something:

@@ -154,7 +154,7 @@ def test_beyond_float32_the_copy_has_real_magnitudes():
     small = replace(one, scheme=initializers.get("normal", std=1e-3))
     (found,) = pushed([small])
     zeroed = found.forward["zeroed"][0]
-    assert zeroed.max() > 0.9
+    assert np.nanmax(zeroed) > 0.9
     assert np.isnan(found.forward["round_cosine"][0, -1])
 
 

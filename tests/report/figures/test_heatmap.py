@@ -182,7 +182,7 @@ def test_names_are_never_read_as_mathematics(frames):
 DEAD = [word for word in ORDER if word != "healthy"]
 
 
-def plane(width=3, height=3):
+def plane(width=4, height=3):
     """Cells over width and depth of which each dies of another word, in turn, the last one apart."""
     words = [*DEAD, "healthy"]
     places = [(x, y) for y in range(height) for x in range(width)]
