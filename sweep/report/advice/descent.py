@@ -19,7 +19,8 @@ _NEAR_LINE = 0.25  # what slopes add to the spread at a layer: of less, orthogon
 
 # What chance spreads the eigenvalues by is then more than what the inputs have in common.
 _BOUND = (
-    "; here that is an upper bound, several times too large: inputs at right angles stay so in the mean alone"
+    "; here that is an upper bound, maybe far too large: inputs are at right angles in the mean alone, "
+    "and chance counts for more"
 )
 
 
