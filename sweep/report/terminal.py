@@ -41,7 +41,8 @@ def show_layers(cell: Cell, layers: "pd.DataFrame") -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for row in layers.sort_values("layer").to_dict("records"):
         table.add_row(str(row["layer"]), *(number(row[name]) for name in columns))
-    spare = ["mean", "grad_std", "flat", *(["std"] if cell.format else []), "rms", "delta_std"]
+    own = ["delta_overflowed", "std"] if cell.format else []
+    spare = ["mean", "grad_std", "flat", *own, "rms", "delta_std"]
     show(table, title, "\n".join([*_profiles(layers), *caption]), spare)
 
 
