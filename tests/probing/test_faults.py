@@ -1,0 +1,374 @@
+"""Planted faults are named, with the word and the module; healthy networks are called healthy."""
+
+import math
+import re
+
+import pytest
+
+import sweep
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[peers]'")
+from torch import nn  # noqa: E402
+
+from tests.probing.networks import (  # noqa: E402
+    GPT,
+    WIDTH,
+    ConvNet,
+    ResNet,
+    Stream,
+    images,
+    mlp,
+    seeded,
+    sequences,
+    tokens,
+    vectors,
+)
+
+
+def zeroed(layer):
+    """A layer whose weights and biases are 0."""
+    for one in layer.parameters():
+        nn.init.zeros_(one)
+
+
+class Cut(nn.Module):
+    """A module through which no gradient comes."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.module = module
+
+    def forward(self, x):
+        return self.module(x).detach()
+
+
+def zero_layer():
+    model = mlp(6)
+    zeroed(model[6])
+    return model, vectors()
+
+
+def zero_branch():
+    model = Stream(6, scale=0.4)
+    zeroed(model.blocks[2].fc1)
+    return model, vectors()
+
+
+def weights_five_times_as_large():
+    model = ConvNet(8, norm=False)
+    for conv in model.convs:
+        conv.weight.data *= 5
+    return model, images()
+
+
+def one_layer_too_large():
+    model = mlp(6, nn.Tanh, 1.0)
+    with torch.no_grad():
+        model[4].weight *= 20
+    return model, vectors()
+
+
+def fan_without_the_kernels_area():
+    model = ConvNet(8, norm=False)
+    for conv in model.convs:
+        nn.init.normal_(conv.weight, std=math.sqrt(2 / conv.in_channels))
+    return model, images()
+
+
+def fan_of_the_wrong_end():
+    layers = []
+    for fan_in, fan_out in [(64, 8), (8, 64), (64, 2048)]:
+        layers += [nn.Linear(fan_in, fan_out, bias=False), nn.ReLU()]
+        nn.init.normal_(layers[-2].weight, std=math.sqrt(2) / fan_out)
+    return nn.Sequential(*layers), vectors(width=64)
+
+
+def torch_default_at_depth_50():
+    return mlp(50, init=False), vectors()
+
+
+def torch_default_with_biases_at_depth_50():
+    return mlp(50, init=False, bias=True), vectors()
+
+
+def tanh_saturated():
+    return mlp(6, nn.Tanh, math.sqrt(32)), vectors()
+
+
+def xavier_relu_at_depth_50():
+    return mlp(50, gain=1.0), vectors()
+
+
+def branches_not_scaled():
+    return Stream(24), vectors()
+
+
+def branches_not_scaled_in_a_normed_stream():
+    return GPT(4, std=40.0, scaled=False), tokens()
+
+
+def dead_layer():
+    model = mlp(6, bias=True)
+    nn.init.constant_(model[4].bias, -50.0)
+    return model, vectors()
+
+
+def nearly_dead_layer():
+    model = mlp(6, bias=True)
+    nn.init.constant_(model[4].bias, -1.5)
+    return model, vectors()
+
+
+def detached_layer():
+    model = mlp(6)
+    model[6] = Cut(model[6])
+    return model, vectors()
+
+
+def detached_branch():
+    model = Stream(6, scale=0.4)
+    model.blocks[3].fc2 = Cut(model.blocks[3].fc2)
+    return model, vectors()
+
+
+def frozen_norm():
+    model = ConvNet(6).train()
+    for norm in model.norms:
+        norm.eval()
+    model.norms[3].running_var.fill_(1e6)
+    return model, images()
+
+
+def zero_gain():
+    model = ConvNet(6)
+    nn.init.zeros_(model.norms[2].weight)
+    return model, images()
+
+
+def constant_weights():
+    model = mlp(4)
+    nn.init.constant_(model[0].weight, 0.1)
+    return model, vectors()
+
+
+def constant_weights_in_the_middle():
+    model = mlp(4)
+    nn.init.constant_(model[4].weight, 0.1)
+    return model, vectors()
+
+
+def all_zeros():
+    model = mlp(4)
+    for layer in model:
+        zeroed(layer)
+    return model, vectors()
+
+
+class PostNorm(nn.Module):
+    """norm(x + act(fc(x)))."""
+
+    def __init__(self, norm, act, gain):
+        super().__init__()
+        self.fc, self.norm, self.act = nn.Linear(WIDTH, WIDTH, bias=False), norm(WIDTH), act()
+        nn.init.normal_(self.fc.weight, std=gain / math.sqrt(WIDTH))
+
+    def forward(self, x):
+        return self.norm(x + self.act(self.fc(x)))
+
+
+def double_softmax():
+    return nn.Sequential(*mlp(3), nn.Softmax(-1), nn.Softmax(-1)), vectors()
+
+
+def post_norm_of_large_branches():
+    return nn.Sequential(*(PostNorm(nn.LayerNorm, nn.Tanh, 3.0) for _ in range(32))), vectors()
+
+
+def post_norm_of_branches_with_a_mean():
+    return nn.Sequential(*(PostNorm(nn.RMSNorm, nn.Sigmoid, 1.0) for _ in range(24))), vectors()
+
+
+def half_overflow():
+    model = mlp(6, gain=30.0).to(torch.float16)
+    return model, 10 * vectors().to(torch.float16)
+
+
+def bfloat16_overflow():
+    model = mlp(8).to(torch.bfloat16)
+    with torch.no_grad():
+        model[6].weight *= 1e38
+    return model, vectors().to(torch.bfloat16)
+
+
+def sigmoid_at_depth_20():
+    return mlp(20, nn.Sigmoid, 1.0), vectors()
+
+
+def chaotic_tanh():
+    return mlp(30, nn.Tanh, 3.0), vectors()
+
+
+FAULTS = {
+    zero_layer: ("vanishing", "6"),
+    zero_branch: ("vanishing", r"blocks\.2\.fc1"),
+    weights_five_times_as_large: ("exploding", r"convs\.4"),
+    one_layer_too_large: ("saturated", "4"),
+    fan_without_the_kernels_area: ("exploding", r"convs\.\d"),
+    fan_of_the_wrong_end: ("vanishing", "4"),
+    torch_default_at_depth_50: ("vanishing", r"\d+"),
+    torch_default_with_biases_at_depth_50: ("collapsed", r"\d+"),
+    tanh_saturated: ("saturated", "0"),
+    xavier_relu_at_depth_50: ("vanishing", r"\d+"),
+    branches_not_scaled: ("exploding", r"blocks\.\d+\.fc2"),
+    branches_not_scaled_in_a_normed_stream: ("exploding", r"blocks\.\d+\.\w+"),
+    dead_layer: ("vanishing", "5"),
+    nearly_dead_layer: ("saturated", "4"),
+    detached_layer: ("gradient-vanishing", "6.*"),
+    detached_branch: ("gradient-vanishing", r"blocks\.3.*"),
+    frozen_norm: ("vanishing", r"norms\.3"),
+    zero_gain: ("vanishing", r"norms\.2"),
+    constant_weights: ("symmetric", "0"),
+    constant_weights_in_the_middle: ("symmetric", "4"),
+    all_zeros: ("symmetric", "0"),
+    double_softmax: ("gradient-vanishing", "8"),
+    post_norm_of_large_branches: ("gradient-exploding", r"\d+\.fc"),
+    post_norm_of_branches_with_a_mean: ("collapsed", r"\d+"),
+    half_overflow: ("exploding", r"\d+"),
+    bfloat16_overflow: ("exploding", r"6|8"),
+    sigmoid_at_depth_20: ("collapsed", r"\d+"),
+    chaotic_tanh: ("gradient-exploding", r"\d+"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def test_a_planted_fault_is_named_with_its_module(fault):
+    model, inputs = seeded(fault)()
+    word, module = FAULTS[fault]
+    probed = sweep.probe(model, inputs)
+    assert re.fullmatch(word, probed.verdict), probed
+    assert re.fullmatch(module, probed.module), probed
+    assert probed.module in probed.advice
+    assert len(probed.advice.splitlines()) <= 2
+
+
+def he_mlp():
+    return mlp(20), vectors()
+
+
+def xavier_tanh():
+    return mlp(20, nn.Tanh, 1.0), vectors()
+
+
+def default_mlp_of_three_layers():
+    return mlp(3, init=False, bias=True), vectors()
+
+
+def self_normalising():
+    return mlp(30, nn.SELU, 1.0), vectors()
+
+
+def convolutions_with_norms():
+    return ConvNet(8).train(), images()
+
+
+def resnet():
+    return ResNet().train(), images()
+
+
+def resnet_with_zero_gains():
+    """As recommended: the last norm of every branch begins as 0."""
+    model = ResNet()
+    for block in model.layers:
+        nn.init.zeros_(block.bn2.weight)
+    return model, images()
+
+
+def scaled_stream():
+    return Stream(12, scale=1 / math.sqrt(24)), vectors()
+
+
+def pre_norm_stream():
+    return Stream(24, norm=True), vectors()
+
+
+def zero_branches():
+    """Fixup's way to begin: the last weights of every branch are 0."""
+    model = Stream(8)
+    for block in model.blocks:
+        zeroed(block.fc2)
+    return model, vectors()
+
+
+def gpt():
+    return GPT(6).train(), tokens()
+
+
+def gpt_as_it_draws_them():
+    return GPT(6, std=0.02), tokens()
+
+
+def encoder():
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    return nn.Sequential(nn.TransformerEncoder(layer, 4), nn.Flatten(), nn.Linear(12 * 32, 10)), sequences()
+
+
+def pre_norm_encoder():
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True, norm_first=True)
+    return nn.TransformerEncoder(layer, 6, nn.LayerNorm(32), enable_nested_tensor=False), sequences()
+
+
+def bag_of_words():
+    return nn.Sequential(nn.EmbeddingBag(50, 32), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)), tokens()
+
+
+def autoencoder():
+    return (
+        nn.Sequential(
+            nn.Conv2d(3, 16, 3, 2, 1), nn.BatchNorm2d(16), nn.ReLU(), nn.Conv2d(16, 32, 3, 2, 1),
+            nn.BatchNorm2d(32), nn.ReLU(), nn.ConvTranspose2d(32, 16, 2, 2), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.ConvTranspose2d(16, 3, 2, 2),
+        ),
+        images(),
+    )  # fmt: skip
+
+
+def classifier_with_softmax():
+    return nn.Sequential(mlp(3), nn.Softmax(-1)), vectors()
+
+
+def half_precision():
+    return mlp(6).to(torch.bfloat16), vectors().to(torch.bfloat16)
+
+
+def raw_pixels():
+    return ConvNet(6).train(), 255 * torch.rand(8, 3, 12, 12)
+
+
+HEALTHY = (
+    he_mlp,
+    xavier_tanh,
+    default_mlp_of_three_layers,
+    self_normalising,
+    convolutions_with_norms,
+    resnet,
+    resnet_with_zero_gains,
+    scaled_stream,
+    pre_norm_stream,
+    zero_branches,
+    gpt,
+    gpt_as_it_draws_them,
+    encoder,
+    pre_norm_encoder,
+    bag_of_words,
+    autoencoder,
+    classifier_with_softmax,
+    half_precision,
+    raw_pixels,
+)
+
+
+@pytest.mark.parametrize("network", HEALTHY, ids=lambda network: network.__name__)
+def test_a_healthy_network_is_called_healthy(network):
+    model, inputs = seeded(network)()
+    probed = sweep.probe(model, inputs)
+    assert (probed.verdict, probed.module) == ("healthy", ""), probed
