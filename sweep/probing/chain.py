@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from sweep.kernel.statistics.table import FORWARD
+from sweep.probing.passing import Pass
 from sweep.probing.watching import kinds
 from sweep.probing.watching.rows import INPUT, OUTPUT, SUM, Row
 from sweep.probing.watching.watch import Watch
@@ -92,8 +93,9 @@ class Link:
         return values
 
 
-def links_of(watch: Watch, start: Row, output: Row) -> list[Link]:
-    """The chain of what was watched; start: the row of the input, output: that of the outputs."""
+def links_of(passed: Pass) -> list[Link]:
+    """The chain of a pass, from the input to the outputs."""
+    watch, start, output = passed.watch, passed.start, passed.output
     blocks = blocks_of(watch)
     links = [Link(start, start)]
     openers: dict[int, Link] = {}
@@ -112,7 +114,7 @@ def links_of(watch: Watch, start: Row, output: Row) -> list[Link]:
             link.followers.append(row)
         elif row.role == kinds.ACT:
             links.append(Link(row, row, act=row))
-        elif row.role == kinds.NORM:
+        elif row.role in (kinds.NORM, kinds.WHOLE):
             links.append(Link(row, row))
     for block in blocks:
         assert block.node is not None
@@ -155,7 +157,7 @@ def _joins(row: Row, link: Link) -> bool:
     """Whether a row belongs to the link that it came straight of: its first activation, and norms."""
     if row.role == kinds.ACT:
         return not any(one.role == kinds.ACT for one in link.followers)
-    return row.role != kinds.LOOKUP
+    return row.role not in (kinds.LOOKUP, kinds.WHOLE)
 
 
 def _close(watch: Watch, links: list[Link]) -> None:

@@ -3,30 +3,20 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.experiment.verdict import DEFAULT, WORDS
 from sweep.probing.chain import Link
+from sweep.probing.passing import Pass
 from sweep.probing.watching import kinds
 from sweep.probing.watching.rows import Row
-from sweep.probing.watching.watch import Watch
 
 _LEAST_NORMED = (
     0.1  # rms of a norm's output, and the inverse of the most: beyond, its gain or its mean is off
 )
 _FEW = 16  # neurons: a layer of fewer may be flat by chance
-
-
-class Passed(Protocol):
-    """What is known of the pass. trainable: weights that require gradients; end: the loss's node."""
-
-    trainable: set[str]
-    has_gradients: bool
-    output: Row
-    end: int | None
 
 
 @dataclass(frozen=True)
@@ -46,9 +36,9 @@ class Finding:
     twice: bool = False
 
 
-def judged(watch: Watch, links: list[Link], passed: Passed) -> Finding:
+def judged(passed: Pass, links: list[Link]) -> Finding:
     """The first word that fits, in the order of the program's table."""
-    measured = _Measured(watch, links, passed)
+    measured = _Measured(passed, links)
     for word in WORDS:
         look = _LOOKS.get(word)
         if look and (found := next(look(measured), None)):
@@ -59,8 +49,8 @@ def judged(watch: Watch, links: list[Link], passed: Passed) -> Finding:
 class _Measured:
     """The rows, and the chain as arrays: (links,) by name."""
 
-    def __init__(self, watch: Watch, links: list[Link], passed: Passed) -> None:
-        self.watch, self.links, self.passed = watch, links, passed
+    def __init__(self, passed: Pass, links: list[Link]) -> None:
+        self.watch, self.links, self.passed = passed.watch, links, passed
         names = ("rms", "flat", "sample_cosine")
         of = {name: np.array([link.values.get(name, math.nan) for link in links]) for name in names}
         wide = np.array([link.final.width > 1 for link in links])

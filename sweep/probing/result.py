@@ -4,9 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.probing.chain import Link
-from sweep.probing.judging import Finding
-from sweep.probing.watching.rows import INPUT, Row, frame
+from sweep.probing.advice import advised
+from sweep.probing.chain import links_of
+from sweep.probing.judging import Finding, judged
+from sweep.probing.passing import Pass
+from sweep.probing.watching.rows import INPUT, frame
 from sweep.report.frames.text import number
 
 if TYPE_CHECKING:
@@ -26,12 +28,19 @@ class Probe:
     that begins, '' where nothing is wrong or the inputs are. advice: a line or two.
     """
 
-    def __init__(self, rows: list[Row], links: list[Link], found: Finding, advice: str) -> None:
-        begins = 0 if rows and rows[0].role == INPUT else 1
-        self.layers: pd.DataFrame = frame([(row.module, row.kind, row.values) for row in rows], begins)
-        self.chain: pd.DataFrame = frame([(link.module, link.kind, link.values) for link in links])
-        self.verdict, self.module, self.advice = found.verdict, found.module, advice
-        self._begins = found.link
+    def __init__(self, layers: "pd.DataFrame", chain: "pd.DataFrame", found: Finding, advice: str) -> None:
+        self.layers, self.chain, self.advice = layers, chain, advice
+        self.verdict, self.module, self._begins = found.verdict, found.module, found.link
+
+    @classmethod
+    def of(cls, passed: Pass) -> "Probe":
+        """What a pass says."""
+        links = links_of(passed)
+        found = judged(passed, links)
+        rows = [(row.module, row.kind, row.values) for row in passed.rows]
+        layers = frame(rows, 0 if passed.start.role == INPUT else 1)
+        chain = frame([(link.module, link.kind, link.values) for link in links])
+        return cls(layers, chain, found, advised(found, links))
 
     def __repr__(self) -> str:
         heads = ("layer", "module", "kind", *_SHOWN)

@@ -13,6 +13,7 @@ from sweep.base.errors import RequestError
 from sweep.probing.watching.tensors import Tensor, nearly_flat, within
 
 WEIGHT, ACT, NORM, LOOKUP, OTHER = "weight", "act", "norm", "lookup", "other"
+WHOLE = "whole"  # of a module that calls others, where it is asked for by name
 
 # Functions of data and weights, and those of the input alone that act entry by entry.
 WEIGHTED = {
@@ -131,6 +132,11 @@ def of_own_module(module: Any, z: Tensor, h: Tensor) -> Elementwise | None:
     return own if same else None
 
 
+def plain(name: str) -> str:
+    """A module's or a weight's name without what torch.compile puts into it."""
+    return name.replace("_orig_mod.", "")
+
+
 def role_of(module: Any) -> str:
     """What a leaf module is for."""
     name = type(module).__name__
@@ -147,7 +153,7 @@ def weights_of(module: Any) -> list[str]:
     names = [name for name, one in own.items() if one.dim() > 1]
     if not names:
         return ["weight"] if "weight" in own and "Norm" in type(module).__name__ else []
-    return sorted(names, key=lambda name: name != "weight")
+    return sorted(names, key=lambda name: (name != "weight", -own[name].numel()))
 
 
 def is_builtin(module: Any) -> bool:

@@ -58,8 +58,10 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         self.sources: list[Tensor] = []
         self.starts_gradient = False  # whether an embedding's output is what gradients are taken of
         self.gauge, self._shown = Gauge(self.flow, batch_dim), shown
-        self._names = {module: name.replace("_orig_mod.", "") for name, module in model.named_modules()}
-        self._weights = {id(one): (weakref.ref(one), name) for name, one in model.named_parameters()}
+        self._names = {module: kinds.plain(name) for name, module in model.named_modules()}
+        weights = [(kinds.plain(name), one) for name, one in model.named_parameters(remove_duplicate=False)]
+        self._weights = {id(one): (weakref.ref(one), name) for name, one in reversed(weights)}
+        self._first = {name: self._weights[id(one)][1] for name, one in weights}  # of tied weights one name
         self._stack: list[_Call] = []
         self._used: set[str] = set()
         self._softmaxes: dict[int, str] = {}  # node -> the module that calls it
@@ -103,7 +105,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         below = next(floating_in((args, kwargs)), None)
         if not shown:
             return
-        role = kinds.role_of(module) if leaf else kinds.OTHER
+        role = kinds.role_of(module) if leaf else kinds.WHOLE
         call.row = Row(name, type(module).__name__, role)
         if below is not None:
             call.row.below = self.flow.of(below)
@@ -137,7 +139,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         ):
             source = out.detach().requires_grad_()
             self.sources.append(source)
-            with torch.enable_grad(), self._aside():
+            with self._aside(), torch.enable_grad():
                 replaced = source.clone()
             self.flow.add(replaced, self._nodes((out,)))
             output, out = (replaced, replaced) if output is out else (output, out)
@@ -164,15 +166,15 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         if row.role == kinds.LOOKUP and self.lookup is None:
             self.lookup = row
         for name in kinds.weights_of(module)[1:] if call.leaf else ():
-            self._use(f"{call.name}.{name}" if call.name else name)
+            self._use(self._first[f"{call.name}.{name}" if call.name else name])
 
     def _own(self, row: Row, module: Any) -> None:
         """The weight whose gradient a module's row shows."""
-        if row.role in (kinds.OTHER, kinds.ACT):
+        if row.role in (kinds.OTHER, kinds.ACT, kinds.WHOLE):
             return
         names = kinds.weights_of(module)
         if names:
-            row.weight = f"{row.module}.{names[0]}" if row.module else names[0]
+            row.weight = self._first[f"{row.module}.{names[0]}" if row.module else names[0]]
             self._used.add(row.weight)
 
     # Functions.
@@ -263,7 +265,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         return self._stack[-1].name if self._stack else ""
 
     def _shows_functions(self) -> bool:
-        return self._shown is None or self._place() in self._shown
+        return self._shown is None
 
     # What is measured.
 
