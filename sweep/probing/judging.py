@@ -16,7 +16,7 @@ from sweep.probing.watching.rows import Row
 _LEAST_NORMED = (
     0.1  # rms of a norm's output, and the inverse of the most: beyond, its gain or its mean is off
 )
-_FEW = 16  # neurons: a layer of fewer may be flat by chance
+_BY_CHANCE = 4.0  # standard deviations of a share of so many neurons: between layers, less may be chance
 
 
 @dataclass(frozen=True)
@@ -161,8 +161,8 @@ def _vanishing(m: _Measured) -> Iterator[Finding]:
 def _saturated(m: _Measured) -> Iterator[Finding]:
     acts = [row for row in m.watch.rows if row.role == kinds.ACT]
     for row in acts:
-        beyond = row.get("flat") > row.share + DEFAULT.saturated * (1 - row.share)
-        if beyond and (row.width >= _FEW or row is acts[-1]):
+        chance = _BY_CHANCE * math.sqrt(row.share * (1 - row.share) / row.width) if row is not acts[-1] else 0
+        if row.get("flat") > row.share + max(DEFAULT.saturated * (1 - row.share), chance):
             number = _link_of(m, row)
             before = None if number is None else m.links[number]
             fed = (

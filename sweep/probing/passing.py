@@ -39,6 +39,7 @@ def passed(model: Any, given: Given, names: Collection[str] | None, seed: int) -
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(_eager(model))
+        stack.callback(made.watch.weights.restore)
         made.forward()
         made.backward()
     return made

@@ -27,6 +27,9 @@ class Everything(nn.Module):
 
     def forward(self, words):
         self.calls += 1
+        self.fc.weight.data.clamp_(-0.01, 0.01)
+        with torch.no_grad():
+            self.fc.bias += 1
         self.seen += 1
         noise = random.random() + np.random.default_rng(0).random() + np.random.rand()  # noqa: NPY002
         h = self.drop(self.norm(self.embed(words).sum(dim=1))) + noise + torch.randn(16)

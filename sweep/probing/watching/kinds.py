@@ -118,15 +118,17 @@ def _ours(name: str, value: float | str | None) -> Activation | None:
 
 
 def of_own_module(module: Any, z: Tensor, h: Tensor) -> Elementwise | None:
-    """A user's module without weights, where it acts entry by entry: entries in another order say so."""
-    if h.shape != z.shape or any(one.numel() > 1 for one in module.parameters()):
+    """A user's module without weights, where it acts entry by entry: as of entries that are moved along."""
+    if h.shape != z.shape or not z.dim() or any(one.numel() > 1 for one in module.parameters()):
         return None
     own = Elementwise(module.forward, None)
     try:
         with torch.no_grad():
-            order = torch.randperm(z.numel(), device=z.device)
-            mixed = own._function(z.detach().reshape(-1)[order].reshape(z.shape))
-            same = torch.equal(mixed.reshape(-1), h.detach().reshape(-1)[order])
+            step = z.numel() // 3
+            step += 1 if step % z.shape[-1] == 0 else 0  # not by whole rows
+            moved = own._function(z.detach().reshape(-1).roll(step).reshape(z.shape))
+            near = 64 * torch.finfo(h.dtype).eps
+            same = torch.allclose(moved.reshape(-1).roll(-step), h.detach().reshape(-1), near, near)
     except Exception:
         return None
     return own if same else None

@@ -3,7 +3,6 @@
 Hooks of modules that see gradients would refuse a relu in place; those of tensors do not.
 """
 
-import weakref
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from sweep.probing.watching.flow import Flow
 from sweep.probing.watching.gauge import Gauge
 from sweep.probing.watching.rows import PARAMETER, SUM, Row
 from sweep.probing.watching.tensors import Tensor, floating_in, tensors_in
+from sweep.probing.watching.weights import Weights
 
 _SOFTMAXES = ("softmax", "log_softmax", "logsoftmax", "cross_entropy")
 
@@ -59,9 +59,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         self.starts_gradient = False  # whether an embedding's output is what gradients are taken of
         self.gauge, self._shown = Gauge(self.flow, batch_dim), shown
         self._names = {module: kinds.plain(name) for name, module in model.named_modules()}
-        weights = [(kinds.plain(name), one) for name, one in model.named_parameters(remove_duplicate=False)]
-        self._weights = {id(one): (weakref.ref(one), name) for name, one in reversed(weights)}
-        self._first = {name: self._weights[id(one)][1] for name, one in weights}  # of tied weights one name
+        self.weights = Weights(model)
         self._stack: list[_Call] = []
         self._used: set[str] = set()
         self._softmaxes: dict[int, str] = {}  # node -> the module that calls it
@@ -143,10 +141,16 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
                 replaced = source.clone()
             self.flow.add(replaced, self._nodes((out,)))
             output, out = (replaced, replaced) if output is out else (output, out)
-        if call.inner and call.inner[-1].node is not None and call.inner[-1].node == self.flow.of(out):
-            # The module's work is that of the last function in it.
-            call.inner[-1].module, call.inner[-1].kind = row.module, row.kind
-            return replaced
+        if call.inner and (last := call.inner[-1]).node is not None:
+            # The module's work is that of the last function in it; what is scaled after it is measured again.
+            node = self.flow.of(out)
+            if node is not None and self.flow.straight_to(node, {last.node}) is not None:
+                last.module, last.kind = row.module, row.kind
+                if node != last.node:
+                    with self._aside():
+                        last.node = node
+                        self.gauge.measure(last, out)
+                return replaced
         with self._aside():
             self._finish(call, next(floating_in((args, kwargs)), None), out)
         return replaced
@@ -166,7 +170,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         if row.role == kinds.LOOKUP and self.lookup is None:
             self.lookup = row
         for name in kinds.weights_of(module)[1:] if call.leaf else ():
-            self._use(self._first[f"{call.name}.{name}" if call.name else name])
+            self._use(self.weights.first[f"{call.name}.{name}" if call.name else name])
 
     def _own(self, row: Row, module: Any) -> None:
         """The weight whose gradient a module's row shows."""
@@ -174,7 +178,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             return
         names = kinds.weights_of(module)
         if names:
-            row.weight = self._first[f"{row.module}.{names[0]}" if row.module else names[0]]
+            row.weight = self.weights.first[f"{row.module}.{names[0]}" if row.module else names[0]]
             self._used.add(row.weight)
 
     # Functions.
@@ -187,6 +191,9 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         name = getattr(func, "__name__", "")
         name = name if name.startswith("__") else name.rstrip("_")
         row, share = None, None
+        if args and (getattr(func, "__name__", "") != name or name == "__setitem__"):
+            with self._aside():
+                self.weights.keep(args[0])
         if name in kinds.ELEMENTWISE:
             row = self._activation(name, func, args, kwargs)
         elif name == "add":
@@ -196,10 +203,10 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         if not outputs:
             return result
         given = list(tensors_in((args, kwargs)))
-        parents, weights = self._nodes(given), self._weights_in(given)
+        parents, weights = self._nodes(given), self.weights.among(given)
         if not parents:
             for one in outputs if weights else ():
-                self._weights[id(one)] = weakref.ref(one), weights[0]
+                self.weights.add(one, weights[0])
             return result
         for one in outputs:
             self._join(one, parents, name)
@@ -274,7 +281,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         """Calls of our own, that are not the model's and that no gradient passes."""
         self._listening = False
         try:
-            with torch.no_grad():
+            with torch._C.DisableTorchFunction(), torch.no_grad():
                 yield
         finally:
             self._listening = True
@@ -291,14 +298,10 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             row.node = self.flow.add(out, ())
         self.gauge.measure(row, out)
         if row.role == kinds.WEIGHT and row.weight and row.get("neuron_corr") > 1 - 1e-6:
-            row.copies = self._copies(row.weight)
+            row.copies = self.weights.are_copies(row.weight)
         (self.sums if row.role == SUM else self.rows).append(row)
         if self._stack:
             self._stack[-1].inner.append(row)
-
-    def _copies(self, name: str) -> bool:
-        entry = next((ref() for ref, known in self._weights.values() if known == name), None)
-        return entry is not None and kinds.are_copies(entry)
 
     def close(self) -> None:
         """From now on follow what comes of which, as in the loss, and make no rows."""
@@ -314,16 +317,6 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
     def _nodes(self, values: Any) -> tuple[int, ...]:
         nodes = (self.flow.of(one) for one in tensors_in(values))
         return tuple(node for node in nodes if node is not None)
-
-    def _weights_in(self, given: list[Tensor]) -> list[str]:
-        """The names of matrices among tensors, or of those that they were made of."""
-        found = []
-        for one in given:
-            entry = self._weights.get(id(one))
-            known = entry is not None and entry[0]() is one
-            if entry and known and one.dim() > 1 and one.is_floating_point():
-                found.append(entry[1])
-        return found
 
     def _join(self, tensor: Tensor, parents: tuple[int, ...], name: str) -> None:
         """A node for what was made of others, and where it has its features."""

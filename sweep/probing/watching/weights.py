@@ -1,0 +1,58 @@
+"""A model's weights by name, and what a pass makes of them."""
+
+import weakref
+from typing import Any
+
+import torch
+
+from sweep.probing.watching import kinds
+from sweep.probing.watching.tensors import Tensor
+
+
+class Weights:
+    """The parameters of a model, and the tensors made of one alone, as its transpose.
+
+    first: by any name of a parameter its first, for tied ones have several.
+    """
+
+    def __init__(self, model: Any) -> None:
+        weights = [(kinds.plain(name), one) for name, one in model.named_parameters(remove_duplicate=False)]
+        self._known = {id(one): (weakref.ref(one), name) for name, one in reversed(weights)}
+        self._by_place: dict[int, list[weakref.ref[Any]]] = {}
+        for one in model.parameters():
+            self._by_place.setdefault(_place_of(one), []).append(weakref.ref(one))
+        self._kept: list[tuple[Tensor, Tensor]] = []
+        self.first = {name: self._known[id(one)][1] for name, one in weights}
+
+    def add(self, tensor: Tensor, name: str) -> None:
+        """A tensor made of a parameter."""
+        self._known[id(tensor)] = weakref.ref(tensor), name
+
+    def among(self, given: list[Tensor]) -> list[str]:
+        """The names of matrices and kernels among tensors, or of those that they were made of."""
+        matrices = [one for one in given if one.dim() > 1 and one.is_floating_point()]
+        entries = [(one, self._known.get(id(one))) for one in matrices]
+        return [entry[1] for one, entry in entries if entry and entry[0]() is one]
+
+    def are_copies(self, name: str) -> bool:
+        """Whether the neurons of a weight are copies of each other."""
+        weight = next((ref() for ref, known in self._known.values() if known == name), None)
+        return weight is not None and kinds.are_copies(weight)
+
+    def keep(self, tensor: Any) -> None:
+        """Copies of the weights that share their numbers with a tensor about to be changed in place."""
+        if isinstance(tensor, torch.Tensor):
+            for ref in self._by_place.pop(_place_of(tensor), ()):
+                if (weight := ref()) is not None:
+                    self._kept.append((weight, weight.detach().clone()))
+
+    def restore(self) -> None:
+        """Put weights back that the model has changed."""
+        with torch.no_grad():
+            for weight, before in self._kept:
+                weight.copy_(before)
+
+
+def _place_of(tensor: Tensor) -> int:
+    """Where a tensor has its numbers, which a weight's `.data` and its views share."""
+    return int(tensor.untyped_storage().data_ptr())
