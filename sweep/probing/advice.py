@@ -33,7 +33,8 @@ def _healthy(found: Finding, links: list[Link]) -> str:
                 f"divide what each adds by √{_branches(links)} before it gets deeper"
             )
         if blocks[-1] > _GROWS * blocks[0]:
-            return f"rms² of the stream grows linearly with depth, over {len(blocks)} sums: healthy"
+            how = "grows linearly with depth" if _is_linear(blocks) else f"grows by {rate**2 - 1:.0%} a block"
+            return f"rms² of the stream {how}, over {len(blocks)} sums: healthy"
     first, last = (number(links[end].final.get("rms"), 3) for end in (0, -1))
     return f"rms goes from {first} at the input to {last} at the outputs: nothing to mend"
 
@@ -162,6 +163,13 @@ def _rate(sizes: list[float]) -> float:
     half = np.array(sizes[len(sizes) // 2 - 1 :])
     with np.errstate(all="ignore"):
         return float((half[-1] / half[0]) ** (1 / max(1, len(half) - 1)))
+
+
+def _is_linear(sizes: list[float]) -> bool:
+    """Whether every block adds about as much to the square."""
+    added = np.diff(np.square(sizes))
+    half = len(added) // 2
+    return float(added[half:].mean()) < 2 * float(added[:half].mean())
 
 
 def _branches(links: list[Link]) -> str:
