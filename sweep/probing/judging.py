@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,8 @@ def judged(passed: Pass, links: list[Link]) -> Finding:
     for word in WORDS:
         look = _LOOKS.get(word)
         if look and (found := next(look(measured), None)):
+            if found.row is not None and found.link != 0 and not found.module:
+                return replace(found, module=found.row.kind)  # the model is that call alone
             return found
     return Finding("healthy")
 
@@ -138,14 +140,14 @@ class _Measured:
 def _symmetric(m: _Measured) -> Iterator[Finding]:
     weighted = [row for row in m.watch.rows if row.role == kinds.WEIGHT]
     for number, row in enumerate(weighted):
-        if row.copies and row.width > 1 and (number == 0 or row.get("rms") > 0):
+        if row.copies and (number == 0 or row.get("rms") > 0):
             yield Finding("symmetric", row.module, row, _link_of(m, row))
 
 
 def _exploding(m: _Measured) -> Iterator[Finding]:
     for row in [*m.watch.rows, m.passed.output]:
         if row.get("rms") == math.inf:
-            yield Finding("exploding", row.module or m.links[-1].module, row, _link_of(m, row))
+            yield Finding("exploding", _named(m, row), row, _link_of(m, row))
     yield from m.size("exploding", down=False)
 
 
@@ -154,7 +156,7 @@ def _vanishing(m: _Measured) -> Iterator[Finding]:
         # What begins as 0 at the end of a branch and learns is a way to begin.
         begins = row.get("rms") == 0 and row.get("pre_rms") != 0
         if begins and row.role != kinds.LOOKUP and not _starts_closed(m, row):
-            yield Finding("vanishing", row.module, row, _link_of(m, row))
+            yield Finding("vanishing", _named(m, row), row, _link_of(m, row))
     yield from m.size("vanishing", down=True)
 
 
@@ -163,14 +165,7 @@ def _saturated(m: _Measured) -> Iterator[Finding]:
     for row in acts:
         chance = _BY_CHANCE * math.sqrt(row.share * (1 - row.share) / row.width) if row is not acts[-1] else 0
         if row.get("flat") > row.share + max(DEFAULT.saturated * (1 - row.share), chance):
-            number = _link_of(m, row)
-            before = None if number is None else m.links[number]
-            fed = (
-                next((one for one in reversed(before.rows) if one.node == row.below), None)
-                if before
-                else None
-            )
-            yield Finding("saturated", _named(row, fed, before), row, number)
+            yield Finding("saturated", _named(m, row), row, _link_of(m, row))
 
 
 def _collapsed(m: _Measured) -> Iterator[Finding]:
@@ -223,12 +218,13 @@ def _link_of(m: _Measured, row: Row) -> int | None:
     return next((n for n, link in enumerate(m.links) if any(one is row for one in link.rows)), None)
 
 
-def _named(row: Row, fed: Row | None, link: Link | None) -> str:
-    """The module of what feeds an activation, whose weights are too large; else its own."""
-    if fed is not None and fed.role == kinds.WEIGHT:
-        return fed.module
-    if link is not None and not link.is_block and link.opener.role == kinds.WEIGHT:
-        return link.opener.module
+def _named(m: _Measured, row: Row) -> str:
+    """The module of a call; of an activation that of the weights that feed it, which are what to change."""
+    if row.role == kinds.ACT and row.below is not None:
+        weighted = {one.node: one for one in m.watch.rows if one.role == kinds.WEIGHT}
+        node = m.watch.flow.straight_to(row.below, weighted)
+        if node is not None:
+            return weighted[node].module
     return row.module
 
 

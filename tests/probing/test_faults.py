@@ -113,6 +113,12 @@ def dead_layer():
     return model, vectors()
 
 
+def dead_layer_of_functions():
+    model = Stream(6, scale=0.4)
+    nn.init.constant_(model.blocks[1].fc1.bias, -50.0)
+    return model, vectors()
+
+
 def nearly_dead_layer():
     model = mlp(6, bias=True)
     nn.init.constant_(model[4].bias, -1.5)
@@ -155,6 +161,20 @@ def constant_weights_in_the_middle():
     model = mlp(4)
     nn.init.constant_(model[4].weight, 0.1)
     return model, vectors()
+
+
+def constant_weights_of_functions():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = nn.ParameterList([torch.randn(WIDTH, WIDTH) / 4, torch.full((WIDTH, WIDTH), 0.1)])
+
+        def forward(self, x):
+            for w in self.w:
+                x = torch.relu(x @ w)
+            return x
+
+    return Net(), vectors()
 
 
 def all_zeros():
@@ -208,7 +228,61 @@ def chaotic_tanh():
     return mlp(30, nn.Tanh, 3.0), vectors()
 
 
+def constant_weights_in_a_transformer():
+    model = GPT(4)
+    nn.init.constant_(model.blocks[1].fc.weight, 0.1)
+    return model, tokens()
+
+
+def zero_gain_in_a_transformer():
+    model = GPT(4)
+    nn.init.zeros_(model.blocks[1].ln_2.weight)
+    return model, tokens()
+
+
+def zero_head():
+    model = GPT(4)
+    model.head.weight = nn.Parameter(torch.zeros(50, WIDTH))
+    return model, tokens()
+
+
+def detached_attention():
+    model = GPT(4)
+    model.blocks[2].proj = Cut(model.blocks[2].proj)
+    return model, tokens()
+
+
+def dead_feed_forward():
+    layer = nn.TransformerEncoderLayer(32, 4, 64, batch_first=True)
+    model = nn.TransformerEncoder(layer, 4)
+    nn.init.constant_(model.layers[1].linear1.bias, -50.0)
+    return model, sequences()
+
+
+def transformer_in_half_precision():
+    model = GPT(4, std=8.0, scaled=False)
+    for block in model.blocks:
+        block.fc.weight.data *= 10
+    return model.half(), tokens()
+
+
+def resnet_without_norms():
+    model = ResNet()
+    for block in model.layers:
+        block.bn1, block.bn2 = nn.Identity(), nn.Identity()
+        for conv in (block.conv1, block.conv2):
+            nn.init.normal_(conv.weight, std=3 * math.sqrt(2 / conv.weight[0].numel()))
+    return model, images()
+
+
 FAULTS = {
+    constant_weights_in_a_transformer: ("symmetric", r"blocks\.1\.fc"),
+    zero_gain_in_a_transformer: ("vanishing", r"blocks\.1\.ln_2"),
+    zero_head: ("vanishing", "head"),
+    detached_attention: ("gradient-vanishing", r"blocks\.2\..*"),
+    dead_feed_forward: ("vanishing", r"layers\.1\.linear1"),
+    transformer_in_half_precision: ("exploding", r"blocks\.\d\..*"),
+    resnet_without_norms: ("exploding", r"layers\.\d\.conv2"),
     zero_layer: ("vanishing", "6"),
     zero_branch: ("vanishing", r"blocks\.2\.fc1"),
     weights_five_times_as_large: ("exploding", r"convs\.4"),
@@ -221,7 +295,8 @@ FAULTS = {
     xavier_relu_at_depth_50: ("vanishing", r"\d+"),
     branches_not_scaled: ("exploding", r"blocks\.\d+\.fc2"),
     branches_not_scaled_in_a_normed_stream: ("exploding", r"blocks\.\d+\.\w+"),
-    dead_layer: ("vanishing", "5"),
+    dead_layer: ("vanishing", "4"),
+    dead_layer_of_functions: ("vanishing", r"blocks\.1\.fc1"),
     nearly_dead_layer: ("saturated", "4"),
     detached_layer: ("gradient-vanishing", "6.*"),
     detached_branch: ("gradient-vanishing", r"blocks\.3.*"),
@@ -229,6 +304,7 @@ FAULTS = {
     zero_gain: ("vanishing", r"norms\.2"),
     constant_weights: ("symmetric", "0"),
     constant_weights_in_the_middle: ("symmetric", "4"),
+    constant_weights_of_functions: ("symmetric", r"w\.1"),
     all_zeros: ("symmetric", "0"),
     double_softmax: ("gradient-vanishing", "8"),
     post_norm_of_large_branches: ("gradient-exploding", r"\d+\.fc"),

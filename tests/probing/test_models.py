@@ -121,6 +121,7 @@ def test_a_users_own_activation_is_known_by_what_it_does():
     [
         nn.PReLU(),
         nn.Hardtanh(-2, 2),
+        nn.Hardtanh(-1, 2),
         nn.RReLU(),
         nn.LogSigmoid(),
         nn.Softplus(2.0),

@@ -80,7 +80,8 @@ def gradients(found: Mapping[str, Tensor | None], rows: list[Row]) -> None:
         gradient = None if row.weight is None else found.get(row.weight)
         if row.weight is not None and gradient is not None:
             if row.weight not in known:
-                known[row.weight] = moments(gradient.detach())
+                dense = gradient.to_dense() if gradient.is_sparse else gradient
+                known[row.weight] = moments(dense.detach())
             row.values |= {f"grad_{end}": known[row.weight][end] for end in ("std", "rms")}
 
 

@@ -20,10 +20,11 @@ WEIGHTED = {
     "linear", "bilinear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d",
     "conv_transpose3d", "matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "tensordot",
 }  # fmt: skip
+TURNED = {"matmul", "mm", "addmm"}  # these have a weight as (fan_in, fan_out)
 ELEMENTWISE = {
     "relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "tanh", "sigmoid",
     "hardtanh", "hardswish", "hardsigmoid", "softplus", "softsign", "sin", "erf", "prelu", "rrelu",
-    "hardshrink", "softshrink", "tanhshrink", "logsigmoid", "threshold",
+    "hardshrink", "softshrink", "tanhshrink", "logsigmoid", "log_sigmoid", "threshold",
 }  # fmt: skip
 # Where functions of these names, and what is theirs, have the features: after the batch, not last.
 CHANNELS = (
@@ -37,10 +38,10 @@ CHANNELS = (
     "Conv",
 )
 
-_PARAMETER = {"leaky_relu": "negative_slope", "elu": "alpha", "celu": "alpha", "softplus": "beta"}
-_AS_GIVEN = {"gelu": "approximate", "hardtanh": "min_val"}  # what decides whether it is one of ours
-_DEFAULTS: dict[str, float | str] = {
-    "negative_slope": 0.01, "alpha": 1.0, "beta": 1.0, "approximate": "none", "min_val": -1.0,
+# The parameters in their order that say which of our activations a call is, with torch's defaults.
+_PARAMETERS: dict[str, dict[str, float | str]] = {
+    "leaky_relu": {"negative_slope": 0.01}, "elu": {"alpha": 1.0}, "celu": {"alpha": 1.0},
+    "softplus": {"beta": 1.0}, "gelu": {"approximate": "none"}, "hardtanh": {"min_val": -1.0, "max_val": 1.0},
 }  # fmt: skip
 _MODULES = {name.replace("_", ""): name for name in ELEMENTWISE}  # LeakyReLU is leaky_relu
 _QUANTILES = 2001
@@ -91,9 +92,11 @@ def of_function(name: str, function: Callable[..., Any], args: Any, kwargs: Any)
     def again(z: Tensor) -> Tensor:
         return function(z, *args[1:], **kwargs)
 
-    key = _PARAMETER.get(name) or _AS_GIVEN.get(name)
-    value = kwargs.get(key, args[1] if len(args) > 1 else _DEFAULTS.get(key or ""))
-    return Elementwise(again, _ours(name, value))
+    taken = _PARAMETERS.get(name, {})
+    values = {
+        key: args[n] if n < len(args) else kwargs.get(key, taken[key]) for n, key in enumerate(taken, 1)
+    }
+    return Elementwise(again, _ours(name, tuple(values.items())))
 
 
 def of_module(module: Any) -> Elementwise | None:
@@ -101,19 +104,21 @@ def of_module(module: Any) -> Elementwise | None:
     name = _MODULES.get(type(module).__name__.lower())
     if not name or not is_builtin(module):
         return None
-    key = _PARAMETER.get(name) or _AS_GIVEN.get(name)
-    return Elementwise(module.forward, _ours(name, getattr(module, key) if key else None))
+    values = tuple((key, getattr(module, key)) for key in _PARAMETERS.get(name, {}))
+    return Elementwise(module.forward, _ours(name, values))
 
 
 @lru_cache(maxsize=64)
-def _ours(name: str, value: float | str | None) -> Activation | None:
-    if name == "gelu" and value == "tanh":
-        return activations.get("gelu_tanh")
-    if name not in activations.ACTIVATIONS or (name in _AS_GIVEN and value != _DEFAULTS[_AS_GIVEN[name]]):
+def _ours(name: str, values: tuple[tuple[str, Any], ...]) -> Activation | None:
+    """The same activation of this program; None where it has none with these values."""
+    usual = dict(values) == _PARAMETERS.get(name, {})
+    if name == "gelu":
+        return activations.get("gelu" if usual else "gelu_tanh")
+    if name not in activations.ACTIVATIONS or (name == "hardtanh" and not usual):
         return None
     try:
-        return activations.get(name, **({_PARAMETER[name]: value} if name in _PARAMETER else {}))
-    except RequestError:  # a parameter that ours does not take
+        return activations.get(name, **(dict(values) if name != "hardtanh" else {}))
+    except RequestError:  # a value that ours does not take
         return None
 
 
@@ -124,7 +129,7 @@ def of_own_module(module: Any, z: Tensor, h: Tensor) -> Elementwise | None:
     own = Elementwise(module.forward, None)
     try:
         with torch.no_grad():
-            step = z.numel() // 3
+            step = 1 + z.numel() // 3
             step += 1 if step % z.shape[-1] == 0 else 0  # not by whole rows
             moved = own._function(z.detach().reshape(-1).roll(step).reshape(z.shape))
             near = 64 * torch.finfo(h.dtype).eps
@@ -172,9 +177,3 @@ def is_leaf(module: Any) -> bool:
 def has_channels_first(name: str) -> bool:
     """Whether a module or function of this name has its features after the batch."""
     return any(part in name for part in CHANNELS)
-
-
-def are_copies(weight: Tensor) -> bool:
-    """Whether all neurons have the same weights, to 1e-6 of the largest."""
-    rows = weight.detach().flatten(1).double()
-    return bool((rows - rows[:1]).abs().max() <= 1e-6 * rows.abs().max())

@@ -106,6 +106,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         role = kinds.role_of(module) if leaf else kinds.WHOLE
         call.row = Row(name, type(module).__name__, role)
         if below is not None:
+            call.row.role = kinds.WEIGHT if role == kinds.LOOKUP else role  # one that looks nothing up
             call.row.below = self.flow.of(below)
             call.row.act = kinds.of_module(module) if leaf else None
             with self._aside():
@@ -297,8 +298,8 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         if row.node is None:
             row.node = self.flow.add(out, ())
         self.gauge.measure(row, out)
-        if row.role == kinds.WEIGHT and row.weight and row.get("neuron_corr") > 1 - 1e-6:
-            row.copies = self.weights.are_copies(row.weight)
+        if row.role == kinds.WEIGHT and row.weight and row.width > 1:
+            row.copies = self.weights.are_copies(row)
         (self.sums if row.role == SUM else self.rows).append(row)
         if self._stack:
             self._stack[-1].inner.append(row)

@@ -6,7 +6,10 @@ from typing import Any
 import torch
 
 from sweep.probing.watching import kinds
+from sweep.probing.watching.rows import Row
 from sweep.probing.watching.tensors import Tensor
+
+_SAME = 1e-6  # as in the rule of `symmetric`
 
 
 class Weights:
@@ -34,10 +37,19 @@ class Weights:
         entries = [(one, self._known.get(id(one))) for one in matrices]
         return [entry[1] for one, entry in entries if entry and entry[0]() is one]
 
-    def are_copies(self, name: str) -> bool:
-        """Whether the neurons of a weight are copies of each other."""
-        weight = next((ref() for ref, known in self._known.values() if known == name), None)
-        return weight is not None and kinds.are_copies(weight)
+    def are_copies(self, row: Row) -> bool:
+        """Whether a call's weights make copies of all its neurons.
+
+        Outputs that correlate fully say so. Of constant weights after a norm that takes the mean off they do
+        not, for nothing but biases is left: matrices say so themselves.
+        """
+        found = (ref() for ref, name in self._known.values() if name == row.weight)
+        weight = next((one for one in found if one is not None), None)
+        alike = row.get("neuron_corr") > 1 - _SAME
+        if weight is None or not (alike or weight.dim() == 2):
+            return False
+        neurons = weight.detach().t() if row.kind in kinds.TURNED else weight.detach().flatten(1)
+        return _agree(neurons[:2]) and _agree(neurons) and (alike or bool(neurons.any()))
 
     def keep(self, tensor: Any) -> None:
         """Copies of the weights that share their numbers with a tensor about to be changed in place."""
@@ -51,6 +63,12 @@ class Weights:
         with torch.no_grad():
             for weight, before in self._kept:
                 weight.copy_(before)
+
+
+def _agree(neurons: Tensor) -> bool:
+    """Whether all rows are one, to 1e-6 of the largest entry."""
+    wide = neurons.double()
+    return bool((wide - wide[:1]).abs().max() <= _SAME * wide.abs().max())
 
 
 def _place_of(tensor: Tensor) -> int:
