@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from sweep.kernel.statistics.table import FORWARD
+from sweep.probing.blocks import blocks_of
 from sweep.probing.passing import Pass
 from sweep.probing.watching import kinds
 from sweep.probing.watching.rows import INPUT, OUTPUT, SUM, Row
 from sweep.probing.watching.watch import Watch
 
-_MOST_WEIGHTS = 8  # within a block: a skip around more is one around a network, whose layers are judged
 _OF_OUTPUT = (
     *(name for name in FORWARD if name not in ("pre_rms", "flat", "dead")),
     "delta_std",
@@ -99,14 +99,15 @@ def links_of(passed: Pass) -> list[Link]:
     blocks = blocks_of(watch)
     links = [Link(start, start)]
     openers: dict[int, Link] = {}
-    rows = sorted([*watch.rows, *blocks], key=lambda row: -1 if row.node is None else row.node)
-    inside = {id(row) for row in watch.rows if _block_of(row, blocks)}
-    for row in rows:
-        if row is start or row.node is None or id(row) in inside:
+    rows = [(row.node, row) for row in (*watch.rows, *(one.sum for one in blocks)) if row.node is not None]
+    rows.sort(key=lambda one: one[0])
+    inside = {id(row) for block in blocks for row in block.inside}
+    for node, row in rows:
+        if row is start or id(row) in inside:
             continue
         if row.role in (kinds.WEIGHT, SUM):
-            openers[row.node] = Link(row, row)
-            links.append(openers[row.node])
+            openers[node] = Link(row, row)
+            links.append(openers[node])
             continue
         before = None if row.below is None else watch.flow.straight_to(row.below, openers)
         link = None if before is None else openers[before]
@@ -117,40 +118,13 @@ def links_of(passed: Pass) -> list[Link]:
         elif row.role in (kinds.NORM, kinds.WHOLE):
             links.append(Link(row, row))
     for block in blocks:
-        assert block.node is not None
-        link = openers[block.node]
-        link.inside = [row for row in watch.rows if row.node is not None and _holds(block, row)]
+        openers[block.end].inside = [*block.inside]
     _close(watch, links)
     if not _same(links[-1].final, output):
         made = next((row for row in reversed(watch.rows) if row.node == output.node), output)
         output.module, output.kind = made.module, made.kind
         links.append(Link(output, output))
     return links
-
-
-def blocks_of(watch: Watch) -> list[Row]:
-    """The sums at which blocks end, the outermost of those that hold few weights."""
-    few = [one for one in watch.sums if 0 < _weights_within(watch, one) <= _MOST_WEIGHTS]
-    return [one for one in few if not any(_encloses(other, one) for other in few)]
-
-
-def _encloses(block: Row, other: Row) -> bool:
-    """Whether another block lies within one that goes on after it."""
-    return (block.skip or 0) <= (other.skip or 0) and (block.node or 0) > (other.node or 0)
-
-
-def _weights_within(watch: Watch, block: Row) -> int:
-    return sum(_holds(block, row) for row in watch.rows if row.role == kinds.WEIGHT)
-
-
-def _holds(block: Row, row: Row) -> bool:
-    assert block.skip is not None
-    assert block.node is not None
-    return row.node is not None and block.skip < row.node < block.node
-
-
-def _block_of(row: Row, blocks: list[Row]) -> bool:
-    return any(_holds(block, row) for block in blocks)
 
 
 def _joins(row: Row, link: Link) -> bool:

@@ -153,7 +153,7 @@ def _exploding(m: _Measured) -> Iterator[Finding]:
 
 def _vanishing(m: _Measured) -> Iterator[Finding]:
     for row in m.watch.rows:
-        # What begins as 0 at the end of a branch and learns is a way to begin.
+        # A branch that begins as 0 and learns is a way to begin.
         begins = row.get("rms") == 0 and row.get("pre_rms") != 0
         if begins and row.role != kinds.LOOKUP and not _starts_closed(m, row):
             yield Finding("vanishing", _named(m, row), row, _link_of(m, row))
@@ -229,13 +229,9 @@ def _named(m: _Measured, row: Row) -> str:
 
 
 def _starts_closed(m: _Measured, row: Row) -> bool:
-    """Whether a row of zeros is the last of a branch to have weights, and those learn."""
+    """Whether a row of zeros is one of a branch, and learns."""
     number = _link_of(m, row)
-    if number is None or not m.links[number].is_block or not row.get("grad_rms") > 0:
-        return False
-    node, leads_to = row.node or 0, m.watch.flow.leads_to
-    weighted = [one for one in m.links[number].weighted if one is not row]
-    return not any(leads_to(node, one.node or 0) for one in weighted)
+    return number is not None and m.links[number].is_block and row.get("grad_rms") > 0
 
 
 def _matters(m: _Measured, row: Row) -> bool:

@@ -1,6 +1,7 @@
 """Which tensor came of which: a node each, numbered in the order in which they were made."""
 
 import weakref
+from collections.abc import Collection
 from heapq import heappop, heappush
 from typing import Any
 
@@ -56,3 +57,15 @@ class Flow:
                 return None
             (node,) = self.parents[node]
         return node
+
+    def ways(self, early: int, late: int, marked: Collection[int]) -> tuple[set[int], int]:
+        """The nodes between two on any way from one to the other; the most marked ones on one way."""
+        most = {early: 0}
+        for node in range(early + 1, late + 1):
+            if known := [most[one] for one in self.parents[node] if one in most]:
+                most[node] = max(known) + (node in marked)
+        found = {late}
+        for node in range(late, early, -1):
+            if node in found:
+                found.update(one for one in self.parents[node] if one in most)
+        return found - {early, late}, most.get(late, 0)

@@ -200,7 +200,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         elif name == "add":
             share = self._sum(args, kwargs)
         result = func(*args, **kwargs)
-        outputs = [one for one in tensors_in(result) if isinstance(one, torch.Tensor)]
+        outputs = list(tensors_in(args[0] if name == "__setitem__" else result))
         if not outputs:
             return result
         given = list(tensors_in((args, kwargs)))
