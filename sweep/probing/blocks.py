@@ -32,7 +32,9 @@ def blocks_of(watch: Watch) -> list[Block]:
         assert one.skip is not None
         assert one.node is not None
         ways, deepest = watch.flow.ways(one.skip, one.node, weighted)
-        if 0 < deepest <= _DEEPEST:
+        # What leads around other modules' work, as a condition given to every block, is no skip of this one.
+        own = all(node >= one.since for node in ways & weighted)
+        if own and 0 < deepest <= _DEEPEST:
             inside = tuple(row for row in watch.rows if _is_inside(row, one, ways))
             found.append(Block(one, one.skip, one.node, frozenset(ways), inside))
     return [one for one in found if not any(other.encloses(one) for other in found)]
@@ -46,4 +48,4 @@ def _is_inside(row: Row, end: Row, ways: set[int]) -> bool:
     if row.node is None or row.node in ways:
         return row.node is not None
     between = (end.skip or 0) < row.node < (end.node or 0)
-    return between and bool(end.module) and row.module.startswith(f"{end.module}.")
+    return between and bool(end.module) and f"{row.module}.".startswith(f"{end.module}.")

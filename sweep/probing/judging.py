@@ -13,6 +13,7 @@ from sweep.probing.passing import Pass
 from sweep.probing.watching import kinds
 from sweep.probing.watching.rows import Row
 
+_SQUASHED = ("sigmoid", "hardsigmoid")  # as outputs they are shares, all near a half at first
 _LEAST_NORMED = (
     0.1  # rms of a norm's output, and the inverse of the most: beyond, its gain or its mean is off
 )
@@ -57,16 +58,21 @@ class _Measured:
         of = {name: np.array([link.values.get(name, math.nan) for link in links]) for name in names}
         wide = np.array([link.final.width > 1 for link in links])
         of["sample_cosine"] = np.where(wide, of["sample_cosine"], math.nan)
-        of["delta_std"] = self._gradients()
+        # At first a softmax finds all classes about as likely, whatever its inputs: that is no fault.
+        softened = passed.output.node in passed.watch.probabilities and len(links) > 1
+        of["delta_std"] = self._gradients(links[-2].final if softened else passed.output)
         of["rms"] = of["rms"] / self._units()
+        if softened:
+            of["rms"][-1] = of["sample_cosine"][-1] = math.nan
+        elif links[-1].act and links[-1].act.kind.lower() in _SQUASHED:
+            of["sample_cosine"][-1] = math.nan
         self.of = of
 
-    def _gradients(self) -> Array:
-        """delta by layer in units of the outputs', each of all entries together: layers differ in size.
+    def _gradients(self, end: Row) -> Array:
+        """delta by layer in units of that at the end, each of all entries together: layers differ in size.
 
         At the input, in units of its own size too where that is nearer to 1: a norm makes up for any.
         """
-        end = self.passed.output
         upstream = end.get("delta_std") * math.sqrt(end.entries) if end.entries else math.nan
         found = []
         for link in self.links:
@@ -130,7 +136,7 @@ class _Measured:
         """
         holds = self.holds(word)
         holds[0] = False
-        last = {len(holds) - 1, (self.collapsed or 0) - 1}
+        last = {np.flatnonzero(~np.isnan(self.of["rms"]))[-1], (self.collapsed or 0) - 1}
         for end in (n for n, link in enumerate(self.links) if holds[n] and (link.is_block or n in last)):
             number = _since(holds, end)
             row = self.grows_at(number, down)
@@ -140,7 +146,8 @@ class _Measured:
 def _symmetric(m: _Measured) -> Iterator[Finding]:
     weighted = [row for row in m.watch.rows if row.role == kinds.WEIGHT]
     for number, row in enumerate(weighted):
-        if row.copies and (number == 0 or row.get("rms") > 0):
+        counts = row.get("rms") > 0 or (number == 0 and not _starts_closed(m, row))
+        if row.copies and counts:
             yield Finding("symmetric", row.module, row, _link_of(m, row))
 
 

@@ -79,6 +79,10 @@ class Pass:
         if first is not None:
             self.start.node = watch.flow.of(first)
             watch.gauge.measure(self.start, first)
+            if not by_tokens and self.start.get("rms") == 0:
+                raise RequestError(
+                    "the first input is all 0, of which nothing can grow or shrink: pass others"
+                )
         with watch.watching():
             try:
                 outputs = self._model(*args, **keywords)

@@ -200,6 +200,10 @@ def double_softmax():
     return nn.Sequential(*mlp(3), nn.Softmax(-1), nn.Softmax(-1)), vectors()
 
 
+def softmax_before_cross_entropy():
+    return nn.Sequential(mlp(3), nn.Softmax(-1)), vectors()
+
+
 def post_norm_of_large_branches():
     return nn.Sequential(*(PostNorm(nn.LayerNorm, nn.Tanh, 3.0) for _ in range(32))), vectors()
 
@@ -300,6 +304,7 @@ FAULTS = {
     constant_weights_of_functions: ("symmetric", r"w\.1"),
     all_zeros: ("symmetric", "0"),
     double_softmax: ("gradient-vanishing", "8"),
+    softmax_before_cross_entropy: ("gradient-vanishing", "1"),
     post_norm_of_large_branches: ("gradient-exploding", r"\d+\.fc"),
     post_norm_of_branches_with_a_mean: ("collapsed", r"\d+"),
     half_overflow: ("exploding", r"\d+"),
@@ -309,11 +314,15 @@ FAULTS = {
 }
 
 
+# Where the fault is one of what the loss is taken of.
+LOSS = {softmax_before_cross_entropy: {"loss": nn.CrossEntropyLoss(), "target": torch.arange(64) % 10}}
+
+
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
 def test_a_planted_fault_is_named_with_its_module(fault):
     model, inputs = seeded(fault)()
     word, module = FAULTS[fault]
-    probed = sweep.probe(model, inputs)
+    probed = sweep.probe(model, inputs, **LOSS.get(fault, {}))
     assert re.fullmatch(word, probed.verdict), probed
     assert re.fullmatch(module, probed.module), probed
     assert probed.module in probed.advice
@@ -412,6 +421,18 @@ def classifier_with_softmax():
     return nn.Sequential(mlp(3), nn.Softmax(-1)), vectors()
 
 
+def classifier_of_a_thousand_classes():
+    return nn.Sequential(mlp(3, head=False), nn.Linear(WIDTH, 1000), nn.Softmax(-1)), vectors()
+
+
+def classifier_with_log_softmax():
+    return nn.Sequential(mlp(3, head=False), nn.Linear(WIDTH, 100), nn.LogSoftmax(-1)), vectors()
+
+
+def decoder_of_pixels():
+    return nn.Sequential(mlp(3, head=False), nn.Linear(WIDTH, 64), nn.Sigmoid()), vectors()
+
+
 def half_precision():
     return mlp(6).to(torch.bfloat16), vectors().to(torch.bfloat16)
 
@@ -439,6 +460,9 @@ HEALTHY = (
     bag_of_words,
     autoencoder,
     classifier_with_softmax,
+    classifier_of_a_thousand_classes,
+    classifier_with_log_softmax,
+    decoder_of_pixels,
     half_precision,
     raw_pixels,
 )

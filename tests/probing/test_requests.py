@@ -33,6 +33,7 @@ REFUSED = {
     "a token too many": (lambda: sweep.probe(GPT(), tokens() + 50), r"at wte \(Embedding\): IndexError"),
     "no tensor": (lambda: sweep.probe(Text(), vectors()), "no floating tensor in .* outputs, a dict"),
     "nan": (lambda: sweep.probe(mlp(3), nan()), "input 1 holds nan"),
+    "zeros": (lambda: sweep.probe(mlp(3), 0 * vectors()), "the first input is all 0"),
     "inf by a keyword": (lambda: sweep.probe(mlp(3), input=vectors() / 0), "input holds"),
     "a lazy one": (lambda: sweep.probe(nn.Sequential(nn.LazyLinear(4)), vectors()), r"model\.0 is lazy"),
     "a meta module": (lambda: sweep.probe(nn.Linear(32, 4, device="meta"), vectors()), "meta device"),

@@ -20,9 +20,9 @@ class Row:
     module: its qualified name; of a function that of the module that calls it, of a weight its own. kind: a
     class or a function. role: what it is for. node, below: of its output and of its input in the flow.
     entries, width: of its output, and of its features. weight: the name of the parameter whose gradient it
-    shows. act: the elementwise function it is; share: the flat share of that at unit variance. copies:
-    whether its weights make all neurons one. skip: of a sum, the node from which its two sides came. values:
-    what was measured, by column.
+    shows. act: the elementwise function it is; share: the flat share of that at unit variance. copies: whether
+    its weights make all neurons one. skip: of a sum, the node from which its two sides came; since: the first
+    node of the module that adds. values: what was measured, by column.
     """
 
     module: str
@@ -37,6 +37,7 @@ class Row:
     share: float = math.nan
     copies: bool = False
     skip: int | None = None
+    since: int = 0
     values: dict[str, float] = field(default_factory=dict)
 
     def get(self, column: str) -> float:

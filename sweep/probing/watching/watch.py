@@ -26,7 +26,7 @@ class _Call:
     """A module being called.
 
     opaque: whether the functions that it calls are part of it. unknown: whether it may act entry by entry, as
-    its output will say. inner: the rows of functions that it called.
+    its output will say. since: the first node made in it. inner: the rows of functions that it called.
     """
 
     module: Any
@@ -36,6 +36,7 @@ class _Call:
     opaque: bool
     row: Row | None = None
     unknown: bool = False
+    since: int = 0
     inner: list[Row] = field(default_factory=list)
 
 
@@ -45,7 +46,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
     model: names: of its modules. shown: those that get rows; None: every leaf. rows, sums: what was seen, the
     sums being those in which a skip meets its branch. lookup: the first embedding's row. sources: tensors of
     our own from which gradients start where nothing else requires one. softmaxes_twice: modules in which a
-    softmax is taken of a softmax.
+    softmax is taken of a softmax. probabilities: nodes that a softmax or its logarithm has made.
     """
 
     def __init__(self, model: Any, shown: Collection[str] | None, batch_dim: int) -> None:
@@ -54,6 +55,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         self.rows: list[Row] = []
         self.sums: list[Row] = []
         self.softmaxes_twice: list[str] = []
+        self.probabilities: set[int] = set()
         self.lookup: Row | None = None
         self.sources: list[Tensor] = []
         self.starts_gradient = False  # whether an embedding's output is what gradients are taken of
@@ -98,7 +100,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         shown = not hidden and (leaf if self._shown is None else name in self._shown)
         # What is called within a module of torch's own, or within one that has no weights, is part of it.
         whole = leaf and (kinds.is_builtin(module) or not any(True for _ in module.parameters()))
-        call = _Call(module, name, leaf, shown, hidden or whole)
+        call = _Call(module, name, leaf, shown, hidden or whole, since=len(self.flow.parents))
         self._stack.append(call)
         below = next(floating_in((args, kwargs)), None)
         if not shown:
@@ -237,7 +239,8 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         if skip is None or not any(row.role == kinds.WEIGHT and (row.node or 0) > skip for row in self.rows):
             return None
         branch = sides[1] if nodes[0] == skip or (nodes[1] != skip and nodes[1] > nodes[0]) else sides[0]
-        row = Row(self._place(), SUM, SUM, below=skip, skip=skip)
+        since = self._stack[-1].since if self._stack else 0
+        row = Row(self._place(), SUM, SUM, below=skip, skip=skip, since=since)
         with self._aside():
             if bool(branch.isfinite().all()):
                 row.values["branch_corr"] = self.gauge.alike(branch)["neuron_corr"]
@@ -327,6 +330,8 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         self.gauge.place(node, tensor, parents, name)
 
     def _softmax(self, node: int, below: int, name: str) -> None:
+        if name != "cross_entropy":
+            self.probabilities.add(node)
         first = self.flow.straight_to(below, self._softmaxes)
         if first is not None:
             self.softmaxes_twice.append(self._softmaxes[first] if self._closed else self._place())
