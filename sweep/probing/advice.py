@@ -14,6 +14,7 @@ from sweep.report.frames.text import number
 from sweep.theory import critical_sigma_w, gain
 
 _GROWS = 1.19  # a factor of rms a block that is told as growth by that factor: 8 × in 12 blocks
+_LARGE = 2.0  # of what a block adds, in units of the stream: beyond, its weights are too large anyway
 _LEAST_BLOCKS = 4  # whose sizes say how they grow
 
 
@@ -71,8 +72,10 @@ def _block(links: list[Link], link: Link, up: bool) -> str:
     blocks = _stream(links)
     rate = _rate(blocks)
     if up and len(blocks) >= _LEAST_BLOCKS and rate > _GROWS:
+        added = math.sqrt(rate**2 - 1)  # in units of the stream
+        factor = f"{added:.2g}·" * (added > _LARGE)
         return (
-            f"rms {_multiplied(rate)} at every block; divide its weights by √{_branches(links)}, "
+            f"rms {_multiplied(rate)} at every block; divide its weights by {factor}√{_branches(links)}, "
             "and so those at the end of every other"
         )
     times = link.final.get("rms") / (links[0].final.get("rms") or math.nan)
@@ -93,7 +96,8 @@ def _layer(place: int, row: Row, links: list[Link], up: bool) -> str:
 def _saturated(found: Finding, links: list[Link]) -> str:
     row = found.row
     assert row is not None
-    z = row.get("pre_rms")
+    z, act = row.get("pre_rms"), row.act.act if row.act else None
+    too_large = z > _LARGE and not (act and act.homogeneous)  # relu is as flat for weights of any size
     return (
         f"{row.get('flat'):.0%} of the units of its {row.kind} pass no gradient, z has rms {number(z, 3)}; "
         + (

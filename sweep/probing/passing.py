@@ -94,9 +94,10 @@ class Pass:
                 raise RequestError(f"no floating tensor in the model's outputs, a {what}: it must return one")
             watch.close()
             self.output.node = watch.flow.of(outs[0])
+            with watch.aside():
+                watch.gauge.measure(self.output, outs[0])
             self._value = self._loss_of(outputs, outs)
             self.end = watch.flow.of(self._value)
-        watch.gauge.measure(self.output, outs[0])
         if first is None or (by_tokens and watch.lookup):
             measured = (row for row in watch.rows if row.node is not None)
             self.start = watch.lookup or next(measured, self.output)

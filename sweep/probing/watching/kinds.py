@@ -70,7 +70,7 @@ class Elementwise:
         points = torch.linspace(0.5 / _QUANTILES, 1 - 0.5 / _QUANTILES, _QUANTILES, dtype=torch.float64)
         normal = math.sqrt(2) * torch.erfinv(2 * points - 1)
         try:
-            return float(nearly_flat(self._slope(normal.to(like.device, like.dtype))).double().mean())
+            return float(nearly_flat(self._slope(normal.to(like.device, like.dtype))).float().mean())
         except (RuntimeError, ValueError, IndexError):  # one that takes other shapes, as a slope per channel
             return 0.0
 

@@ -20,8 +20,8 @@ class Row:
     module: its qualified name; of a function that of the module that calls it, of a weight its own. kind: a
     class or a function. role: what it is for. node, below: of its output and of its input in the flow.
     entries, width: of its output, and of its features. weight: the name of the parameter whose gradient it
-    shows. act: the elementwise function it is; share: the flat share of that at unit variance. copies: whether
-    its weights make all neurons one. skip: of a sum, the node from which its two sides came; since: the first
+    shows. act: the elementwise function it is; share: its flat share at unit variance. copies: whether its
+    weights make all neurons one. skip: of a sum, the node from which its two sides came; since: the first
     node of the module that adds. values: what was measured, by column.
     """
 

@@ -111,7 +111,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             call.row.role = kinds.WEIGHT if role == kinds.LOOKUP else role  # one that looks nothing up
             call.row.below = self.flow.of(below)
             call.row.act = kinds.of_module(module) if leaf else None
-            with self._aside():
+            with self.aside():
                 call.unknown = whole and not call.row.act and not kinds.is_builtin(module)
                 self._before(call.row, below)
 
@@ -140,7 +140,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         ):
             source = out.detach().requires_grad_()
             self.sources.append(source)
-            with self._aside(), torch.enable_grad():
+            with self.aside(), torch.enable_grad():
                 replaced = source.clone()
             self.flow.add(replaced, self._nodes((out,)))
             output, out = (replaced, replaced) if output is out else (output, out)
@@ -150,11 +150,11 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             if node is not None and self.flow.straight_to(node, {last.node}) is not None:
                 last.module, last.kind = row.module, row.kind
                 if node != last.node:
-                    with self._aside():
+                    with self.aside():
                         last.node = node
                         self.gauge.measure(last, out)
                 return replaced
-        with self._aside():
+        with self.aside():
             self._finish(call, next(floating_in((args, kwargs)), None), out)
         return replaced
 
@@ -195,7 +195,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         name = name if name.startswith("__") else name.rstrip("_")
         row, share = None, None
         if args and (getattr(func, "__name__", "") != name or name == "__setitem__"):
-            with self._aside():
+            with self.aside():
                 self.weights.keep(args[0])
         if name in kinds.ELEMENTWISE:
             row = self._activation(name, func, args, kwargs)
@@ -225,7 +225,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         row = Row(self._place(), name, kinds.ACT, below=self.flow.of(z))
         given = {key: value for key, value in kwargs.items() if key not in ("input", "inplace", "out")}
         row.act = kinds.of_function(name, func, args or (z,), given)
-        with self._aside():
+        with self.aside():
             self._before(row, z)
         return row
 
@@ -241,7 +241,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         branch = sides[1] if nodes[0] == skip or (nodes[1] != skip and nodes[1] > nodes[0]) else sides[0]
         since = self._stack[-1].since if self._stack else 0
         row = Row(self._place(), SUM, SUM, below=skip, skip=skip, since=since)
-        with self._aside():
+        with self.aside():
             if bool(branch.isfinite().all()):
                 row.values["branch_corr"] = self.gauge.alike(branch)["neuron_corr"]
             row.values["branch_rms"] = self.gauge.rms(branch)
@@ -256,12 +256,12 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             row = Row(weights[0], name, kinds.WEIGHT, weight=weights[0])
             self._used.add(weights[0])
             data = next((one for one in given if self.flow.of(one) is not None and one is not out), None)
-            with self._aside():
+            with self.aside():
                 if data is not None and data.is_floating_point():
                     row.below, row.values["pre_rms"] = self.flow.of(data), self.gauge.rms(data)
             matrices = matrices[1:] if matrices[:1] == weights[:1] else matrices
         if row is not None and out.is_floating_point() and out.numel():
-            with self._aside():
+            with self.aside():
                 self._record(row, out)
         for one in matrices:
             self._use(one)
@@ -281,7 +281,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
     # What is measured.
 
     @contextmanager
-    def _aside(self) -> Iterator[None]:
+    def aside(self) -> Iterator[None]:
         """Calls of our own, that are not the model's and that no gradient passes."""
         self._listening = False
         try:

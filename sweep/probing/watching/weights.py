@@ -67,7 +67,7 @@ class Weights:
 
 def _agree(neurons: Tensor) -> bool:
     """Whether all rows are one, to 1e-6 of the largest entry."""
-    wide = neurons.double()
+    wide = neurons.cpu().double()
     return bool((wide - wide[:1]).abs().max() <= _SAME * wide.abs().max())
 
 
