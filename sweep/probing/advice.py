@@ -98,14 +98,11 @@ def _saturated(found: Finding, links: list[Link]) -> str:
     assert row is not None
     z, act = row.get("pre_rms"), row.act.act if row.act else None
     too_large = z > _LARGE and not (act and act.homogeneous)  # relu is as flat for weights of any size
-    return (
-        f"{row.get('flat'):.0%} of the units of its {row.kind} pass no gradient, z has rms {number(z, 3)}; "
-        + (
-            f"divide its weights by {number(z, 2)}"
-            if z > 2
-            else "set its biases to 0, or centre what enters it"
-        )
+    mend = (
+        f"divide its weights by {number(z, 2)}" if too_large else "set its biases to 0, or centre its inputs"
     )
+    flat = f"{row.get('flat'):.0%} of the units of its {row.kind}"
+    return f"{flat} pass no gradient, z has rms {number(z, 3)}; {mend}"
 
 
 def _collapsed(found: Finding, links: list[Link]) -> str:
