@@ -14,9 +14,7 @@ from sweep.probing.watching import kinds
 from sweep.probing.watching.rows import Row
 
 _SQUASHED = ("sigmoid", "hardsigmoid")  # as outputs they are shares, all near a half at first
-_LEAST_NORMED = (
-    0.1  # rms of a norm's output, and the inverse of the most: beyond, its gain or its mean is off
-)
+_LEAST_NORMED = 0.1  # rms of a norm's output, and the inverse of the most: beyond, the norm is at fault
 _BY_CHANCE = 4.0  # standard deviations of a share of so many neurons: between layers, less may be chance
 
 

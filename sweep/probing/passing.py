@@ -35,8 +35,9 @@ def passed(model: Any, given: Given, names: Collection[str] | None, seed: int) -
     """A pass that has been made, and left no trace; names: of the modules that get rows, None: every leaf."""
     made = Pass(model, given, names, seed)
     with ExitStack() as stack:
+        # Weights made for inference take no gradients, and can be put back in that mode alone.
+        stack.enter_context(torch.inference_mode(not made.differentiable))
         stack.enter_context(untouched(model, seed, [*tensors_in((given.inputs, given.kwargs))]))
-        stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(_eager(model))
         stack.callback(made.watch.weights.restore)
@@ -49,7 +50,8 @@ class Pass:
     """One forward and one backward pass.
 
     watch: what was seen of it. start, output: the rows of the input and of the outputs. trainable: names of
-    weights that require a gradient. has_gradients: whether any was taken. end: the node of the loss.
+    weights that require a gradient. differentiable: whether weights take part in one. has_gradients: whether
+    any was taken. end: the node of the loss.
     """
 
     def __init__(self, model: Any, given: Given, names: Collection[str] | None, seed: int) -> None:
@@ -59,7 +61,7 @@ class Pass:
         self.has_gradients = False
         self.end: int | None = None
         self._model, self._given, self._seed = model, given, seed
-        self._differentiable = not any(one.is_inference() for one in model.parameters())
+        self.differentiable = not any(one.is_inference() for one in model.parameters())
         self._sources: list[Tensor] = []
 
     @property
@@ -74,7 +76,7 @@ class Pass:
         by_tokens = bool(given) and not given[0].is_floating_point()
         args, keywords = self._fresh(inputs), self._fresh(kwargs)
         watch.begin((args, keywords))
-        watch.starts_gradient = self._differentiable and by_tokens
+        watch.starts_gradient = self.differentiable and by_tokens
         first = next(floating_in((args, keywords)), None)
         if first is not None:
             self.start.node = watch.flow.of(first)
@@ -105,8 +107,8 @@ class Pass:
     def backward(self) -> None:
         """Send gradients back, through the hooks of the tensors, and measure those of the weights."""
         # Where no gradient comes to weights that require one, that is what there is to say.
-        self.has_gradients = self._differentiable and (bool(self.trainable) or self._value.requires_grad)
-        if not (self._differentiable and self._value.requires_grad):
+        self.has_gradients = self.differentiable and (bool(self.trainable) or self._value.requires_grad)
+        if not (self.differentiable and self._value.requires_grad):
             return
         named = self._model.named_parameters()
         weights = {plain(name): one for name, one in named if one.requires_grad}
@@ -121,7 +123,7 @@ class Pass:
     def _fresh(self, values: Any) -> Any:
         """The same values with tensors of our own, so that the user's neither change nor get gradients."""
         if isinstance(values, torch.Tensor):
-            if not (values.is_floating_point() and self._differentiable):
+            if not (values.is_floating_point() and self.differentiable):
                 return values.detach().clone()
             source = values.detach().requires_grad_()
             self._sources.append(source)

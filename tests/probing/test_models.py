@@ -215,8 +215,12 @@ def test_gradients_are_measured_under_no_grad_and_inference_mode_too():
     with torch.inference_mode():
         model, x = copy.deepcopy(model), x.clone()
         layers = sweep.probe(model, x).layers
+        normed = ConvNet(2).train()
+        before = [one.clone() for one in normed.buffers()]
     assert layers["delta_rms"].isna().all()
     np.testing.assert_allclose(layers["rms"], wanted["rms"])
+    assert sweep.probe(normed, images()).verdict == "healthy"  # made for inference, probed outside it
+    assert all(map(torch.equal, before, normed.buffers()))
 
 
 def test_a_model_that_detaches_all_it_returns_is_told():

@@ -173,7 +173,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         if row.role == kinds.LOOKUP and self.lookup is None:
             self.lookup = row
         for name in kinds.weights_of(module)[1:] if call.leaf else ():
-            self._use(self.weights.first[f"{call.name}.{name}" if call.name else name])
+            self._use(self.weights.named(call.name, name))
 
     def _own(self, row: Row, module: Any) -> None:
         """The weight whose gradient a module's row shows."""
@@ -181,7 +181,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             return
         names = kinds.weights_of(module)
         if names:
-            row.weight = self.weights.first[f"{row.module}.{names[0]}" if row.module else names[0]]
+            row.weight = self.weights.named(row.module, names[0])
             self._used.add(row.weight)
 
     # Functions.
@@ -193,14 +193,14 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
         name = name if name.startswith("__") else name.rstrip("_")
-        row, share = None, None
+        row = None
         if args and (getattr(func, "__name__", "") != name or name == "__setitem__"):
             with self.aside():
                 self.weights.keep(args[0])
         if name in kinds.ELEMENTWISE:
             row = self._activation(name, func, args, kwargs)
         elif name == "add":
-            share = self._sum(args, kwargs)
+            row = self._sum(args, kwargs)
         result = func(*args, **kwargs)
         outputs = list(tensors_in(args[0] if name == "__setitem__" else result))
         if not outputs:
@@ -213,7 +213,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             return result
         for one in outputs:
             self._join(one, parents, name)
-        self._after(name, row or share, weights, given, outputs[0])
+        self._after(name, row, weights, given, outputs[0])
         return result
 
     def _activation(self, name: str, func: Any, args: Any, kwargs: Any) -> Row | None:
@@ -244,7 +244,6 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         with self.aside():
             if bool(branch.isfinite().all()):
                 row.values["branch_corr"] = self.gauge.alike(branch)["neuron_corr"]
-            row.values["branch_rms"] = self.gauge.rms(branch)
         return row
 
     def _after(

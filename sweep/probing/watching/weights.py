@@ -13,10 +13,7 @@ _SAME = 1e-6  # as in the rule of `symmetric`
 
 
 class Weights:
-    """The parameters of a model, and the tensors made of one alone, as its transpose.
-
-    first: by any name of a parameter its first, for tied ones have several.
-    """
+    """The parameters of a model, and the tensors made of one alone, as its transpose."""
 
     def __init__(self, model: Any) -> None:
         weights = [(kinds.plain(name), one) for name, one in model.named_parameters(remove_duplicate=False)]
@@ -25,7 +22,12 @@ class Weights:
         for one in model.parameters():
             self._by_place.setdefault(_place_of(one), []).append(weakref.ref(one))
         self._kept: list[tuple[Tensor, Tensor]] = []
-        self.first = {name: self._known[id(one)][1] for name, one in weights}
+        self._first: dict[str, str] = {name: self._known[id(one)][1] for name, one in weights}
+
+    def named(self, module: str, name: str) -> str:
+        """The name of a module's parameter, of a tied one its first."""
+        full = f"{module}.{name}" if module else name
+        return self._first.get(full, full)
 
     def add(self, tensor: Tensor, name: str) -> None:
         """A tensor made of a parameter."""
