@@ -1,5 +1,6 @@
 """The blocks of a network: where a skip goes around some weights and meets what came through them."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sweep.probing.watching import kinds
@@ -11,13 +12,18 @@ _DEEPEST = 8  # weights one after another in a block: a skip around more is one 
 
 @dataclass(frozen=True)
 class Block:
-    """One block: the sum at its end, the node where its skip begins, the nodes on its ways, its rows."""
+    """One block.
+
+    sum: at its end. skip: the node where the skip begins; end: that of the sum. ways: the nodes between.
+    inside: its rows. out: that of the weights which come after most others, not on a skip.
+    """
 
     sum: Row
     skip: int
     end: int
     ways: frozenset[int]
     inside: tuple[Row, ...]
+    out: Row
 
     def encloses(self, other: "Block") -> bool:
         """Whether another block is part of this one."""
@@ -31,16 +37,18 @@ def blocks_of(watch: Watch) -> list[Block]:
     for one in watch.sums:
         assert one.skip is not None
         assert one.node is not None
-        ways, deepest = watch.flow.ways(one.skip, one.node, weighted)
+        ways = watch.flow.ways(one.skip, one.node, weighted)
         # What leads around other modules' work, as a condition given to every block, is no skip of this one.
-        own = all(node >= one.since for node in ways & weighted)
-        if own and 0 < deepest <= _DEEPEST:
+        own = all(node >= one.since for node in ways.keys() & weighted)
+        if own and 0 < max(ways.values(), default=0) <= _DEEPEST:
             inside = tuple(row for row in watch.rows if _is_inside(row, one, ways))
-            found.append(Block(one, one.skip, one.node, frozenset(ways), inside))
+            on_ways = [row for row in inside if row.node in ways and row.role == kinds.WEIGHT]
+            out = max(on_ways, key=lambda row: (ways[row.node or 0], row.node))
+            found.append(Block(one, one.skip, one.node, frozenset(ways), inside, out))
     return [one for one in found if not any(other.encloses(one) for other in found)]
 
 
-def _is_inside(row: Row, end: Row, ways: set[int]) -> bool:
+def _is_inside(row: Row, end: Row, ways: Collection[int]) -> bool:
     """Whether a row is on a way through a block, or called in between by the module that adds.
 
     As the layers that make a block's scales of something else are.

@@ -27,13 +27,14 @@ class Link:
     """One layer of the chain.
 
     opener: what it begins with. final: whose output is the layer. act: its activation, if any. inside: of a
-    block, the rows between skip and sum.
+    block, the rows between skip and sum; out: the one whose weights come last.
     """
 
     opener: Row
     final: Row
     act: Row | None = None
     inside: list[Row] = field(default_factory=list)
+    out: Row | None = None
     followers: list[Row] = field(default_factory=list)
 
     @property
@@ -48,11 +49,16 @@ class Link:
         return [row for row in rows if row.role == kinds.WEIGHT]
 
     @property
+    def last(self) -> Row:
+        """Its last row with weights: of a block that at the end of the branch."""
+        return self.out or self.opener
+
+    @property
     def module(self) -> str:
         """The module that it is known by: of a block the one that adds, or that of its last weights."""
         if not self.is_block or self.opener.module:
             return self.opener.module
-        return self.weighted[-1].module
+        return self.last.module
 
     @property
     def rows(self) -> list[Row]:
@@ -85,7 +91,7 @@ class Link:
             if owners:
                 values[f"grad_{end}"] = owners[0].get(f"grad_{end}")
             if self.is_block and len(owners) > 1:
-                values[f"grad_out_{end}"] = owners[-1].get(f"grad_{end}")
+                values[f"grad_out_{end}"] = self.last.get(f"grad_{end}")
         if self.is_block:
             # As in the kernel: of the activation where weights follow it, else of all that is added.
             inner = self.act if len(owners) > 1 and self.act in self.inside else None
@@ -118,7 +124,7 @@ def links_of(passed: Pass) -> list[Link]:
         elif row.role in (kinds.NORM, kinds.WHOLE):
             links.append(Link(row, row))
     for block in blocks:
-        openers[block.end].inside = [*block.inside]
+        openers[block.end].inside, openers[block.end].out = [*block.inside], block.out
     _close(watch, links)
     if not _same(links[-1].final, output):
         made = next((row for row in reversed(watch.rows) if row.node == output.node), output)

@@ -105,8 +105,7 @@ class _Measured:
         """The call within a layer that does most to its size."""
         rows = [row for row in self.links[number].rows if row.role in (kinds.WEIGHT, kinds.NORM, kinds.ACT)]
         if self.links[number].is_block:
-            weighted = self.links[number].weighted
-            return weighted[-1] if weighted else self.links[number].opener
+            return self.links[number].last
         ratios = [
             (row.get("rms") / row.get("pre_rms") if row.get("pre_rms") else math.nan, row) for row in rows
         ]
@@ -193,7 +192,7 @@ def _gradient(word: str, m: _Measured) -> Iterator[Finding]:
         while number + 1 < len(holds) and holds[number + 1]:
             number += 1
         link = m.links[number] if number else m.links[min(1, len(m.links) - 1)]
-        row = link.weighted[-1] if link.weighted else link.opener
+        row = link.last
         yield Finding(word, row.module or link.module, row, number, cut=m.of["delta_std"][number] == 0)
         return
     if word == "gradient-vanishing":

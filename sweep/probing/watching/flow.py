@@ -58,8 +58,8 @@ class Flow:
             (node,) = self.parents[node]
         return node
 
-    def ways(self, early: int, late: int, marked: Collection[int]) -> tuple[set[int], int]:
-        """The nodes between two on any way from one to the other; the most marked ones on one way."""
+    def ways(self, early: int, late: int, marked: Collection[int]) -> dict[int, int]:
+        """The nodes between two on any way from one to the other, and the most marked ones up to each."""
         most = {early: 0}
         for node in range(early + 1, late + 1):
             if known := [most[one] for one in self.parents[node] if one in most]:
@@ -68,4 +68,4 @@ class Flow:
         for node in range(late, early, -1):
             if node in found:
                 found.update(one for one in self.parents[node] if one in most)
-        return found - {early, late}, most.get(late, 0)
+        return {node: most[node] for node in sorted(found - {early, late})}
