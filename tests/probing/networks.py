@@ -176,3 +176,9 @@ def tokens(batch=4, length=16, vocabulary=50):
 
 def sequences(batch=8, length=12, width=WIDTH):
     return torch.randn(batch, length, width)
+
+
+def zeroed(layer):
+    """A layer whose weights and biases are 0."""
+    for one in layer.parameters():
+        nn.init.zeros_(one)
