@@ -6,6 +6,7 @@
     sweep.run(init=["xavier", "kaiming"], act="tanh", depth=[5, 10], study="mine")   # a grid
     sweep.propagate(init="xavier", act="tanh", depth=10, width=500, seed=0)
     sweep.recommend("gelu", depth=50, width=512)
+    sweep.probe(model, batch)                                 # your own torch module
     sweep.theory.gain("gelu")
 
 Everything is imported when it is first asked for, so that `import sweep` costs nothing.
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.execution.from_python import run
     from sweep.experiment.interactive import propagate
+    from sweep.probing.interactive import probe
     from sweep.report.advice.recommendation import recommend
     from sweep.store.query.labelled import to_xarray
     from sweep.store.query.results import load
 
 _HOMES = {
     "load": "sweep.store.query.results",
+    "probe": "sweep.probing.interactive",
     "propagate": "sweep.experiment.interactive",
     "recommend": "sweep.report.advice.recommendation",
     "run": "sweep.execution.from_python",
@@ -53,6 +56,7 @@ __all__ = [
     "initializers",
     "load",
     "plot",
+    "probe",
     "propagate",
     "recommend",
     "run",

@@ -127,7 +127,7 @@ def test_the_python_of_a_page_runs_from_its_first_line_to_its_last(page, study, 
     monkeypatch.chdir(study)
     names = {"sweep": __import__("sweep")}
     for text in blocks(page, "python"):
-        if "import duckdb" in text or "import polars" in text:
+        if any(f"import {library}" in text for library in ("duckdb", "polars", "torch")):
             pytest.importorskip(text.split()[1])
         if not text.startswith(" "):
             small = re.sub(r"depth=50, width=512", "depth=5, width=32", text).replace("width=500", "width=50")

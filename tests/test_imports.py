@@ -10,7 +10,8 @@ from sweep.store.records import files
 PACKAGE = Path(__file__).parents[1] / "sweep"
 # A package imports only those before it; doors, which are all that lies directly in sweep/, any.
 ORDER = (
-    "base", "initializers", "activations", "theory", "kernel", "experiment", "store", "report", "execution"
+    "base", "initializers", "activations", "theory", "kernel", "experiment", "store", "report", "probing",
+    "execution",
 )  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -27,6 +28,7 @@ HOMES = {
     "seaborn": ["report"],
     "numba": ["kernel/passes"],
     "llvmlite": ["kernel/passes"],
+    "torch": ["probing"],
 }
 
 

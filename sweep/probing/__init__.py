@@ -1,0 +1,1 @@
+"""A user's own torch module: its rows, its verdict, advice: `interactive` has `sweep.probe`."""

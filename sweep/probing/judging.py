@@ -1,0 +1,249 @@
+"""From rows to a word, and the module where it begins; words and thresholds are the program's own."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sweep.base.arrays import Array
+from sweep.experiment.verdict import DEFAULT, WORDS
+from sweep.probing.chain import Link
+from sweep.probing.passing import Pass
+from sweep.probing.watching import kinds
+from sweep.probing.watching.rows import Row
+
+_SQUASHED = ("sigmoid", "hardsigmoid")  # as outputs they are shares, all near a half at first
+_LEAST_NORMED = 0.1  # rms of a norm's output, and the inverse of the most: beyond, the norm is at fault
+_BY_CHANCE = 4.0  # standard deviations of a share of so many neurons: between layers, less may be chance
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A verdict.
+
+    module: where it begins; '' for the input, or where nothing is wrong. row: that call. link: the number of
+    its layer in the chain, None where it is not known by one. cut: whether a gradient is missing, not small.
+    twice: whether it is a softmax of a softmax, which leaves little of a gradient whatever the numbers here.
+    """
+
+    verdict: str
+    module: str = ""
+    row: Row | None = None
+    link: int | None = None
+    cut: bool = False
+    twice: bool = False
+
+
+def judged(passed: Pass, links: list[Link]) -> Finding:
+    """The first word that fits, in the order of the program's table."""
+    measured = _Measured(passed, links)
+    for word in WORDS:
+        look = _LOOKS.get(word)
+        if look and (found := next(look(measured), None)):
+            if found.row is not None and found.link != 0 and not found.module:
+                return replace(found, module=found.row.kind)  # the model is that call alone
+            return found
+    return Finding("healthy")
+
+
+class _Measured:
+    """The rows, and the chain as arrays: (links,) by name."""
+
+    def __init__(self, passed: Pass, links: list[Link]) -> None:
+        self.watch, self.links, self.passed = passed.watch, links, passed
+        names = ("rms", "flat", "sample_cosine")
+        of = {name: np.array([link.values.get(name, math.nan) for link in links]) for name in names}
+        wide = np.array([link.final.width > 1 for link in links])
+        of["sample_cosine"] = np.where(wide, of["sample_cosine"], math.nan)
+        # At first a softmax finds all classes about as likely, whatever its inputs: that is no fault.
+        softened = passed.output.node in passed.watch.probabilities and len(links) > 1
+        of["delta_std"] = self._gradients(links[-2].final if softened else passed.output)
+        of["rms"] = of["rms"] / self._units()
+        if softened:
+            of["rms"][-1] = of["sample_cosine"][-1] = math.nan
+        elif links[-1].act and links[-1].act.kind.lower() in _SQUASHED:
+            of["sample_cosine"][-1] = math.nan
+        self.of = of
+
+    def _gradients(self, end: Row) -> Array:
+        """delta by layer in units of that at the end, each of all entries together: layers differ in size.
+
+        At the input, in units of its own size too where that is nearer to 1: a norm makes up for any.
+        """
+        upstream = end.get("delta_std") * math.sqrt(end.entries) if end.entries else math.nan
+        found = []
+        for link in self.links:
+            delta = link.final.get("delta_std")
+            lost = math.isnan(delta) and self.passed.has_gradients
+            found.append(0.0 if lost else delta * math.sqrt(link.final.entries) / (upstream or math.nan))
+        first, size = found[0], self.links[0].final.get("rms")
+        if first > 0 and size > 0:
+            found[0] = min((first, first * size), key=lambda one: abs(math.log(one)))
+        return np.array(found)
+
+    def _units(self) -> Array:
+        """What rms is judged by: the input's, or that of a norm, which sets it whatever the input's is."""
+        unit = self.links[0].final.get("rms") or 1.0
+        units = []
+        for link in self.links:
+            norms = [row for row in (link.opener, *link.followers) if row.role == kinds.NORM]
+            if norms and _LEAST_NORMED <= norms[-1].get("rms") <= 1 / _LEAST_NORMED:
+                unit = norms[-1].get("rms")
+            units.append(unit)
+        return np.array(units)
+
+    def holds(self, word: str) -> Array:
+        """Where in the chain a word holds: (links,) bool."""
+        rule = WORDS[word].rule
+        assert rule is not None
+        with np.errstate(invalid="ignore"):
+            held: Array = rule({name: values[None] for name, values in self.of.items()}, DEFAULT, math.nan)[0]
+        return held
+
+    def grows_at(self, number: int, down: bool) -> Row:
+        """The call within a layer that does most to its size."""
+        rows = [row for row in self.links[number].rows if row.role in (kinds.WEIGHT, kinds.NORM, kinds.ACT)]
+        if self.links[number].is_block:
+            return self.links[number].last
+        ratios = [
+            (row.get("rms") / row.get("pre_rms") if row.get("pre_rms") else math.nan, row) for row in rows
+        ]
+        known = [(ratio, row) for ratio, row in ratios if not math.isnan(ratio)]
+        if not known:
+            return self.links[number].opener
+        ratio, row = (min if down else max)(known, key=lambda one: one[0])
+        opener = self.links[number].opener
+        own = opener.get("rms") / (opener.get("pre_rms") or math.nan)
+        return opener if own == ratio or (0.3 < own / ratio < 3) else row
+
+    @property
+    def collapsed(self) -> int | None:
+        """The layer from which on all inputs look alike, to the end; None where they do not."""
+        known = np.flatnonzero(~np.isnan(self.of["sample_cosine"]))
+        holds = self.holds("collapsed")
+        if not len(known) or not holds[known[-1]]:
+            return None
+        return int(known[_since(holds[known], len(known) - 1)])
+
+    def size(self, word: str, down: bool) -> Iterator[Finding]:
+        """Where rms is out of range to the end, or at the end of any block, for a norm may hide it later.
+
+        Or to where all inputs look alike: of a signal that is lost only biases are left.
+        """
+        holds = self.holds(word)
+        holds[0] = False
+        last = {np.flatnonzero(~np.isnan(self.of["rms"]))[-1], (self.collapsed or 0) - 1}
+        for end in (n for n, link in enumerate(self.links) if holds[n] and (link.is_block or n in last)):
+            number = _since(holds, end)
+            row = self.grows_at(number, down)
+            yield Finding(word, row.module or self.links[number].module, row, number)
+
+
+def _symmetric(m: _Measured) -> Iterator[Finding]:
+    weighted = [row for row in m.watch.rows if row.role == kinds.WEIGHT]
+    for number, row in enumerate(weighted):
+        counts = row.get("rms") > 0 or (number == 0 and not _starts_closed(m, row))
+        if row.copies and counts:
+            yield Finding("symmetric", row.module, row, _link_of(m, row))
+
+
+def _exploding(m: _Measured) -> Iterator[Finding]:
+    for row in [*m.watch.rows, m.passed.output]:
+        if row.get("rms") == math.inf:
+            yield Finding("exploding", _named(m, row), row, _link_of(m, row))
+    yield from m.size("exploding", down=False)
+
+
+def _vanishing(m: _Measured) -> Iterator[Finding]:
+    for row in m.watch.rows:
+        # A branch that begins as 0 and learns is a way to begin.
+        begins = row.get("rms") == 0 and row.get("pre_rms") != 0
+        if begins and row.role != kinds.LOOKUP and not _starts_closed(m, row):
+            yield Finding("vanishing", _named(m, row), row, _link_of(m, row))
+    yield from m.size("vanishing", down=True)
+
+
+def _saturated(m: _Measured) -> Iterator[Finding]:
+    acts = [row for row in m.watch.rows if row.role == kinds.ACT]
+    for row in acts:
+        chance = _BY_CHANCE * math.sqrt(row.share * (1 - row.share) / row.width) if row is not acts[-1] else 0
+        if row.get("flat") > row.share + max(DEFAULT.saturated * (1 - row.share), chance):
+            yield Finding("saturated", _named(m, row), row, _link_of(m, row))
+
+
+def _collapsed(m: _Measured) -> Iterator[Finding]:
+    number = m.collapsed
+    if number is not None:
+        link = m.links[number]
+        yield Finding("collapsed", link.module if number else "", link.final, number)
+
+
+def _gradient(word: str, m: _Measured) -> Iterator[Finding]:
+    if not m.passed.has_gradients:
+        return
+    if word == "gradient-vanishing":
+        for row in reversed(m.watch.rows):  # as gradients travel
+            if row.weight in m.passed.trainable and not row.get("grad_rms") > 0 and _matters(m, row):
+                yield Finding(word, row.module, row, _link_of(m, row), cut=True)
+    holds = m.holds(word)
+    if holds[0]:
+        number = 0
+        while number + 1 < len(holds) and holds[number + 1]:
+            number += 1
+        link = m.links[number] if number else m.links[min(1, len(m.links) - 1)]
+        row = link.last
+        yield Finding(word, row.module or link.module, row, number, cut=m.of["delta_std"][number] == 0)
+        return
+    if word == "gradient-vanishing":
+        for module in m.watch.softmaxes_twice:
+            yield Finding(word, module, twice=True)
+
+
+_LOOKS: dict[str, Callable[[_Measured], Iterator[Finding]]] = {
+    "symmetric": _symmetric,
+    "exploding": _exploding,
+    "vanishing": _vanishing,
+    "saturated": _saturated,
+    "collapsed": _collapsed,
+    "gradient-vanishing": lambda m: _gradient("gradient-vanishing", m),
+    "gradient-exploding": lambda m: _gradient("gradient-exploding", m),
+}
+
+
+def _since(holds: Array, end: int) -> int:
+    """The first of the unbroken run of layers that ends there."""
+    while end and holds[end - 1]:
+        end -= 1
+    return end
+
+
+def _link_of(m: _Measured, row: Row) -> int | None:
+    return next((n for n, link in enumerate(m.links) if any(one is row for one in link.rows)), None)
+
+
+def _named(m: _Measured, row: Row) -> str:
+    """The module of a call; of an activation that of the weights that feed it, which are what to change."""
+    if row.role == kinds.ACT and row.below is not None:
+        weighted = {one.node: one for one in m.watch.rows if one.role == kinds.WEIGHT}
+        node = m.watch.flow.straight_to(row.below, weighted)
+        if node is not None:
+            return weighted[node].module
+    return row.module
+
+
+def _starts_closed(m: _Measured, row: Row) -> bool:
+    """Whether a row of zeros is one of a branch, and learns."""
+    number = _link_of(m, row)
+    return number is not None and m.links[number].is_block and row.get("grad_rms") > 0
+
+
+def _matters(m: _Measured, row: Row) -> bool:
+    """Whether the loss is made of what a weight without a gradient makes, and no branch is merely closed."""
+    if row.node is None or m.passed.end is None or not m.watch.flow.leads_to(row.node, m.passed.end):
+        return False
+    if math.isnan(row.get("grad_rms")):
+        return True
+    number = _link_of(m, row)
+    inside = m.links[number].inside if number is not None else []
+    return not any(one.get("rms") == 0 and _starts_closed(m, one) for one in inside)

@@ -1,0 +1,1 @@
+"""A forward and a backward pass seen from outside: `watch` makes its rows, `untouched` leaves no trace."""
