@@ -235,11 +235,12 @@ def test_blocks_of_parallel_ways_are_told_from_towers():
     assert chains["encoder and decoder"][:4] == encoder
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no other device")
-def test_on_another_device_the_figures_are_the_same():
+@pytest.mark.parametrize("device", ["cpu", *(["cuda"] if torch.cuda.is_available() else [])])
+def test_on_any_device_the_figures_are_the_same(device):
+    random = torch.cuda if device == "cuda" else torch
     model, inputs = mlp(4), vectors()
     wanted = sweep.probe(model, inputs).layers
-    state = torch.cuda.get_rng_state()
-    found = sweep.probe(nn.Sequential(nn.Dropout(0.0), *model).cuda(), inputs.cuda()).layers
-    assert torch.equal(state, torch.cuda.get_rng_state())
+    state = random.get_rng_state()
+    found = sweep.probe(nn.Sequential(nn.Dropout(0.5), *model).to(device).eval(), inputs.to(device)).layers
+    assert torch.equal(state, random.get_rng_state())
     assert found["rms"][2:].tolist() == pytest.approx(wanted["rms"][1:].tolist(), rel=1e-3)
