@@ -224,7 +224,7 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
         terminal.show_layers(first, layers[layers["cell_id"] == first.id])
     else:
         terminal.show_grid(frame)
-        say(str(agreement(measured_once(frame))))
+        say(str(agreement(measured_once(frame, copies=False))))
     # The page is a study's, the picture is one network's.
     cell_id = first.id if single and options.report != (PAGE,) else None
     if options.shard:

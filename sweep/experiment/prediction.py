@@ -21,6 +21,7 @@ from sweep.theory.consequences import jacobian, step
 from sweep.theory.maps import layers_of, prediction
 from sweep.theory.mixtures import UNIT, Law, mixed_prediction, mixture
 
+CORRELATED = "correlated"
 CONSEQUENCES = ("theory_lr_max", "theory_kappa", "theory_jac_spread")
 
 
@@ -58,7 +59,8 @@ def _of(spec: Spec) -> _Predicted:
         return _Predicted(nothing(spec.depth), no_consequences())
     plain, width = replace(chain, format=None), spec.widths or spec.width
     found = _of_chain(plain, width, spec.batch, law, spec.jacobian)
-    if chain.format is None or law != UNIT:
+    # A copy's theory is that of Gaussian inputs of unit second moment, whatever they have in common.
+    if chain.format is None or spec.input not in (USUAL_INPUT, CORRELATED):
         return found
     return replace(found, by_layer=found.by_layer | _of_copy(chain, spec.profile))
 
@@ -123,7 +125,7 @@ def _of_chain(chain: Chain, width: int | tuple[int, ...], batch: int, law: Law, 
 
             def of(q: float, c: float) -> dict[str, Array]:
                 return block_prediction(
-                    chain.block, chain.act, matrices, biases, batch, q, c, law.mean
+                    chain.block, chain.act, matrices, biases, batch, q, c, law.relative_mean
                 ).statistics
 
             def cosines(first: dict[str, Array], second: dict[str, Array], c: float) -> Array:

@@ -98,8 +98,7 @@ class Stack:
                 own = layer
                 if member.by_law:
                     own = kind_of(member.chain).layer(member.chain, number, self.draws, self._passes)
-                log2 = member.log2_of_h(number)
-                member.copy.cross(number, own.weights, below, crossed.signal, log2)
+                member.copy.cross(number, own.weights, below, crossed.signal)
         if keep:
             carrier.layers.append(layer)
         elif number > 1:  # the inputs are shared

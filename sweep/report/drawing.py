@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from sweep.base import checks
 from sweep.base.errors import ReportError, RequestError, StoreError
 from sweep.experiment.verdict import Thresholds
+from sweep.kernel.statistics.table import COPIED
 from sweep.report import KINDS, PAGE, gather
 from sweep.report.attempts import attempt
 from sweep.report.figures import (
@@ -26,7 +27,7 @@ from sweep.report.figures import (
     trainability,
 )
 from sweep.report.frames import layout
-from sweep.report.frames.measures import MEASURES, OF_TRAINING, Measure, measure
+from sweep.report.frames.measures import MEASURES, OF_TRAINING, THEORY, WORD, Measure, measure
 from sweep.report.frames.networks import measured_once
 from sweep.report.sheets import Sheet, drawn
 from sweep.store import places
@@ -120,18 +121,24 @@ def _sheets(
     """
     cells, maps = found.cells, {"heatmap": measures, "verdict": [MEASURES["verdict"]]}
     once = cells if "train" in axes.values() else measured_once(cells)
+    exact = once if "format" in axes.values() else measured_once(once, copies=False)
     for kind in only:
         for shown in maps.get(kind, ()):
-            its = cells if shown.name in OF_TRAINING else once
+            its = cells if shown.name in OF_TRAINING else once if _of_copies(shown) else exact
             most = _PAGES if plain else _ALL_PAGES
             yield Sheet(shown.name, _maps, (its, shown, layout.choose(its, **axes), most))
         if kind == "step":
-            roles = layout.choose(once, **axes) if any(axes.values()) else None
-            yield from _steps(once[once["status"] == "ok"], roles, plain)
+            roles = layout.choose(exact, **axes) if any(axes.values()) else None
+            yield from _steps(exact[exact["status"] == "ok"], roles, plain)
         if kind in _OF_LAYERS and (cells["status"] == "ok").any():
-            its = cells if kind == "trainability" else once
+            its = {"trainability": cells, "precision": once}.get(kind, exact)
             frames = (its[its["status"] == "ok"], found.layers)
             yield Sheet(kind, _OF_LAYERS[kind], found.kept if kind == "histograms" else frames)
+
+
+def _of_copies(shown: Measure) -> bool:
+    """Whether it is of rounded copies, or of a verdict, which has words for them."""
+    return shown.scale == WORD or shown.name.removeprefix(THEORY) in COPIED
 
 
 def _gathered(

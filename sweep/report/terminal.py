@@ -71,9 +71,9 @@ _NARROWER = ((_MOST_DEPTHS, False), (3, False), (2, False), (1, False))
 
 def show_grid(cells: "pd.DataFrame") -> None:
     """Final std by init × act and depth, at the greatest width, on stdout."""
-    cells = measured_once(cells)
-    summary = by_depth(cells, _MOST_DEPTHS)
-    others = (by_depth(cells, depths, spreads) for depths, spreads in _NARROWER)
+    exact, cells = measured_once(cells, copies=False), measured_once(cells)
+    summary = by_depth(exact, _MOST_DEPTHS)
+    others = (by_depth(exact, depths, spreads) for depths, spreads in _NARROWER)
     narrower = ((_grid_table(other), other.title) for other in others)
     show(_grid_table(summary), summary.title, summary.caption, narrower=narrower)
     _show_answer(cells)

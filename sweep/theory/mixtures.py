@@ -28,7 +28,7 @@ class Law:
     """What theory knows of inputs.
 
     sizes: second moments of single inputs, with their shares. pairs: (q, q', cosine, share) of two inputs.
-    mean: that of all entries, over their rms.
+    mean: that of all entries, of each input in proportion to its rms.
     """
 
     sizes: tuple[tuple[float, float], ...] = ((1.0, 1.0),)
@@ -39,6 +39,12 @@ class Law:
     def means(self) -> tuple[float, float]:
         """E[q] and E[c]."""
         return sum(q * share for q, share in self.sizes), sum(c * share for *_, c, share in self.pairs)
+
+    @property
+    def relative_mean(self) -> float:
+        """The mean of an input's entries over their rms."""
+        of_rms = sum(math.sqrt(q) * share for q, share in self.sizes)
+        return min(max(self.mean / of_rms, -1.0), 1.0) if of_rms else 0.0
 
 
 UNIT = Law()  # independent normal numbers: q = 1, c = 0
@@ -79,8 +85,8 @@ def mixture(of: Of, cosines: Cosines, law: Law) -> Statistics:
 def _with_inputs(found: Statistics, law: Law) -> Statistics:
     """The same with the mean of the inputs' entries, which no layer above sees."""
     if law.mean:
-        rms = found["rms"][0]
-        found["mean"][0], found["std"][0] = law.mean * rms, math.sqrt(1 - law.mean**2) * rms
+        variance = found["rms"][0] ** 2 - law.mean**2
+        found["mean"][0], found["std"][0] = law.mean, math.sqrt(max(variance, 0.0))
     return found
 
 

@@ -226,3 +226,13 @@ def test_arrays_have_one_dimension_for_files_not_one_for_their_hashes_too(folder
     )
     found = sweep.to_xarray(sweep.load(study.path))
     assert dict(found.sizes) == {"init": 1, "act": 1, "depth": 1, "width": 1, "seed": 2, "input.file": 2}
+
+
+@pytest.mark.parametrize("asked", [{"input": {"name": "digits"}}, {"train": {"name": "sgd", "steps": 2}}])
+def test_a_tapered_network_takes_digits_by_its_first_width(tmp_path, asked):
+    pytest.importorskip("sklearn", reason="the train extra is not installed: pip install -e '.[train]'")
+    study = Study(tmp_path / "study")
+    study.create()
+    cells = [cell(widths=widths, batch=30, **asked) for widths in ([64, 32, 16], [128, 64, 32])]
+    write(study, "a", [*cells, cell(depth=2, width=12, batch=30)])
+    assert {one.id for one in cells} < set(sweep.load(study.path)["cell_id"])

@@ -14,7 +14,7 @@ from sweep.base.errors import InputError, RequestError
 from sweep.experiment import prediction
 from sweep.experiment.cell import Spec
 from sweep.experiment.given import of_one_file
-from sweep.experiment.prediction import means_of_inputs, predicted
+from sweep.experiment.prediction import law_of, predicted
 from sweep.kernel.inputs import digits, files
 from tests.make import cell
 
@@ -296,11 +296,11 @@ def test_the_means_of_inputs_are_those_of_the_rows(tmp_path):
     rows = np.load(tmp_path / "rows.npy").astype(float)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     cosines = (unit @ unit.T)[np.triu_indices(len(rows), 1)]
-    q0, c0 = means_of_inputs(one.spec)
+    q0, c0 = law_of(one.spec).means
     assert q0 == pytest.approx(np.square(rows).mean(), rel=1e-3)
     assert c0 == pytest.approx(cosines.mean(), rel=1e-6)
-    assert means_of_inputs(cell().spec) == (1.0, 0.0)
-    assert means_of_inputs(cell(input={"name": "correlated", "c0": 0.3}).spec) == (1.0, 0.3)
+    assert law_of(cell().spec).means == (1.0, 0.0)
+    assert law_of(cell(input={"name": "correlated", "c0": 0.3}).spec).means == (1.0, 0.3)
     law = prediction.law_of(one.spec)
     assert sum(share for _, share in law.sizes) == pytest.approx(1)
     assert sum(share for *_, share in law.pairs) == pytest.approx(1)
@@ -315,3 +315,13 @@ def test_a_gaussian_prediction_is_what_it_was():
     )
     for name, values in found.items():
         np.testing.assert_allclose(values, expected[name], rtol=1e-13)
+
+
+@pytest.mark.parametrize("block", ["plain", "preact", "pre_rms", "mlp"])
+def test_the_mean_of_unequal_inputs_is_that_of_their_entries_in_every_block(tmp_path, block):
+    rng = np.random.default_rng(1)
+    rows = rng.standard_normal((300, 100)) * np.exp(0.7 * rng.standard_normal((300, 1))) + 0.3
+    np.save(tmp_path / "x.npy", rows)
+    given = {"name": "npy", "file": str(tmp_path / "x.npy")}
+    one = cell(depth=2, width=100, batch=300, block={"name": block}, input=given)
+    assert predicted(one.spec)["mean"][0] == pytest.approx(rows.mean(), rel=1e-6)

@@ -36,11 +36,8 @@ class Copy:
         self._weights: list[Weights] = []  # of the layers that are kept
         self._lost = np.full(len(draws.seeds), _NEVER)  # the first layer whose h follows an overflow
 
-    def cross(self, number: int, weights: Weights, below: Signal, exact: Signal, log2: float = 0.0) -> None:
-        """Cross a layer; below, exact: the exact network's h before and after it.
-
-        log2: how much larger h is than that, where an exact law says so.
-        """
+    def cross(self, number: int, weights: Weights, below: Signal, exact: Signal) -> None:
+        """Cross a layer; below, exact: the exact network's h before and after it, of any size."""
         if number == 1:
             self._begin(np.ldexp(below.mantissa, below.exponent[:, None, None]))
         keep = number <= self._kept
@@ -52,8 +49,7 @@ class Copy:
         within, entering = (Counts.none(len(strays)) for _ in range(2))
         for seeds, rows, part in self._parts:
             passed = part.forward([matrix.of(seeds) for matrix in matrices], keep)
-            here = Signal(exact.mantissa[seeds, rows], exact.exponent[seeds], exact.rms[seeds])
-            strays[seeds, rows] = distances(here, passed.h, log2)
+            strays[seeds, rows] = distances(exact.mantissa[seeds, rows], passed.h)
             within.add(seeds, passed.within)
             entering.add(seeds, passed.entering)
         lost = within.overflowed > 0

@@ -16,7 +16,7 @@ from sweep.kernel.copies.rounding import Counts, Rounding
 from sweep.kernel.layers.blocks.norms import Normed
 from sweep.kernel.layers.dense import CHUNK_BYTES, evenly
 from sweep.kernel.layers.signal import Signal
-from sweep.kernel.passes import Passes, Sums
+from sweep.kernel.passes import PLAIN, Passes, Sums
 
 _SMALL = 2.0**-40  # a matrix of no larger entries is multiplied in units of its own: subnormals are slow
 
@@ -155,6 +155,9 @@ class Passage:
         for some in evenly(slice(0, rows), CHUNK_BYTES // (seeds * width * z.itemsize)):
             to, every = None if slope is None else slope[:, some], slice(None)
             self._passes.forward(self._act, sums, every, z[:, some], bias, f[:, some], to)
+            if to is not None and self._act.rough_slope and self._passes is PLAIN:
+                # What a format turns to 0 counts by its own size. One unit a row: slopes as they are there.
+                to[...] = self._act.derivative(z[:, some, :, None], f[:, some, :, None])[..., 0]
         return f, slope
 
 

@@ -63,7 +63,7 @@ def _of_rows(x: Array) -> Law:
     sizes = tuple((size, share * (1 - none)) for size, share in _nodes(log_q, _SIZES))
     if none:
         sizes = (*sizes, (_NOTHING, float(none)))
-    mean = float(np.clip(x.mean() / np.sqrt(q.mean()), -1, 1))
+    mean = float(x.mean())
     alone = ((sizes[0][0], sizes[0][0], math.nan, 1.0),)  # no two of them that are not 0
     return Law(sizes, tuple(_pairs(x[there], log_q)) or alone, mean)
 

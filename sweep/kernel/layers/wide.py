@@ -98,9 +98,9 @@ class WideMatrix:
         bias = self._bias()
         weights = self._weights = self._drawn(h, still, bias)
         y = self._product(h, weights)
-        first = y[0].copy()
-        y = self._centred(still, y) + bias
-        self._shift = y[0] - first
+        centred = self._centred(still, y)
+        self._shift = bias + (centred[0] - y[0] if self._centres else 0)
+        y = centred + bias
         return y, ~((~still)[:, None] & (weights != 0)).any(axis=0)
 
     def narrow(self) -> tuple[Array, Array | None]:

@@ -27,20 +27,27 @@ def are_networks(frame: "pd.DataFrame") -> bool:
     return _MARK in frame
 
 
-def measured_once(frame: "pd.DataFrame") -> "pd.DataFrame":
+def measured_once(frame: "pd.DataFrame", copies: bool = True) -> "pd.DataFrame":
     """Of cells, or of networks, that differ in their trainings alone, one: as drawn they are the same.
 
-    Of networks it is the one with the most seeds, of cells one that was computed.
+    copies: whether rounded copies tell them apart; the networks beside them are the same too. Of networks it
+    is the one with the most seeds, of cells one that was computed; best one without a format.
     """
-    if "train" not in frame or frame["train"].nunique() + frame["train_params"].nunique() <= 2:
+    beside: dict[str, str | None] = {"train": UNTRAINED, "train_params": "{}"}
+    if not copies:
+        beside["format"] = None
+    beside = {name: usual for name, usual in beside.items() if name in frame}
+    if all(frame[name].nunique(dropna=False) <= 1 for name in beside):
         return frame
     keys = ["depth", "width", *(() if are_networks(frame) else ("seed",))]
-    keys += [name for name in (*NAMED_BY, *SETTINGS) if not name.startswith("train") and name in frame]
-    merit = frame["seeds"] if are_networks(frame) else frame["status"] == "ok"
+    keys += [name for name in (*NAMED_BY, *SETTINGS) if name not in beside and name in frame]
     best = frame.assign(**{key: frame[key].map(str) for key in keys if frame[key].dtype == object})
+    merit = frame["seeds"] if are_networks(frame) else frame["status"] == "ok"
     best = best.loc[merit.sort_values(ascending=False, kind="stable").index]
+    if "format" in beside:
+        best = best.loc[best["format"].notna().sort_values(kind="stable").index]
     kept = frame[frame.index.isin(best.index[~best.duplicated(keys)])]
-    return kept.assign(train=UNTRAINED, train_params="{}")
+    return kept.assign(**beside)
 
 
 def condensed(

@@ -117,8 +117,8 @@ def _shares(form: Format, means_of: Gaussian, scale: float) -> tuple[float, floa
     zeroed = share_between(means_of, scale, _FLOAT32, max(form.smallest / 2, _FLOAT32))
     subnormal = share_between(means_of, scale, form.smallest / 2, form.normal)
     overflowed = share_between(means_of, scale, form.overflow, math.inf)
-    if not something:
-        return 0.0, 0.0, 0.0
+    if not something:  # and so nothing that could become 0
+        return math.nan, 0.0, 0.0
     return zeroed / something, subnormal / something, overflowed if overflowed > _NEVER else 0.0
 
 

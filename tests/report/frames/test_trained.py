@@ -113,3 +113,19 @@ def test_how_networks_were_trained_and_which_are_on_no_map_is_told():
     assert off_the_map(pd.concat([cells, without])) == ["lsuv"]
     untrained = frame(lambda *_: 0.5, (1.0,), (2,), train={"name": "none"})
     assert (rules(untrained), off_the_map(untrained)) == ([], [])
+
+
+def test_copies_in_formats_are_of_one_network():
+    cells = pd.concat(
+        [
+            frame(lambda *_: np.nan, (1.0, 2.0), (2, 4), train={"name": "none"}, format=name)
+            for name in ("float16", None, "bfloat16")
+        ],
+        ignore_index=True,
+    )
+    assert measured_once(cells) is cells
+    exact = measured_once(cells, copies=False)
+    assert len(exact) == 4
+    assert set(exact["cell_id"]) == set(cells.loc[cells["format"].isna(), "cell_id"])
+    copied = cells[cells["format"].notna()]
+    assert len(measured_once(copied, copies=False)) == 4
