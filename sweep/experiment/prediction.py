@@ -154,9 +154,11 @@ def _kind_of(scheme: Scheme) -> str:
 
 def has_mean_mode(block: Block, means: Array) -> bool:
     """Whether what returns through a block is more than the first order in 1/width says."""
-    added = block.skipped and not (block.out or block.act_first)
-    of_branch = means[1:] - block.number("skip") * means[:-1]  # inputs may have a mean, which adds nothing
-    return added and bool(np.any(np.abs(of_branch) > _ROUNDING * np.abs(means[:-1])))
+    if not block.skipped or block.out or block.act_first:
+        return False
+    with np.errstate(all="ignore"):  # what has overflowed says nothing
+        of_branch = means[1:] - block.number("skip") * means[:-1]  # inputs may have one, which adds nothing
+        return bool(np.any(np.abs(of_branch) > _ROUNDING * np.abs(means[:-1])))
 
 
 def matrices_of(block: Block, scheme: Scheme, fan_in: int, fan_out: int) -> Widening:

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep.report.figures import heatmap, style
+from sweep.report.figures import style
 from sweep.report.frames import layout
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import STEP
@@ -22,6 +22,8 @@ def arrangement(cells: pd.DataFrame) -> Layout:
 
 def figures(cells: pd.DataFrame, roles: Layout, most_pages: int) -> dict[str, Figure]:
     """Heatmaps of the networks that have such a step: 'step', over several pages where there are many."""
+    from sweep.report.figures import heatmap  # noqa: PLC0415  seaborn, which may be broken: then a line says so
+
     drawn = heatmap.figures(_known(cells), STEP, roles, most_pages)
     return style.numbered("step", list(drawn.values()))
 

@@ -91,7 +91,7 @@ def _dks(act: Activation, steepness: float) -> Affine:
     wanted = f"C'(1) = {steepness:.6g}"
     line = f"act {act.formula or act.name} has no DKS transform: "
     if act.homogeneous:
-        way_out = "method='tat'" if act.name in LEAKY else "another activation"
+        way_out = "the method tat" if act.name in LEAKY else "another activation"
         raise RequestError(
             f"{line}Q'(1) = 1 and {wanted} cannot both hold, as f(c z) = c f(z) leaves only "
             f"input_shift / input_scale to choose; use {way_out}"
@@ -124,7 +124,7 @@ def _found(act: Activation, equations: Equations, line: str, first: str, second:
     if found.solution:
         return found.solution
     if found.least > found.most:
-        raise RequestError(f"{line}it is constant; use another activation")
+        raise RequestError(f"{line}it is constant, or has no slope; use another activation")
     if found.least <= 0 <= found.most:
         raise RequestError(f"{line}{first} holds nowhere that {second} does; use another activation")
     size = "smaller" if found.most < 0 else "larger"

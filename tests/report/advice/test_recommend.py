@@ -132,7 +132,8 @@ def test_a_notebook_shows_the_plain_words_and_the_table_and_no_arrays(asked):
         assert "\n" not in text
         assert len(text) < 400
     shown = found._repr_html_()
-    assert shown.startswith(f"<p>{escape(found.says[0])}</p><table")
+    assert shown.startswith(f"<p>{escape(found.says[0])}</p><p>step: ")
+    assert "</p><table" in shown
     for name in found.table["init"]:
         assert f"<td>{name}</td>" in shown
     ours = replace(found, activation=replace(found.activation, name="custom", formula="<b>(z)"))

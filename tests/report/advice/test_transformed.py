@@ -106,7 +106,7 @@ def test_what_is_ones_own_is_a_function_of_theirs():
         ({"transform": "tat", "target": -1}, "target=-1: target must be a finite number above 0"),
         ({"target": 2}, "target=2: it is a transform's: choose one, as in transform=tat"),
         ({"transform": "tat", "block": "pre_ln"}, "transform=tat: its constants are those of plain layers"),
-        ({"act": "relu", "transform": "dks"}, r"has no DKS transform: .* use method='tat'"),
+        ({"act": "relu", "transform": "dks"}, r"has no DKS transform: .* use the method tat"),
         ({"act": "transformed"}, "act.of: no activation is chosen"),
     ],
 )

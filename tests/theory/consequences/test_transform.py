@@ -112,11 +112,11 @@ def test_a_wave_twice_as_fast_has_the_same_transform_at_half_the_scale():
 @pytest.mark.parametrize(
     ("act", "method", "message"),
     [
-        ("relu", "dks", r"max\(z, 0\) has no DKS transform: .* use method='tat'"),
+        ("relu", "dks", r"max\(z, 0\) has no DKS transform: .* use the method tat"),
         ("identity", "dks", "has no DKS transform: .* use another activation"),
         ("identity", "tat", r"C''\(1\) = 0.006 cannot hold, for C''\(1\) of a line is 0"),
         ("hardtanh", "tat", r"C''\(1\) is infinite where f' jumps, here at z = -1"),
-        (np.zeros_like, "dks", "it is constant; use another activation"),
+        (np.zeros_like, "dks", "it is constant, or has no slope; use another activation"),
         ("squared_relu", "dks", r"Q'\(1\) = 1 holds nowhere that C'\(1\) = 1.00814 does"),
     ],
 )
