@@ -42,6 +42,11 @@ class Descent:
     slopes: float = math.nan
     flat: float = math.nan
 
+    @property
+    def holds(self) -> bool:
+        """Whether a batch of random inputs has that step too, and not only the mean of many."""
+        return self.step is not None and stands_out(self.step, (self.width,) * (self.depth + 1), BATCH)
+
 
 def descent_of(act: Activation, candidate: Candidate, depth: int, width: int) -> Descent:
     """What follows for a candidate at this depth and width."""
@@ -75,7 +80,7 @@ def told(of: Descent, act: str) -> list[str]:
     else:
         half = ", as half of them are 0" if abs(of.flat - 0.5) < _HALF else ""
         why = f"they take away 1 a layer, and not what the slopes of {act} add: {slopes} a layer{half}"
-    bound = "" if stands_out(of.step, (of.width,) * (of.depth + 1), BATCH) else _BOUND
+    bound = "" if of.holds else _BOUND
     return [
         f"step: descent is smooth up to lr_max = {summed} for a loss summed over {BATCH} inputs of cosine 0, "
         f"{mean} for their mean (× {BATCH}); kappa = {kappa}; above it a network may leap, and settle{bound}",

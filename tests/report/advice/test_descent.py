@@ -62,3 +62,10 @@ def test_advice_has_them_in_its_table_its_attributes_and_its_words():
     assert table.loc["lsuv", ["lr_max", "kappa", "jac_spread"]].isna().all()
     assert all(line in str(advice) for line in advice.trains)
     assert len(advice.trains) == 2
+
+
+def test_a_step_that_chance_makes_far_smaller_is_in_no_table():
+    found = of("tanh")
+    assert not found.holds
+    assert "an upper bound" in told(found, "tanh")[0]
+    assert sweep.recommend("tanh", DEPTH, WIDTH).table[["lr_max", "kappa"]].iloc[0].isna().all()
