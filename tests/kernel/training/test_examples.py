@@ -1,11 +1,8 @@
 """What is learned: its sizes, its classes, and that a projection keeps every cosine."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from sweep.base.errors import RequestError
 from sweep.base.training import CLASSES, SOURCES
 from sweep.kernel.training.examples import Batches, lessons
 
@@ -66,9 +63,3 @@ def test_passes_take_every_input_once_in_an_order_of_their_own_whatever_the_size
     halves = Batches(0, "mixture", 10, 2)
     assert np.concatenate([next(halves) for _ in range(10)]).tolist() == taken.tolist()
     assert next(Batches(1, "mixture", 10, 10)).tolist() != first.tolist()
-
-
-def test_a_library_that_is_there_and_broken_is_named_with_what_needs_none(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(RequestError, match=r"cannot be imported .* mend it .* choose train.data=mixture"):
-        lessons("digits", 71)  # a width that no other test has made
