@@ -77,8 +77,8 @@ OF_THEORY = {
             question="How large may a step be?",
             note="lr_max = 2 / the largest eigenvalue of the tangent kernel, for a loss summed over the "
             "batch's inputs (for their mean: times the batch), one linear output; it bounds smooth descent "
-            "of the network linearised at its start: the network itself may leap above it, and settle; where "
-            "inputs stay at right angles (odd act, no biases) it is null: chance counts for more",
+            "of the network linearised at its start: the network itself may leap above it, and settle; no "
+            "panel, or grey too, where chance counts for more (odd act without biases; narrow and deep)",
         ),
         Measure(
             "theory_kappa", "conditioning of the tangent kernel, kappa, by theory", SIZE, by_layer=False,
