@@ -63,11 +63,8 @@ SETTINGS = tuple(axis for axis in ALL.values() if axis.setting)
 LATER = tuple(axis for axis in ALL.values() if axis.since > 1)
 
 GROUPS = ("init", "act")  # config groups that are axes
-LATER_GROUPS = (
-    "block",
-    "train",
-    "input",
-)  # such as came later, of which an option is what networks had before
+# Such as came later, of which an option is what networks had before.
+LATER_GROUPS = ("block", "train", "input")
 # Config groups of one layer alone -> their column: a scheme for it, or null, which is that of all layers.
 # Another column, of the same name and '_params', has the scheme's parameters.
 ENDS = {"first.init": "first_init", "last.init": "last_init"}

@@ -134,7 +134,7 @@ def of_own_module(module: Any, z: Tensor, h: Tensor) -> Elementwise | None:
             moved = own._function(z.detach().reshape(-1).roll(step).reshape(z.shape))
             near = 64 * torch.finfo(h.dtype).eps
             same = torch.allclose(moved.reshape(-1).roll(-step), h.detach().reshape(-1), near, near)
-    except Exception:
+    except Exception:  # a user's code that takes no other input is simply not known to be elementwise
         return None
     return own if same else None
 
