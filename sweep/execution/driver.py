@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, replace
+from typing import Any
 
 from sweep.base.errors import ClusterError, RequestError, StoreError
 from sweep.base.process import interrupts, machine
@@ -15,8 +16,10 @@ from sweep.execution.plan import estimate, pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers.executor import Leave, Work
 from sweep.experiment.outcome import Failures, Result
+from sweep.experiment.probed import Probed
+from sweep.experiment.verdict import Thresholds
 from sweep.report.frames import text
-from sweep.store import tables, upkeep
+from sweep.store import probed_tables, tables, upkeep
 from sweep.store.index import StoredIndex
 from sweep.store.parts import commits
 from sweep.store.parts.integrity import DamagedError
@@ -81,6 +84,13 @@ def _plan(work: Work, counts: estimate.Counts, expected: estimate.Expected) -> d
     return asdict(counts) | {"expected": asdict(expected)} | machinery
 
 
+def _rows(outcome: Result | Probed, run_id: str, thresholds: Thresholds) -> tuple[Any, Any]:
+    """A result as rows of `cells` and `layers`."""
+    if isinstance(outcome, Probed):
+        return probed_tables.tables(outcome, run_id)
+    return tables.tables(outcome, run_id, thresholds)
+
+
 class _Storing:
     """What the executor computes, stored as it comes."""
 
@@ -143,14 +153,14 @@ class _Storing:
                     return False
         return True
 
-    def _store(self, number: int, outcome: Result) -> None:
+    def _store(self, number: int, outcome: Result | Probed) -> None:
         with interrupts.held():
             if not outcome.stored:
-                rows = tables.tables(outcome, self._made.name, self._work.options.thresholds)
+                rows = _rows(outcome, self._made.name, self._work.options.thresholds)
                 self._work.study.write(f"{self._made.name}-{number:06d}.parquet", *rows, self._work.passes)
             self._done += len(outcome)
 
-    def _tell(self, outcome: Result) -> None:
+    def _tell(self, outcome: Result | Probed) -> None:
         log = self._made.log
         for error in outcome.errors.values():
             self._failures.add(error)

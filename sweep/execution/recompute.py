@@ -21,7 +21,6 @@ from sweep.report.frames.text import si
 from sweep.store import tables
 from sweep.store.index import Older, older
 from sweep.store.parts import commits, integrity
-from sweep.store.parts.ages import spec_of
 from sweep.store.query import excerpts
 from sweep.store.query.excerpts import Sample
 from sweep.store.study import Study
@@ -118,7 +117,7 @@ def recompute(study: Study, old: Older, functions: set[str], count: int, seed: i
     again: dict[str, tuple[Cell, dict[str, Any]]] = {}
     for row in sample.rows:
         try:
-            one = spec_of(row).cell(row["seed"])
+            one = Spec.of_row(row).cell(row["seed"])
             _ = one.scheme, one.activation, one.first_scheme, one.last_scheme
             given.check_there(one)
         except SweepError as error:  # another program's, a user's function or file that is no longer the same

@@ -244,6 +244,21 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
         print(learned(own), flush=True)
 
 
+def show_models(study: "Study", cells: Cells, options: "Options") -> None:
+    """The same of cells of a model of one's own: by init, or of one cell layer by layer."""
+    from sweep.report import of_models  # noqa: PLC0415  pandas, as above
+    from sweep.store.query import results  # noqa: PLC0415
+
+    wanted = {cell.id for cell in cells}
+    frame = results.load(study.path, thresholds=options.thresholds)
+    layers = results.load(study.path, "layers", columns=["cell_id", "module", "kind", *of_models.SHOWN])
+    frame, layers = (table[table["cell_id"].isin(wanted)] for table in (frame, layers))
+    (of_models.show_layers if len(cells) == 1 else of_models.show_inits)(frame, layers)
+    if options.report and _is_outdated(study, None, options.report):
+        _draw(study, None, options.report)
+    say(f"table: {study.path}/cells (read it with pandas.read_parquet)")
+
+
 def _networks(study: "Study", cells: Cells, thresholds: Thresholds) -> "pd.DataFrame":
     """The networks of these cells."""
     from sweep.report.frames import stored  # noqa: PLC0415

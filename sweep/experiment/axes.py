@@ -69,14 +69,19 @@ LATER_GROUPS = ("block", "train", "input")
 # Another column, of the same name and '_params', has the scheme's parameters.
 ENDS = {"first.init": "first_init", "last.init": "last_init"}
 END_COLUMNS = tuple(name for column in ENDS.values() for name in (column, f"{column}_params"))
+AS_MADE = "default"  # the init of a model of one's own whose weights are as they were made
+MODEL = (
+    "model"  # the column of what makes a model of one's own, null of our networks; not a key of this command
+)
 # The columns of the choices beside init and act, and of their parameters, with what a network has there that
 # has nothing of its own. They came later: they are part of a cell's identity where they are not that.
-BESIDE = (*LATER_GROUPS, *ENDS.values())
+BESIDE = (*LATER_GROUPS, *ENDS.values(), MODEL)
 PLAIN, UNTRAINED, USUAL_INPUT = "plain", "none", "gaussian"
 BESIDE_COLUMNS: dict[str, str | None] = {
     "block": PLAIN, "block_params": "{}", "train": UNTRAINED, "train_params": "{}",
     "input": USUAL_INPUT, "input_params": "{}",
     **dict.fromkeys(END_COLUMNS),
+    **dict.fromkeys((MODEL, f"{MODEL}_params")),
 }  # fmt: skip
 CHOICES = (*GROUPS, *LATER_GROUPS, *ENDS)
 CELL_KEYS = tuple(ALL)

@@ -17,7 +17,7 @@ from sweep.base.inputs import Inputs
 from sweep.base.jacobians import check_jacobian
 from sweep.base.registry import CUSTOM, TRANSFORMED
 from sweep.base.training import Training, check_input, check_library
-from sweep.experiment import families, given, revisions
+from sweep.experiment import families, given, models, revisions
 from sweep.experiment.axes import (
     ALL,
     BESIDE_COLUMNS,
@@ -25,6 +25,7 @@ from sweep.experiment.axes import (
     ENDS,
     LATER,
     LATER_GROUPS,
+    MODEL,
     SETTINGS,
     UNTRAINED,
 )
@@ -40,11 +41,12 @@ ID_BYTES = 16
 class Spec:
     """A cell without its seed: what is asked of every seed alike.
 
-    init_params, act_params, block_params, train_params, input_params: canonical JSON. widths: (w_0 .. w_L) of
-    a tapered network, whose depth and (last) width it then determines; None where all layers are `width`
-    wide. bias_std: None where the scheme draws its layer's biases itself. format: that of the rounded copy
-    beside it; None where there is none. first_init, last_init: the schemes of these layers alone, with their
-    parameters; None where they have that of all layers. The one layer of depth 1 is the last.
+    init_params, act_params, block_params, train_params, input_params, model_params: canonical JSON. widths:
+    (w_0 .. w_L) of a tapered network, whose depth and (last) width it then determines; None where all layers
+    are `width` wide. bias_std: None where the scheme draws its layer's biases itself. format: that of the
+    rounded copy beside it; None where there is none. first_init, last_init: the schemes of these layers
+    alone, with their parameters; None where they have that of all layers. The one layer of depth 1 is the
+    last. model: what makes a model of one's own, which then is what is asked; None of all other networks.
     """
 
     init: str
@@ -70,6 +72,8 @@ class Spec:
     train_params: str
     input: str
     input_params: str
+    model: str | None
+    model_params: str | None
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "Spec":
@@ -95,6 +99,7 @@ class Spec:
         }
         bias_std = bias_std_of(init, init_params, values.get("bias_std", ALL["bias_std"].default))
         settings = checked | {"widths": widths, "bias_std": bias_std} | ends(values, depth)
+        settings |= {MODEL: None, f"{MODEL}_params": None}
         for group, usual in _USUAL_OPTIONS.items():
             choice = values.get(group, usual)
             if choice == usual:  # what most have, told in no time
@@ -113,12 +118,18 @@ class Spec:
         """
         known = _USUAL | dict(row)  # a plan of an older program lacks what came later
         values = {name: known[name] for name in SPEC}
-        for column in OPTIONS:
+        own = ("init", "act") if values[MODEL] is not None else ()  # looked at with the model
+        for column in (column for column in OPTIONS if column not in own):
             name, parameters = values[column], values[f"{column}_params"]
             if column not in ENDS.values() or name is not None or parameters is not None:
                 check_choice(column, OPTIONS[column], name, parameters)
         if values["depth"] == 1 and values["first_init"] is not None and values["last_init"] is not None:
             raise RequestError("first_init and last_init: a network of one layer has one scheme")
+        if values[MODEL] is not None:
+            odd = [name for name in _USUAL if name not in _OF_MODEL and values[name] != _USUAL[name]]
+            if odd or values["bias_std"] is not None or values["backward"] is not True:
+                raise RequestError(f"{(odd or ['bias_std'])[0]}: a model of your own has none")
+            return cls(**_USUAL | _OF_ALL_MODELS | models.stored_values(values))
         values["bias_std"] = bias_std_of(
             values["init"], values["init_params"], values["bias_std"], stored=True
         )
@@ -138,6 +149,23 @@ class Spec:
         if spec.input in inputs.REGISTRY.names():
             inputs.check_fit(spec.inputs, spec.profile[0], spec.batch)
         return spec
+
+    @classmethod
+    def of_model(cls, init: Mapping[str, Any] | None, model: models.Model) -> "Spec":
+        """The spec of a model of one's own; init: a scheme for its weights, None: as it is made."""
+        return cls(**_USUAL | _OF_ALL_MODELS | models.spec_values(init, model))
+
+    @classmethod
+    def of_row(cls, row: Mapping[str, Any]) -> "Spec":
+        """The spec of a study's row as it is."""
+        values = models.as_spec({name: row[name] for name in SPEC})
+        values["widths"] = None if values["widths"] is None else tuple(values["widths"])
+        return cls(**values)
+
+    @property
+    def row(self) -> dict[str, Any]:
+        """Its values as a table has them."""
+        return models.as_row({name: getattr(self, name) for name in SPEC})
 
     @property
     def profile(self) -> tuple[int, ...]:
@@ -162,7 +190,7 @@ class Spec:
     @property
     def has_own(self) -> bool:
         """Whether a user's own function is in it."""
-        return CUSTOM in (self.init, self.act, self.first_init, self.last_init)
+        return self.model is not None or CUSTOM in (self.init, self.act, self.first_init, self.last_init)
 
     @property
     def block_at_depth(self) -> Block:
@@ -281,10 +309,13 @@ class Cell(Spec):
         return Spec(*_values(self))
 
 
+_AS_OPTIONS = (*LATER_GROUPS, MODEL)
 _USUAL = {axis.name: axis.default for axis in LATER} | {
     name: BESIDE_COLUMNS[name]
-    for name in (*END_COLUMNS, *(column for group in LATER_GROUPS for column in (group, f"{group}_params")))
+    for name in (*END_COLUMNS, *(column for group in _AS_OPTIONS for column in (group, f"{group}_params")))
 }
+_OF_MODEL = (MODEL, f"{MODEL}_params")
+_OF_ALL_MODELS: dict[str, Any] = {"widths": None, "bias_std": None, "backward": True}
 _USUAL_OPTIONS = {group: {"name": BESIDE_COLUMNS[group]} for group in LATER_GROUPS}
 SPEC = tuple(field.name for field in fields(Spec))
 _values = attrgetter(*SPEC)

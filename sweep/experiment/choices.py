@@ -10,7 +10,7 @@ from sweep import activations, initializers
 from sweep.base import blocks, checks, inputs, training
 from sweep.base.errors import RequestError
 from sweep.base.registry import CUSTOM, Registry
-from sweep.experiment.axes import ALL, END_COLUMNS, ENDS, LATER_GROUPS
+from sweep.experiment.axes import ALL, END_COLUMNS, ENDS, LATER_GROUPS, MODEL
 from sweep.initializers import Scheme
 
 # The options of each config group that is an axis, by its column.
@@ -25,7 +25,9 @@ OPTIONS: Mapping[str, Registry[Any]] = {
     **dict.fromkeys(ENDS.values(), initializers.REGISTRY),
 }
 # The key of the command line for each of these columns.
-KEY_OF = {name: name for name in (*REGISTRIES, *LATER_GROUPS)} | {column: key for key, column in ENDS.items()}
+KEY_OF = {name: name for name in (*REGISTRIES, *LATER_GROUPS, MODEL)} | {
+    column: key for key, column in ENDS.items()
+}
 
 
 def ends(values: Mapping[str, Any], depth: int) -> dict[str, str | None]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from sweep import activations, initializers
 from sweep.base.registry import CUSTOM, TRANSFORMED, Option
-from sweep.experiment.axes import PLAIN, UNTRAINED, USUAL_INPUT
+from sweep.experiment.axes import AS_MADE, PLAIN, UNTRAINED, USUAL_INPUT
 from sweep.initializers import Scheme
 from sweep.initializers.custom import Custom
 from sweep.initializers.scheme import Derived
@@ -34,6 +34,8 @@ def of(spec: "Spec") -> Revisions:
 
     Raises RequestError where the scheme or the activation is unknown.
     """
+    if spec.model is not None:  # measured by torch: no activation and no range of the kernel's
+        return (1 if spec.init == AS_MADE else _of_scheme(spec)), 1, 1
     return _of_scheme(spec), _of_activation(spec), _of_range(spec)
 
 

@@ -15,6 +15,7 @@ from sweep.kernel.seeding import generators
 
 _INPUT, _WEIGHTS, _BIAS, _UPSTREAM, _OUT, _READOUT, _ORDER, _EXAMPLES = range(8)
 _COMMON, _STUDENT, _ROWS = range(8, 11)  # of inputs of other laws
+_MORE, _TOKENS = range(11, 13)  # of models that take several inputs, or whole numbers
 _UNUSED = np.uint64(11)  # of the 64 bits of a word: 53 make a number in [0, 1)
 _WORDS = 1 << 16  # drawn at once
 Seeds = Sequence[int]
@@ -63,6 +64,19 @@ def rows(seed: int, count: int, most: int) -> NDArray[np.int64]:
         taken.append(moved.get(pick, pick))
         moved[pick] = moved.get(place, place)
     return np.array(taken, np.int64)
+
+
+def more_inputs(seed: int, number: int, batch: int, width: int) -> Drawn:
+    """Another input of a model that takes several, the first being `inputs`: (batch, width), N(0, 1)."""
+    drawn: Drawn = standard_normals(_streams([seed], _MORE, number, width), batch, width)[0]
+    return drawn
+
+
+def tokens(seed: int, number: int, count: int, below: int) -> NDArray[np.int64]:
+    """Whole numbers from 0 to below - 1, all as likely: (count,); number: that of the input."""
+    (rng,) = _streams([seed], _TOKENS, number, below)
+    words = rng.bit_generator.random_raw(count) >> _UNUSED
+    return np.minimum((words * (2.0**-53 * below)).astype(np.int64), below - 1)
 
 
 def upstream_gradient(seeds: Seeds, batch: int, width: int) -> Drawn:

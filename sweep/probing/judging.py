@@ -35,16 +35,26 @@ class Finding:
     twice: bool = False
 
 
-def judged(passed: Pass, links: list[Link]) -> Finding:
-    """The first word that fits, in the order of the program's table."""
+def judged(passed: Pass, links: list[Link]) -> list[Finding]:
+    """Every word that fits, in the order of the program's table: the first is the verdict."""
     measured = _Measured(passed, links)
-    for word in WORDS:
-        look = _LOOKS.get(word)
-        if look and (found := next(look(measured), None)):
-            if found.row is not None and found.link != 0 and not found.module:
-                return replace(found, module=found.row.kind)  # the model is that call alone
-            return found
-    return Finding("healthy")
+    looks = (_LOOKS[word] for word in WORDS if word in _LOOKS)
+    first = [found for look in looks if (found := next(look(measured), None))]
+    return [_placed(found, links) for found in first] or [Finding("healthy")]
+
+
+def _placed(found: Finding, links: list[Link]) -> Finding:
+    """A finding with a name for where it begins, also where the model is one call alone; and a layer.
+
+    Of a call beside the chain that is the last layer which begins before it, of none in particular the last.
+    """
+    if found.row is not None and found.link != 0 and not found.module:
+        found = replace(found, module=found.row.kind)
+    if found.link is None:
+        node = found.row.node if found.row is not None else None
+        before = [n for n, link in enumerate(links) if node is None or (link.opener.node or 0) <= node]
+        found = replace(found, link=max(before, default=0))
+    return found
 
 
 class _Measured:

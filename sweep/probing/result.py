@@ -25,12 +25,16 @@ class Probe:
 
     layers: a row per call, as the table `layers` has them, with `module` and `kind`. chain: each layer with
     the activation after it, or each block, from the input to the outputs. verdict: in a word. module: where
-    that begins, '' where nothing is wrong or the inputs are. advice: a line or two.
+    that begins, '' where nothing is wrong or the inputs are. verdicts: all words that hold, the verdict
+    first. begins: its layer of the chain, None of a healthy model. advice: a line or two.
     """
 
-    def __init__(self, layers: "pd.DataFrame", chain: "pd.DataFrame", found: Finding, advice: str) -> None:
+    def __init__(
+        self, layers: "pd.DataFrame", chain: "pd.DataFrame", found: list[Finding], advice: str
+    ) -> None:
         self.layers, self.chain, self.advice = layers, chain, advice
-        self.verdict, self.module, self._begins = found.verdict, found.module, found.link
+        self.verdict, self.module, self.begins = found[0].verdict, found[0].module, found[0].link
+        self.verdicts = [one.verdict for one in found]
 
     @classmethod
     def of(cls, passed: Pass) -> "Probe":
@@ -40,7 +44,7 @@ class Probe:
         rows = [(row.module, row.kind, row.values) for row in passed.rows]
         layers = frame(rows, 0 if passed.start.role == INPUT else 1)
         chain = frame([(link.module, link.kind, link.values) for link in links])
-        return cls(layers, chain, found, advised(found, links))
+        return cls(layers, chain, found, advised(found[0], links))
 
     def __repr__(self) -> str:
         heads = ("layer", "module", "kind", *_SHOWN)
@@ -76,8 +80,8 @@ class Probe:
         sizes = sizes.where((sizes > 0) & np.isfinite(sizes))
         style.logarithmic(ax)
         ax.set_ylim(min(0.1, sizes.min().min() / 2), max(10.0, 2 * sizes.max().max()))
-        if self._begins:
-            ax.axvline(self._begins, color=style.FAINT, lw=1, zorder=0)
+        if self.begins:
+            ax.axvline(self.begins, color=style.FAINT, lw=1, zorder=0)
         ax.set(xlabel="layer", ylabel="rms", title=self._said)
         ax.legend(frameon=False, fontsize=8)
         return style.verbatim(ax)

@@ -12,6 +12,7 @@ from sweep.report.figures import blocks, curves, gradients, histograms, phase, p
 from sweep.report.frames import stored
 from sweep.report.frames.labels import add_labels
 from sweep.report.frames.measures import MEASURES, STEP, Measure
+from sweep.report.frames.own import with_stand_ins
 from sweep.report.frames.seeds import largest
 from sweep.report.frames.stored import Totals
 from sweep.store.query import results
@@ -80,7 +81,7 @@ def of_study(
 def of_cell(study: Study, thresholds: Thresholds, cell_id: str) -> Gathered:
     """One cell of a study, with its layers."""
     its = [("cell_id", "==", cell_id)]
-    cells = results.load(study.path, thresholds=thresholds, filters=its)
+    cells = with_stand_ins(results.load(study.path, thresholds=thresholds, filters=its))
     ok = cells[cells["status"] == "ok"]
     layers = results.load(study.path, "layers", filters=its)
     kept = ok[ok["cell_id"].isin(layers.loc[layers["histogram"].notna(), "cell_id"])]

@@ -28,6 +28,12 @@ _MEANINGS = {
     "learned": "whether test_accuracy is at least 0.5",
     "input": "what was pushed through: gaussian, correlated, student, digits or npy",
     "input_params": "its parameters, as JSON; of npy where the file lay, and the sha256 of what was in it",
+    "model": "what makes a model of one's own, 'package.module:make'; null of our networks. There `init` is "
+    "the scheme that drew its weights, `default` as they were made, `act` and `width` are null, and `depth` "
+    "counts the rows of its chain",
+    "model_params": "its inputs, and a digest of its source, as JSON",
+    "module": "of a model of one's own: the module that this layer is; else null",
+    "kind": "what that is, as in 'Linear + ReLU', or 'x + Linear relu Linear' of a block; else null",
     "first_init": "the scheme of the first layer alone; null where it has the same as all",
     "first_init_params": "its parameters, as JSON",
     "last_init": "the scheme of the last layer alone; null where it has the same as all",

@@ -24,8 +24,8 @@ from sweep.kernel.training.outcomes import LEARNED, OUTCOMES
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
 # predictions of the first layers, where float32 ends, schemes of first and last layers; 5: blocks; 6: short
-# trainings; 7: inputs, steps and Jacobians. Statistics and axes say theirs: `since`.
-_LATEST = 7
+# trainings; 7: inputs, steps and Jacobians; 8: models of one's own. Statistics and axes say theirs: `since`.
+_LATEST = 8
 SCHEMA_VERSION = max(
     _LATEST, *(one.since for one in STATISTICS.values()), *(axis.since for axis in axes.ALL.values())
 )
@@ -39,6 +39,8 @@ _KINDS = {
 }  # fmt: skip
 _SETTINGS = sorted(axes.SETTINGS, key=lambda axis: axis.column == axes.WHOLES)  # lists come last
 _SPEC_COLUMNS = (*(axis.name for axis in _SETTINGS), "init_params", "act_params", *axes.BESIDE_COLUMNS)
+OF_MODEL = (axes.MODEL, f"{axes.MODEL}_params")  # null of our own networks
+_OF_CALL = ("module", "kind")  # of a layer of a model of one's own; null of our own networks
 _STATISTICS = tuple((name, _real) for name in STATISTICS)
 # Column of `cells` -> (what of `layers` it is, of which layer): entries of gradients have the mean 0.
 FIRST_PREDICTED = {
@@ -76,6 +78,7 @@ CELLS = pa.schema(
         *_OF_TRAINING.items(),
         ("input", _text),
         ("input_params", _text),
+        *((name, _text) for name in OF_MODEL),
         ("loss_scale", _real),  # of a format; null without
         ("first_nonfinite_layer", _whole),
         ("leaves_float32_layer", _whole),
@@ -94,7 +97,9 @@ CELLS = pa.schema(
 )
 # Counts in equal bins from low to high, the end bins holding what lies beyond; null if not kept.
 _HISTOGRAM = (("histogram", pa.list_(_whole)), ("histogram_low", _real), ("histogram_high", _real))
-LAYERS = pa.schema([*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM])
+LAYERS = pa.schema(
+    [*_KEYS, ("layer", _whole), *_STATISTICS, *_THEORY, *_HISTOGRAM, *((name, _text) for name in _OF_CALL)]
+)
 SCHEMAS = {"cells": CELLS, "layers": LAYERS}
 
 
@@ -113,6 +118,7 @@ _ADDED = {
         "cells": ["input", "input_params", *_OF_WHOLE, "loss_scale", *_theory_since(7)],
         "layers": _theory_since(7),
     },
+    8: {"cells": list(OF_MODEL), "layers": list(_OF_CALL)},
 }
 for _version in range(3, SCHEMA_VERSION + 1):
     _new = [name for name, one in STATISTICS.items() if one.since == _version]
@@ -301,6 +307,7 @@ def _layers(result: Result, rows: _Rows, keys: dict[str, pa.Array]) -> pa.Table:
         columns[name] = _optional(values)
     for name, values in rows.theory.items():
         columns[f"theory_{name}"] = _optional(values[rows.starts[rows.spec[owner]] + layer])
+    columns |= {name: pa.nulls(len(owner), _text) for name in _OF_CALL}
     if result.histogram is None:
         columns |= {name: pa.nulls(len(owner), kind) for name, kind in _HISTOGRAM}
     else:

@@ -9,6 +9,7 @@ from sweep.execution.plan.compilers import Compiler
 from sweep.execution.plan.tasks import Task
 from sweep.experiment.batches import Cells
 from sweep.experiment.outcome import Result
+from sweep.experiment.probed import Probed
 from sweep.kernel.passes import NUMPY
 from sweep.report.frames import text
 
@@ -73,7 +74,7 @@ class Executor(Protocol):
     def compiler(self) -> Compiler:
         """Who compiles loops for its workers, and knows which they have."""
 
-    def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result]:
+    def outcomes(self, work: Work, record: "RunRecord", remaining: Remaining) -> Iterator[Result | Probed]:
         """The results of the tasks, as they end; those that are `stored` need not be stored again.
 
         record: of this run. remaining: may be asked just before a task is handed to a worker. Raises

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PANEL = ("init_label", "act_label", "setting")
 SETTINGS = (*(axis.name for axis in axes.SETTINGS), *axes.BESIDE, "kernel_version")
-NAMED_BY = tuple(name for column in OPTIONS for name in (column, f"{column}_params"))
+NAMED_BY = tuple(name for column in (*OPTIONS, axes.MODEL) for name in (column, f"{column}_params"))
 
 
 def add_labels(cells: "pd.DataFrame", apart: Collection[str] = ()) -> "pd.DataFrame":

@@ -61,7 +61,7 @@ def filled_of(group: str, name: str | None, text: str | None) -> dict[str, Any]:
     """The parameters of an option, with the defaults of those that are not stored; {} of no option."""
     if not isinstance(name, str) or not isinstance(text, str):
         return {}
-    values = OPTIONS[group].filled(name, {})
+    values = OPTIONS[group].filled(name, {}) if group in OPTIONS else {}
     return {key: value for key, value in values.items() if key not in _TOLD} | flat_of(text)
 
 
@@ -100,6 +100,8 @@ def defaults(group: str, name: str, text: str) -> dict[str, Any]:
 
     That is of a user's own, and of another program's. text: its parameters, as a column has them.
     """
+    if group not in OPTIONS:  # a model of one's own is told by its name, and by what varies
+        return flat_of(text)
     registry = OPTIONS[group]
     if name in registry.unnamed:
         values = flat_of(text)

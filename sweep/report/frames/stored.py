@@ -14,6 +14,7 @@ from sweep.report.frames import agreement
 from sweep.report.frames.labels import NAMED_BY, SETTINGS
 from sweep.report.frames.measures import MEASURES, THEORY, WORD, Measure
 from sweep.report.frames.networks import words
+from sweep.report.frames.own import with_stand_ins
 from sweep.report.frames.tally import Groups, Spreads, Votes
 
 if TYPE_CHECKING:
@@ -195,11 +196,12 @@ class _Found:
 
     def _numbered(self, batch: "Batch") -> NDArray[np.int64]:
         """The network of each kind of a batch."""
-        columns = [_hashable(batch.kinds[name]) for name in _KEYS]
+        kinds = with_stand_ins(batch.kinds)
+        columns = [_hashable(kinds[name]) for name in _KEYS]
         before = len(self._numbers)
         numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in zip(*columns, strict=True)]
         found = np.array(numbers, np.int64)
-        self._kinds.append(batch.kinds[found >= before])
+        self._kinds.append(kinds[found >= before])
         return found
 
     def networks(self) -> Networks:

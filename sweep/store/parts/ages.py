@@ -1,7 +1,6 @@
 """Which rows are of an older revision: those whose id is that of the same spec as it once was."""
 
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -115,14 +114,7 @@ def by_spec(rows: pa.Table) -> Iterator[tuple[NDArray[np.int64], Spec, str]]:
     starts = np.flatnonzero(np.diff(number[order], prepend=-1))
     firsts = rows.select([*SPEC, "kernel_version"]).take(pa.array(order[starts])).to_pylist()
     for places, first in zip(np.split(order, starts[1:]), firsts, strict=True):
-        yield places, spec_of(first), first["kernel_version"]
-
-
-def spec_of(row: Any) -> Spec:
-    """The spec of a row."""
-    values = {name: row[name] for name in SPEC}
-    values["widths"] = None if row["widths"] is None else tuple(row["widths"])
-    return Spec(**values)
+        yield places, Spec.of_row(first), first["kernel_version"]
 
 
 def _without_nulls(name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -6,9 +6,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.base.errors import RequestError
-from sweep.experiment.axes import END_COLUMNS
+from sweep.experiment.axes import END_COLUMNS, MODEL
 from sweep.experiment.cell import ID_BYTES, SPEC, Spec
+from sweep.experiment.models import ABSENT
 from sweep.experiment.verdict import WORDS
+from sweep.store.tables import OF_MODEL
 
 KEYS = (
     "cell_id",
@@ -21,7 +23,7 @@ KEYS = (
     "verdict_layer",
     "verdicts",
 )
-_MAY_BE_NULL = ("widths", "bias_std", "format", "verdict_layer", "verdicts", *END_COLUMNS)
+_MAY_BE_NULL = ("widths", "bias_std", "format", "verdict_layer", "verdicts", *END_COLUMNS, *OF_MODEL)
 _SCALARS = [name for name in SPEC if name != "widths"]
 _LISTED = "widths as text"
 _STATUS = ("ok", "failed")
@@ -38,8 +40,10 @@ def impossible(cells: pa.Table) -> str:
 
 
 def _reasons(cells: pa.Table) -> Iterator[str]:
+    ours = cells.filter(pc.is_null(cells[MODEL]))
     for name in KEYS:
-        if name not in _MAY_BE_NULL and cells[name].null_count:
+        rows = ours if name in ABSENT else cells
+        if name not in _MAY_BE_NULL and rows[name].null_count:
             yield f"a row without {name}"
     for name, allowed in (("status", _STATUS), ("verdict", (*WORDS, "failed"))):
         if not pc.all(pc.is_in(cells[name], value_set=pa.array(allowed))).as_py():

@@ -108,7 +108,7 @@ class View:
 
 def _judged(piece: Piece, names: Sequence[str], wanted: Thresholds) -> tuple[pa.Table, judging.Kept]:
     """These columns of a piece's cells with verdicts by these thresholds, and the cells that keep theirs."""
-    needed = list(dict.fromkeys((*names, "status", "verdicts", "verdict_thresholds")))
+    needed = list(dict.fromkeys((*names, *judging.STALE_NEEDED)))
     rows = piece.cells(needed, [name for name in ages.REPEATED if name in needed])
     kept = judging.Kept()
     if judging.stale(rows, wanted).any():

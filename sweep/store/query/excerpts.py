@@ -66,9 +66,8 @@ SPEC_AXES = (*GROUPS, *BESIDE, *CELL_KEYS)
 def _specs_of(cells: Cells) -> pa.Table:
     """Their specs as rows, with the number of cells that each stands for."""
     specs = [(spec, len(block.seeds)) for block in cells.blocks for spec in block.specs]
-    columns = {
-        name: pa.array([getattr(spec, name) for spec, _ in specs], CELLS.field(name).type) for name in SPEC
-    }
+    rows = [spec.row for spec, _ in specs]
+    columns = {name: pa.array([row[name] for row in rows], CELLS.field(name).type) for name in SPEC}
     columns["status"] = pa.array(["left"] * len(specs), pa.string())
     columns |= {name: columns[name].dictionary_encode() for name in _TEXTS}
     columns["cells"] = pa.array([number for _, number in specs], pa.int64())

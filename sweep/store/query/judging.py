@@ -15,6 +15,7 @@ from sweep import activations
 from sweep.base import checks
 from sweep.base.errors import RequestError, SweepError, SweepWarning
 from sweep.experiment import verdict
+from sweep.experiment.axes import MODEL
 from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of
 from sweep.kernel.statistics import float32
 from sweep.store.parts import ages
@@ -34,8 +35,10 @@ CELLS_NEEDED = (
     "act_params",
     "flat_share",
     "histogram_low",
+    MODEL,
     *FROM_LAYERS,
 )
+STALE_NEEDED = ("status", "verdicts", "verdict_thresholds")
 LAYERS_NEEDED = ("cell_id", "layer", *dict.fromkeys((*JUDGED, *(of for of, _ in FIRST_PREDICTED.values()))))
 _TOLD = (activations.CUSTOM, activations.TRANSFORMED)  # acts whose rows say how much of one is flat
 Mask = NDArray[np.bool_]
@@ -69,19 +72,27 @@ class Kept:
     """How many cells keep the verdict that they were stored with, though another was asked for.
 
     own: of a user's activation, whose row does not hold its flat share. cut: without all of their layers.
+    models: of one's own, which are judged by more than their rows.
     """
 
     own: int = 0
     cut: int = 0
+    models: int = 0
 
     def __add__(self, other: "Kept") -> "Kept":
-        return Kept(self.own + other.own, self.cut + other.cut)
+        return Kept(self.own + other.own, self.cut + other.cut, self.models + other.models)
 
     def warn(self, where: str, level: int) -> None:
         """Warn of these cells of a study; level: that of the caller to show."""
         if self.cut:  # some part is not what a run writes
             warnings.warn(
                 f"{_keep(self.cut, f'of {where}')}: layers are missing", SweepWarning, stacklevel=level
+            )
+        if self.models:
+            warnings.warn(
+                f"{_keep(self.models, 'of models of your own')}: they are judged by the default thresholds",
+                SweepWarning,
+                stacklevel=level,
             )
         if self.own:
             warnings.warn(
@@ -102,8 +113,10 @@ def judge(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None) -> tuple
     other = stale(cells, wanted)
     failed = pc.equal(cells["status"], "failed").combine_chunks().to_numpy(zero_copy_only=False)
     texts = _texts(cells, wanted)
+    models = cells[MODEL].is_valid().combine_chunks().to_numpy(zero_copy_only=False)
+    other &= ~models | failed
     mute = _mute(cells) & other & ~failed
-    moved = mute & (texts != _texts(cells, None))
+    moved = texts != _texts(cells, None)
     of_cells = _Layers(cells, layers, other & ~failed)
     known = other & ~failed & of_cells.complete
     codes, (since, leaves) = np.full(cells.num_rows, verdict.FAILED), np.full((2, cells.num_rows), np.nan)
@@ -125,12 +138,12 @@ def judge(cells: pa.Table, layers: pa.Table, wanted: Thresholds | None) -> tuple
     for name, (values, mask) in changed.items():
         index = cells.column_names.index(name)
         cells = cells.set_column(index, SCHEMAS["cells"].field(name), _replaced(cells[name], values, mask))
-    return cells, Kept(int(moved.sum()), of_cells.cut)
+    return cells, Kept(int((moved & mute).sum()), of_cells.cut, int((moved & models & ~failed).sum()))
 
 
 def _entries(cells: pa.Table) -> NDArray[np.int64]:
     """How many entries a layer of each cell has at most."""
-    widest = np.array(cells["width"].to_numpy(), np.int64)
+    widest = np.array(pc.fill_null(cells["width"], 0).to_numpy(), np.int64)
     tapered = cells["widths"].is_valid().combine_chunks().to_numpy(zero_copy_only=False)
     for row in np.flatnonzero(tapered):
         widest[row] = max(cells["widths"][int(row)].as_py())

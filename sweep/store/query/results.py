@@ -133,7 +133,7 @@ def _judged(
 
     if set(judging.FROM_LAYERS).isdisjoint(names):
         return with_more([])
-    cells = with_more(("status", "verdicts", "verdict_thresholds"))
+    cells = with_more(judging.STALE_NEEDED)
     if judging.stale(cells, wanted).any():
         cells = with_more(judging.CELLS_NEEDED)
         layers = study.read("layers", list(judging.LAYERS_NEEDED), "all")

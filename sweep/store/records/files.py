@@ -8,6 +8,7 @@ EARLIER_PLAN = "plan.parquet"  # that of an earlier program
 SUMMARY = "summary.json"  # what was planned and predicted, and in the end how it went
 LOG = "log.txt"
 ALIVE = "alive"  # locked while the run lives, where the file system has locks
+WEIGHTS = "weights.txt"  # of a model of one's own: what a scheme draws, and what is left
 SLURM = "slurm"  # a folder: what others may know about its jobs
 
 

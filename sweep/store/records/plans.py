@@ -16,7 +16,7 @@ from sweep.base import checks
 from sweep.base.registry import CUSTOM
 from sweep.experiment.axes import ENDS
 from sweep.experiment.batches import Block
-from sweep.experiment.cell import SPEC, Spec
+from sweep.experiment.cell import Spec
 from sweep.experiment.choices import OPTIONS
 from sweep.kernel import KERNEL_VERSION
 
@@ -34,7 +34,7 @@ def pack(blocks: Iterable[Costed]) -> bytes:
         for block, seconds in blocks:
             more = {"kernel_version": KERNEL_VERSION, "seeds": _runs(block.seeds), "seconds": seconds}
             for spec in block.specs:
-                row = {name: getattr(spec, name) for name in SPEC} | more
+                row = spec.row | more
                 file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
     return packed.getvalue()
 
@@ -61,7 +61,8 @@ def read(content: bytes, most: int = MOST_CELLS) -> Iterator[Costed]:
                 checks.whole("seed", first + count - 1, 0)
             seeds = tuple(dict.fromkeys(chain(*(range(first, first + count) for first, count in runs))))
             spec = Spec.stored(row)
-            for column, registry in OPTIONS.items():
+            own = ("init", "act") if spec.model is not None else ()
+            for column, registry in ((name, one) for name, one in OPTIONS.items() if name not in own):
                 name = getattr(spec, column)
                 if name not in (*registry.known(), CUSTOM, *([None] if column in ENDS.values() else [])):
                     raise ValueError(f"'{name}' is not known to this program")
