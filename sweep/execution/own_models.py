@@ -59,7 +59,7 @@ def run(asked: Asked, options: Options, record: Mapping[str, str]) -> int:
     _, failed, ok = np.bincount(held, minlength=3).tolist()
     counts = Counts(len(cells), len(asked.inits) * len(asked.seeds) - len(cells), ok, failed, len(wanted))
     if options.dry_run:
-        screen.show_plan(str(options.path), counts, _expected(len(wanted), 0.0))
+        screen.say(f"{_told(options, counts)}; nothing was written: to run it, drop --dry-run")
         return 0
     failures = Failures()
     if wanted:
@@ -68,7 +68,7 @@ def run(asked: Asked, options: Options, record: Mapping[str, str]) -> int:
         expected = _expected(len(wanted), first.seconds)
         tasks = [_task(number, cell, first.seconds) for number, cell in enumerate(wanted)]
         options = replace(options, executor=OneByOne(asked.prober, first))
-        screen.say(_summary(options, counts, expected))
+        screen.say(f"{_told(options, counts)}; {expected.time}")
         work = Work(study, stored, wanted, tasks, _HERE, False, options, _PASSES)
         ended = driver.run(work, record, counts, expected, failures)
         if ended is not None:
@@ -132,8 +132,8 @@ def _expected(tasks: int, seconds: float) -> Expected:
     )
 
 
-def _summary(options: Options, counts: Counts, expected: Expected) -> str:
+def _told(options: Options, counts: Counts) -> str:
     line = f"study {options.path}: {text.cells(counts.cells)}"
     if counts.missing < counts.cells:
         line += f", {counts.cells - counts.missing} stored already, {counts.missing} to compute"
-    return f"{line}; {expected.time}"
+    return line

@@ -61,7 +61,9 @@ def figures(
     """
     frame, thinned = _thinned(layout.assign_roles(cells, arrangement, measure))
     seeds = f"{_averaged(measure)} {counted(frame['seeds'])}"
-    fixed = [f"{n} {cells[n].iloc[0]}" for n in ("depth", "width") if cells[n].nunique() == 1]
+    fixed = [
+        f"{n} {cells[n].iloc[0]}" for n in ("depth", "width") if cells[n].nunique() == 1 and cells[n].max()
+    ]
     caption = ", ".join([seeds, common(cells), *fixed]) + thinned
     living = frame[frame["mark"] == ""] if measure.name in OF_THEORY else frame
     shown = frame if living.empty else living  # a dead network's step is of any size

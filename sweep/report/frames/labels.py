@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PANEL = ("init_label", "act_label", "setting")
-SETTINGS = (*(axis.name for axis in axes.SETTINGS), *axes.BESIDE, "kernel_version")
+_BESIDE = tuple(name for name in axes.BESIDE if name != axes.MODEL)  # a model stands for an act: see `own`
+SETTINGS = (*(axis.name for axis in axes.SETTINGS), *_BESIDE, "kernel_version")
 NAMED_BY = tuple(name for column in (*OPTIONS, axes.MODEL) for name in (column, f"{column}_params"))
 
 
@@ -109,7 +110,7 @@ def _labels(kinds: "pd.DataFrame", apart: Collection[str]) -> dict[str, Sequence
 def _ends(kinds: "pd.DataFrame", apart: Collection[str] = ()) -> dict[str, Any]:
     """What schemes of first and last layers are called, with their parameters, which then are told: None."""
     named: dict[str, Any] = {}
-    for column in axes.BESIDE:
+    for column in _BESIDE:
         parameters = f"{column}_params"
         own = (kinds[column].notna() & kinds[parameters].notna()).to_numpy()
         told = np.array([None if is_null(value) else value for value in kinds[column]], object)
@@ -284,7 +285,8 @@ def with_ends(cell: "Mapping[str, Any] | pd.Series[Any]") -> str:
 
 def greatest(curves: "pd.DataFrame") -> str:
     """The sizes of these curves' networks, for a caption: 'depth 8, each at its greatest width, 16 to 64'."""
-    ends = [(name, curves[name].min(), curves[name].max()) for name in ("depth", "width")]
+    names = ("depth", "width") if curves["width"].max() else ("depth",)  # models of one's own have none
+    ends = [(name, curves[name].min(), curves[name].max()) for name in names]
     return ", ".join(
         f"{name} {most}" if least == most else f"each at its greatest {name}, {least} to {most}"
         for name, least, most in ends
@@ -295,7 +297,7 @@ def common(cells: "pd.DataFrame") -> str:
     """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
     _, frame = _kinds(_readable(cells))
     frame = frame.assign(**_ends(frame))
-    told = [*(axis.name for axis in axes.SETTINGS if axis.caption), *axes.BESIDE]
+    told = [*(axis.name for axis in axes.SETTINGS if axis.caption), *_BESIDE]
     shared = [name for name in told if frame[name].nunique(dropna=False) == 1]
     values = {name: frame[name].iloc[0] for name in shared}
     values = {name: value for name, value in values.items() if value != axes.BESIDE_COLUMNS.get(name)}

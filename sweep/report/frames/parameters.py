@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 OF_TRANSFORM = ("of", "method")  # of a transformed activation: they are its name
 NONE = "–"  # a cell without a value on an axis: its scheme has no such parameter
 _DIGITS = 8  # of a file's sha256
+_OF_MODEL = {"inputs", "source"}  # the parameters of a model of one's own, which stands for an act
 OWN = ("function", "source", "derivative")  # of a user's own: no axes, it is told apart by its label
 _TOLD = (*OWN, "sha256")  # no parameters where a row does not have them
 
@@ -61,13 +62,15 @@ def filled_of(group: str, name: str | None, text: str | None) -> dict[str, Any]:
     """The parameters of an option, with the defaults of those that are not stored; {} of no option."""
     if not isinstance(name, str) or not isinstance(text, str):
         return {}
-    values = OPTIONS[group].filled(name, {}) if group in OPTIONS else {}
+    values = OPTIONS[group].filled(name, {})
     return {key: value for key, value in values.items() if key not in _TOLD} | flat_of(text)
 
 
 def flat_of(text: str) -> dict[str, Any]:
     """The parameters in a column's text, a user's keywords among them: 'kwargs.source' beside 'source'."""
     values: dict[str, Any] = json.loads(text)
+    if values.keys() >= _OF_MODEL:
+        values["inputs"] = " ".join(map(_of_input, values["inputs"]))
     if {"file", "sha256"} <= set(values):  # its name, and what tells its content
         values["file"] = f"{PurePath(str(values['file'])).name}#{str(values.pop('sha256'))[:_DIGITS]}"
     keywords = values.pop("kwargs", {})
@@ -79,6 +82,12 @@ def flat_of(text: str) -> dict[str, Any]:
         f"kwargs.{key}" if key in taken or key.startswith("kwargs.") else key: keywords[key]
         for key in keywords
     }
+
+
+def _of_input(given: Mapping[str, Any]) -> str:
+    """'64×3×32×32', and what it holds where that is not float32."""
+    dtype = f" {given['dtype']}" if given["dtype"] != "float32" else ""
+    return "×".join(map(str, given["shape"])) + dtype
 
 
 def values_of(flat: Sequence[Mapping[str, Any]], parameter: str) -> list[Any]:
@@ -100,9 +109,11 @@ def defaults(group: str, name: str, text: str) -> dict[str, Any]:
 
     That is of a user's own, and of another program's. text: its parameters, as a column has them.
     """
-    if group not in OPTIONS:  # a model of one's own is told by its name, and by what varies
-        return flat_of(text)
     registry = OPTIONS[group]
+    if (
+        values := flat_of(text)
+    ).keys() >= _OF_MODEL:  # a model of one's own is told by its name and what varies
+        return values
     if name in registry.unnamed:
         values = flat_of(text)
         naming = {key: values[key] for key in OF_TRANSFORM if key in values}

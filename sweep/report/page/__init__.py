@@ -21,6 +21,7 @@ from sweep.report.figures import style
 from sweep.report.figures.blocks import AGAINST_THE_TALE, against_the_tale
 from sweep.report.frames.fates import MOST_NAMED, counts, gradients_unmeasured
 from sweep.report.frames.networks import measured_once
+from sweep.report.frames.own import are_models, chains
 from sweep.report.frames.stored import Totals
 from sweep.report.page import facts
 from sweep.report.page.advice import advice_by_act
@@ -96,6 +97,7 @@ def html(
         columns=facts.columns(rows),
         summary=counts(untrained),
         scope=facts.scope(cells, totals),
+        chains=chains(study.path) if are_models(cells) else [],
         left_out=left_out,
         answers=cards(untrained, once),
         gradients=gradients_unmeasured(untrained),

@@ -11,6 +11,7 @@ from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.frames import text
 from sweep.report.frames.labels import description, with_ends
 from sweep.report.frames.measures import MEASURES, WORD
+from sweep.report.frames.own import are_models
 from sweep.report.frames.stored import Totals
 from sweep.report.frames.trained import rules as rules_of_training
 from sweep.store.records import runs
@@ -45,7 +46,8 @@ def failures(totals: Totals) -> list[dict[str, str]]:
     for error, count in counts.most_common(_MOST_FAILURES):
         _, cell = totals.failures[error]
         init, act = with_ends(cell), description(cell["act"], cell["act_params"])
-        example = f"{init} × {act}, depth {cell['depth']}, width {cell['width']}, seed {cell['seed']}"
+        width = f", width {cell['width']}" if cell["width"] else ""
+        example = f"{init} × {act}, depth {cell['depth']}{width}, seed {cell['seed']}"
         rows.append({"count": f"{count:,}", "error": error, "example": example})
     return rows
 
@@ -81,10 +83,13 @@ def _time(run: str) -> str:
 
 def scope(cells: pd.DataFrame, totals: Totals) -> str:
     """How large the study is: '640 cells: 4 inits × 2 acts × 4 depths × 4 widths × 5 seeds'."""
+    own = are_models(cells)
     counts = {
         "init": cells.groupby(["init", "init_params"]).ngroups,
-        "act": cells.groupby(["act", "act_params"]).ngroups,
-    } | {"depth": cells["depth"].nunique(), "width": cells["width"].nunique(), "seed": totals.seeds}
+        "model" if own else "act": cells.groupby(["act", "act_params"]).ngroups,
+    }
+    counts |= {} if own else {name: cells[name].nunique() for name in ("depth", "width")}
+    counts |= {"seed": totals.seeds}
     sizes = [f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items()]
     batches = ", ".join(str(batch) for batch in sorted(cells["batch"].unique()))
     averaged = "Every network is averaged over its seeds, and over nothing else."

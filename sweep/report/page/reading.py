@@ -10,6 +10,7 @@ from sweep.experiment import axes
 from sweep.experiment.choices import OPTIONS
 from sweep.report.frames import labels
 from sweep.report.frames.labels import SETTINGS
+from sweep.report.frames.own import are_models
 from sweep.report.frames.parameters import varying
 
 _GROUPS = ("init", "act")
@@ -25,7 +26,8 @@ def snippet(path: str, cells: pd.DataFrame) -> str:
     """
     cells = labels.whole(cells)
     frame = cells.assign(**{_LIST: cells[_LIST].map(str)})
-    columns = [name for name in (*_MAIN, *SETTINGS) if frame[name].nunique(dropna=False) > 1]
+    main = ("init", axes.MODEL) if are_models(cells) else _MAIN
+    columns = [name for name in (*main, *SETTINGS) if frame[name].nunique(dropna=False) > 1]
     parameters = [name for name in varying(cells) if _is_plain(frame, name)]
     for name in parameters:
         frame[name] = _values(frame, name)
@@ -34,8 +36,8 @@ def snippet(path: str, cells: pd.DataFrame) -> str:
     if len(frame[[*columns, *parameters]].drop_duplicates()) < networks:  # what a list or a user's own tells
         parameters = []
         columns += [name for name in spec if name.endswith("_params") and frame[name].nunique() > 1]
-    by = [*columns, *parameters] or [*_GROUPS, "depth"]
-    by += ["init"] * (len(by) == 1 and by != ["init"]) + ["act"] * (by == ["init"])
+    by = [*columns, *parameters] or [*main[:2], "depth"]
+    by += ["init"] * (len(by) == 1 and by != ["init"]) + [main[1]] * (by == ["init"])
     across = next((name for name in _ACROSS if name in by), by[-1])
     value = next((name for name in ("std", "rms") if frame[name].notna().any()), "std")
     return "\n".join(
