@@ -49,11 +49,12 @@ def run_models(given: Any, typed: Sequence[str]) -> int:
     model = Model(maker.name, inputs, maker.source_of(made))
     weights = kernels.weights_of(made)
     del made
-    if any(init is not None for init in inits):
-        if not weights.kernels:
-            raise RequestError(f"--init {given.init}: {maker.name} has no weights that a scheme could draw")
+    draws = any(init is not None for init in inits)
+    if draws and not weights.kernels:
+        raise RequestError(f"--init {given.init}: {maker.name} has no weights that a scheme could draw")
+    asked = own_models.Asked.of(Prober(maker, model, given.device), inits, seeds)
+    if draws:
         screen.say(weights.told(_NAMED))
-    asked = own_models.Asked(Prober(maker, model, given.device), inits, seeds)
     if given.dry_run:
         print(weights.listed(), end="")
     command = shlex.join(["python", "-m", "sweep.probe", *typed])

@@ -32,17 +32,17 @@ _SPREAD = 2.0  # how far a network may take longer or shorter than the first
 
 @dataclass(frozen=True)
 class Asked:
-    """prober: of the model. inits: schemes as {name, parameters …}, None: as it is made. seeds: distinct."""
+    """prober: of the model. cells: of it. duplicates: how many of them were named once more."""
 
     prober: Prober
-    inits: Sequence[Mapping[str, Any] | None]
-    seeds: Sequence[int]
+    cells: Cells
+    duplicates: int
 
-    @property
-    def cells(self) -> Cells:
-        """The distinct cells."""
-        specs = dict.fromkeys(Spec.of_model(init, self.prober.model) for init in self.inits)
-        return Cells((Block(tuple(specs), tuple(self.seeds)),))
+    @classmethod
+    def of(cls, prober: Prober, inits: Sequence[Mapping[str, Any] | None], seeds: Sequence[int]) -> Self:
+        """inits: schemes as {name, parameters …}, None: as it is made; RequestError where one cannot draw."""
+        specs = tuple(dict.fromkeys(Spec.of_model(init, prober.model) for init in inits))
+        return cls(prober, Cells((Block(specs, tuple(seeds)),)), (len(inits) - len(specs)) * len(seeds))
 
 
 def run(asked: Asked, options: Options, record: Mapping[str, str]) -> int:
@@ -57,7 +57,7 @@ def run(asked: Asked, options: Options, record: Mapping[str, str]) -> int:
     held = stored.of(cells)
     wanted = cells.where(missing.to_compute(held, options.retry_failed, options.overwrite))
     _, failed, ok = np.bincount(held, minlength=3).tolist()
-    counts = Counts(len(cells), len(asked.inits) * len(asked.seeds) - len(cells), ok, failed, len(wanted))
+    counts = Counts(len(cells), asked.duplicates, ok, failed, len(wanted))
     if options.dry_run:
         screen.say(f"{_told(options, counts)}; nothing was written: to run it, drop --dry-run")
         return 0

@@ -88,6 +88,9 @@ def _left_out(found: Found) -> Iterator[str]:
         cells = _count(sample.foreign, "cell uses", "cells use")
         named = ", ".join(found.functions)
         yield f"{cells} functions of your own, left out: name them with --function ({named})"
+    if sample.models:
+        cells = _count(sample.models, "cell is of a model", "cells are of models")
+        yield f"{cells} of your own, not compared: python -m sweep.probe … --overwrite computes them again"
     if sample.failed:
         rows = _count(sample.failed, "row is of a cell", "rows are of cells")
         yield f"{rows} that failed: not compared"

@@ -75,11 +75,12 @@ def payload(rows: pd.DataFrame, cells: pd.DataFrame, layers: pd.DataFrame) -> di
     rows: from `networks`, or some of them. cells, layers: the stored tables, or frames of networks.
     """
     apart = [name for name in SETTINGS if name in rows]
-    columns = ["init_label", "act_label", *apart, "depth", "width"]
+    lengths = ["depth", "width"] if rows["width"].max() else ["depth"]  # models of one's own have no width
+    columns = ["init_label", "act_label", *apart, *lengths]
     axes = {_TITLES.get(column, column): _axis(rows[column]) for column in columns}
     prefix, axes["init"] = _without_name(*axes["init"])
     measures = [measure for measure in MEASURES.values() if rows[f"value:{measure.name}"].notna().any()]
-    sizes = {name: len(values) for name, (values, _) in axes.items()}
+    sizes = {"width": 1} | {name: len(values) for name, (values, _) in axes.items()}
     # The axis `init` of a single scheme is its parameter.
     roles = layout.suit(sizes, "init" if prefix else None, _MOST_PANELS, _MOST_COLUMNS)
     ramps = {

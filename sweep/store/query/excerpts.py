@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from sweep.base import checks
 from sweep.base.registry import CUSTOM
-from sweep.experiment.axes import BESIDE, CELL_KEYS, GROUPS
+from sweep.experiment.axes import BESIDE, CELL_KEYS, GROUPS, MODEL
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
 from sweep.experiment.choices import OPTIONS
@@ -101,7 +101,8 @@ class Sample:
 
     foreign: how many rows were left out because they name functions that were not allowed. functions: all
     users' functions that rows name, left out or not. failed: how many rows are of failed cells.
-    of_other_kernels: how many are results of another kernel. forged: the ids of those among them whose id is
+    models: how many are of models of one's own, which are left out. of_other_kernels: how many are results of
+    another kernel. forged: the ids of those among them whose id is
     not that of their values.
     """
 
@@ -111,6 +112,7 @@ class Sample:
     failed: int
     of_other_kernels: int
     forged: list[str]
+    models: int = 0
 
 
 def sample(study: Study, old: Older, allowed: set[str], count: int, seed: int) -> Sample:
@@ -123,13 +125,17 @@ def sample(study: Study, old: Older, allowed: set[str], count: int, seed: int) -
     cells = stored.filter(pc.and_(ok, present))
     others = stored.select(ages.NEEDED).filter(pc.and_(ok, pc.invert(present)))
     cells = cells.filter(pc.invert(pc.is_in(cells["cell_id"], value_set=old.ids)))
+    models = cells.num_rows
+    cells = cells.filter(pc.is_null(cells[MODEL]))
+    models -= cells.num_rows
     foreign, functions = _foreign(cells, allowed)
     cells = cells.filter(pc.invert(foreign))
     rows = random.Random(seed).sample(range(cells.num_rows), min(count, cells.num_rows))
     chosen: list[Row] = cells.take(pa.array(rows, pa.int64())).to_pylist()
     forged = others["cell_id"].filter(pa.array(ages.ages(others) < 0)).to_pylist()
     failed = stored.num_rows - pc.sum(ok).as_py() if stored.num_rows else 0
-    return Sample(chosen, pc.sum(foreign).as_py() or 0, functions, failed, others.num_rows, forged)
+    left_out = pc.sum(foreign).as_py() or 0
+    return Sample(chosen, left_out, functions, failed, others.num_rows, forged, models)
 
 
 def layers_of(study: Study, ids: Collection[str]) -> list[Row]:
