@@ -26,6 +26,7 @@ from sweep.report.figures.style import Axes
 from sweep.report.frames import layout
 from sweep.report.frames.labels import SETTINGS, whole
 from sweep.report.frames.measures import MEASURES, THEORY, Measure, measure
+from sweep.report.frames.own import with_stand_ins
 from sweep.report.frames.seeds import by_layer
 from sweep.store.query.given import of_numpy
 
@@ -179,7 +180,7 @@ def _frame(table: str, given: object, columns: Iterable[str]) -> pd.DataFrame:
     frame = of_numpy(given)
     if frame is None:
         raise RequestError(f"{table}: pass a DataFrame, rows of {_SOURCES[table]}")
-    frame = whole(frame) if table == "cells" else frame
+    frame = with_stand_ins(whole(frame) if table == "cells" else frame)
     missing = [name for name in dict.fromkeys(columns) if name not in frame]
     if missing:
         named = ", ".join(missing[:3]) + (" …" if len(missing) > 3 else "")

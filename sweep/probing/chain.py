@@ -5,6 +5,7 @@ around some weights and meets what came through them; or what stands between suc
 last layer the outputs.
 """
 
+import math
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -175,7 +176,7 @@ def _close(watch: Watch, links: list[Link]) -> None:
 
 
 def _same(one: Row, other: Row) -> bool:
-    """Whether two rows are of the same numbers, however they are arranged."""
-    return one.entries == other.entries and all(
-        one.get(name) == other.get(name) for name in ("mean", "std", "rms")
-    )
+    """Whether two rows are of the same numbers, however they are arranged; what is no number is the same."""
+    pairs = [(one.get(name), other.get(name)) for name in ("mean", "std", "rms")]
+    same = all(mine == its or (math.isnan(mine) and math.isnan(its)) for mine, its in pairs)
+    return one.entries == other.entries and same

@@ -14,7 +14,7 @@ import torch
 from torch.nn.utils import parametrize
 
 from sweep.base.arrays import Array
-from sweep.initializers import Scheme
+from sweep.initializers import ORTHOGONAL, Scheme
 from sweep.kernel import streams
 from sweep.probing.watching.kinds import LOOKUP, plain, role_of
 
@@ -59,9 +59,9 @@ class Kernel:
                 old.copy_(new)
 
     def _matrix(self, scheme: Scheme, seed: int, number: int) -> Array:
-        fans: Any = (self.fan_in, self.fan_out)
-        if self.fan_in == int(self.fan_in) and self.fan_out == int(self.fan_out):
-            fans = (int(self.fan_in), int(self.fan_out))
+        # What is orthogonal is the matrix as it is drawn, whatever meets it. A fan may be no whole number.
+        orthogonal = scheme.base == ORTHOGONAL
+        fans: Any = (self.rows, self.columns) if orthogonal else (self.fan_in, self.fan_out)
         mean = np.float32(scheme.weight_mean(*fans))
         if scheme.base is None:
             return np.full((self.rows, self.columns), mean, np.float32)

@@ -20,7 +20,8 @@ def with_stand_ins(cells: "pd.DataFrame") -> "pd.DataFrame":
     own = cells[MODEL].notna()
     found = cells.assign(width=cells["width"].fillna(0).astype(int))
     for name, model in (("act", MODEL), ("act_params", f"{MODEL}_params")):
-        found[name] = cells[name].where(~own, cells[model])
+        if {name, model} <= set(cells):  # layers have no parameters
+            found[name] = cells[name].where(~own, cells[model])
     return found
 
 

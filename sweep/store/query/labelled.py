@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _AXES = (*ALL, "layer")
 _ALWAYS = ("init", "act", "depth", "width", "seed", "layer")  # dimensions even where there is one value
 _NO_VALUE = "–"
+_OF_MODELS: dict[str, Any] = {"act": _NO_VALUE, "width": 0}  # what stands for theirs among networks of ours
 _FILES = ("input.file", "input.sha256")
 _MOST_ENTRIES = 100_000_000  # of one variable: 800 MB
 # What is neither an axis nor a measurement, or a list in every row.
@@ -96,7 +97,9 @@ def _axes(frame: "pd.DataFrame") -> "dict[str, pd.Series[Any]]":
         else:
             axes[group] = _names(frame, group, parameters)
     axes |= {name: _values(frame[name]) for name in (*_AXES, *own) if name in frame}
-    return axes
+    absent = {name for name in _OF_MODELS if name in axes and axes[name].isna().all()}
+    axes |= {name: axes[name].fillna(value) for name, value in _OF_MODELS.items() if name in axes}
+    return {name: values for name, values in axes.items() if name not in absent}
 
 
 def _names(frame: "pd.DataFrame", group: str, parameters: Iterable[str]) -> "pd.Series[Any]":

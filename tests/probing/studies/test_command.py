@@ -1,0 +1,231 @@
+"""`python -m sweep.probe`: a model of one's own under schemes and seeds is a study like any other."""
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+import sweep
+from sweep.base.process.command import guarded
+from sweep.kernel.statistics.table import BACKWARD, FORWARD
+from tests.processes import ROOT
+
+torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[peers]'")
+
+from tests.probing.studies.models import WIDTH  # noqa: E402
+
+MODELS = "tests.probing.studies.models"
+
+
+@pytest.fixture
+def probe(tmp_path, monkeypatch, capsys):
+    """The command in this process, in an empty folder: its status, and what it says."""
+    monkeypatch.chdir(tmp_path)
+    place = ROOT / "sweep" / "probe.py"  # by its place: its import would replace the function
+    spec = importlib.util.spec_from_file_location("door_of_probes", place)
+    door = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(door)
+
+    def run(model, *arguments):
+        status = guarded(lambda: door.main([f"{MODELS}:{model}" if ":" not in model else model, *arguments]))
+        return status, "".join(capsys.readouterr())
+
+    return run
+
+
+def test_a_plain_chain_has_the_rows_of_our_own_networks(probe):
+    status, _ = probe(
+        "chain", "--input", f"32,{WIDTH}", "--init", "xavier,normal:std=0.3", "--seeds", "2", "--no-report"
+    )
+    assert status == 0
+    layers = sweep.load("outputs/tests.probing.studies.models.chain", "layers")
+    for init, parameters in (("xavier", {}), ("normal", {"std": 0.3})):
+        for seed in range(2):
+            own = layers[(layers["init"] == init) & (layers["seed"] == seed)].sort_values("layer")
+            ours = sweep.propagate(
+                init=init, init_params=parameters, act="tanh", depth=5, width=WIDTH, batch=32, seed=seed
+            )
+            for name in (*FORWARD, *BACKWARD):
+                if name not in ours or ours[name].isna().all():
+                    continue
+                size = ours["rms"] if name == "mean" else ours[name].abs()
+                size = size * 0 + 1 if name in ("sample_cosine", "neuron_corr") else size  # of cosines
+                off = (own[name].to_numpy() - ours[name].to_numpy()) / np.maximum(size.to_numpy(), 1e-6)
+                assert np.nanmax(np.abs(off)) < 1e-5, name
+                assert own[name].isna().tolist() == ours[name].isna().tolist(), name
+
+
+def test_a_grid_is_a_study_with_a_report_and_is_resumed(probe, tmp_path):
+    grid = ("--input", "8,3,8,8", "--init", "default,zeros,big_normal")
+    status, said = probe("conv", *grid, "--study", "mine")
+    assert status == 0
+    assert "page: outputs/mine/report/index.html" in said
+    cells = pd.read_parquet("outputs/mine/cells")  # as any user reads them
+    assert cells["model"].tolist() == [f"{MODELS}:conv"] * 3
+    assert cells[["act", "act_params", "width", "bias_std", "widths"]].isna().all(axis=None)
+    assert set(cells["init"]) == {"default", "zeros", "big_normal"}
+    assert (cells["batch"] == 8).all()
+    layers = pd.read_parquet("outputs/mine/layers")
+    one = layers[layers["cell_id"] == cells["cell_id"][0]].sort_values("layer")
+    assert one["module"].tolist() == ["", "0", "2", "3", "6"]
+    assert one["kind"].tolist()[1:3] == ["Conv2d + ReLU", "x + Conv2d relu Conv2d"]
+    assert (cells["depth"] == 4).all()
+    drawn = {path.name for path in (tmp_path / "outputs/mine/report").iterdir()}
+    assert {"index.html", "std.png", "verdict.png", "layers.png", "gradients.png"} <= drawn
+    page = (tmp_path / "outputs/mine/report/index.html").read_text()
+    assert "The answer, by model" in page
+    assert "x + Conv2d relu Conv2d" in page
+    first = set(cells["cell_id"])
+    status, said = probe("conv", *grid, "--study", "mine", "--seeds", "2")
+    assert status == 0
+    assert "6 cells, 3 stored already, 3 to compute" in said
+    again = sweep.load("outputs/mine")
+    assert len(again) == 6
+    assert first < set(again["cell_id"])
+    status, said = probe("conv", *grid, "--study", "mine", "--seeds", "2")
+    assert (status, "6 cells, all stored already: nothing to compute" in said) == (0, True)
+
+
+def test_a_study_of_a_model_is_read_kept_and_plotted_as_others_are(probe):
+    from sweep.execution.recompute import verify  # noqa: PLC0415
+    from sweep.store.upkeep import compact_study  # noqa: PLC0415
+
+    assert (
+        probe("conv", "--input", "8,3,8,8", "--init", "default,zeros", "--seeds", "2", "--no-report")[0] == 0
+    )
+    path = "outputs/tests.probing.studies.models.conv"
+    cells, layers = sweep.load(path), sweep.load(path, "layers")
+    compact_study(path)
+    pd.testing.assert_frame_equal(sweep.load(path), cells)
+    assert verify(path, set(), 10, 0)
+    with pytest.warns(
+        sweep.base.errors.SweepWarning, match="4 cells of models of your own keep the verdicts"
+    ):
+        kept = sweep.load(path, thresholds={"vanishing": 0.5})
+    assert kept["verdict"].tolist() == cells["verdict"].tolist()
+    assert sweep.to_xarray(cells).sizes == {"init": 2, "depth": 1, "seed": 2}
+    figure = Figure()
+    first, second = figure.subplots(2)
+    sweep.plot.heatmap(cells, "rms", x="init", y="act", ax=first)
+    assert {tick.get_text() for tick in first.get_xticklabels()} == {"default", "zeros"}
+    assert len(sweep.plot.curves(layers, "rms", cells=cells, ax=second).get_lines()) >= 2
+
+
+def test_tokens_and_several_inputs(probe):
+    assert probe("text", "--input", "4,7", "--dtype", "int64", "--no-report")[0] == 0
+    assert (
+        probe(
+            "Both",
+            "--input",
+            "4,7",
+            "--input",
+            "4,6",
+            "--dtype",
+            "int64",
+            "--dtype",
+            "float32",
+            "--no-report",
+        )[0]
+        == 0
+    )
+    (cell,) = sweep.load("outputs/tests.probing.studies.models.Both").to_dict("records")
+    assert cell["model.inputs"] == (
+        '[{"below": 30, "dtype": "int64", "shape": [4, 7]}, {"dtype": "float32", "shape": [4, 6]}]'
+    )
+    (text,) = sweep.load("outputs/tests.probing.studies.models.text").to_dict("records")
+    assert (text["dtype"], text["batch"]) == ("float32", 4)
+
+
+def test_half_precision_is_the_models_too(probe):
+    assert probe("chain", "--input", f"8,{WIDTH}", "--dtype", "bfloat16", "--no-report")[0] == 0
+    (cell,) = sweep.load("outputs/tests.probing.studies.models.chain").to_dict("records")
+    assert cell["dtype"] == "bfloat16"
+
+
+def test_a_cell_that_fails_is_a_row_and_the_others_are_there(probe):
+    status, said = probe(
+        "Fussy", "--input", "8,8", "--init", "huge_normal,xavier", "--seeds", "2", "--no-report"
+    )
+    assert status == 1
+    assert "2 failed: RequestError: the model refuses these inputs at its top (Fussy): ValueError" in said
+    cells = sweep.load("outputs/tests.probing.studies.models.Fussy")
+    by = cells.set_index("init")
+    assert set(by.loc["huge_normal", "verdict"]) == {"failed"}
+    assert set(by.loc["xavier", "status"]) == {"ok"}
+    assert by.loc["huge_normal", "error"].str.contains("the weights are too large").all()
+
+
+def test_another_source_is_another_cell(probe, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (Path(__file__).parent / "models.py").read_text()
+    (tmp_path / "edited_before.py").write_text(text)
+    (tmp_path / "edited_after.py").write_text(text.replace("x + self.norm2", "x + 2 * self.norm2"))
+    ids = []
+    for name in ("edited_before", "edited_after"):
+        shutil.rmtree("outputs", ignore_errors=True)
+        assert probe(f"{name}:conv", "--input", "4,3,8,8", "--study", "s", "--no-report")[0] == 0
+        ids += sweep.load("outputs/s")["model.source"].tolist()
+    assert ids[0] != ids[1]  # make() is the same, a class that it uses is not
+
+
+def test_what_a_seed_draws_is_the_same_in_every_run(probe):
+    for study in ("a", "b"):
+        assert (
+            probe("conv", "--input", "4,3,8,8", "--study", study, "--init", "default,kaiming", "--no-report")[
+                0
+            ]
+            == 0
+        )
+    one, other = (sweep.load(f"outputs/{study}").drop(columns=["seconds", "run_id"]) for study in ("a", "b"))
+    pd.testing.assert_frame_equal(one, other)
+
+
+REFUSED = {
+    "no such function": (("conf", "--input", "4,3,8,8"), "has no 'conf'; did you mean 'conv'?"),
+    "no such module": (("no_such_models:make", "--input", "4"), "cannot import no_such_models"),
+    "no function": (("torch", "--input", "4"), "torch is a module, not a function that makes one"),
+    "no module made": (("no_module", "--input", "4"), "returns int, not a torch.nn.Module"),
+    "a call that raises": (("broken", "--input", "4"), "broken raised OSError: no such checkpoint"),
+    "a wrong shape": (("conv", "--input", "4,5,8,8"), r"the model refuses these inputs at 0 (Conv2d)"),
+    "no numbers": (("conv", "--input", "4,x"), "--input 4,x: give sizes, the batch first"),
+    "a size of 0": (("conv", "--input", "0,3,8,8"), "every size must be at least 1"),
+    "a typo": (("conv", "--input", "4,3,8,8", "--init", "kaimin"), "did you mean 'kaiming'?"),
+    "a parameter": (("conv", "--input", "4,3,8,8", "--init", "normal:std=-1"), "init.std=-1"),
+    "of the data": (("conv", "--input", "4,3,8,8", "--init", "lsuv"), "draws without data"),
+    "none to draw": (
+        ("bare", "--input", "4,3", "--init", "xavier"),
+        "has no weights that a scheme could draw",
+    ),
+    "no vocabulary": (("conv", "--input", "4,3", "--dtype", "int64"), "--vocabulary N"),
+    "two precisions": (
+        ("conv", "--input", "4", "--input", "4", "--dtype", "float16", "--dtype", "float32"),
+        "a model computes in one of them",
+    ),
+    "a dtype": (("conv", "--input", "4,3,8,8", "--dtype", "float8"), "dtype"),
+    "no device": (("conv", "--input", "4,3,8,8", "--device", "gpu"), "--device gpu"),
+    "no seeds": (("conv", "--input", "4,3,8,8", "--seeds", "0"), "seeds must be a whole number, at least 1"),
+    "a study": (("conv", "--input", "4,3,8,8", "--study", "../x"), "a study is a folder name under root"),
+    "no input": (("conv",), "the following arguments are required: --input"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_wrong_request_is_one_line_and_nothing_is_written(what, probe, tmp_path):
+    arguments, says = REFUSED[what]
+    status, said = probe(*arguments)
+    assert status == 2
+    assert says in said
+    assert len(said.strip().splitlines()) == 1
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_dry_run_lists_the_weights_and_writes_nothing(probe, tmp_path):
+    status, said = probe("text", "--input", "4,7", "--dtype", "int64", "--init", "xavier", "--dry-run")
+    assert status == 0
+    assert "1.weight [16, 16]: drawn, fan_in 16, fan_out 16" in said
+    assert "0.weight: left, an embedding's table" in said
+    assert not any(tmp_path.iterdir())
