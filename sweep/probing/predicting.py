@@ -1,6 +1,7 @@
 """Theory beside the chain of a network whose layers and blocks are those that theory knows.
 
-Forward it goes as far as they are: a matrix, a norm before its activation or none, or a skip around such.
+Forward it goes as far as they are: a matrix with a norm before its activation or none, a skip around such, a
+norm between them, as at the end of a stream.
 Gradients have come through all of the network, so they are predicted only where all of it is known, and where
 they begin as independent ones of unit size, which those of a loss of the user's own are not.
 """
@@ -25,7 +26,7 @@ from sweep.probing.watching.kinds import ACT, NORM, WEIGHT
 from sweep.probing.watching.known import Matrix, Norm
 from sweep.probing.watching.rows import SUM, Row
 from sweep.theory.blocks import Crossing, Widening, unlike_prediction
-from sweep.theory.maps import layers_of
+from sweep.theory.maps import Layer, layers_of
 from sweep.theory.moments import gaussian
 
 NAMES = tuple(name for name in PREDICTED if name not in COPIED)
@@ -48,8 +49,7 @@ def predicted(passed: Pass, links: Sequence[Link]) -> dict[str, Array]:
     rms, cosine, mean = (links[0].final.get(name) for name in ("rms", "sample_cosine", "mean"))
     if not crossings or not 0 < rms < math.inf:
         return columns
-    (first, *_) = _matrices(links[1].weighted)
-    if first.fan_in != links[0].final.width:  # what was several places is one sample here
+    if _fan_in(links[1]) not in (None, links[0].final.width):
         cosine = math.nan
     try:
         found = unlike_prediction(
@@ -62,6 +62,7 @@ def predicted(passed: Pass, links: Sequence[Link]) -> dict[str, Array]:
     for name in NAMES:
         if name not in BACKWARD or (returns and _is_whole(passed, links, len(crossings))):
             columns[name][: len(found[name])] = found[name]
+    columns["grad_rms"][[not link.weighted for link in links]] = math.nan
     narrow = [link.final.width == 1 for link in links]  # where a cosine is a sign
     columns["sample_cosine"][narrow] = math.nan
     return columns
@@ -84,8 +85,10 @@ def _crossings(flow: Flow, links: Sequence[Link]) -> Iterator[Crossing]:
         if len({*names} - used) < len(names):  # tied: no longer independent of what enters it
             return
         used.update(names)
-        crossing = _block(flow, before, link) if link.is_block else _layer(flow, before, link)
-        if crossing is None or (number and _matrices(link.weighted)[0].fan_in != before.final.width):
+        look = _block if link.is_block else _norm if link.opener.role == NORM else _layer
+        crossing = look(flow, before, link)
+        # Places become features of one sample only of the input, whose cosine is then not known.
+        if crossing is None or (number and _fan_in(link) not in (None, before.final.width)):
             return
         yield crossing
 
@@ -104,6 +107,15 @@ def _layer(flow: Flow, before: Link, link: Link) -> Crossing | None:
     return _crossing(block, rows)
 
 
+def _norm(flow: Flow, before: Link, link: Link) -> Crossing | None:
+    """A norm alone: that after a sum of h and nothing."""
+    norm = link.final.known
+    if not isinstance(norm, Norm) or _factor(flow, before.final.node, [link.opener], link.final.node) != 1:
+        return None
+    block, nothing = Block("", "", True, True, norm.name, AFTER, alpha=0.0), Layer(0.0, 0.0)
+    return Crossing(block, gaussian("identity"), Widening(nothing, nothing), 0.0, 1, last=False)
+
+
 def _block(flow: Flow, before: Link, link: Link) -> Crossing | None:
     """One that a skip goes around, with a norm before its branch or after the sum."""
     rows, total, skip = [row for row in link.inside if row.role in (NORM, ACT, WEIGHT)], link.opener, None
@@ -120,17 +132,16 @@ def _block(flow: Flow, before: Link, link: Link) -> Crossing | None:
             break
     if skip is None or alpha is None or min(skip, alpha) < 0:
         return None
-    norm, place = "", ""
+    norm, place, out = "", "", kinds.count(WEIGHT) > 1
     if NORM in kinds:
         norm, place = rows[0].known.name if isinstance(rows[0].known, Norm) else "", BEFORE
     if link.final is not total:
         after = link.final.known
-        if place or not isinstance(after, Norm):
+        if place or not out or not isinstance(after, Norm):
             return None
         if _factor(flow, total.node, [link.final], link.final.node) != 1:
             return None
         norm, place = after.name, AFTER
-    out = kinds.count(WEIGHT) > 1
     block = Block("", "", True, out, norm, place, act_first=kinds[0] == ACT, skip=skip, alpha=alpha)
     return _crossing(block, rows)
 
@@ -179,6 +190,11 @@ def _crossing(block: Block, rows: Sequence[Row]) -> Crossing | None:
         last=False,  # of a norm over the batch alone
         sigma_out=known[1][1] if len(known) > 1 else 0.0,
     )
+
+
+def _fan_in(link: Link) -> int | None:
+    """Of its first matrix; None of a norm alone."""
+    return next((one.fan_in for one in _matrices(link.weighted)), None)
 
 
 def _matrices(rows: Sequence[Row]) -> list[Matrix]:
