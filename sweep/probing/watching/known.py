@@ -48,8 +48,8 @@ class Matrix:
         if self.version != _versions(self.weight, self.bias):  # changed since, in place
             return None
         weight, bias = _std(self.weight), 0.0 if self.bias is None else _std(self.bias)
-        # With one input to a neuron, as of the identity, there is no sum over many.
-        if weight and int(self.weight.count_nonzero()) <= max(self.fan_in, self.fan_out):
+        # Of one entry to a neuron, as of the identity, there is no sum over many.
+        if weight and int(self.weight.count_nonzero()) <= self.fan_out:
             return None
         return None if weight is None or bias is None else (weight, bias)
 
@@ -150,7 +150,7 @@ def _biased(rows: "Sequence[Row]", args: Sequence[Any], other: Any, flow: Flow) 
 
 def _number(value: Any) -> float | None:
     if isinstance(value, torch.Tensor):
-        return float(value) if value.numel() == 1 and value.is_floating_point() else None
+        return float(value.detach()) if value.numel() == 1 and value.is_floating_point() else None
     return float(value) if isinstance(value, int | float) else None
 
 
