@@ -31,6 +31,7 @@ from sweep.theory.moments import gaussian
 
 NAMES = tuple(name for name in PREDICTED if name not in COPIED)
 _NO_EPSILON = 1e-3  # of the square of what a norm divides by: an epsilon below this does not show
+_AS_BEFORE = 0.01  # that rms may differ by, as of another dtype, where nothing has changed a tensor since
 _LAYERS = ((WEIGHT,), (WEIGHT, ACT), (WEIGHT, NORM), (WEIGHT, NORM, ACT))
 _BRANCHES = (
     (WEIGHT,), (WEIGHT, ACT), (ACT, WEIGHT), (WEIGHT, WEIGHT), (WEIGHT, ACT, WEIGHT),
@@ -62,7 +63,8 @@ def predicted(passed: Pass, links: Sequence[Link]) -> dict[str, Array]:
     for name in NAMES:
         if name not in BACKWARD or (returns and _is_whole(passed, links, len(crossings))):
             columns[name][: len(found[name])] = found[name]
-    columns["grad_rms"][[not link.weighted for link in links]] = math.nan
+    unmeasured = [math.isnan(link.values.get("grad_rms", math.nan)) for link in links]
+    columns["grad_rms"][unmeasured] = math.nan  # as of weights that are frozen
     narrow = [link.final.width == 1 for link in links]  # where a cosine is a sign
     columns["sample_cosine"][narrow] = math.nan
     return columns
@@ -79,7 +81,7 @@ def _is_whole(passed: Pass, links: Sequence[Link], known: int) -> bool:
 
 def _crossings(flow: Flow, links: Sequence[Link]) -> Iterator[Crossing]:
     """The links after the input as theory crosses them, up to the first that it does not know."""
-    used: set[str | None] = set()
+    used = {links[0].opener.weight}  # as an embedding's
     for number, (before, link) in enumerate(pairwise(links)):
         names = [row.weight for row in link.weighted]
         if len({*names} - used) < len(names):  # tied: no longer independent of what enters it
@@ -98,7 +100,7 @@ def _layer(flow: Flow, before: Link, link: Link) -> Crossing | None:
     rows = [link.opener, *(row for row in link.followers if row.role in (NORM, ACT))]
     rows = rows[: rows.index(link.final) + 1] if link.final in rows else []
     kinds = tuple(row.role for row in rows)
-    if kinds not in _LAYERS or _factor(flow, before.final.node, rows, link.final.node) != 1:
+    if kinds not in _LAYERS or _factor(flow, before.final, rows, link.final.node) != 1:
         return None
     block = PLAIN
     if NORM in kinds:
@@ -110,7 +112,7 @@ def _layer(flow: Flow, before: Link, link: Link) -> Crossing | None:
 def _norm(flow: Flow, before: Link, link: Link) -> Crossing | None:
     """A norm alone: that after a sum of h and nothing."""
     norm = link.final.known
-    if not isinstance(norm, Norm) or _factor(flow, before.final.node, [link.opener], link.final.node) != 1:
+    if not isinstance(norm, Norm) or _factor(flow, before.final, [link.opener], link.final.node) != 1:
         return None
     block, nothing = Block("", "", True, True, norm.name, AFTER, alpha=0.0), Layer(0.0, 0.0)
     return Crossing(block, gaussian("identity"), Widening(nothing, nothing), 0.0, 1, last=False)
@@ -127,7 +129,7 @@ def _block(flow: Flow, before: Link, link: Link) -> Crossing | None:
     if flow.factor(before.final.node, total.skip) != 1:
         return None
     for one, other in (sides, sides[::-1]):
-        skip, alpha = flow.factor(total.skip, one), _factor(flow, total.skip, rows, other)
+        skip, alpha = flow.factor(total.skip, one), _factor(flow, before.final, rows, other)
         if skip is not None and alpha is not None:
             break
     if skip is None or alpha is None or min(skip, alpha) < 0:
@@ -139,21 +141,23 @@ def _block(flow: Flow, before: Link, link: Link) -> Crossing | None:
         after = link.final.known
         if place or not out or not isinstance(after, Norm):
             return None
-        if _factor(flow, total.node, [link.final], link.final.node) != 1:
+        if _factor(flow, total, [link.final], link.final.node) != 1:
             return None
         norm, place = after.name, AFTER
     block = Block("", "", True, out, norm, place, act_first=kinds[0] == ACT, skip=skip, alpha=alpha)
     return _crossing(block, rows)
 
 
-def _factor(flow: Flow, start: int | None, rows: Sequence[Row], end: int | None) -> float | None:
+def _factor(flow: Flow, start: Row, rows: Sequence[Row], end: int | None) -> float | None:
     """What the last of these rows is multiplied by at the end, if each is known and comes of the one before.
 
     None too where a matrix has its biases elsewhere, or a norm's own parameters or epsilon show.
     """
     for row, after in zip(rows, [*(row.below for row in rows[1:]), end], strict=True):
         known = row.known
-        if known is None or flow.factor(start, row.below) != 1 or after is None:
+        if known is None or flow.factor(start.node, row.below) != 1 or after is None:
+            return None
+        if not math.isclose(row.get("pre_rms"), start.get("rms"), rel_tol=_AS_BEFORE):
             return None
         if isinstance(known, Norm) and not (
             known.alone and known.eps <= _NO_EPSILON * row.get("pre_rms") ** 2
@@ -162,8 +166,8 @@ def _factor(flow: Flow, start: int | None, rows: Sequence[Row], end: int | None)
         late = known.biased if isinstance(known, Matrix) else None
         if late is not None and flow.straight_to(after, {late}) is None:
             return None
-        start = row.node
-    return flow.factor(start, end)
+        start = row
+    return flow.factor(start.node, end)
 
 
 def _crossing(block: Block, rows: Sequence[Row]) -> Crossing | None:

@@ -15,6 +15,7 @@ from sweep.probing.watching.tensors import Tensor, moments
 
 if TYPE_CHECKING:
     from sweep.probing.watching.rows import Row
+    from sweep.probing.watching.weights import Weights
 
 _ARRANGES = {
     "view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "contiguous", "clone",
@@ -83,12 +84,17 @@ def of_module(module: Any) -> Matrix | Norm | None:
     return Norm(name, eps, module.weight, getattr(module, "bias", None))
 
 
-def of_function(name: str, given: Sequence[Tensor], flow: Flow) -> Matrix | None:
-    """What a function made of data is; given: all tensors that it was called with."""
+def of_function(name: str, given: Sequence[Tensor], flow: Flow, weights: "Weights") -> Matrix | None:
+    """What a function made of data is; given: all tensors that it was called with.
+
+    None of a weight that is not a parameter as it is, whose gradient would be another.
+    """
     data, weight, *bias = (*given, None)[:3] if len(given) > 1 else (None, None)
     if data is None or weight is None or len(given) > 3 or weight.dim() != 2:
         return None
     if flow.of(data) is None or any(flow.of(one) is not None for one in given[1:]):
+        return None
+    if not weights.is_whole(weight):
         return None
     if name == "linear":
         fan_out, fan_in = weight.shape

@@ -259,7 +259,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         matrices = [one for one in weights if one not in self._used]
         if row is None and name in kinds.WEIGHTED and weights and self._shows_functions():
             row = Row(weights[0], name, kinds.WEIGHT, weight=weights[0])
-            row.known = known.of_function(name, given, self.flow)
+            row.known = known.of_function(name, given, self.flow, self.weights)
             self._used.add(weights[0])
             data = next((one for one in given if self.flow.of(one) is not None and one is not out), None)
             with self.aside():
