@@ -51,7 +51,7 @@ class Pass:
 
     watch: what was seen of it. start, output: the rows of the input and of the outputs. trainable: names of
     weights that require a gradient. differentiable: whether weights take part in one. has_gradients: whether
-    any was taken. end: the node of the loss.
+    any was taken. end: the node of the loss. unit: whether that is sum(G · outputs) of a single tensor.
     """
 
     def __init__(self, model: Any, given: Given, names: Collection[str] | None, seed: int) -> None:
@@ -60,6 +60,7 @@ class Pass:
         self.trainable = {plain(name) for name, one in model.named_parameters() if one.requires_grad}
         self.has_gradients = False
         self.end: int | None = None
+        self.unit = False
         self._model, self._given, self._seed = model, given, seed
         self.differentiable = not any(one.is_inference() for one in model.parameters())
         self._sources: list[Tensor] = []
@@ -99,6 +100,7 @@ class Pass:
             with watch.aside():
                 watch.gauge.measure(self.output, outs[0])
             self._value = self._loss_of(outputs, outs)
+            self.unit = self._given.loss is None and len(outs) == 1
             self.end = watch.flow.of(self._value)
         if first is None or (by_tokens and watch.lookup):
             measured = (row for row in watch.rows if row.node is not None)

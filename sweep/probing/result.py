@@ -8,6 +8,7 @@ from sweep.probing.advice import advised
 from sweep.probing.chain import links_of
 from sweep.probing.judging import Finding, judged
 from sweep.probing.passing import Pass
+from sweep.probing.predicting import predicted
 from sweep.probing.watching.rows import INPUT, frame
 from sweep.report.frames.text import number
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
     from sweep.report.figures.style import Axes
 
-_SHOWN = ("rms", "flat", "sample_cosine", "neuron_corr", "delta_rms", "grad_rms")
+_THEORY = "theory_rms"  # shown where there is any
+_SHOWN = ("rms", _THEORY, "flat", "sample_cosine", "neuron_corr", "delta_rms", "grad_rms")
 _MOST_ROWS = 60  # of the table that is printed; of more, the middle is left out
 
 
@@ -44,12 +46,15 @@ class Probe:
         rows = [(row.module, row.kind, row.values) for row in passed.rows]
         layers = frame(rows, 0 if passed.start.role == INPUT else 1)
         chain = frame([(link.module, link.kind, link.values) for link in links])
+        theory = predicted(passed, links)
+        chain = chain.assign(**{f"theory_{name}": values for name, values in theory.items()})
         return cls(layers, chain, found, advised(found[0], links))
 
     def __repr__(self) -> str:
-        heads = ("layer", "module", "kind", *_SHOWN)
+        shown = [name for name in _SHOWN if name != _THEORY or self.chain[name].notna().any()]
+        heads = ("layer", "module", "kind", *shown)
         rows = [
-            (str(row["layer"]), row["module"], row["kind"], *(number(row[name]) for name in _SHOWN))
+            (str(row["layer"]), row["module"], row["kind"], *(number(row[name]) for name in shown))
             for _, row in self.chain.iterrows()
         ]
         if len(rows) > _MOST_ROWS:
@@ -67,19 +72,18 @@ class Probe:
 
     def plot(self, ax: "Axes | None" = None) -> "Axes":
         """The signal forward and the gradient backward along the chain, and where the verdict begins."""
-        from sweep.report.figures import gradients, style  # noqa: PLC0415  matplotlib: only where it draws
+        from sweep.report.figures import curves, gradients, style  # noqa: PLC0415  matplotlib: only where it draws
 
-        ax = style.given_or_current(ax)
-        parts = {
-            f"{part}:{name}": self.chain[name]
-            for name in (gradients.FORWARD, gradients.BACKWARD)
-            for part in ("value", "low", "high")
-        }
+        ax, drawn = style.given_or_current(ax), (gradients.FORWARD, gradients.BACKWARD)
+        parts = {f"{part}:{name}": self.chain[name] for name in drawn for part in ("value", "low", "high")}
+        parts |= {f"theory:{name}": self.chain[f"theory_{name}"] for name in drawn}
         gradients.draw(ax, self.chain.assign(**parts))
-        sizes = self.chain[[gradients.FORWARD, gradients.BACKWARD]]
+        sizes = self.chain[[f"{end}{name}" for end in ("", "theory_") for name in drawn]]
         sizes = sizes.where((sizes > 0) & np.isfinite(sizes))
         style.logarithmic(ax)
         ax.set_ylim(min(0.1, sizes.min().min() / 2), max(10.0, 2 * sizes.max().max()))
+        if self.chain[_THEORY].notna().any():
+            ax.plot([], [], label="theory", **curves.THEORY)
         if self.begins:
             ax.axvline(self.begins, color=style.FAINT, lw=1, zorder=0)
         ax.set(xlabel="layer", ylabel="rms", title=self._said)

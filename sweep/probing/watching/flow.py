@@ -11,21 +11,24 @@ from sweep.probing.watching.tensors import Tensor
 class Flow:
     """The tensors of one forward pass and their parents, without keeping any.
 
-    parents: of every node. A parameter is no node.
+    parents: of every node. steps: what its one parent was multiplied by, where nothing else was done to it;
+    1 of a plain sum; None. A parameter is no node.
     """
 
     def __init__(self) -> None:
         self.parents: list[tuple[int, ...]] = []
+        self.steps: list[float | None] = []
         self._known: dict[int, tuple[weakref.ref[Any], int]] = {}
 
-    def of(self, tensor: Tensor) -> int | None:
+    def of(self, tensor: Any) -> int | None:
         """The node of a tensor, None where it did not come of the inputs."""
         entry = self._known.get(id(tensor))
         return entry[1] if entry and entry[0]() is tensor else None
 
-    def add(self, tensor: Tensor, parents: tuple[int, ...]) -> int:
+    def add(self, tensor: Tensor, parents: tuple[int, ...], step: float | None = None) -> int:
         """A new node for a tensor, which may have had one before it was changed in place."""
         self.parents.append(tuple(dict.fromkeys(parents)))
+        self.steps.append(step)
         node = len(self.parents) - 1
         self._known[id(tensor)] = weakref.ref(tensor), node
         return node
@@ -57,6 +60,18 @@ class Flow:
                 return None
             (node,) = self.parents[node]
         return node
+
+    def factor(self, early: int | None, late: int | None) -> float | None:
+        """What the one node was multiplied by to become the other; None where more was done, or other."""
+        factor = 1.0
+        while late != early:
+            if late is None or early is None or late < early:
+                return None
+            step = self.steps[late]
+            if step is None or len(self.parents[late]) != 1:
+                return None
+            factor, (late,) = factor * step, self.parents[late]
+        return None if early is None else factor
 
     def ways(self, early: int, late: int, marked: Collection[int]) -> dict[int, int]:
         """The nodes between two on any way from one to the other, and the most marked ones up to each."""

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sweep.activations import Activation
 from sweep.kernel.statistics.table import BACKWARD, FORWARD
 from sweep.probing.watching.kinds import Elementwise
+from sweep.probing.watching.known import Matrix, Norm
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,8 +23,9 @@ class Row:
     class or a function. role: what it is for. node, below: of its output and of its input in the flow.
     entries, width: of its output, and of its features. weight: the name of the parameter whose gradient it
     shows. act: the elementwise function it is; share: its flat share at unit variance. copies: whether its
-    weights make all neurons one. skip: of a sum, the node from which its two sides came; since: the first
-    node of the module that adds. values: what was measured, by column.
+    weights make all neurons one. known: what it does, where theory has a word on that.
+    skip: of a sum, the node from which its two sides came; since: the first node of the module that adds.
+    values: what was measured, by column.
     """
 
     module: str
@@ -36,6 +39,7 @@ class Row:
     act: Elementwise | None = None
     share: float = math.nan
     copies: bool = False
+    known: Matrix | Norm | Activation | None = None
     skip: int | None = None
     since: int = 0
     values: dict[str, float] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from sweep.probing.watching import kinds
+from sweep.probing.watching import kinds, known
 from sweep.probing.watching.flow import Flow
 from sweep.probing.watching.gauge import Gauge
 from sweep.probing.watching.rows import PARAMETER, SUM, Row
@@ -111,6 +111,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             call.row.role = kinds.WEIGHT if role == kinds.LOOKUP else role  # one that looks nothing up
             call.row.below = self.flow.of(below)
             call.row.act = kinds.of_module(module) if leaf else None
+            call.row.known = call.row.act.act if call.row.act else None
             with self.aside():
                 call.unknown = whole and not call.row.act and not kinds.is_builtin(module)
                 self._before(call.row, below)
@@ -123,7 +124,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         if self._stack[-1].opaque and not (len(self._stack) > 1 and self._stack[-2].opaque):
             parents = self._nodes((args, kwargs))
             for one in tensors_in(output):
-                self._join(one, parents, type(module).__name__)
+                self._join(one, parents, type(module).__name__, known.step_of_module(module))
         call = self._stack.pop()
         if call.row is None:
             return None
@@ -149,6 +150,8 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             node = self.flow.of(out)
             if node is not None and self.flow.straight_to(node, {last.node}) is not None:
                 last.module, last.kind = row.module, row.kind
+                if self.flow.factor(last.node, node) != 1:
+                    last.known = None
                 if node != last.node:
                     with self.aside():
                         last.node = node
@@ -168,6 +171,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
                 self.gauge.flat(row, below)
         if row.act:
             row.role = kinds.ACT
+        row.known = known.of_module(module) or (row.known if known.is_as_written(module) else None)
         self._own(row, module)
         self._record(row, out)
         if row.role == kinds.LOOKUP and self.lookup is None:
@@ -211,8 +215,9 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             for one in outputs if weights else ():
                 self.weights.add(one, weights[0])
             return result
+        step = known.step_of(name, args, kwargs, self.flow, self.rows)
         for one in outputs:
-            self._join(one, parents, name)
+            self._join(one, parents, name, step)
         self._after(name, row, weights, given, outputs[0])
         return result
 
@@ -225,6 +230,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         row = Row(self._place(), name, kinds.ACT, below=self.flow.of(z))
         given = {key: value for key, value in kwargs.items() if key not in ("input", "inplace", "out")}
         row.act = kinds.of_function(name, func, args or (z,), given)
+        row.known = row.act.act
         with self.aside():
             self._before(row, z)
         return row
@@ -253,6 +259,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         matrices = [one for one in weights if one not in self._used]
         if row is None and name in kinds.WEIGHTED and weights and self._shows_functions():
             row = Row(weights[0], name, kinds.WEIGHT, weight=weights[0])
+            row.known = known.of_function(name, given, self.flow, self.weights)
             self._used.add(weights[0])
             data = next((one for one in given if self.flow.of(one) is not None and one is not out), None)
             with self.aside():
@@ -321,9 +328,9 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         nodes = (self.flow.of(one) for one in tensors_in(values))
         return tuple(node for node in nodes if node is not None)
 
-    def _join(self, tensor: Tensor, parents: tuple[int, ...], name: str) -> None:
+    def _join(self, tensor: Tensor, parents: tuple[int, ...], name: str, step: float | None) -> None:
         """A node for what was made of others, and where it has its features."""
-        node = self.flow.add(tensor, parents)
+        node = self.flow.add(tensor, parents, step)
         if name.lower() in _SOFTMAXES and parents:
             self._softmax(node, parents[0], name.lower())
         self.gauge.place(node, tensor, parents, name)

@@ -39,6 +39,11 @@ class Weights:
         entries = [(one, self._known.get(id(one))) for one in matrices]
         return [entry[1] for one, entry in entries if entry and entry[0]() is one]
 
+    def is_whole(self, tensor: Tensor) -> bool:
+        """Whether a tensor has all the numbers of a parameter, as its transpose has, and no other ones."""
+        owners = (ref() for ref in self._by_place.get(_place_of(tensor), ()))
+        return any(one is not None and one.numel() == tensor.numel() for one in owners)
+
     def are_copies(self, row: Row) -> bool:
         """Whether a call's weights make copies of all its neurons.
 

@@ -17,6 +17,7 @@ from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted, spread
 
 STANDARD = ("mean", "std")
+THEORY: dict[str, Any] = {"color": "black", "lw": 0.6}  # its lines
 _FLOOR, _CEILING = 1e-6, 1e3  # what lies beyond has vanished or exploded; the line leaves the frame
 _LARGEST = 1e300  # that an axis can place
 _TAME = 10.0  # a mean beyond is that of an exploding signal
@@ -109,7 +110,7 @@ def draw_curve(
     ax.plot(curve["layer"], drawable("value"), color=colour, ls=dashes, lw=1.6, label=label, zorder=2.5)
     ax.fill_between(curve["layer"], drawable("low"), drawable("high"), color=colour, alpha=0.18, lw=0)
     if is_predicted(curve, statistic.name):
-        ax.plot(curve["layer"], drawable("theory"), color="black", lw=0.6, zorder=2.2)
+        ax.plot(curve["layer"], drawable("theory"), zorder=2.2, **THEORY)
 
 
 def set_limits(ax: Axes, curves: pd.DataFrame, statistic: Measure) -> None:

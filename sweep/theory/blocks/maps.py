@@ -85,14 +85,30 @@ def block_prediction(
     sends back more than this to first order in 1/width: see docs/theory.md. Raises RequestError where act has
     no moments, and for a norm over too few inputs.
     """
-    check_batch(block, batch)
     means_of, depth = gaussian(act), len(blocks)
+    each = zip(blocks, by_layer(sigma_b, depth), strict=True)
+    crossings = [
+        Crossing(block, means_of, matrices, of_biases, batch, number == depth)
+        for number, (matrices, of_biases) in enumerate(each, start=1)
+    ]
+    return Prediction(unlike_prediction(crossings, q0, c0, mean), (), np.full(depth + 1, math.nan))
+
+
+def unlike_prediction(
+    crossings: Sequence["Crossing"], q0: float = 1.0, c0: float = 0.0, mean: float = 0.0
+) -> dict[str, Array]:
+    """The statistics of `block_prediction` for a network whose blocks need not be alike.
+
+    crossings: its blocks in their order, plain layers too. GRAD_OUT is NaN where one has no V.
+    """
+    depth = len(crossings)
     columns = {name: np.full(depth + 1, math.nan) for name in (*COLUMNS, GRAD_OUT)}
     signal = BlockSignal(math.log(q0) / 2, mean, math.sqrt(1 - mean * mean), c0)
     _set(columns, 0, signal)
     crossed = []
-    for number, (each, of_biases) in enumerate(zip(blocks, by_layer(sigma_b, depth), strict=True), start=1):
-        one = Crossing(block, means_of, each, of_biases, batch, number == depth).cross(signal)
+    for number, crossing in enumerate(crossings, start=1):
+        check_batch(crossing.block, crossing.batch)
+        one = crossing.cross(signal)
         crossed.append(one)
         signal = one.signal
         _set(columns, number, signal)
@@ -102,16 +118,19 @@ def block_prediction(
     for number in range(depth, 0, -1):
         one = crossed[number - 1]
         columns["grad_rms"][number] = _exp(log_delta + one.weights)
-        if block.out:
+        if crossings[number - 1].matrices.outer:
             columns[GRAD_OUT][number] = _exp(log_delta + one.out)
         log_delta += one.through
         columns["delta_rms"][number - 1] = _exp(log_delta)
-    return Prediction(columns, (), np.full(depth + 1, math.nan))
+    return columns
 
 
 @dataclass(frozen=True)
 class Crossing:
-    """One block of a network, about to be crossed; last: whether gradients start above it."""
+    """One block of a network, about to be crossed.
+
+    last: whether gradients start above it. sigma_out: std of biases after V, of which our own have none.
+    """
 
     block: Block
     means_of: Gaussian
@@ -119,6 +138,7 @@ class Crossing:
     sigma_b: float
     batch: int
     last: bool
+    sigma_out: float = 0.0
 
     def cross(self, h: BlockSignal) -> Crossed:
         if self.block.norm == BATCH:
@@ -137,7 +157,9 @@ class Crossing:
         branch, log_passed = act.signal, log_a + act.log_slope
         out, log_root = -math.inf, math.log(self.batch) / 2
         if outer is not None:
-            branch = BlockSignal(branch.log_rms + _log(outer.sigma_in), 0.0, 1.0, branch.cosine)
+            product = branch.log_rms + _log(outer.sigma_in)
+            log_branch, cosine = _biased(product, branch.cosine, self.sigma_out)
+            branch = BlockSignal(log_branch, 0.0, 1.0, cosine)
             log_passed += _log(outer.sigma_out)
             out = log_root + log_a + act.signal.log_rms
         above = _sum(h, _log(self.block.number("skip")), branch, log_a)
@@ -155,9 +177,8 @@ class Crossing:
         inner, log_a = self.matrices.inner, _log(self.block.number("alpha"))
         act = self._seen(h.log_rms, h.cosine)
         product = act.signal.log_rms + _log(inner.sigma_in)
-        log_branch = _both(product, _log(self.sigma_b))
-        share = math.exp(2 * (product - log_branch)) if log_branch > -math.inf else 0.0
-        branch = BlockSignal(log_branch, 0.0, 1.0, _mixed(share, act.signal.cosine))
+        log_branch, cosine = _biased(product, act.signal.cosine, self.sigma_b)
+        branch = BlockSignal(log_branch, 0.0, 1.0, cosine)
         log_skip = _log(self.block.number("skip"))
         through = _both(log_skip, log_a + _log(inner.sigma_out) + act.log_slope)
         weights = math.log(self.batch) / 2 + log_a + act.signal.log_rms
@@ -196,10 +217,7 @@ class Crossing:
 
     def _argument(self, h: BlockSignal, sigma_in: float) -> tuple[float, float]:
         """log of the rms of h W + b, and the correlation of two inputs' there."""
-        product, of_biases = h.log_rms + _log(sigma_in), _log(self.sigma_b)
-        log_scale = _both(product, of_biases)
-        share = math.exp(2 * (product - log_scale)) if log_scale > -math.inf else 0.0
-        return log_scale, _mixed(share, h.cosine)
+        return _biased(h.log_rms + _log(sigma_in), h.cosine, self.sigma_b)
 
     def _seen(self, log_scale: float, correlation: float) -> _Act:
         """act at z of this size; beyond where it can be evaluated, as the power law that it is there."""
@@ -246,6 +264,13 @@ def _sum(h: BlockSignal, log_skip: float, branch: BlockSignal, log_branch: float
     rms = math.sqrt(total)
     mean, std = (a * h.mean + b * branch.mean) / rms, math.hypot(a * h.std, b * branch.std) / rms
     return BlockSignal(top + math.log(rms), mean, std, cosine)
+
+
+def _biased(product: float, cosine: float, sigma_b: float) -> tuple[float, float]:
+    """log of the rms of a product, by its own, and biases; and the cosine of two inputs' there."""
+    log_scale = _both(product, _log(sigma_b))
+    share = math.exp(2 * (product - log_scale)) if log_scale > -math.inf else 0.0
+    return log_scale, _mixed(share, cosine)
 
 
 def _mixed(share: float, cosine: float) -> float:
