@@ -32,6 +32,7 @@ from sweep.probing.coordinates.training import Trained
 
 INPUT, HIDDEN, OUTPUT, FIXED = "input", "hidden", "output", "fixed"
 _ROLES = {(False, True): INPUT, (True, True): HIDDEN, (True, False): OUTPUT, (False, False): FIXED}
+_WIDE = (INPUT, HIDDEN)
 _SGD = ("SGD",)
 _BY_SIGN = ("Adam", "AdamW", "NAdam", "Adamax", "SparseAdam", "RMSprop", "Adagrad", "Lion")
 _LARGE = 1e12, 1e16  # widths at which nothing but the largest power of them counts
@@ -88,53 +89,52 @@ def fans_of(models: Sequence[Trained]) -> list[Fans]:
 
 
 def changes(models: Sequence[Trained], fans: Sequence[Fans]) -> Array | None:
-    """How far each layer is expected to move, relative to other widths: (models, layers).
+    """How far each layer should move, up to one factor: (models, layers); None where nothing is known.
 
-    None where nothing is known of the optimizer.
+    Norms of gradients are those of the smallest width, and the same at all.
     """
-    by_sign = _by_sign(models)
-    if by_sign is None:
+    if (by_sign := _by_sign(models)) is None:
         return None
-    names = [layer.name for layer in models[0].layers]
-    rows = [
-        _changes(
-            dict(zip(names, (one.weights[place] for one in fans), strict=True)),
-            dict(zip(names, fans, strict=True)),
-            model.calls,
-            1.0 if by_sign else model.upstream,
-            by_sign,
-        )
-        for place, model in enumerate(models)
-    ]
-    return np.array([[row[name] for name in names] for row in rows])
+    narrow = [one for one in models if one.width == models[0].width]
+    deltas = np.mean([[call.delta for call in one.calls] for one in narrow], axis=0)
+    if not (np.isfinite(deltas) & (deltas > 0)).all():  # a readout of 0, that passes nothing back
+        deltas = np.ones(len(deltas))
+    return np.array(
+        [
+            _changes(
+                [one.weights[place] for one in fans],
+                [one.role for one in fans],
+                [layer.biases for layer in model.layers],
+                model.calls,
+                deltas * model.upstream / models[0].upstream if models[0].upstream else deltas,
+                by_sign,
+            )
+            for place, model in enumerate(models)
+        ]
+    )
 
 
 def limits(models: Sequence[Trained], fans: Sequence[Fans]) -> list[float]:
     """The slope of each layer's change where the width is far above all that does not grow with it."""
-    by_sign = _by_sign(models)
-    if by_sign is None:
+    if (by_sign := _by_sign(models)) is None:
         return [math.nan] * len(fans)
-    names = [layer.name for layer in models[0].layers]
-    sizes = [one.upstream for one in models if one.width == models[0].width]
-    ends = np.mean(sizes), np.mean([one.upstream for one in models if one.width == models[-1].width])
     reach = math.log(models[-1].width / models[0].width)
-    upstream = (
-        round(2 * math.log(ends[1] / ends[0]) / reach) / 2 if min(ends) > 0 and max(ends) < math.inf else 0
-    )
-    calls = [replace(one, square=1.0, absolute=1.0) for one in models[0].calls]
-    rows = [
-        _changes(
-            dict(zip(names, (one.at(width) for one in fans), strict=True)),
-            dict(zip(names, fans, strict=True)),
-            calls,
-            1.0 if by_sign else width**upstream,
-            by_sign,
-        )
-        for width in _LARGE
-    ]
+    upstream = [one.upstream for one in (models[0], models[-1])]
+    grows = min(upstream) > 0 and max(upstream) < math.inf
+    # That of outputs which widen: their gradient is of order 1 at each.
+    power = round(2 * math.log(upstream[1] / upstream[0]) / reach) / 2 if grows else 0.0
+    rows = []
+    for width in _LARGE:
+        weights = [one.at(width) for one in fans]
+        calls = [
+            replace(call, square=1.0, absolute=1.0, entries=weights[call.layer].fan_out)
+            for call in models[0].calls
+        ]
+        deltas = np.full(len(calls), width**power)
+        rows.append(_changes(weights, [one.role for one in fans], [0] * len(fans), calls, deltas, by_sign))
     with np.errstate(all="ignore"):
-        slopes = [np.log(rows[1][name] / rows[0][name]) / np.log(_LARGE[1] / _LARGE[0]) for name in names]
-    return [round(4 * slope) / 4 if math.isfinite(slope) else math.nan for slope in slopes]
+        slopes = np.log(np.divide(rows[1], rows[0])) / math.log(_LARGE[1] / _LARGE[0])
+    return [round(4 * slope) / 4 if math.isfinite(slope) else math.nan for slope in slopes.tolist()]
 
 
 def _by_sign(models: Sequence[Trained]) -> bool | None:
@@ -144,20 +144,34 @@ def _by_sign(models: Sequence[Trained]) -> bool | None:
 
 
 def _changes(
-    weights: dict[str, Weight], fans: dict[str, Fans], calls: Sequence[Call], upstream: float, by_sign: bool
-) -> dict[str, float]:
-    """By layer, the most of its calls."""
+    weights: Sequence[Weight],
+    roles: Sequence[str],
+    biases: Sequence[int],
+    calls: Sequence[Call],
+    deltas: Array,
+    by_sign: bool,
+) -> list[float]:
+    """By layer, the most of its calls; deltas: norms of the gradients at their outputs."""
+    sizes = (deltas / np.sqrt([one.entries for one in calls])).tolist()  # of a gradient's entries
     entries: dict[str, float] = {}  # how far a weight's own entries move, of a tied one in its largest use
-    for name, weight in weights.items():
-        gradient = 1.0 if by_sign or fans[name].out <= 0 else weight.fan_out**-0.5
-        entries[weight.name] = max(entries.get(weight.name, 0.0), gradient * upstream)
-    moved: list[float] = []
-    for call in calls:
-        weight, fan = weights[call.layer], fans[call.layer]
-        own = entries[weight.name] * weight.fan_in * (call.absolute if by_sign else call.square)
-        aligned = weight.fan_in**0.5 if fan.role == OUTPUT else 1.0
-        moved.append(own * weight.trained + aligned * sum(moved[parent] for parent in call.parents))
-    found = dict.fromkeys(weights, 0.0)
-    for call, change in zip(calls, moved, strict=True):
-        found[call.layer] = max(found[call.layer], change)
+    for call, size in zip(calls, sizes, strict=True):
+        name = weights[call.layer].name
+        entries[name] = max(entries.get(name, 0.0), 1.0 if by_sign else size)
+    along: list[float] = []  # the gradient
+    across: list[float] = []
+    found = [0.0] * len(weights)
+    for number, call in enumerate(calls):
+        weight, role = weights[call.layer], roles[call.layer]
+        squares = weight.fan_in * (call.absolute if by_sign else call.square)
+        along.append(entries[weight.name] * (squares * weight.trained + biases[call.layer]))
+        across.append(0.0)
+        for parent in call.parents:
+            if role in _WIDE and roles[calls[parent].layer] not in _WIDE:
+                across[-1] += along[parent]  # few directions among many
+                continue
+            # What is along a gradient of norm d comes out along the next one, of norm d', as d/d' as much.
+            norms = deltas[parent] / deltas[number] * (calls[parent].entries / call.entries) ** 0.5
+            along[-1] += float(norms) * along[parent]
+            (across if role in _WIDE else along)[-1] += across[parent]
+        found[call.layer] = max(found[call.layer], along[-1] + across[-1])
     return found

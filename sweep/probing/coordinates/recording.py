@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -11,6 +11,8 @@ import torch
 from sweep.base.errors import RequestError
 from sweep.probing.watching import kinds
 from sweep.probing.watching.tensors import Tensor, floating_in, pieces
+
+_ATTENTION = ("Softmax", "ScaledDotProduct", "EfficientAttention", "FlashAttention")  # nodes of autograd
 
 
 @dataclass(frozen=True)
@@ -25,24 +27,32 @@ class Weight:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer.
+    """One call of a layer: which, by its place in the order of first calls.
 
-    square, absolute: means over the entries of its input, 1 where it looks rows up. parents: the calls whose
-    outputs its input was made of, by their place in the order of calls.
+    square, absolute: means over the entries of its input, 1 where it looks rows up. entries: of its output.
+    parents: the calls whose outputs it was made of, by their place in the order of calls. attends: whether a
+    softmax of theirs was in between, or before them. delta: the norm of the loss's gradient at its output.
     """
 
-    layer: str
+    layer: int
     square: float
     absolute: float
+    entries: float
     parents: tuple[int, ...]
+    attends: bool
+    delta: float = 0.0
 
 
 @dataclass
 class Layer:
-    """A module with weights. before: its outputs at initialisation, a call each. seen: calls in this pass."""
+    """A module with weights, and biases that are trained: how many vectors.
+
+    before: its outputs at initialisation, a call each. seen: calls in this pass.
+    """
 
     name: str
     kind: str
+    biases: int = 0
     weights: list[Weight] = field(default_factory=list)
     before: list[Tensor] = field(default_factory=list)
     seen: int = 0
@@ -57,11 +67,12 @@ class Layer:
 
 
 class Recorder:
-    """The layers of a model in the order of their first calls; calls, of the first pass."""
+    """The layers of a model in the order of their first calls."""
 
     def __init__(self, model: Any) -> None:
         self.layers: dict[str, Layer] = {}
-        self.calls: list[Call] = []
+        self._calls: list[Call] = []
+        self._deltas: dict[int, float] = {}
         self.eps = 0.0  # the coarsest rounding of any output
         self._names = {
             module: kinds.plain(name)
@@ -73,6 +84,11 @@ class Recorder:
         self._tied = {id(one): name for name, one in model.named_parameters()}
         self._made: dict[Any, int] = {}  # node of autograd -> the call whose output it made
         self._first = True
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Those of the first pass, after its gradients have come back."""
+        return tuple(replace(one, delta=self._deltas.get(n, 0.0)) for n, one in enumerate(self._calls))
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -98,7 +114,7 @@ class Recorder:
         name = self._names[module]
         if self._first:
             layer = self.layers.setdefault(name, Layer(name, type(module).__name__))
-            self._place(layer, module, [*floating_in((args, kwargs))], out)
+            self._place(layer, module, next(floating_in((args, kwargs)), None), out)
             layer.before.append(out.detach().clone())
             differences = pieces(out)
         else:
@@ -113,39 +129,43 @@ class Recorder:
         layer.entries += out.numel()
         layer.seen += 1
 
-    def _place(self, layer: Layer, module: Any, given: list[Tensor], out: Tensor) -> None:
+    def _place(self, layer: Layer, module: Any, below: Tensor | None, out: Tensor) -> None:
         """What is to be known of a first pass's call, beside its output."""
-        below = given[0] if given else None
         if not layer.weights:
+            own = list(module.parameters())
             layer.weights = [
                 Weight(self._tied[id(one)], *fans(module, tuple(one.shape), below, out), one.requires_grad)
-                for one in module.parameters()
+                for one in own
                 if one.dim() > 1
             ]
+            layer.biases = sum(one.dim() == 1 and one.requires_grad for one in own)
         self.eps = max(self.eps, torch.finfo(out.dtype).eps)
         square = absolute = 1.0
         if below is not None:
             count = below.numel()
             square = sum(float(one.square().sum()) for one in pieces(below)) / count
             absolute = sum(float(one.abs().sum()) for one in pieces(below)) / count
-        self.calls.append(Call(layer.name, square, absolute, self._parents(given)))
+        place, number = [*self.layers].index(layer.name), len(self._calls)
+        parents, attends = self._before(out)
+        self._calls.append(Call(place, square, absolute, out.numel(), parents, attends))
         if out.grad_fn is not None:
-            self._made[out.grad_fn] = len(self.calls) - 1
+            self._made[out.grad_fn] = number
+            out.register_hook(lambda grad: self._deltas.update({number: float(grad.float().norm())}))
 
-    def _parents(self, given: list[Tensor]) -> tuple[int, ...]:
-        """The nearest calls on every way back from these tensors."""
-        left = [*{one.grad_fn for one in given if one.grad_fn is not None}]
-        seen, found = set(left), []
+    def _before(self, out: Tensor) -> tuple[tuple[int, ...], bool]:
+        """The nearest calls on every way back from an output, and whether there was attention on any."""
+        left = [out.grad_fn] if out.grad_fn is not None else []
+        seen, found, attends = set(left), [], False
         while left:
             node = left.pop()
             if node in self._made:
                 found.append(self._made[node])
                 continue
-            for before, _ in node.next_functions:
-                if before is not None and before not in seen:
-                    seen.add(before)
-                    left.append(before)
-        return tuple(sorted(found))
+            attends |= node.name().startswith(_ATTENTION)
+            fresh = {before for before, _ in node.next_functions if before is not None} - seen
+            seen |= fresh
+            left += fresh
+        return tuple(sorted(found)), attends or any(self._calls[one].attends for one in found)
 
 
 def fans(module: Any, shape: tuple[int, ...], below: Tensor | None, out: Tensor) -> tuple[int, int]:

@@ -19,7 +19,7 @@ _SAID = {
     slopes.MAXIMAL: "no layer's change depends on the width: learning rates carry over to other widths",
     slopes.STANDARD: "changes depend on the width as weights of std ∝ 1/√fan_in and one lr make them",
     slopes.NEITHER: "changes depend on the width, and not as those of the standard parametrisation",
-    slopes.UNKNOWN: "no slope of all layers can be told",
+    slopes.UNKNOWN: "the slopes tell nothing of all layers, or nothing is known to compare them with",
 }
 _UNTOLD = {
     slopes.UNCHANGED: "does not change: it is frozen, gets no gradient, or one of 0",
@@ -35,10 +35,11 @@ class CoordCheck:
     table: a row per layer, step, width and seed: `module`, `kind`, `role`, `change`: rms over its output's
     entries of what `step` steps add, `size`: rms of that output at initialisation; inf where not all is
     finite. role: input, hidden, output or fixed: whether its fan_out, both, its fan_in or neither grow with
-    the width. slopes: a row per layer and step: `slope` of log change over log width and its standard error,
-    `expected` of the standard parametrisation at these widths, its `limit`, and `word`: flat, standard, grows
-    or shrinks; or unchanged, rounded, not finite, uncertain. verdict: 'maximal update', 'standard', 'neither'
-    or 'unknown'. advice: what that means, and where lr is too large.
+    the width. slopes: a row per layer and step: `attention`: whether a softmax is in it or before it, `slope`
+    of log change over log width and its standard error, `expected` of the standard parametrisation at these
+    widths, its `limit`, and `word`: flat, standard, grows or shrinks; or unchanged, rounded, not finite,
+    uncertain. verdict: 'maximal update', 'standard', 'neither' or 'unknown'. advice: what that means, and
+    where lr is too large.
     """
 
     def __init__(self, table: "pd.DataFrame", found: "pd.DataFrame", lr: float) -> None:
@@ -90,20 +91,24 @@ class CoordCheck:
         last = self.slopes[self.slopes["step"] == self.slopes["step"].max()]
         if self.verdict in (slopes.STANDARD, slopes.NEITHER):
             moves = last.loc[last["slope"].abs().idxmax()]
-            said += f"; most of all {moves['module'] or 'the model'}, as width^{moves['slope']:.2f}"
+            said += f"; most of all {_named(moves['module'])}, as width^{moves['slope']:.2f}"
         lines = [said]
         if beyond:
-            steps = f"{beyond.step} step{'s' * (beyond.step > 1)}"
+            after = f"{beyond.step} step{'s' * (beyond.step > 1)}"
             lines.append(
-                f"lr={lr:g} is too large for slopes of small steps: at width {beyond.width} the output of "
-                f"{beyond.module or 'the model'} moves by {number(beyond.share, 2)} of its size in {steps}, and "
-                f"they are good up to a tenth: try lr={beyond.lr:g}"
+                f"lr={lr:g} is too large for slopes of small steps: the output of {_named(beyond.module)} moves "
+                f"by {number(beyond.share, 2)} of its size in {after} at width {beyond.width}, and slopes are "
+                f"told up to a tenth: try lr={beyond.lr:g}"
             )
         for word, what in _UNTOLD.items():
-            names = [str(name) or "the model" for name in last.loc[last["word"] == word, "module"]]
+            names = [_named(name) for name in last.loc[last["word"] == word, "module"]]
             if names:
                 lines.append(f"{', '.join(names[:3])}{' …' * (len(names) > 3)} {what}")
         return lines
+
+
+def _named(module: str) -> str:
+    return module or "the model itself"
 
 
 def _two(value: float) -> str:

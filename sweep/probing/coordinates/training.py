@@ -26,6 +26,7 @@ class Moved:
     name: str
     kind: str
     weights: tuple[Weight, ...]
+    biases: int
     size: float
     change: dict[int, float]
 
@@ -97,10 +98,10 @@ def _one(asked: Asked, width: int, seed: int) -> Trained:
             upstream = float(out.grad.float().norm()) if step == 0 and out.grad is not None else upstream
             optimizer.step()
     layers = tuple(
-        Moved(name, layer.kind, tuple(layer.weights), sizes[name], changes[name])
+        Moved(name, layer.kind, tuple(layer.weights), layer.biases, sizes[name], changes[name])
         for name, layer in recorder.layers.items()
     )
-    return Trained(width, seed, layers, tuple(recorder.calls), upstream, type(optimizer), recorder.eps)
+    return Trained(width, seed, layers, recorder.calls, upstream, type(optimizer), recorder.eps)
 
 
 def _loss_of(asked: Asked, outputs: Any) -> tuple[Tensor, Tensor]:
