@@ -34,10 +34,8 @@ class Asked:
     ) -> "Asked":
         """The request, every part in its own type."""
         if isinstance(make, torch.nn.Module) or not callable(make):
-            what = f"a {type(make).__name__}"
-            raise RequestError(
-                f"make is {what}: give a function width -> torch.nn.Module, that makes it anew"
-            )
+            what = type(make).__name__
+            raise RequestError(f"make must be a function width -> a new torch.nn.Module, not {what}")
         if loss is not None and not callable(loss):
             raise RequestError(
                 f"loss={checks.shown(loss)}: give a function outputs -> a scalar tensor, or none"
@@ -94,8 +92,8 @@ def arguments_of(inputs: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         args = tuple(inputs)
     else:
         raise RequestError(
-            f"inputs: a {type(inputs).__name__}: give a tensor, a tuple of them, a dict of keywords, or a "
-            "function width -> such"
+            "inputs must be a tensor, a tuple of them, a dict of keywords, or a function width -> such, not "
+            f"{type(inputs).__name__}"
         )
     check_inputs({f"input {number}": one for number, one in enumerate(args, 1)} | kwargs)
     return args, kwargs

@@ -81,6 +81,8 @@ class Recorder:
             and kinds.role_of(module) != kinds.NORM
             and any(one.dim() > 1 for one in module.parameters())
         }
+        if not self._names:
+            raise RequestError("the model has no module with matrices or kernels, which alone are watched")
         self._tied = {id(one): name for name, one in model.named_parameters()}
         self._made: dict[Any, int] = {}  # node of autograd -> the call whose output it made
         self._first = True
@@ -101,6 +103,10 @@ class Recorder:
         finally:
             for handle in handles:  # a checkpoint calls modules again on the way back
                 handle.remove()
+        if not self.layers:
+            raise RequestError(
+                f"it calls none of {', '.join([*self._names.values()][:3])}, which have weights"
+            )
         for layer in self.layers.values():
             if layer.seen != len(layer.before):
                 raise _differs(layer.name, f"{len(layer.before)} and then {layer.seen} calls")

@@ -22,10 +22,10 @@ _SAID = {
     slopes.UNKNOWN: "the slopes tell nothing of all layers, or nothing is known to compare them with",
 }
 _UNTOLD = {
-    slopes.UNCHANGED: "does not change: it is frozen, gets no gradient, or one of 0",
-    slopes.ROUNDED: "changes by little more than rounding: a larger lr, or float64 in make and inputs, tells",
-    slopes.NOT_FINITE: "is not finite",
-    slopes.UNCERTAIN: "scatters: more seeds or widths tell",
+    slopes.UNCHANGED: "no change at all: frozen, or no gradient but 0",
+    slopes.ROUNDED: "little more than rounding: a larger lr, or float64 in make and inputs, would tell",
+    slopes.NOT_FINITE: "not finite",
+    slopes.UNCERTAIN: "scattered: more seeds or widths would tell",
 }
 
 
@@ -89,21 +89,22 @@ class CoordCheck:
     def _advised(self, lr: float, beyond: slopes.TooLarge | None) -> list[str]:
         said = f"{self.verdict}: {_SAID[self.verdict]}"
         last = self.slopes[self.slopes["step"] == self.slopes["step"].max()]
-        if self.verdict in (slopes.STANDARD, slopes.NEITHER):
-            moves = last.loc[last["slope"].abs().idxmax()]
+        told = last[~last["word"].isin(_UNTOLD)]
+        if self.verdict in (slopes.STANDARD, slopes.NEITHER) and len(told):
+            moves = told.loc[told["slope"].abs().idxmax()]
             said += f"; most of all {_named(moves['module'])}, as width^{moves['slope']:.2f}"
         lines = [said]
         if beyond:
-            after = f"{beyond.step} step{'s' * (beyond.step > 1)}"
+            after = f"{beyond.step} step{'s' * (beyond.step > 1)} at width {beyond.width}"
             lines.append(
-                f"lr={lr:g} is too large for slopes of small steps: the output of {_named(beyond.module)} moves "
-                f"by {number(beyond.share, 2)} of its size in {after} at width {beyond.width}, and slopes are "
-                f"told up to a tenth: try lr={beyond.lr:g}"
+                f"lr={lr:g} is too large for slopes of small steps: {_named(beyond.module)} moves by "
+                f"{number(beyond.share, 2)} of its size in {after}, and up to a tenth is small: try "
+                f"lr={beyond.lr:g}"
             )
         for word, what in _UNTOLD.items():
             names = [_named(name) for name in last.loc[last["word"] == word, "module"]]
             if names:
-                lines.append(f"{', '.join(names[:3])}{' …' * (len(names) > 3)} {what}")
+                lines.append(f"{', '.join(names[:3])}{' …' * (len(names) > 3)}: {what}")
         return lines
 
 

@@ -111,7 +111,8 @@ def _beyond(slope: float, should: float, attention: bool) -> float:
 def verdict_of(slopes: pd.DataFrame, too_large: bool) -> str:
     """In a word: whose slopes these are; too_large: whether lr is, so that they say little."""
     told = slopes[~slopes["word"].isin(_UNTOLD)]
-    if told.empty or slopes["word"].isin([NOT_FINITE]).any():
+    doubtful = int(slopes["word"].isin([ROUNDED, UNCERTAIN]).sum())
+    if told.empty or 2 * doubtful > len(told) or slopes["word"].isin([NOT_FINITE]).any():
         return UNKNOWN
     slope, near = told["slope"].to_numpy(float), told["stderr"].fillna(0.0).to_numpy(float)
     should, attention = told["expected"].to_numpy(float), told["attention"].to_numpy(bool)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,7 +69,7 @@ def _one(asked: Asked, width: int, seed: int) -> Trained:
     _seed(seed)
     with _within(f"make({width})"):
         model = module_of(asked.make(width))
-    recorder = Recorder(model)
+        recorder = Recorder(model)
     with _within(f"optimizer at width {width}"):
         optimizer = asked.optimizer_of(model)
     sizes: dict[str, float] = {}
@@ -77,11 +77,9 @@ def _one(asked: Asked, width: int, seed: int) -> Trained:
     upstream = 0.0
     for step in range(asked.steps[-1] + 1):
         _seed(seed ^ _AFTER_MAKING)
-        with _within(f"the model of width {width}"), recorder.watching():
+        with _within(f"the model of width {width}"), recorder.watching(), _eager(model):
             outputs = model(*_fresh(args), **_fresh(kwargs))
         if step == 0:
-            if not recorder.layers:
-                raise RequestError(f"make({width}): the model calls no module that has matrices or kernels")
             sizes = {name: layer.rms for name, layer in recorder.layers.items()}
             changes = {name: {} for name in sizes}
         elif step in asked.steps:
@@ -168,6 +166,15 @@ def _within(where: str) -> Iterator[None]:
     except Exception as error:
         text = str(error) if isinstance(error, RequestError) else said(error)
         raise RequestError(f"{where}: {text}") from error
+
+
+def _eager(model: Any) -> AbstractContextManager[Any]:
+    """Compiled parts run as they are written, so that their calls are seen."""
+    compiled = any(
+        type(one).__name__ == "OptimizedModule" or getattr(one, "_compiled_call_impl", None)
+        for one in model.modules()
+    )
+    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
 
 
 @contextmanager
