@@ -104,9 +104,8 @@ class Recorder:
             for handle in handles:  # a checkpoint calls modules again on the way back
                 handle.remove()
         if not self.layers:
-            raise RequestError(
-                f"it calls none of {', '.join([*self._names.values()][:3])}, which have weights"
-            )
+            some = ", ".join([*self._names.values()][:3])
+            raise RequestError(f"it calls none of its modules that have weights, which are {some}")
         for layer in self.layers.values():
             if layer.seen != len(layer.before):
                 raise _differs(layer.name, f"{len(layer.before)} and then {layer.seen} calls")

@@ -65,6 +65,7 @@ def trained(asked: Asked) -> list[Trained]:
 
 
 def _one(asked: Asked, width: int, seed: int) -> Trained:
+    _seed(seed)  # for inputs that are drawn, too
     args, kwargs = asked.arguments(width)
     _seed(seed)
     with _within(f"make({width})"):
