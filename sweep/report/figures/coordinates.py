@@ -31,12 +31,12 @@ def draw(ax: Axes, rows: pd.DataFrame) -> None:
             label=label if label not in named else f"_{label}",
         )  # fmt: skip
         named.add(label)
+    style.logarithmic(ax)
     if ax.get_autoscaley_on():  # two decades or more, in which a slope of a tenth looks as flat as it is
         low, high = ax.get_ylim()
         wider = max(1.0, (100 * low / high) ** 0.5)
         ax.set_ylim(low / wider, high * wider, auto=None)
     widths = sorted(rows["width"].unique())
-    style.logarithmic(ax)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_locator(FixedLocator([float(width) for width in widths]))
     ax.xaxis.set_minor_locator(NullLocator())
