@@ -7,6 +7,7 @@
     sweep.propagate(init="xavier", act="tanh", depth=10, width=500, seed=0)
     sweep.recommend("gelu", depth=50, width=512)
     sweep.probe(model, batch)                                 # your own torch module
+    sweep.coord_check(make, batch, widths=[64, 128, 256], lr=0.01)   # does lr carry over?
     sweep.theory.gain("gelu")
 
 Everything is imported when it is first asked for, so that `import sweep` costs nothing.
@@ -28,12 +29,14 @@ if TYPE_CHECKING:
     from sweep.base.errors import RequestError, StoreError, SweepError, UserCodeError
     from sweep.execution.from_python import run
     from sweep.experiment.interactive import propagate
+    from sweep.probing.coordinates.interactive import coord_check
     from sweep.probing.interactive import probe
     from sweep.report.advice.recommendation import recommend
     from sweep.store.query.labelled import to_xarray
     from sweep.store.query.results import load
 
 _HOMES = {
+    "coord_check": "sweep.probing.coordinates.interactive",
     "load": "sweep.store.query.results",
     "probe": "sweep.probing.interactive",
     "propagate": "sweep.experiment.interactive",
@@ -53,6 +56,7 @@ __all__ = [
     "SweepError",
     "UserCodeError",
     "activations",
+    "coord_check",
     "initializers",
     "load",
     "plot",
