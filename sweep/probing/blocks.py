@@ -33,13 +33,14 @@ class Block:
 def blocks_of(watch: Watch) -> list[Block]:
     """The blocks in their order, the outermost of those that are not too deep."""
     weighted = {row.node for row in watch.rows if row.role == kinds.WEIGHT and row.node is not None}
+    sums = {row.node for row in watch.sums}
     found = []
     for one in watch.sums:
         assert one.skip is not None
         assert one.node is not None
         ways = watch.flow.ways(one.skip, one.node, weighted)
-        # What leads around other modules' work, as a condition given to every block, is no skip of this one.
-        own = all(node >= one.since for node in ways.keys() & weighted)
+        # What leads around other modules' blocks, as a condition given to each, is no skip of this one.
+        own = not ways.keys() & sums or all(node >= one.since for node in ways.keys() & weighted)
         if own and 0 < max(ways.values(), default=0) <= _DEEPEST:
             inside = tuple(row for row in watch.rows if _is_inside(row, one, ways))
             on_ways = [row for row in inside if row.node in ways and row.role == kinds.WEIGHT]

@@ -144,6 +144,7 @@ def _joins(row: Row, link: Link) -> bool:
 def _close(watch: Watch, links: list[Link]) -> None:
     """Where each link ends. A block ends where the next begins, the last as the one before it did."""
     blocks = [link for link in links if link.is_block]
+    openers = {link.opener.node for link in links}
     ends: set[str] = {kinds.ACT}
     for link, following in [*pairwise(blocks), *((one, None) for one in blocks[-1:])]:
         end = None
@@ -151,7 +152,7 @@ def _close(watch: Watch, links: list[Link]) -> None:
             skip = following.opener.skip
             assert skip is not None
             assert link.opener.node is not None
-            if watch.flow.straight_to(skip, {link.opener.node}) is not None:
+            if watch.flow.straight_to(skip, openers) == link.opener.node:  # and no weights between
                 end = skip
         if end is None:
             own = [one for one in link.followers if one.role in ends]

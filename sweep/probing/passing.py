@@ -13,7 +13,7 @@ from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.kernel import streams
 from sweep.probing.watching.gauge import gradients
-from sweep.probing.watching.kinds import plain
+from sweep.probing.watching.kinds import LOOKUP, plain
 from sweep.probing.watching.rows import INPUT, OUTPUT, Row
 from sweep.probing.watching.tensors import Tensor, floating_in, tensors_in
 from sweep.probing.watching.untouched import untouched
@@ -103,8 +103,9 @@ class Pass:
             self.unit = self._given.loss is None and len(outs) == 1
             self.end = watch.flow.of(self._value)
         if first is None or (by_tokens and watch.lookup):
-            measured = (row for row in watch.rows if row.node is not None)
-            self.start = watch.lookup or next(measured, self.output)
+            measured = [row for row in watch.rows if row.node is not None]
+            found = watch.lookup or next((row for row in measured if row.role == LOOKUP), None)
+            self.start = found or next(iter(measured), self.output)
 
     def backward(self) -> None:
         """Send gradients back, through the hooks of the tensors, and measure those of the weights."""

@@ -1,5 +1,6 @@
 """Takes the figures of a tensor into its row, and knows where it has its features."""
 
+import math
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,8 @@ from sweep.probing.watching.flow import Flow
 from sweep.probing.watching.rows import Row
 from sweep.probing.watching.tensors import FIRST, LAST, Tensor, moments
 
-_TURNS = {"transpose", "permute", "movedim", "moveaxis", "swapaxes", "t"}  # features may lie elsewhere after
+# Features may lie elsewhere after these functions, and modules of these names.
+_TURNS = {"transpose", "permute", "movedim", "moveaxis", "swapaxes", "t", "rearrange"}
 _KEEPS_LAST = ("linear", "layernorm", "rmsnorm", "embedding", "matmul")
 
 
@@ -30,9 +32,9 @@ class Gauge:
         row.entries = out.numel()
         row.width = out.shape[layout] if out.dim() > 1 else 1
         row.values |= moments(out)
-        if row.values["rms"] < float("inf"):
+        if row.values["rms"] < math.inf:
             row.values |= self.alike(out)
-        self._sizes[id(out)] = weakref.ref(out), _version(out), row.values["rms"]
+        self._note(out, row.values["rms"])
         if out.requires_grad:
             out.register_hook(_into(row.values))
 
@@ -45,12 +47,12 @@ class Gauge:
         entry = self._sizes.get(id(tensor))
         if entry and entry[0]() is tensor and entry[1] == _version(tensor):
             return entry[2]
-        return moments(tensor)["rms"]
+        return self._note(tensor, moments(tensor)["rms"])
 
     def flat(self, row: Row, z: Tensor) -> None:
         """How flat the row's activation is at its argument."""
         assert row.act
-        if bool(z.isfinite().all()):
+        if self.rms(z) < math.inf:
             row.values |= tensors.flatness(row.act.flat(z), self._layout(z), self._batch_dim)
             row.share = row.act.flat_share(z)
 
@@ -61,11 +63,15 @@ class Gauge:
             layout = FIRST
         elif name.lower().replace("_", "") in _KEEPS_LAST:
             layout = LAST
-        elif known and known[0] == tensor.dim() and name not in _TURNS:
+        elif known and known[0] == tensor.dim() and name.lower() not in _TURNS:
             layout = known[1]
         else:
             layout = _usual(tensor)
         self._layouts[node] = tensor.dim(), layout
+
+    def _note(self, tensor: Tensor, size: float) -> float:
+        self._sizes[id(tensor)] = weakref.ref(tensor), _version(tensor), size
+        return size
 
     def _layout(self, tensor: Tensor) -> int:
         node = self._flow.of(tensor)

@@ -123,10 +123,14 @@ def _ours(name: str, values: tuple[tuple[str, Any], ...]) -> Activation | None:
 
 
 def of_own_module(module: Any, z: Tensor, h: Tensor) -> Elementwise | None:
-    """A user's module without weights, where it acts entry by entry: as of entries that are moved along."""
+    """A user's module without weights, where it acts entry by entry: as of entries that are moved along.
+
+    One that draws at random, as to drop paths, does not.
+    """
     if h.shape != z.shape or not z.dim() or any(one.numel() > 1 for one in module.parameters()):
         return None
     own = Elementwise(module.forward, None)
+    before = _generator(z.device)
     try:
         with torch.no_grad():
             step = 1 + z.numel() // 3
@@ -137,7 +141,14 @@ def of_own_module(module: Any, z: Tensor, h: Tensor) -> Elementwise | None:
             same = torch.allclose(back, h.detach().reshape(-1), near, near, equal_nan=True)
     except Exception:  # a user's code that takes no other input is simply not known to be elementwise
         return None
-    return own if same else None
+    return own if same and torch.equal(_generator(z.device), before) else None
+
+
+def _generator(device: Any) -> Tensor:
+    """The state of torch's generator there."""
+    if device.type == "cpu":
+        return torch.get_rng_state()
+    return torch.get_device_module(device.type).get_rng_state(device)
 
 
 def plain(name: str) -> str:
@@ -148,7 +159,7 @@ def plain(name: str) -> str:
 def role_of(module: Any) -> str:
     """What a leaf module is for."""
     name = type(module).__name__
-    if "Embedding" in name:
+    if "Embedding" in name and weights_of(module):
         return LOOKUP
     if "Norm" in name:
         return NORM

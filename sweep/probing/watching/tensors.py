@@ -3,10 +3,12 @@
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import ThreadpoolController
 
 from sweep.activations import FLAT_SLOPE
 from sweep.activations.regions import Regions
@@ -90,17 +92,24 @@ def alike(tensor: Tensor, features: int, batch_dim: int) -> dict[str, float]:
     batch, places, width = whole.shape
     several = min(places, math.ceil(COSINE_SAMPLES / batch))
     spread = torch.linspace(0, places - 1, several, device=whole.device).long()
-    some = whole[:COSINE_SAMPLES].index_select(1, spread) if places > 1 else whole[:COSINE_SAMPLES]
+    some = whole[:COSINE_SAMPLES][:, spread] if places > 1 else whole[:COSINE_SAMPLES]
     vectors = _array(some.reshape(-1, width)[:COSINE_SAMPLES])
     step = max(1, math.ceil(batch * places / _MOST_SAMPLES))
-    neurons = whole[..., :CORRELATED_NEURONS].reshape(batch * places, -1)[::step]
-    columns = _array(neurons)
-    with np.errstate(all="ignore"):
+    # By index, for to bring the places of an image in a row would copy all of it.
+    chosen = torch.arange(0, batch * places, step, device=whole.device)
+    columns = _array(whole[..., :CORRELATED_NEURONS][chosen // places, chosen % places])
+    with np.errstate(all="ignore"), _threads().limit(limits=1, user_api="blas"):
         cosine, _ = sample_cosine(vectors[None])
         return {
             "sample_cosine": float(cosine[0]),
             "neuron_corr": float(neuron_corr(columns[None], columns.dtype)[0]),
         }
+
+
+@cache
+def _threads() -> ThreadpoolController:
+    """NumPy's: more than one gain nothing on so small products, and wait for each other on a busy machine."""
+    return ThreadpoolController()
 
 
 def _array(tensor: Tensor) -> Array:

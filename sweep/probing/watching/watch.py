@@ -3,6 +3,7 @@
 Hooks of modules that see gradients would refuse a relu in place; those of tensors do not.
 """
 
+import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ from sweep.probing.watching.rows import PARAMETER, SUM, Row
 from sweep.probing.watching.tensors import Tensor, floating_in, tensors_in
 from sweep.probing.watching.weights import Weights
 
+_REQUIRE = torch.Tensor.requires_grad.__set__  # tensor.requires_grad = …
 _SOFTMAXES = ("softmax", "log_softmax", "logsoftmax", "cross_entropy")
 
 
@@ -44,9 +46,10 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
     """Rows in the order of calls.
 
     model: names: of its modules. shown: those that get rows; None: every leaf. rows, sums: what was seen, the
-    sums being those in which a skip meets its branch. lookup: the first embedding's row. sources: tensors of
-    our own from which gradients start where nothing else requires one. softmaxes_twice: modules in which a
-    softmax is taken of a softmax. probabilities: nodes that a softmax or its logarithm has made.
+    sums being those in which a skip meets its branch. lookup: the row of the first embedding of the inputs,
+    and not of places. sources: tensors of our own from which gradients start where nothing else requires one.
+    softmaxes_twice: modules in which a softmax is taken of a softmax. probabilities: nodes that a softmax or
+    its logarithm has made.
     """
 
     def __init__(self, model: Any, shown: Collection[str] | None, batch_dim: int) -> None:
@@ -133,12 +136,10 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         row = call.row
         if out is None:
             return None
-        if (
-            row.role == kinds.LOOKUP
-            and self.starts_gradient
-            and self.lookup is None
-            and not out.requires_grad
-        ):
+        begins = row.role == kinds.LOOKUP and self.lookup is None and bool(self._nodes((args, kwargs)))
+        if begins:
+            self.lookup = row
+        if begins and self.starts_gradient and not out.requires_grad:
             source = out.detach().requires_grad_()
             self.sources.append(source)
             with self.aside(), torch.enable_grad():
@@ -174,8 +175,6 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         row.known = known.of_module(module) or (row.known if known.is_as_written(module) else None)
         self._own(row, module)
         self._record(row, out)
-        if row.role == kinds.LOOKUP and self.lookup is None:
-            self.lookup = row
         for name in kinds.weights_of(module)[1:] if call.leaf else ():
             self._use(self.weights.named(call.name, name))
 
@@ -193,6 +192,8 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """One call of torch."""
         kwargs = kwargs or {}
+        if self._listening and func == _REQUIRE and args[0].requires_grad and args[1] is True:
+            return None  # as our inputs do, which are no leaves of which torch would let it be said
         if not self._listening or (self._stack and self._stack[-1].opaque):
             return func(*args, **kwargs)
         name = getattr(func, "__name__", "")
@@ -248,7 +249,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         since = self._stack[-1].since if self._stack else 0
         row = Row(self._place(), SUM, SUM, below=skip, skip=skip, since=since)
         with self.aside():
-            if bool(branch.isfinite().all()):
+            if self.gauge.rms(branch) < math.inf:
                 row.values["branch_corr"] = self.gauge.alike(branch)["neuron_corr"]
         return row
 
