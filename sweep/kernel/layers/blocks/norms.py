@@ -21,7 +21,7 @@ from sweep.kernel.layers.signal import Signal
 from sweep.kernel.statistics.moments import column_sums_of, row_squares
 
 _FAINT = 2.0**-100  # a sum of float32 squares below this may have lost some of them to underflow
-_NOISE = 64  # roundings: of fewer, what varies in long double is 0
+NOISE = 64  # roundings: of fewer, what varies is 0
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def wide_norm(kind: str, x: Array) -> tuple[Array, Array]:
         centred = x - x.take([0], axis=axis)
         centred = centred - centred.mean(axis=axis, keepdims=True)
     size = np.sqrt(np.square(centred).mean(axis=axis, keepdims=True))
-    varies = size > _NOISE * np.finfo(WIDE).eps * (kind != RMS)
+    varies = size > NOISE * np.finfo(WIDE).eps * (kind != RMS)
     inverse = varies / np.where(varies, size, WIDE(1))
     return centred * inverse, inverse / unit
 
@@ -103,7 +103,7 @@ def wide_norm_back(kind: str, y: Array, inverse: Array, g: Array) -> Array:
     if kind != RMS:
         passed = passed - g.mean(axis=axis, keepdims=True)
     reach = np.abs(g).max(axis=axis, keepdims=True)
-    passed[np.abs(passed) <= _NOISE * np.finfo(WIDE).eps * reach] = 0
+    passed[np.abs(passed) <= NOISE * np.finfo(WIDE).eps * reach] = 0
     passed *= inverse
     return np.asarray(passed)
 
