@@ -20,6 +20,7 @@ MEMBERS = 7
 ROUNDING = 2.0**-24
 OF_ACT = 2.0**-19  # how far f and f' of float32 may be wrong
 NUMERICAL = 1e-5  # of a slope that is a difference
+LARGEST = float(np.finfo(np.float32).max)
 TINY = 2.0**-126  # below it float32 has few digits left, and some functions none
 FAR = 3.0  # how much further than the members a kernel may stray
 FEW = 3  # entries that may round otherwise where an earlier one has
@@ -34,6 +35,7 @@ NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float8_e4m3fn": 2.0**-6, 
 OVERFLOW = {
     "float16": 65520.0, "bfloat16": (2 - 2.0**-8) * 2.0**127, "float8_e4m3fn": 464.0, "float8_e5m2": 61440.0,
 }  # fmt: skip
+HELD = (LONG(0), LONG(2) ** -1000, LONG(2) ** -140, LONG(2) ** -126, LONG(2) ** -90)
 COSINES, SCALES = "round_cosine", "loss_scale"
 OF_COPY = (COSINES, "zeroed", "overflowed")
 NO_COPY = dict.fromkeys(OF_COPY, NULL)
@@ -91,6 +93,8 @@ class Copy:
         self.rng = np.random.default_rng(0)
         self.flipped = False
         self.lost = np.full(MEMBERS, np.inf)  # the first layer whose h follows an overflow
+        self.broken_at = np.inf  # the first one with sums that float32 cannot hold
+        self.layer = 0
         self.kept = []
         with np.errstate(all="ignore"):
             self._forward()
@@ -102,6 +106,7 @@ class Copy:
         self._record(0, np.zeros(MEMBERS), None, entering)
         self.lost[entering.overflowed > 0] = 1
         for layer in range(1, len(network.widths)):
+            self.layer = layer
             weights = [self._weights(*of) for of in network.matrices(layer)]
             for near, _ in weights:
                 self._lose(~np.isfinite(near).all(axis=(1, 2)), layer)
@@ -155,6 +160,8 @@ class Copy:
 
     def _product(self, h, weights, bias=0.0):
         terms = np.abs(h) @ np.abs(weights) + np.abs(bias)
+        if np.isfinite(h).all() and np.isfinite(weights).all() and terms.max() > LARGEST / 2:
+            self.broken_at = min(self.broken_at, self.layer)
         return self._moved(h @ weights + bias, ROUNDING * (4 + math.sqrt(h.shape[2])) * terms)
 
     def _applied(self, z):
@@ -238,16 +245,16 @@ class Copy:
         return np.sqrt(mean).astype(float), float(doubt)
 
     def _record(self, layer, strayed, doubt, counts):
-        figures, lost = self.network.figures, layer >= self.network.lost_at
+        figures, lost = self.network.figures, layer >= min(self.network.lost_at, self.broken_at)
         of = {
             "zeroed": zeroed(counts, self.flipped),
             "overflowed": overflowed(counts, self.flipped),
             COSINES: self._cosine(strayed, doubt, (self.lost > layer) & (counts.overflowed == 0)),
         }
-        if lost or (self.lost < layer).any():  # what follows an overflow is inf or NaN, in any order
+        if lost or (self.lost <= layer).any():  # what follows an overflow is inf or NaN, in any order
             of |= dict.fromkeys(of, ANY)
-        if (self.lost < layer).all():
-            of[COSINES] = NULL if not lost else ANY
+        if (self.lost <= layer).all() and not lost:
+            of[COSINES] = NULL
         figures |= {(None, name, layer): allowed for name, allowed in of.items()}
 
     def _cosine(self, strayed, doubt, known):
@@ -271,10 +278,11 @@ class Copy:
         if not known.any() and start < network.adrift_at:
             return
         delta = np.repeat(network.upstream(start).astype(float)[None], MEMBERS, axis=0)
-        any_of_it = start >= min(network.adrift_at, network.lost_at)
+        any_of_it = start >= min(network.adrift_at, network.lost_at, self.broken_at)
         flipped = self.flipped
         with np.errstate(all="ignore"):
             for layer in range(start, 0, -1):
+                self.layer = layer
                 delta, counts = self._back(delta, *self.kept[layer - 1])
                 of = zeroed(counts, self.flipped), overflowed(counts, self.flipped)
                 for name, one in zip(names, of, strict=True):
@@ -318,25 +326,30 @@ class Copy:
             return ANY
         found, null = [], False
         for copy in range(COPIES + 1):
-            few = np.sort(np.abs(np.concatenate([one[copy, :64].ravel() for one in entered])))
-            few, largest = few[few > 0], max(float(np.abs(one[copy]).max()) for one in entered)
-            if not few.size:
-                null = True
-                continue
-            place = math.ceil(0.01 * len(few)) - 1
-            reach = 1 + math.ceil(0.002 * len(few))
-            for at in (place - reach, place, place + reach):
-                size = few[min(max(at, 0), len(few) - 1)]
-                for near in (size * LONG(1 - 1e-4), size, size * LONG(1 + 1e-4)):
-                    power = math.frexp(NORMAL[self.name])[1] - 1 - (int(np.frexp(near)[1]) - 1)
-                    fits = np.ldexp(LONG(largest), power) < OVERFLOW[self.name] and power < 1024
-                    close = np.ldexp(LONG(largest), power) < OVERFLOW[self.name] * 1.001
-                    null |= not fits
-                    if close:
-                        found.append(math.ldexp(1.0, power) if power < 1024 else math.inf)
+            sizes = np.sort(np.abs(np.concatenate([one[copy, :64].ravel() for one in entered])))
+            largest = max(float(np.abs(one[copy]).max()) for one in entered)
+            for least in HELD:  # what an array cannot hold beside the largest is 0 there
+                some = sizes[sizes > least * largest]
+                null |= not some.size
+                for size in _near(some):
+                    power = math.frexp(NORMAL[self.name])[1] - int(np.frexp(size)[1])
+                    reaches = np.ldexp(LONG(largest), power)
+                    null |= reaches > OVERFLOW[self.name] * 0.999 or power >= 1024
+                    if reaches < OVERFLOW[self.name] * 1.001 and power < 1024:
+                        found.append(math.ldexp(1.0, power))
         if not found:
             return NULL
         return Allowed(found[0], min(found), max(found), null)
+
+
+def _near(sizes):
+    """The size that one in a hundred is below, sorted, and those that rounding may take for it."""
+    place, reach = math.ceil(0.01 * len(sizes)) - 1, 1 + math.ceil(0.002 * len(sizes))
+    if not len(sizes):
+        return
+    for at in (place, place - reach, place + reach):
+        size = sizes[min(max(at, 0), len(sizes) - 1)]
+        yield from (size, size * LONG(1 - 1e-4), size * LONG(1 + 1e-4))
 
 
 def _unit(rows):

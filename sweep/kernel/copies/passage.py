@@ -5,13 +5,13 @@ and on the way back dL/dy of y = h W. Biases, sums over a skip, norms and z are 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sweep.activations import Activation
 from sweep.base.arrays import Array
-from sweep.base.blocks import AFTER, BEFORE, INSIDE, Block
+from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, Block
 from sweep.kernel.copies.rounding import Counts, Rounding
 from sweep.kernel.layers.blocks.norms import Normed
 from sweep.kernel.layers.dense import CHUNK_BYTES, evenly
@@ -19,6 +19,8 @@ from sweep.kernel.layers.signal import Signal
 from sweep.kernel.passes import PLAIN, Passes, Sums
 
 _SMALL = 2.0**-40  # a matrix of no larger entries is multiplied in units of its own: subnormals are slow
+# Beyond these squares of float32, and 1 / size, are no numbers: a norm is that of numbers near 1 instead.
+_LARGE, _FAINT = 2.0**50, 2.0**-100
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,15 @@ class Passage:
         return rounded, self._rounding.into(np.ascontiguousarray(values), rounded)
 
     def _normed(self, x: Array) -> tuple[Array, Normed]:
+        axis = -2 if self._block.norm == BATCH else -1
+        largest = np.maximum(x.max(axis=axis, keepdims=True), -x.min(axis=axis, keepdims=True))
+        far = (largest > _LARGE) & np.isfinite(largest) | (largest < _FAINT) & (largest > 0)
+        power = np.where(far, np.frexp(largest)[1], 0)
         ones = np.ones(len(x))
-        normed = Normed.of(self._block.norm, Signal(x, np.zeros(len(x), np.int64), ones))
+        near = np.ldexp(x, -power) if far.any() else x
+        normed = Normed.of(self._block.norm, Signal(near, np.zeros(len(x), np.int64), ones))
+        if far.any():
+            normed = replace(normed, inverse=np.ldexp(normed.inverse, -power))
         return normed.y.mantissa, normed
 
     def _applied(self, z: Array, bias: Array | None, keep: bool) -> tuple[Array, Array | None]:
