@@ -139,12 +139,14 @@ class Copy:
         gone, beyond, something = (near == 0) & (values != 0), ~np.isfinite(near), values != 0
         self.flipped |= not np.array_equal(near, np.broadcast_to(near[:1], near.shape), equal_nan=True)
 
-        def unsure(mask):
-            return int((mask != mask[:1]).any(axis=0).sum())
+        either = (values > 0).any(axis=0) & (values < 0).any(axis=0)  # or 0
+
+        def unsure(mask, more=False):
+            return int(((mask != mask[:1]).any(axis=0) | more).sum())
 
         counts = Counts(
             *(mask.sum(axis=(1, 2)) for mask in (something, gone, beyond)),
-            values[0].size, (unsure(gone), unsure(something), unsure(beyond)),
+            values[0].size, (unsure(gone), unsure(something, either), unsure(beyond)),
         )  # fmt: skip
         return near, counts
 
