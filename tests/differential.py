@@ -21,9 +21,13 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from sweep import kernel
+from sweep.base.blocks import BATCH
 from sweep.base.errors import PrecisionError
 from sweep.kernel import passes
-from tests import exact
+from sweep.kernel.jacobian import spreads
+from tests import exact, plain_inputs
+from tests.plain_copies import SCALES, Copy
+from tests.plain_jacobian import jac_spread
 from tests.stacks import Spec, spec_of
 
 
@@ -53,9 +57,37 @@ def measured(spec: Spec, links, seeds):
     with threadpool_limits(1):  # as every worker computes
         chains = [link.chain for link in links]
         try:
-            return kernel.propagate(chains, spec.widths, list(seeds), spec.batch, spec.dtype)
+            return kernel.propagate(
+                chains, spec.widths, list(seeds), spec.batch, spec.dtype, inputs=spec.inputs
+            )
         except PrecisionError:
             return None
+
+
+def figure_of(statistics, start, name, layer):
+    """One figure of a network."""
+    if name == SCALES:
+        return float(statistics.loss_scale[start])
+    return float((statistics.forward if start is None else statistics.backward[start])[name][layer])
+
+
+def spread_of(spec: Spec, number, seed):
+    """jac_spread of one network, unless it is what it may be; with what that is."""
+    link = spec.links[number]
+    chain, widths = link.chain, spec.widths[: link.depth + 1]
+    if chain.block.norm == BATCH:
+        return None
+    with threadpool_limits(1):
+        try:
+            found = spreads(chain, widths, seed, spec.batch, {link.depth}, spec.inputs)[link.depth]
+        except PrecisionError:
+            return None
+    rng = np.random.default_rng(1)
+    network = link.network(widths, seed, spec.batch, "float64", rng, inputs=spec.inputs)
+    allowed = jac_spread(network)
+    if network.unresolved or allowed.holds(found):
+        return None
+    return Disagreement(number, seed, None, "jac_spread", link.depth, found, str(allowed), True)
 
 
 def disagreements(spec: Spec) -> tuple[int, list[Disagreement]]:
@@ -65,10 +97,18 @@ def disagreements(spec: Spec) -> tuple[int, list[Disagreement]]:
     rng = np.random.default_rng(0)
     for number, link in enumerate(spec.links):
         for place, seed in enumerate(spec.seeds):
+            if entries := plain_inputs.wrong(spec.inputs, seed, spec.batch, spec.widths[0]):
+                found.append(Disagreement(number, seed, None, "x", 0, entries, "0 wrong entries", True))
             with np.errstate(all="ignore"):
-                network = link.network(spec.widths, seed, spec.batch, spec.dtype, rng)
+                network = link.network(spec.widths, seed, spec.batch, spec.dtype, rng, inputs=spec.inputs)
+                copy = Copy(network, link.format) if link.format else None
                 for start in link.backward:
                     network.send_back(start)
+                    if copy:
+                        copy.send_back(start)
+                if spec.jacobian and (wrong := spread_of(spec, number, seed)):
+                    found.append(wrong)
+                count += spec.jacobian
             groups = [(False, together[number].of_seed(place))] if together else []
             if len(spec.links) * len(spec.seeds) > 1 or not together:
                 by_itself = measured(spec, [link], [seed])
@@ -77,8 +117,7 @@ def disagreements(spec: Spec) -> tuple[int, list[Disagreement]]:
                     found.append(Disagreement(number, seed, None, "raised", 0, math.nan, "a number", True))
             for alone, statistics in groups:
                 for (start, name, layer), allowed in network.figures.items():
-                    columns = statistics.forward if start is None else statistics.backward[start]
-                    figure = float(columns[name][layer])
+                    figure = figure_of(statistics, start, name, layer)
                     count += 1
                     if not allowed.holds(figure):
                         found.append(

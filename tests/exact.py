@@ -11,6 +11,9 @@ from functools import cached_property, partial
 import numpy as np
 from scipy import special
 
+from sweep import theory
+from sweep.base.registry import TRANSFORMED
+
 LONG = np.longdouble
 WIDE = np.finfo(LONG).nmant >= 63  # an x87's: elsewhere it may be a double by another name
 PI = 4 * np.arctan(LONG(1))
@@ -25,7 +28,9 @@ class Exact:
     """f and f' in long double.
 
     numerical: the program has no derivative to go by, and takes a difference. ripples: f' crosses
-    any threshold again and again, abs(f'') ≤ 1. own: a user's, which knows no long double.
+    any threshold again and again, abs(f'') ≤ bend. own: a user's, which knows no long double.
+    errors: z -> what one rounding of all that f and f' are sums of makes of them, where they are sums.
+    offset: what is added to z first, in units of z.
     """
 
     f: Callable
@@ -34,6 +39,9 @@ class Exact:
     numerical: bool = False
     ripples: bool = False
     own: bool = False
+    errors: Callable | None = None
+    offset: float = 0.0
+    bend: float = 1.0
 
     @cached_property
     def edges(self):
@@ -262,8 +270,49 @@ OWN = {
 }
 
 
-def of(name, parameters):
-    """The exact activation of a name; 'own gelu' and 'own gelu numerical' are a user's."""
+def transformed(depth, of, method, target=None):
+    """c (f(a z + b) + d) with the constants that theory solves for."""
+    found = theory.transform(of, depth, method, target)
+    a, b = LONG(found.input_scale), LONG(found.input_shift)
+    c, d = LONG(found.output_scale), LONG(found.output_shift)
+    leaky = found.negative_slope is not None
+    inner = BUILT_IN[of]
+    if leaky:
+        f, slope = leaky_with(found.negative_slope)
+        inner = replace(inner, f=f, slope=slope)
+
+    def errors(z):
+        v, terms = a * z + b, np.abs(a * z) + abs(b)
+        step = LONG(1e-6) * (1 + np.abs(v))
+        curved = np.minimum(np.abs(inner.slope(v + step) - inner.slope(v - step)) / (2 * step), 10)
+        steep = np.abs(inner.slope(v))
+        return c * (np.abs(inner.f(v)) + abs(d) + steep * terms), c * a * (steep + curved * terms)
+
+    return Exact(
+        lambda z: c * (inner.f(a * z + b) + d),
+        lambda z: c * a * inner.slope(a * z + b),
+        tuple(float((LONG(kink) - b) / a) for kink in inner.kinks),
+        ripples=inner.ripples,
+        errors=None if leaky else errors,
+        offset=float(abs(b) / a),
+        bend=float(c * a * a),
+    )
+
+
+def leaky_with(negative_slope):
+    return (
+        partial(leaky, negative_slope=negative_slope),
+        partial(leaky_slope, negative_slope=negative_slope),
+    )
+
+
+def of(name, parameters, depth=0):
+    """The exact activation of a name; 'own gelu' and 'own gelu numerical' are a user's.
+
+    depth: that of the network, from which the constants of a transformed one follow.
+    """
+    if name == TRANSFORMED:
+        return transformed(depth, **parameters)
     if name.startswith("own "):
         _, key, *numerical = name.split()
         found = OWN[key][2]

@@ -11,8 +11,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from sweep.base.inputs import GAUSSIAN
 from sweep.initializers import NORMAL, Scheme
 from sweep.kernel import streams
+from sweep.kernel.inputs.drawn import inputs_of
 from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allowed, Spread, ratio
 from tests.exact import FLAT_SLOPE, LONG
 
@@ -32,12 +34,17 @@ def _moves(name):
 class Network:
     """One network of a stack.
 
-    figures: what each may be, by (depth that the gradient starts from or None, name, layer).
+    figures: what each may be, by (depth that the gradient starts from or None, name, layer). ends: the
+    schemes of the first and of the last layer, where they have others.
     """
 
-    def __init__(self, scheme, act, bias_std, widths, seed, batch, dtype, rng):
+    def __init__(
+        self, scheme, act, bias_std, widths, seed, batch, dtype, rng, ends=(None, None), inputs=GAUSSIAN
+    ):
         self.scheme, self.act, self.bias_std, self.widths = scheme, act, bias_std, widths
         self.seed, self.batch, self.dtype, self.rng = seed, batch, dtype, rng
+        self.ends, self.x = ends, inputs_of(inputs, [seed], batch, widths[0])[0]
+        self.entered = {}  # depth that a gradient starts from -> dL/dy of every product, the last one first
         floor = FLOOR[dtype] * (np.sqrt(max(widths)) if dtype == "float64" else 1)
         self.spread = Spread(np.full(COPIES, LONG(GAIN)), floor)
         self.figures, self.layers = {}, []
@@ -45,6 +52,33 @@ class Network:
         self.lost_at = self.adrift_at = self.chaotic_at = len(widths)
         self.unresolved = False
         self._forward()
+
+    def scheme_of(self, layer):
+        """What draws the weights of a layer."""
+        first, last = self.ends
+        if last is not None and layer == len(self.widths) - 1:
+            return last
+        return first if first is not None and layer == 1 else self.scheme
+
+    def signal(self, layer):
+        """h of a layer from 1, every copy's."""
+        return self.layers[layer][0] if layer < len(self.layers) else self.top
+
+    def upstream(self, start):
+        """G of a loss at that depth."""
+        return streams.upstream_gradient([self.seed], self.batch, self.widths[start])[0]
+
+    def crossed(self, layer):
+        """Of every matrix of a layer what it was applied to, and its affine map."""
+        h, *_, affine, _ = self.layers[layer - 1]
+        return [(h, affine)]
+
+    def matrices(self, layer):
+        """W and b of every copy, and the sizes of the terms whose sum a weight is."""
+        for h, (unit, std, mean, bias, centred) in self.crossed(layer):
+            weights = std * unit + mean
+            shift = -(h @ weights).mean(axis=1, keepdims=True) if centred else bias
+            yield weights, shift, np.abs(std * unit) + np.abs(mean)
 
     def _rounded(self, values):
         """The copies moved by a rounding, in place."""
@@ -62,7 +96,7 @@ class Network:
         return self._rounded(np.repeat(np.asarray(values, LONG)[None], COPIES + 1, axis=0))
 
     def _forward(self):
-        h = self._copies(streams.inputs([self.seed], self.batch, self.widths[0])[0])
+        h = self._copies(self.x)
         self._record(0, h)
         for layer, fans in enumerate(pairwise(self.widths), start=1):
             affine = self._affine(layer, fans, h)
@@ -79,6 +113,7 @@ class Network:
             self._judge(layer, error, known)
             self._record_flat(layer, z[0], apart, lost)
             self._record(layer, h)
+        self.top = h
         self._set_adrift()
 
     def _judge(self, layer, error, known):
@@ -100,17 +135,20 @@ class Network:
             apart = np.maximum(apart, 100 * np.abs(z[0]).max())
         if self.act.numerical:
             apart += 1e-5 * np.abs(z[0])
+        if self.act.offset:
+            apart += GAIN * MOVES[self.dtype] * (np.abs(z[0]) + self.act.offset)
         return apart
 
     def _affine(self, layer, fans, h, factor=1.0, out=False, free=False):
         """Z, std, mean and biases of one matrix; out: it is V of a block. free: without biases."""
-        scheme, base, free = self.scheme, self.scheme.base, free or out
+        scheme = self.scheme_of(layer)
+        base, free = scheme.base, free or out
         factor = LONG(factor)
         mean = self._copies(np.full((1, 1), scheme.weight_mean(*fans))) * factor
         drawn = streams.weights([self.seed], base, layer, *fans, out=out)[0] if base else np.zeros(fans)
         unit = self._copies(drawn)
-        own = self.scheme.bias
-        bias_std = 0.0 if free else self.bias_std if own is None else self.scheme.bias_std(*fans)
+        own = scheme.bias
+        bias_std = 0.0 if free else self.bias_std if own is None else scheme.bias_std(*fans)
         bias = self._copies(
             LONG(bias_std)
             * streams.biases([self.seed], base, layer, *fans, own or NORMAL)[0].astype(LONG)[None]
@@ -171,7 +209,7 @@ class Network:
         flat = slope < FLAT_SLOPE
         unsure = np.abs(slope / FLAT_SLOPE - 1) < (1e-4 if self.dtype == "float32" else 1e-10)
         if self.act.ripples:
-            unsure |= np.abs(slope - FLAT_SLOPE) <= apart
+            unsure |= np.abs(slope - FLAT_SLOPE) <= self.act.bend * apart
         else:
             for edge in self.act.edges:
                 unsure |= (np.abs(z - edge) <= apart) & (apart > 0)
@@ -191,9 +229,8 @@ class Network:
         def widened(values):
             return np.concatenate([values, np.repeat(values[:1], extra, axis=0)]) if extra else values
 
-        delta = widened(
-            self._copies(streams.upstream_gradient([self.seed], self.batch, self.widths[start])[0])
-        )
+        delta = widened(self._copies(self.upstream(start)))
+        entered = self.entered[start] = []
         self._put(start, start, spread.gradients(delta, "delta", False))
         settled = False  # copies that agree where the signal was chaos agree by chance
         for layer in range(start, 0, -1):
@@ -204,6 +241,7 @@ class Network:
                 flipped = np.repeat(slope[:1], extra, axis=0) if flipped is None else flipped
                 slope = np.concatenate([slope, flipped])
             delta = self._rounded(delta * slope)
+            entered.append(delta)
             gradient = widened(below).transpose(0, 2, 1) @ delta
             self._put(start, layer, spread.gradients(gradient, "grad", lost), settled)
             delta = self._crossed_back(delta, affine, widened)
@@ -224,7 +262,14 @@ class Network:
             self.figures[start, name, layer] = ANY if adrift or settled else one
 
     def _applied(self, z):
-        return self._held(self._rounded(self.act.f(z)))
+        return self._held(self._summed(self._rounded(self.act.f(z)), z, 0))
+
+    def _summed(self, values, z, which):
+        """f or f', in whose copies the terms that they are sums of are rounded too."""
+        if self.act.errors:
+            error = self.act.errors(z[1:])[which]
+            values[1:] += (self._signs(error.shape, self.dtype) - 1) * error
+        return values
 
     def _held(self, values):
         """f or f', in whose copies is 0 what a user's own function cannot return."""
@@ -233,7 +278,7 @@ class Network:
         return values
 
     def _slopes(self, z, above):
-        slope = self._held(self._rounded(self.act.slope(z)))
+        slope = self._held(self._summed(self._rounded(self.act.slope(z)), z, 1))
         if self.act.numerical:  # an error of f moves a difference quotient by its share of f / z
             scale = np.abs(slope) + ratio(np.abs(above), np.abs(z))
             slope[1:] += (self._signs(slope[1:].shape, "numerical") - 1) * scale[1:]

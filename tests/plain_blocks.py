@@ -11,7 +11,6 @@ from itertools import pairwise
 import numpy as np
 
 from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, RMS
-from sweep.kernel import streams
 from tests.bounds import CHAOS, LARGEST, NULL, Spread
 from tests.exact import LONG
 from tests.plain import COPIES, GAIN, MOVES, Network
@@ -41,7 +40,7 @@ class BlockNetwork(Network):
 
     def _forward(self):
         block, kind = self.block, self.block.norm
-        h = self._copies(streams.inputs([self.seed], self.batch, self.widths[0])[0])
+        h = self._copies(self.x)
         self._record(0, h)
         self.figures[None, "branch_corr", 0] = NULL
         for layer, (fan_in, fan_out) in enumerate(pairwise(self.widths), start=1):
@@ -81,7 +80,12 @@ class BlockNetwork(Network):
                 self.lost_at = layer
             self._record_block(layer, crossed, told, above, error)
             h = above
+        self.top = h
         self._set_adrift()
+
+    def crossed(self, layer):
+        _, of = self.layers[layer - 1]
+        return [(of.u, of.inner)] + ([] if of.outer is None else [(of.f, of.outer)])
 
     def _record_block(self, layer, crossed, told, above, error):
         """What the figures of a layer may be. A branch in chaos is none of a sum that it hardly moves."""
@@ -144,9 +148,8 @@ class BlockNetwork(Network):
                 slope = np.concatenate([slope, other])
             return self._rounded(gradient * slope)
 
-        delta = widened(
-            self._copies(streams.upstream_gradient([self.seed], self.batch, self.widths[start])[0])
-        )
+        delta = widened(self._copies(self.upstream(start)))
+        entered = self.entered[start] = []
         self._put(start, start, spread.gradients(delta, "delta", False))
         settled = False  # copies that agree where the signal was chaos agree by chance
         for layer in range(start, 0, -1):
@@ -158,6 +161,7 @@ class BlockNetwork(Network):
             branch = self._rounded(LONG(block.number("alpha")) * delta) if block.skipped else delta
             of_out = {"grad_out_std": NULL, "grad_out_rms": NULL}
             if crossed.outer is not None:
+                entered.append(branch)
                 out = widened(crossed.f).transpose(0, 2, 1) @ branch
                 of_out = spread.gradients(out, "grad_out", lost)
                 branch = self._crossed_back(branch, crossed.outer, widened)
@@ -165,6 +169,7 @@ class BlockNetwork(Network):
                 branch = through_act(branch, crossed, flipped)
             if block.place == INSIDE:
                 branch = self._norm_back(*norm, branch)
+            entered.append(branch)
             gradient = widened(crossed.u).transpose(0, 2, 1) @ branch
             self._put(start, layer, of_out | spread.gradients(gradient, "grad", lost), settled)
             branch = self._crossed_back(branch, crossed.inner, widened)

@@ -25,6 +25,7 @@ from sweep.base.registry import Registry
 
 LAYER, RMS, BATCH = "ln", "rms", "bn"  # norms: of a sample less its mean, of a sample, of a neuron
 BEFORE, AFTER, INSIDE = "before", "after", "inside"  # of h, of the sum, of the argument of act
+_MOST_EXPAND = 100_000
 LEAST_BATCH = 4  # inputs that a gradient through a norm over the batch takes
 Size = float | str  # of a parameter: a number, or a text as in '2*depth**-0.5'
 
@@ -143,7 +144,12 @@ def at(value: Size, depth: int) -> float:
 def _made(block: Block, **given: Any) -> Block:
     values: dict[str, Any] = {name: size(name, value) for name, value in given.items() if name in SIZES}
     if "expand" in given:
-        values["expand"] = checks.whole("block.expand", given["expand"], 1)
+        values["expand"] = expand = checks.whole("block.expand", given["expand"], 1)
+        if expand > _MOST_EXPAND:
+            raise RequestError(
+                f"block.expand={expand}: block.expand, of a width how many neurons act sees, must be at most "
+                f"{_MOST_EXPAND:,}"
+            )
     return replace(block, takes=tuple(given), **values)
 
 

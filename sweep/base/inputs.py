@@ -72,9 +72,24 @@ def _npy(file: str | None = None, sha256: str = "") -> Inputs:
             f"input.sha256={checks.shown(sha256)}: input.sha256 must be the 64 hexadecimal digits that "
             "sha256sum says of the file; leave it out, and it is found"
         )
-    return Inputs(
-        "npy", ("file", "sha256"), file=None if file is None else str(Path(file).absolute()), sha256=sha256
-    )
+    return Inputs("npy", ("file", "sha256"), file=None if file is None else _found(file), sha256=sha256)
+
+
+def _found(file: str) -> str:
+    """The path of a file as it lies; RequestError for one that is no whole path, and leads nowhere."""
+    path = Path(file)
+    try:
+        missing = not path.is_absolute() and not path.exists()
+    except (OSError, ValueError):  # what no file can be called
+        missing = False
+    if not missing:
+        return str(path.absolute())
+    typed = f"input.file={checks.shown(file)}"
+    if "://" in file:
+        raise RequestError(f"{typed}: a URL is no file here: give the path of a copy of it")
+    if file.startswith("~"):
+        raise RequestError(f"{typed}: ~ stands for a home in a shell, not here: give the whole path")
+    raise RequestError(f"{typed}: there is no such file in {Path.cwd()}: give {_A_PATH}")
 
 
 _A_PATH = "the path of a file of rows, written by numpy.save, as in input=npy input.file=rows.npy"

@@ -53,6 +53,12 @@ def say(line: str) -> None:
         print(visible(line), file=sys.stderr, flush=True)
 
 
+def answer(line: str) -> None:
+    """One line that was asked for, on stdout."""
+    if not is_quiet():
+        print(line, flush=True)
+
+
 class Advance(Protocol):
     """A progress display."""
 
@@ -233,15 +239,15 @@ def show_results(study: "Study", cells: Cells, options: "Options", single: bool)
         _draw(study, cell_id, options.report)
     say(f"table: {study.path}/cells (read it with pandas.read_parquet)")
     if fate:  # the answer, after all that was said of files
-        print(fate, flush=True)
+        answer(fate)
     if own and own["jacobian"]:
         from sweep.report.frames.isometry import told  # noqa: PLC0415  seldom asked for
 
-        print(told(own), flush=True)
+        answer(told(own))
     if own and own["train"] != UNTRAINED:
         from sweep.report.frames.trained import learned  # noqa: PLC0415  theory: only for what is trained
 
-        print(learned(own), flush=True)
+        answer(learned(own))
 
 
 def show_models(study: "Study", cells: Cells, options: "Options") -> None:

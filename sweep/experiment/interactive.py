@@ -105,13 +105,22 @@ def propagate(
     with threadpool_limits(1):  # as workers compute, so that the numbers are those of a study
         loops = activations.loop_name(activation)
         kind = _passes(loops, backward) if cell.dtype == "float32" else passes.NUMPY
-        stack = kernel.propagate(
-            [chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind, inputs=given
-        )
+        try:
+            stack = kernel.propagate(
+                [chain], cell.profile, [cell.seed], cell.batch, cell.dtype, kind=kind, inputs=given
+            )
+        except MemoryError as error:
+            raise RequestError(_beyond_memory(cell, layer, error)) from None
         spreads = _spreads(chain, cell, given) if cell.jacobian else {}
     measured = stack[0].of_seed(0)
     columns = {"layer": range(cell.depth + 1)} | measured.forward | measured.backward.get(cell.depth, {})
     return pd.DataFrame(columns | spreads)
+
+
+def _beyond_memory(cell: Cell, layer: Block, error: MemoryError) -> str:
+    expand = f" block.expand={layer.expand}" if layer.expand > 1 else ""
+    asked = f"depth={cell.depth} width={max(cell.profile)} batch={cell.batch}{expand}"
+    return f"{asked}: there is not the memory for it ({error or 'MemoryError'}): reduce them"
 
 
 def _spreads(chain: kernel.Chain, cell: Cell, given: Inputs) -> dict[str, list[float]]:

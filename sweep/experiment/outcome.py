@@ -79,10 +79,9 @@ class Result:
     errors: index of a failed cell -> why. seconds: (cells,). statistics: name -> (rows,), layers 0 .. depth
     of one cell after another, none of a failed one. histogram: (rows, 30), or None. leaves_float32: (cells,),
     the first layer that float32 could not hold, NaN where there is none. training: name -> (cells,), NaN
-    where a cell was not trained; {} where none was to be. loss_scale: (cells,), NaN where there is no format,
-    or none does; empty where nothing was computed. facts: of users' own activations. stored: the worker has
-    stored it already, and kept the statistics. jac_spread: (cells,), NaN where it was not measured; None
-    where it was to be of none.
+    where a cell was not trained; {} where none was to be. loss_scale, jac_spread: (cells,), NaN where a cell
+    has none; None where nothing was computed. facts: of users' own activations. stored: the worker has stored
+    it already, and kept the statistics.
     """
 
     blocks: tuple[Block, ...]
@@ -93,7 +92,7 @@ class Result:
     histogram: Array | None
     leaves_float32: Array
     training: dict[str, Array] = field(default_factory=dict)
-    loss_scale: Array = field(default_factory=lambda: np.empty(0))
+    loss_scale: Array | None = None
     facts: dict[Spec, ActivationFacts] = field(default_factory=dict)
     stored: bool = False
     jac_spread: Array | None = None
@@ -101,6 +100,19 @@ class Result:
     def __len__(self) -> int:
         """The number of cells."""
         return len(self.seconds)
+
+    @property
+    def loss_scales(self) -> Array:
+        """`loss_scale` of every cell, NaN where there is none."""
+        return self._known(self.loss_scale)
+
+    @property
+    def jac_spreads(self) -> Array:
+        """`jac_spread` of every cell, NaN where there is none."""
+        return self._known(self.jac_spread)
+
+    def _known(self, values: Array | None) -> Array:
+        return np.full(len(self), np.nan) if values is None else values
 
     @property
     def cells(self) -> Iterator[Cell]:

@@ -1,6 +1,8 @@
 """What is wrong with a command line, before Hydra composes anything from it."""
 
+import math
 import re
+import sys
 from collections.abc import Sequence
 
 from hydra.core.override_parser.types import Glob, Override, Sweep
@@ -26,6 +28,7 @@ _NAME = re.compile(
     r"=(.*)",
     re.S,
 )
+_WITH_EXPONENT = re.compile(r"(?<![\w.])[+-]?(?:\d[\d_]*\.?\d*|\.\d+)e[+]?\d+(?![\w.])", re.IGNORECASE)
 _GRAMMAR = re.compile(r"""['"(){}\[\],\\]""")  # what a name has only where somebody wrote grammar
 
 
@@ -48,6 +51,7 @@ def checked(arguments: Sequence[str], multirun: bool) -> list[str]:
             if key in seen:
                 raise RequestError(f"{key} is given twice: give it once, as in {key}=a,b with -m")
             seen.add(key)
+        _check_numbers(typed)
         if typed.is_pair or typed.override.is_sweep_override():
             _check_axis(typed, multirun)
         for_hydra.append(_for_hydra(typed, multirun, len(for_hydra)))
@@ -129,6 +133,19 @@ def _check_key(key: str, typed: Typed) -> None:
     by_name &= not (value is None and top in ENDS)
     if below == "name" or (by_name and not isinstance(value, (str, Sweep, Glob))):
         raise RequestError(f"{typed.text}: {top} is chosen by name, as in {top}=…")
+
+
+def _check_numbers(typed: Typed) -> None:
+    """Raise RequestError for a number beyond all that a float64 holds, as it was typed."""
+    value = typed.text.partition("=")[2]
+    if '"' in value or "'" in value or _NAME.fullmatch(typed.text):
+        return
+    for number in _WITH_EXPONENT.findall(value):
+        if math.isinf(float(number)):
+            raise RequestError(
+                f"{typed.text}: {number} is beyond the largest number that there is here, "
+                f"{sys.float_info.max:.2g}: give a smaller one"
+            )
 
 
 def _check_form(key: str, top: str, typed: Typed) -> None:

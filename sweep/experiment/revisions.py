@@ -15,6 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from sweep import activations, initializers
+from sweep.base.blocks import BATCH, SIZES, Block
 from sweep.base.registry import CUSTOM, TRANSFORMED, Option
 from sweep.experiment.axes import AS_MADE, PLAIN, UNTRAINED, USUAL_INPUT
 from sweep.initializers import Scheme
@@ -60,7 +61,7 @@ def state() -> str:
         for registry in (initializers.REGISTRY, activations.REGISTRY)
         for name in registry.names()
     }
-    raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _LAST_STEP}
+    raised |= {f"init {CUSTOM}": Custom.revision, f"act {CUSTOM}": _NUMERICAL_DERIVATIVE, "range": _NORMS}
     return ", ".join(f"{name}={number}" for name, number in sorted(raised.items()) if number > 1)
 
 
@@ -97,7 +98,9 @@ _NUMERICAL_DERIVATIVE = 2  # of a user's own activation: its kinks are found, it
 # 3: a scheme that looks at z no longer takes rounding for variation.
 # 4: the cosine that theory predicts of inputs so large that a bounded activation is a step.
 # 5: a training that its last step blew up is marked as one that diverged.
-_RANGE, _FITTED, _STEPS, _LAST_STEP = 2, 3, 4, 5
+# 6: norms over few or very unequal samples and those of copies of any size, and Jacobians that pass nothing,
+#    or next to nothing, or through blocks without a skip between layers of different widths.
+_RANGE, _FITTED, _STEPS, _LAST_STEP, _NORMS = 2, 3, 4, 5, 6
 _STEP_FROM = 2.0**200  # sigma_w or bias_std
 _BOUNDED = {"tanh", "sigmoid", "erf", "hardtanh", "softsign", CUSTOM}
 _FEW = 3  # samples
@@ -105,6 +108,9 @@ _CUTS = 1e-9  # standard deviations between the cuts of a truncated normal
 # Bounded on one side and linear on the other: one unit in the far tail decides, and dL/dW was inf in windows.
 _TAILED = {"elu", "selu", "gelu", "gelu_tanh", "silu", "mish", "softplus"}
 _WIDE = 64  # units: of so many, too few lie in the tails to matter
+_FEW_SAMPLES, _FEW_UNITS = 8, 16  # of fewer, one may be nearly all of a norm, or pass nothing at all
+_UNEQUAL = {"npy", "student"}  # inputs of which a few may be far larger than all others
+_FACTORS, _LAYERS = (2.0**-3, 2.0**3), 40  # of blocks: no signal and no gradient leaves float32 so
 _SIGMA_W = (2.0**-12, 2.0**7)  # a layer changes the signal by no more than float32's mantissa can bear
 _BIAS_STD = 10.0
 _LOG2_SIGNAL = 500.0  # float64's squares end at 2^±511: theory_* beyond them
@@ -114,6 +120,8 @@ _LOG2_OF_EQUAL_WEIGHTS = 60.0  # float32 ends at 2^±126, and a square at half o
 
 
 def _of_range(spec: "Spec") -> int:
+    if (spec.block != PLAIN or spec.jacobian) and _of_norms(spec):
+        return _NORMS
     if spec.train != UNTRAINED:
         return _LAST_STEP
     ends = spec.first_init is not None or spec.last_init is not None
@@ -125,6 +133,39 @@ def _of_range(spec: "Spec") -> int:
     if looks_at_data and (min(spec.widths or (spec.width,)) < _WIDE or _bias_std(spec) > 0):
         return _FITTED
     return _RANGE if _out_of_range(spec) else 1
+
+
+def _of_norms(spec: "Spec") -> bool:
+    block, narrowest = spec.block_at_depth, min(spec.profile)
+    uneven = spec.batch < _FEW_SAMPLES or narrowest < _FEW_UNITS or spec.input in _UNEQUAL
+    if block.norm == BATCH and spec.dtype == "float32" and uneven:
+        return True
+    if spec.format and block.norm and not _moderate(spec, block):
+        return True
+    if not spec.jacobian:
+        return False
+    tapered_sum = block.skipped and not block.number("skip") and spec.widths is not None
+    return tapered_sum or narrowest < _FEW_UNITS or not _moderate(spec, block)
+
+
+def _moderate(spec: "Spec", block: Block) -> bool:
+    """Whether no layer makes a signal far larger or smaller, or leaves all units in their tails."""
+    if spec.has_own or spec.input in _UNEQUAL or spec.act_params != "{}" or _bias_std(spec) > _BIAS_STD:
+        return False
+    low, high = _SIGMA_W
+    for scheme in (spec.scheme, spec.first_scheme, spec.last_scheme):
+        if scheme is None or not scheme.known_std:  # lsuv: unit variance
+            continue
+        for fan in _fans(spec):
+            sigma_w = scheme.weight_std(*fan) * math.sqrt(fan[0])
+            if scheme.weight_mean(*fan) != 0 or not low <= sigma_w <= high:
+                return False
+    if block.plain:
+        return True
+    low, high = _FACTORS
+    return spec.depth <= _LAYERS and all(
+        low <= number <= high for number in map(block.number, SIZES) if number
+    )
 
 
 def _steps(spec: "Spec") -> bool:

@@ -260,9 +260,7 @@ def _cells(
         columns[name] = _optional(np.where(ok, predictions[at], np.nan))
     for name, of_specs in rows.consequences.items():
         columns[name] = _optional(np.where(ok, of_specs[rows.spec], np.nan))
-    columns["jac_spread"] = _optional(
-        np.full(count, np.nan) if result.jac_spread is None else result.jac_spread
-    )
+    columns["jac_spread"] = _optional(result.jac_spreads)
     words = np.full(count, verdict.FAILED)
     since, nonfinite = np.full((2, count), np.nan)
     for depth, cells in _alike(rows):
@@ -274,7 +272,7 @@ def _cells(
     columns |= said(words) | {"verdict_layer": _optional(since)}
     columns["first_nonfinite_layer"] = _optional(nonfinite)
     columns["leaves_float32_layer"] = _optional(result.leaves_float32)
-    columns["loss_scale"] = _optional(result.loss_scale if len(result.loss_scale) else np.full(count, np.nan))
+    columns["loss_scale"] = _optional(result.loss_scales)
     columns |= _training(result)
     constant = {"verdict_thresholds": thresholds.text, "kernel_version": KERNEL_VERSION, "run_id": run_id}
     columns |= {name: pa.repeat(pa.scalar(value, _text), count) for name, value in constant.items()}

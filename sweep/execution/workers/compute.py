@@ -74,9 +74,7 @@ def failed_result(cell: Cell, failure: Failure, histogram: bool) -> Result:
     counts = np.empty((0, HISTOGRAM_BINS), np.int64) if histogram else None
     one = Block((cell.spec,), (cell.seed,))
     unknown = np.full(1, np.nan)
-    return Result(
-        (one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, unknown, untrained(1), loss_scale=unknown
-    )
+    return Result((one,), 0.0, {0: failure}, np.zeros(1), nothing, counts, unknown, untrained(1))
 
 
 def _run_stack(stack: Stack, histogram: bool, kind: str | None) -> Result:
@@ -138,11 +136,7 @@ def _join(parts: Sequence[Result]) -> Result:
         np.concatenate(histograms) if histograms else None,
         np.concatenate([part.leaves_float32 for part in parts]),
         {name: np.concatenate([part.training[name] for part in parts]) for name in OF_TRAINING},
-        np.concatenate([part.loss_scale for part in parts]),
+        np.concatenate([part.loss_scales for part in parts]),
         _facts(parts),
-        jac_spread=np.concatenate([_spreads(part) for part in parts]),
+        jac_spread=np.concatenate([part.jac_spreads for part in parts]),
     )
-
-
-def _spreads(part: Result) -> Array:
-    return np.full(len(part), np.nan) if part.jac_spread is None else part.jac_spread

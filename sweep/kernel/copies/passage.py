@@ -11,7 +11,7 @@ import numpy as np
 
 from sweep.activations import Activation
 from sweep.base.arrays import Array
-from sweep.base.blocks import AFTER, BEFORE, INSIDE, Block
+from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, Block
 from sweep.kernel.copies.rounding import Counts, Rounding
 from sweep.kernel.layers.blocks.norms import Normed
 from sweep.kernel.layers.dense import CHUNK_BYTES, evenly
@@ -19,6 +19,8 @@ from sweep.kernel.layers.signal import Signal
 from sweep.kernel.passes import PLAIN, Passes, Sums
 
 _SMALL = 2.0**-40  # a matrix of no larger entries is multiplied in units of its own: subnormals are slow
+# Beyond these squares of float32, and 1 / size, are no numbers: a norm is that of numbers near 1 instead.
+_LARGE, _FAINT = 2.0**50, 2.0**-100
 
 
 @dataclass(frozen=True)
@@ -34,14 +36,33 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class _Norm:
+    """A norm of numbers that were divided by 2^power: of each sample, or each neuron over the batch."""
+
+    of: Normed
+    power: Array
+
+    def back(self, gradient: Array) -> Array:
+        """dL/dx of dL/dy: (gradients, seeds, rows, width)."""
+        shape = gradient.shape[:2]
+        lifted, low = _lifted(gradient)
+        back = self.of.back(Signal(lifted, np.zeros(shape, np.int64), np.ones(shape)))[0]
+        power = back.exponent - low
+        if not (power.any() or self.power.any()):
+            return back.mantissa
+        lowered: Array = np.ldexp(back.mantissa, power[..., None, None] - self.power)
+        return lowered
+
+
+@dataclass(frozen=True)
 class Kept:
     """What the way back through a layer needs: slopes, and norms, where there are any."""
 
     first_slope: Array | None = None
-    before: Normed | None = None
+    before: _Norm | None = None
     slope: Array | None = None
-    inside: Normed | None = None
-    after: Normed | None = None
+    inside: _Norm | None = None
+    after: _Norm | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +125,7 @@ class Passage:
         block, kept = self._block, self._kept.pop()
         inner, *outer = matrices
         counts = Counts.none(delta.shape[:2])
-        above = delta if kept.after is None else _norm_back(kept.after, delta)
+        above = delta if kept.after is None else kept.after.back(delta)
         branch = np.float32(block.number("alpha")) * above if block.skipped else above
         if outer:
             rounded, counts = self._round(branch)
@@ -112,13 +133,13 @@ class Passage:
         if kept.slope is not None:
             branch = branch * kept.slope
         if kept.inside is not None:
-            branch = _norm_back(kept.inside, branch)
+            branch = kept.inside.back(branch)
         rounded, further = self._round(branch)
         branch = _product_back(rounded, inner.weights)
         if kept.first_slope is not None:
             branch *= kept.first_slope
         if kept.before is not None:
-            branch = _norm_back(kept.before, branch)
+            branch = kept.before.back(branch)
         if skip := block.number("skip"):
             branch += np.float32(skip) * above
         return branch, counts + further
@@ -142,10 +163,15 @@ class Passage:
         rounded = np.empty(values.shape, np.float32)
         return rounded, self._rounding.into(np.ascontiguousarray(values), rounded)
 
-    def _normed(self, x: Array) -> tuple[Array, Normed]:
+    def _normed(self, x: Array) -> tuple[Array, _Norm]:
+        axis = -2 if self._block.norm == BATCH else -1
+        largest = np.maximum(x.max(axis=axis, keepdims=True), -x.min(axis=axis, keepdims=True))
+        far = (largest > _LARGE) & np.isfinite(largest) | (largest < _FAINT) & (largest > 0)
+        power = np.where(far, np.frexp(largest)[1], 0)
         ones = np.ones(len(x))
-        normed = Normed.of(self._block.norm, Signal(x, np.zeros(len(x), np.int64), ones))
-        return normed.y.mantissa, normed
+        near = np.ldexp(x, -power) if far.any() else x
+        normed = Normed.of(self._block.norm, Signal(near, np.zeros(len(x), np.int64), ones))
+        return normed.y.mantissa, _Norm(normed, power)
 
     def _applied(self, z: Array, bias: Array | None, keep: bool) -> tuple[Array, Array | None]:
         """act(z + bias), and act'; z is overwritten."""
@@ -159,12 +185,6 @@ class Passage:
                 # What a format turns to 0 counts by its own size. One unit a row: slopes as they are there.
                 to[...] = self._act.derivative(z[:, some, :, None], f[:, some, :, None])[..., 0]
         return f, slope
-
-
-def _norm_back(norm: Normed, gradient: Array) -> Array:
-    shape = gradient.shape[:2]
-    back, _ = norm.back(Signal(gradient, np.zeros(shape, np.int64), np.ones(shape)))
-    return np.ldexp(back.mantissa, back.exponent[..., None, None])
 
 
 def _product(h: Array, weights: Array) -> Array:

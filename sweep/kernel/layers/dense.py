@@ -20,7 +20,7 @@ from sweep.kernel.layers.draws import Draws, Matrix
 from sweep.kernel.layers.layer import Crossed, Drawn, Entering, Kind, Returned, Size
 from sweep.kernel.layers.ranges import RANGES
 from sweep.kernel.layers.signal import Delta, Signal, settled
-from sweep.kernel.layers.wide import WideEntering, WideMatrix, WideReturned, WideSignal
+from sweep.kernel.layers.wide import WideEntering, WideMatrix, WideReturned, WideSignal, narrow_slope
 from sweep.kernel.passes import Passes, Sums
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, neuron_corr, neuron_gram, sample_cosine
 from sweep.kernel.statistics.moments import moments_of
@@ -243,7 +243,7 @@ class WideDense:
 
     def push(self, above: WideSignal, changes: Array) -> Array:
         pushed = self._matrix.push(changes)
-        pushed *= above.slope[: len(changes), None].astype(np.float64)
+        pushed *= narrow_slope(above.slope[: len(changes)], alone=True)
         return pushed
 
 

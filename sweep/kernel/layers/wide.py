@@ -174,6 +174,18 @@ class WideMatrix:
         return self._scheme.fit(std, lambda std: float(spread(std)))
 
 
+def narrow_slope(slope: Array, alone: bool) -> Array:
+    """act' in float64, for `push`: (samples, neurons) -> (samples, 1, neurons).
+
+    alone: whether nothing is added to what it multiplies, so that the size of a sample's slopes is of no
+    account: they are then brought near 1, however small float64 would find them.
+    """
+    if alone:
+        largest = np.abs(slope).max(axis=1, keepdims=True)
+        slope = np.ldexp(slope, np.where(np.isfinite(largest), -np.frexp(largest)[1], 0))
+    return slope[:, None].astype(np.float64)
+
+
 def wide_product(a: Array, b: Array) -> Array:
     """a b: (n, k) (k, m) -> (n, m); a large one in float64, its rows and columns scaled by powers of two."""
     if a.size * b.shape[1] <= _MOST_PRODUCTS:

@@ -21,7 +21,9 @@ from sweep.kernel.layers.signal import Signal
 from sweep.kernel.statistics.moments import column_sums_of, row_squares
 
 _FAINT = 2.0**-100  # a sum of float32 squares below this may have lost some of them to underflow
-_NOISE = 64  # roundings: of fewer, what varies in long double is 0
+# Of so few samples or neurons one may decide; unequal: a sample's size, in that of the one in the middle.
+_FEW_SAMPLES, _FEW_NEURONS, _UNEQUAL = 8, 16, 16.0
+NOISE = 64  # roundings: of fewer, what varies is 0
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Normed:
         rms[~x.finite] = np.inf
         signal = Signal(y, np.zeros_like(x.exponent), rms)
         doubt = (unsure & varies).any(axis=(1, 2))
+        if kind == BATCH and mantissa.dtype == np.float32:
+            doubt |= _one_sided(mantissa)
         if not varies.all():  # what is there may vary by less than its rounding, or its squares be 0
             doubt |= (~varies & mantissa.any(axis=axis, keepdims=True)).any(axis=(1, 2))
         return cls(kind, signal, inverse, x.exponent, doubt)
@@ -91,7 +95,7 @@ def wide_norm(kind: str, x: Array) -> tuple[Array, Array]:
         centred = x - x.take([0], axis=axis)
         centred = centred - centred.mean(axis=axis, keepdims=True)
     size = np.sqrt(np.square(centred).mean(axis=axis, keepdims=True))
-    varies = size > _NOISE * np.finfo(WIDE).eps * (kind != RMS)
+    varies = size > NOISE * np.finfo(WIDE).eps * (kind != RMS)
     inverse = varies / np.where(varies, size, WIDE(1))
     return centred * inverse, inverse / unit
 
@@ -103,7 +107,7 @@ def wide_norm_back(kind: str, y: Array, inverse: Array, g: Array) -> Array:
     if kind != RMS:
         passed = passed - g.mean(axis=axis, keepdims=True)
     reach = np.abs(g).max(axis=axis, keepdims=True)
-    passed[np.abs(passed) <= _NOISE * np.finfo(WIDE).eps * reach] = 0
+    passed[np.abs(passed) <= NOISE * np.finfo(WIDE).eps * reach] = 0
     passed *= inverse
     return np.asarray(passed)
 
@@ -133,6 +137,18 @@ def _squares(values: Array, axis: int) -> Array:
         columns = values.transpose(0, 2, 1)[faint].astype(np.float64)
         sums[faint] = np.vecdot(columns, columns)
     return np.asarray(sums[:, None])
+
+
+def _one_sided(x: Array) -> Array:
+    """Where a few samples may be nearly all of a neuron: (seeds,) bool.
+
+    Then y has few digits of how the others differ, and the gradients of the few are what is left of numbers
+    that cancel.
+    """
+    if x.shape[1] < _FEW_SAMPLES or x.shape[2] < _FEW_NEURONS:
+        return np.ones(len(x), bool)
+    samples = row_squares(x)
+    return np.asarray(samples.max(axis=1) > _UNEQUAL**2 * np.median(samples, axis=1))
 
 
 def _rms(values: Array) -> Array:

@@ -8,8 +8,8 @@ from sweep.base.arrays import Array
 from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE
 from sweep.kernel.chain import Chain
 from sweep.kernel.layers.blocks.matrices import fans_of
-from sweep.kernel.layers.blocks.norms import wide_norm, wide_norm_back
-from sweep.kernel.layers.wide import WideEntering, WideMatrix, WideReturned, WideSignal
+from sweep.kernel.layers.blocks.norms import NOISE, wide_norm, wide_norm_back
+from sweep.kernel.layers.wide import WideEntering, WideMatrix, WideReturned, WideSignal, narrow_slope
 
 _NONE = np.empty(0, WIDE)
 
@@ -82,7 +82,8 @@ class WideBlock:
         return WideReturned(weights, branch, out)
 
     def push(self, above: WideSignal, changes: Array) -> Array:
-        block, slope = self._block, above.slope[: len(changes), None].astype(np.float64)
+        block = self._block
+        slope = narrow_slope(above.slope[: len(changes)], alone=not block.number("skip"))
         branch = self._push_norm(changes) if block.place == BEFORE else changes
         if block.act_first:
             branch = branch * slope
@@ -94,14 +95,23 @@ class WideBlock:
         if self._outer is not None:
             branch = self._outer.push(branch)
         if block.skipped:
-            branch = block.number("alpha") * branch + block.number("skip") * changes
+            branch = block.number("alpha") * branch
+            if skip := block.number("skip"):  # else widths may differ
+                branch = branch + skip * changes
         return self._push_norm(branch) if block.place == AFTER else branch
 
     def _push_norm(self, changes: Array) -> Array:
-        """The derivative of a sample's norm is symmetric: it is what sends gradients back."""
+        """The derivative of a sample's norm is symmetric: it is what sends gradients back.
+
+        A change of which only the rounding of float64 is left has none: that of a norm of two neurons.
+        """
         kind, samples = self._block.norm, slice(len(changes))
         y, inverse = (values[samples, None].astype(np.float64) for values in (self._normed, self._inverse))
-        return wide_norm_back(kind, y, inverse, changes)
+        pushed = wide_norm_back(kind, y, np.ones_like(inverse), changes)
+        size, reach = (np.abs(values).max(axis=2, keepdims=True) for values in (pushed, changes))
+        pushed[np.broadcast_to(size <= NOISE * np.finfo(np.float64).eps * reach, pushed.shape)] = 0
+        pushed *= inverse
+        return pushed
 
     def _applied(self, z: Array, still: Array) -> tuple[Array, Array, Array, Array]:
         f = extended.applied(self._act, z)
