@@ -1,5 +1,7 @@
+import contextlib
 import getpass
 import os
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from sweep.store.study import Study
 from tests import processes
+from tests.warm import LATE, Warm
 
 # Commands write into files here, whose lines are as long as they are; a test that wants a screen says so.
 for _name in ("COLUMNS", "LINES"):
@@ -93,15 +96,32 @@ def study(tmp_path):
     return made
 
 
-@pytest.fixture
-def sweep_command(tmp_path):
-    """Run `python -m sweep…` in an empty folder, as a user does."""
+@pytest.fixture(scope="session")
+def warm(_nobody_outlives_the_tests):
+    """What forks for commands."""
+    with contextlib.closing(Warm()) as running:
+        yield running
 
-    def run(*arguments, module="sweep", cwd=tmp_path, **environment):
+
+def _command(folder, begin):
+    def run(*arguments, module="sweep", cwd=folder, **environment):
         command = [sys.executable, "-W", "error::RuntimeWarning", "-m", module, *arguments]
-        return processes.start(command, cwd, environment=environment).ended()
+        how = begin if environment.keys() <= LATE else subprocess.Popen
+        return processes.start(command, cwd, environment=environment, begin=how).ended()
 
     return run
+
+
+@pytest.fixture
+def sweep_command(warm, tmp_path):
+    """Run `python -m sweep…` in an empty folder, as a user does; the libraries are there (tests/warm.py)."""
+    return _command(tmp_path, warm.begin)
+
+
+@pytest.fixture
+def cold_command(tmp_path):
+    """Run `python -m sweep…` in an empty folder, as a user does, from the start of Python."""
+    return _command(tmp_path, subprocess.Popen)
 
 
 @pytest.fixture(scope="module")

@@ -34,12 +34,13 @@ class Process:
 
     The `with` block, or `end`, kills it and all that it started, whatever has happened.
     environment: added to that of the tests. stdout, stderr: files instead of those that `out` and `err` read.
+    begin: how to start it, as subprocess.Popen does.
     """
 
-    def __init__(self, command, cwd=ROOT, environment=None, stdout=None, stderr=None):
+    def __init__(self, command, cwd=ROOT, environment=None, stdout=None, stderr=None, begin=subprocess.Popen):
         self.command = [str(word) for word in command]
         self._files = [tempfile.TemporaryFile(buffering=0) for _ in range(2)]  # noqa: SIM115  until `end`
-        self._process = subprocess.Popen(
+        self._process = begin(
             self.command,
             cwd=cwd,
             env=os.environ | (environment or {}),

@@ -14,6 +14,12 @@ from tests.processes import ROOT, start
 SMALL = ("grid=smoke", "depth=2", "seed=0", "batch=20")
 
 
+@pytest.fixture
+def sweep_command(cold_command):
+    """From the start of Python, which other files' commands have behind them."""
+    return cold_command
+
+
 def test_the_main_job_fills_a_table_and_draws_it_and_the_second_run_computes_nothing(sweep_command, tmp_path):
     first = sweep_command("-m", "init=xavier,kaiming", "act=tanh,relu", *SMALL)
     assert first.returncode == 0, first.stderr

@@ -117,6 +117,12 @@ def study(tmp_path_factory):
     return folder
 
 
+SMALLER = {
+    "depth=50, width=512": "depth=5, width=32",
+    "width=500": "width=50",
+    "width=128": "width=16",
+    'depth=[5, 10], study="mine"': 'depth=[5, 10], width=32, study="mine"',
+}
 CODE = [page for page in PAGES if any(not text.startswith(" ") for text in blocks(page, "python"))]
 
 
@@ -130,7 +136,9 @@ def test_the_python_of_a_page_runs_from_its_first_line_to_its_last(page, study, 
         if any(f"import {library}" in text for library in ("duckdb", "polars", "torch")):
             pytest.importorskip(text.split()[1])
         if not text.startswith(" "):
-            small = re.sub(r"depth=50, width=512", "depth=5, width=32", text).replace("width=500", "width=50")
+            small = text
+            for large, little in SMALLER.items():
+                small = small.replace(large, little)
             exec(compile(small, page, "exec"), names)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 import sys
 
@@ -15,7 +16,7 @@ from sweep.base.errors import SweepWarning
 from sweep.store import tables, upkeep
 from sweep.store.parts import commits, integrity
 from sweep.store.study import Study
-from tests.processes import ROOT
+from tests.processes import ROOT, Process
 from tests.studies import CELLS, older, part, result_of, write
 
 MINE = """
@@ -49,12 +50,21 @@ COMMANDS = (
 )
 
 
-@pytest.fixture
-def own(tmp_path, sweep_command):
-    """A folder with a module, and a study of its functions."""
-    (tmp_path / "mine.py").write_text(MINE)
-    done = sweep_command(*RUN, PYTHONPATH=str(tmp_path))
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a module, and a study of its functions, as a command leaves it."""
+    folder = tmp_path_factory.mktemp("made")
+    (folder / "mine.py").write_text(MINE)
+    with Process([sys.executable, "-m", "sweep", *RUN], folder, {"PYTHONPATH": str(folder)}) as process:
+        done = process.ended()
     assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def own(made, tmp_path):
+    """Such a study, of a module that tells when it is run."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     (tmp_path / "armed").touch()
     return Study(tmp_path / "outputs" / "own")
 

@@ -1,3 +1,4 @@
+import subprocess
 import sys
 from functools import cache
 
@@ -9,6 +10,7 @@ import sweep
 from tests.execution.workers.daemons import Dask, Slurm
 from tests.processes import ROOT, start
 from tests.users import Gate
+from tests.warm import LATE
 
 # Cheap cells, and enough of them that a scheduler's part in it is seen.
 GRID = (
@@ -42,8 +44,9 @@ def gate(folder, held, cells=None):
 class Commands:
     """`python -m sweep …` in a folder of its own, as a user of a cluster types it."""
 
-    def __init__(self, folder, environment):
+    def __init__(self, folder, environment, begin=subprocess.Popen):
         self.folder = folder
+        self.begin = begin  # of commands that are waited for
         # Users' functions are found where the tests are, whatever the working directory.
         self.environment = {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(self.state)} | environment
 
@@ -52,12 +55,13 @@ class Commands:
         """What programs keep for this user, beside the folder."""
         return self.folder.with_name(f"{self.folder.name}-state")
 
-    def start(self, *arguments, module="sweep", **environment):
-        command = [sys.executable, "-m", module, *arguments]
-        return start(command, self.folder, environment=self.environment | environment)
+    def start(self, *arguments, module="sweep", begin=subprocess.Popen, **environment):
+        command = [sys.executable, "-W", "error::RuntimeWarning", "-m", module, *arguments]
+        return start(command, self.folder, environment=self.environment | environment, begin=begin)
 
     def __call__(self, *arguments, **environment):
-        return ended(self.start(*arguments, **environment))
+        begin = self.begin if environment.keys() <= LATE else subprocess.Popen
+        return ended(self.start(*arguments, begin=begin, **environment))
 
     def table(self, study="smoke", root="outputs"):
         """What is stored, cell by cell, but for what differs from run to run."""
@@ -102,12 +106,12 @@ def assert_equal(commands, other):
 
 
 @pytest.fixture(scope="session")
-def computed_here(tmp_path_factory):
+def computed_here(warm, tmp_path_factory):
     """A grid as this machine alone computes it."""
 
     @cache
     def run(*grid):
-        commands = Commands(tmp_path_factory.mktemp("here"), {})
+        commands = Commands(tmp_path_factory.mktemp("here"), {}, warm.begin)
         done = commands(*grid)
         assert done.returncode == 0, done.stderr
         return commands
@@ -116,8 +120,9 @@ def computed_here(tmp_path_factory):
 
 
 @pytest.fixture
-def commands(tmp_path):
-    return Commands(tmp_path, {})
+def commands(warm, tmp_path):
+    """Those of a machine without Slurm; what is waited for is forked (tests/warm.py)."""
+    return Commands(tmp_path, {}, warm.begin)
 
 
 @pytest.fixture

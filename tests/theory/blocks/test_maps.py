@@ -148,8 +148,9 @@ def test_two_matrices_expand_alike_whatever_lies_between_them():
 
 @pytest.mark.parametrize("block", NOT_PLAIN)
 def test_numbers_that_float64_cannot_hold_do_not_stop_the_maps(block):
+    """From 1e-300 on, a relu's second moment grows by 5e5 a layer and passes 1e308 at layer 107."""
     for act in ("relu", "tanh", "gelu"):
-        frame = theory.predict(act, 1e3, 0.5, 600, 1e-300, 0.5, block=block)
+        frame = theory.predict(act, 1e3, 0.5, 250, 1e-300, 0.5, block=block)
         assert np.isfinite(frame["sample_cosine"]).all()
         assert not frame["delta_rms"].isna().any()
         assert (frame["sample_cosine"].abs() <= 1 + 1e-12).all()
