@@ -17,7 +17,11 @@ before it, while SGD's is n either way.
 
 This is the limit of many more units than inputs. With d inputs of size 1, SGD moves a hidden layer as
 n^-1/2 (n E[h²] + d): as n^-1/2 while n is below d. So what is expected at given widths is computed with the
-inputs' sizes as they are, and the limit beside it.
+sizes of inputs as they are at each, and with the norms of gradients as they are at the smallest, for in this
+parametrisation they depend on the width no further; the limit stands beside it.
+
+Left out are attention, whose logits are sums over a head's width as outputs are, so that what comes behind it
+may move by up to √n more; and what recurrent modules do within.
 """
 
 import math

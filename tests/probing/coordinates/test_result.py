@@ -1,5 +1,7 @@
 """The table holds what was measured; words and advice say what it tells and what not."""
 
+import re
+
 import matplotlib as mpl
 import pytest
 
@@ -11,6 +13,7 @@ from torch import nn  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
 from sweep.kernel import streams  # noqa: E402
+from tests.documents import blocks  # noqa: E402
 from tests.probing.coordinates.networks import inputs, plain  # noqa: E402
 
 WIDTHS = (16, 32, 64)
@@ -197,6 +200,33 @@ def test_it_is_read_as_a_table_with_a_line_of_what_it_means():
         ["6", "Linear", "output"],
     ]
     assert lines[5].startswith(f"{checked.verdict}: ")
+
+
+def test_the_page_prints_what_comes_out(monkeypatch):
+    """Its words and, to 0.05 for other machines' sums, its numbers."""
+    results = []
+
+    def kept(*args, **kwargs):
+        results.append(sweep_check(*args, **kwargs))
+        return results[-1]
+
+    sweep_check = sweep.coord_check
+    monkeypatch.setattr(sweep, "coord_check", kept, raising=False)
+    mpl.use("Agg")
+    from matplotlib import pyplot  # noqa: PLC0415
+
+    names = {}
+    for code in blocks("docs/coordinates.md", "python"):
+        exec(compile(code, "docs/coordinates.md", "exec"), names)
+    pyplot.close("all")
+    printed = blocks("docs/coordinates.md", "text")
+    assert len(results) == len(printed) == 2
+    for result, text in zip(results, printed, strict=True):
+        for mine, theirs in zip(repr(result).split(), text.split(), strict=True):
+            if re.fullmatch(r"-?\d+\.\d+", theirs):
+                assert float(mine) == pytest.approx(float(theirs), abs=0.05)
+            else:
+                assert re.sub(r"[\d.]+$", "", mine) == re.sub(r"[\d.]+$", "", theirs)
 
 
 def test_the_figure_has_a_line_a_layer_and_both_axes_are_logarithmic():
