@@ -3,7 +3,7 @@
 
 // The network to begin with: a healthy one, the deepest and widest of those shown.
 function firstPoint() {
-  const points = shown(state), rank = (p) => [word(p).word === "healthy", STUDY.codes.depth[p], STUDY.codes.width[p]];
+  const points = shown(state), rank = (p) => [word(p).word === "healthy", STUDY.codes.depth[p], STUDY.codes.width ? STUDY.codes.width[p] : 0];
   const better = (a, b) => rank(a).reduce((way, value, i) => way || value - rank(b)[i], 0) > 0;
   return points.reduce((best, p) => (better(p, best) ? p : best), points[0] ?? 0);
 }
