@@ -18,6 +18,13 @@ def test_a_head_that_begins_as_0_may_be_meant():
     assert "where that is meant" in probed.advice
 
 
+def test_the_gradient_of_a_mean_is_judged_as_any():
+    """All its entries are one at the outputs, so that their std is 0."""
+    deep = sweep.probe(mlp(30, nn.Tanh, 3.0), vectors(), loss=lambda outputs: outputs.mean())
+    assert deep.verdict == "gradient-exploding"
+    assert sweep.probe(mlp(6), vectors(), loss=lambda outputs: outputs.mean()).verdict == "healthy"
+
+
 def test_weights_are_not_to_be_multiplied_by_0_where_a_gradient_overflows():
     """The norm makes up for what is small, and takes the gradient of a large loss beyond half precision."""
     torch.manual_seed(0)
