@@ -48,7 +48,7 @@ def _size(found: Finding, links: list[Link]) -> str:
         said = f"its output is not finite, for an input of rms {number(row.get('pre_rms'), 3)}: shrink the "
         said += "weights up to here, or use a type with more range"
     elif row.get("rms") == 0:
-        said = _zeros(row)
+        said = _zeros(row, is_head=row is links[-1].opener)
     elif link and link.is_block:
         said = _block(links, link, up)
     elif row.role == kinds.NORM:
@@ -60,11 +60,16 @@ def _size(found: Finding, links: list[Link]) -> str:
     return said
 
 
-def _zeros(row: Row) -> str:
+def _zeros(row: Row, is_head: bool) -> str:
     if row.role == kinds.NORM:
         return "every output is 0: set its gain to 1"
     if row.role == kinds.ACT:
         return "every output is 0, dead for all inputs: raise the biases before it, or draw its weights again"
+    if is_head and row.get("grad_rms") > 0:
+        return (
+            "every output is 0, and at first nothing before it learns; where that is meant, draw its weights "
+            "for a probe, as with torch.nn.init.xavier_normal_"
+        )
     return "every output is 0: draw its weights, as with torch.nn.init.kaiming_normal_"
 
 
@@ -128,6 +133,11 @@ def _gradient(found: Finding, links: list[Link]) -> str:
     assert row is not None
     if found.cut:
         return f"no gradient reaches {row.weight or 'it'}; look for detach, no_grad or a dead layer after it"
+    if row.get("delta_rms") == math.inf or links[0].final.get("delta_rms") == math.inf:
+        return (
+            "from here to the input the gradient is not finite: shrink the weights from here on, scale the "
+            "loss down, or use a type with more range"
+        )
     upstream = links[-1].final.get("delta_rms") or math.nan
     rate = (links[0].final.get("delta_rms") / upstream) ** (1 / max(1, len(links) - 1))
     mend = _drawn(links, rate, critical_sigma_w)

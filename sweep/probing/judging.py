@@ -79,12 +79,13 @@ class _Measured:
     def _gradients(self, end: Row) -> Array:
         """delta by layer in units of that at the end, each of all entries together: layers differ in size.
 
-        At the input, in units of its own size too where that is nearer to 1: a norm makes up for any.
+        By rms: of a loss that is a sum or a mean all gradients at the end are one, and their std is 0. At the
+        input, in units of its own size too where that is nearer to 1: a norm makes up for any.
         """
-        upstream = end.get("delta_std") * math.sqrt(end.entries) if end.entries else math.nan
+        upstream = end.get("delta_rms") * math.sqrt(end.entries) if end.entries else math.nan
         found = []
         for link in self.links:
-            delta = link.final.get("delta_std")
+            delta = link.final.get("delta_rms")
             lost = math.isnan(delta) and self.passed.has_gradients
             found.append(0.0 if lost else delta * math.sqrt(link.final.entries) / (upstream or math.nan))
         first, size = found[0], self.links[0].final.get("rms")
