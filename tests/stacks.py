@@ -98,7 +98,7 @@ class Spec:
     def of(cls, stored):
         """The stack of what `dataclasses.asdict` makes of one, as JSON keeps it."""
         links = tuple(Link(**{**link, "backward": tuple(link["backward"])}) for link in stored["links"])
-        tuples = {name: tuple(stored[name]) for name in ("widths", "seeds")}
+        tuples = {name: tuple(stored[name]) for name in ("widths", "seeds")}  # JSON has lists
         return cls(**{**stored, **tuples, "links": links})
 
 

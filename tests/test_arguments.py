@@ -117,6 +117,14 @@ def test_plots_name_what_is_odd(tables, function):
         (lambda: initializers.get("xavier")(np.random.default_rng(0), 2.0, 3), "fan_in=2.0: fan_in must be"),
         (lambda: initializers.get("xavier")(np.random.default_rng(0), 2, -3), "fan_out=-3: fan_out must be"),
         (lambda: initializers.get("xavier")(None, 2, 3), "rng=None: rng must be a generator"),
+        (
+            lambda: sweep.propagate(width=100_000_000, depth=1, batch=2),
+            r"depth=1 width=100000000 batch=2: there is not the memory for it \(Unable to allocate",
+        ),
+        (
+            lambda: sweep.propagate(block="mlp", block_params={"expand": 10**9}),
+            r"block\.expand=1000000000: block\.expand, .* must be at most 100,000",
+        ),
         (lambda: plot.verdicts("x"), r"cells: pass a DataFrame, rows of sweep\.load"),
     ],
 )

@@ -39,6 +39,9 @@ from tests.studies import part
         (["-m", "--cfg", "job"], "drop -m"),
         (["executor=slrm"], "unknown executor 'slrm'"),
         (["depth=${foo}"], "sweep: depth: Interpolation key 'foo' not found"),
+        (["train=sgd", "train.lr=1e400"], "train.lr=1e400: 1e400 is beyond the largest number"),
+        (["-m", "bias_std=0,1e999"], "bias_std=0,1e999: 1e999 is beyond the largest number"),
+        (["block=mlp", "block.expand=1000000000"], "block.expand=1000000000: block.expand, of a width"),
         (["-m", "width=8", "study=${foo}"], "sweep: study: Interpolation key 'foo' not found"),
     ],
 )

@@ -79,7 +79,7 @@ def _found(file: str) -> str:
     """The path of a file as it lies; RequestError for one that is no whole path, and leads nowhere."""
     path = Path(file)
     try:
-        missing = not path.is_absolute() and not path.exists()
+        missing = not path.is_absolute() and not path.exists() and "\0" not in file
     except (OSError, ValueError):  # what no file can be called
         missing = False
     if not missing:

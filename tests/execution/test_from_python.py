@@ -43,6 +43,15 @@ def test_a_grid_from_python_is_that_of_the_command_line(sweep_command, tmp_path,
     assert " study=mine " in command
 
 
+def test_a_quiet_run_of_one_network_prints_nothing(capsys):
+    sweep.run(**SMALL, study="one", report=False, quiet=True, jacobian=True)
+    sweep.run(
+        **SMALL, study="one", report=False, quiet=True, train="sgd",
+        train_params={"steps": 2, "data": "mixture"},
+    )  # fmt: skip
+    assert capsys.readouterr() == ("", "")
+
+
 def test_it_returns_the_cells_that_were_asked_for_and_no_others(capsys):
     sweep.run(**AXES, study="mine", report=False, quiet=True)
     one = sweep.run(**SMALL, study="mine", report=False)

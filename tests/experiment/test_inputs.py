@@ -148,6 +148,9 @@ def test_what_is_no_file_of_rows_is_refused_in_one_line(file, made, says):
         ({"name": "npy", "file": 5}, r"input\.file=5: input\.file must be the path"),
         ({"name": "npy", "file": "x\0y"}, "null byte"),
         ({"name": "npy", "file": "rows.npy", "sha256": "beef"}, "64 hexadecimal digits"),
+        ({"name": "npy", "file": "no/rows.npy"}, r"input\.file=no/rows\.npy: there is no such file in /"),
+        ({"name": "npy", "file": "~/rows.npy"}, r"input\.file=~/rows\.npy: ~ stands for a home in a shell"),
+        ({"name": "npy", "file": "s3://a/x.npy"}, r"input\.file=s3://a/x\.npy: a URL is no file here"),
     ],
 )
 def test_wrong_inputs_are_refused_in_one_line(given, says):

@@ -283,3 +283,43 @@ def test_status_and_verify_name_rows_of_an_older_revision_and_the_command_replac
     assert "older revision" not in sweep_command(folder, module="sweep.status", COLUMNS="150").stdout
     verified = sweep_command(folder, module="sweep.verify")
     assert (verified.returncode, "4 of 4 recomputed cells" in verified.stdout) == (0, True), verified.stdout
+
+
+NORMED = (1, 1, 6)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"block": {"name": "bn"}, "batch": 7},
+        {"block": {"name": "bn"}, "width": 15},
+        {"block": {"name": "bn"}, "input": {"name": "student"}},
+        {"block": {"name": "post_rms", "alpha": 1e21}, "format": "bfloat16"},
+        {"block": {"name": "post_rms", "v_scale": 100}, "format": "bfloat16"},
+        {"block": {"name": "ln"}, "init": {"name": "normal", "std": 1e20}, "format": "bfloat16"},
+        {"block": {"name": "post_ln"}, "width": 2, "jacobian": True},
+        {"block": {"name": "mlp", "skip": 0.0}, "widths": [20, 30, 40], "jacobian": True},
+        {"init": {"name": "normal", "std": 1e20}, "jacobian": True},
+        {"act": {"name": "celu", "alpha": 1e-3}, "jacobian": True},
+        {"train": {"name": "sgd", "data": "mixture"}, "block": {"name": "bn"}, "width": 8},
+    ],
+)
+def test_norms_and_jacobians_that_can_have_been_wrong_are_other_cells(values):
+    assert cell(**values).revisions == NORMED
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"block": {"name": "bn"}},
+        {"block": {"name": "bn"}, "width": 8, "dtype": "float64"},
+        {"block": {"name": "ln"}, "width": 8},
+        {"block": {"name": "pre_ln", "v_scale": "depth**-0.5"}, "format": "float16"},
+        {"format": "float16"},
+        {"block": {"name": "post_ln"}, "jacobian": True},
+        {"jacobian": True},
+        {"init": {"name": "orthogonal", "gain": 1.4}, "jacobian": True, "width": 64},
+    ],
+)
+def test_norms_copies_and_jacobians_of_moderate_networks_stay_what_they_are(values):
+    assert cell(**{"width": 64, "batch": 100} | values).revisions == FIRST

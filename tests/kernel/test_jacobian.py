@@ -1,6 +1,7 @@
 """Spreads of singular values against differences of a plain loop, whatever the block and the range."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -47,9 +48,11 @@ def forward(one, widths, seed, h):
         z = norm(block.norm, z) if block.place == INSIDE else z
         branch = z if block.act_first else act.f(z)
         if block.out:
-            branch = branch @ drawn(layer, inner[::-1], block.number("v_scale"), out=True)
+            branch = branch @ drawn(layer, (inner[1], above), block.number("v_scale"), out=True)
         if block.skipped:
-            branch = block.number("skip") * h + block.number("alpha") * branch
+            branch = block.number("alpha") * branch
+            if skip := block.number("skip"):
+                branch = skip * h + branch
         h = norm(block.norm, branch) if block.place == AFTER else branch
     return h
 
@@ -119,3 +122,32 @@ def test_a_scheme_that_looks_at_the_data_looks_at_the_batch_that_was_measured():
     few, many = (of(chain("lsuv"), batch=batch) for batch in (5, 400))
     assert few == pytest.approx(many, rel=0.3)
     assert few != many
+
+
+@pytest.mark.parametrize(("block", "width"), [("post_ln", 2), ("ln", 2), ("post_rms", 1), ("rms", 1)])
+def test_a_norm_of_as_many_numbers_as_it_fixes_passes_nothing(block, width):
+    """Its result is ±1 whatever goes in: rounding is all that was left of J, and its spread was told."""
+    assert math.isnan(of(chain(block=block), (width,) * (DEPTH + 1)))
+
+
+@pytest.mark.parametrize("block", ["residual", "preact", "mlp", "post_rms"])
+def test_a_block_without_a_skip_has_any_widths(block):
+    one = chain(block=block)
+    one = replace(one, block=replace(one.block, skip=0.0))
+    for widths in ((5, 9, 4, 7), (6, 1, 5, 3)):
+        if block != "post_rms" or 1 not in widths:
+            assert of(one, widths) == pytest.approx(by_differences(one, widths, SEED), rel=1e-5, abs=1e-6)
+
+
+def test_slopes_that_float64_cannot_hold_pass_what_long_double_says():
+    """celu of alpha 1e-4 at z = -0.5: exp(-5000). One neuron has no spread, and it is not unknown."""
+    act = activations.get("celu", alpha=1e-4)
+    one = kernel.Chain(initializers.get("constant", value=1.0), act, 0.0, 1)
+    (inputs,) = streams.inputs([0], SAMPLES, 1)
+    assert inputs.min() < -0.5
+    assert of(one, (1, 1), seed=0) == 0.0
+    many = kernel.Chain(initializers.get("identity"), act, 0.0, 1)
+    x = streams.inputs([0], SAMPLES, 3)[0].astype(np.longdouble)
+    slopes = np.where(x > 0, np.longdouble(1), np.exp(np.minimum(x, 0) * 10_000)) ** 2
+    wanted = np.mean([float(row.var() / row.mean() ** 2) for row in slopes])
+    assert of(many, (3, 3), seed=0) == pytest.approx(wanted, rel=1e-9)

@@ -82,6 +82,7 @@ def test_the_store_gives_back_every_value_as_it_was(tmp_path, columns):
     result = outcome.Result(
         Cells.of([one]).blocks, 0.0, {}, np.zeros(1), statistics, None, np.full(1, np.nan)
     )
+    assert np.isnan([result.loss_scales, result.jac_spreads]).all()  # neither was measured
     with np.errstate(over="ignore"):  # an input's rms near the largest number is no network's
         made = tables.tables(result, "run")
     study.write(part("a"), *made)

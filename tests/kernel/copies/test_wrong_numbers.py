@@ -53,3 +53,30 @@ def test_slopes_that_are_nearly_0_count_by_their_own_size(act):
     )
     np.testing.assert_allclose(narrow["delta_zeroed"], wide["delta_zeroed"], atol=0.02)
     assert wide["delta_zeroed"].iloc[-1] > 0.5
+
+
+@pytest.mark.parametrize(
+    ("block", "params"),
+    [
+        ("ln", {"w_scale": 1e22}),
+        ("bn", {"w_scale": 1e22}),
+        ("post_rms", {"alpha": 1e21}),
+        ("pre_ln", {"alpha": 1e21}),
+        ("pre_rms", {"skip": 0.0, "alpha": 1e-33}),
+    ],
+)
+def test_norms_hold_numbers_whose_squares_float32_cannot(block, params):
+    values = {"depth": 4, "width": 24, "batch": 40, "format": "bfloat16", "block": block}
+    found = sweep.propagate("xavier", "tanh", **values, block_params=params)
+    assert found["round_cosine"].min() > 0.9999  # four layers of eight bits
+    assert (found[["zeroed", "overflowed"]] == 0).all(axis=None)
+    assert (found["delta_overflowed"].iloc[1:] == 0).all()
+
+
+def test_a_gradient_that_vanishes_below_float32_is_no_overflow():
+    found = sweep.propagate(
+        "lecun_uniform", "identity", depth=30, width=2, batch=37, block="post_rms",
+        block_params={"v_scale": 167.0}, format="float8_e5m2",
+    )  # fmt: skip
+    assert (found["delta_overflowed"].iloc[1:] == 0).all()
+    assert found["delta_zeroed"].max() == 1

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from sweep.experiment import axes
 from sweep.theory.consequences.formats import FORMATS
 
 # Largest, from which on it overflows, smallest normal, smallest subnormal, noise of a rounding: as published.
@@ -48,3 +49,7 @@ def test_the_noise_of_a_rounding_is_what_rounding_a_gaussian_makes(name):
     form = FORMATS[name]
     h = np.random.default_rng(1).standard_normal(200_000)
     assert np.mean((form.rounded(h) - h) ** 2) == pytest.approx(form.noise, rel=0.05)
+
+
+def test_the_formats_that_a_cell_can_have_are_those_that_theory_knows():
+    assert tuple(FORMATS) == axes.FORMATS
