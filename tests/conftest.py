@@ -12,7 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from sweep.store.study import Study
 from tests import processes
-from tests.warm import LATE, Warm
+from tests.warm import Warm
 
 # Commands write into files here, whose lines are as long as they are; a test that wants a screen says so.
 for _name in ("COLUMNS", "LINES"):
@@ -103,11 +103,11 @@ def warm(_nobody_outlives_the_tests):
         yield running
 
 
-def _command(folder, begin):
+def _command(folder, begins):
     def run(*arguments, module="sweep", cwd=folder, **environment):
         command = [sys.executable, "-W", "error::RuntimeWarning", "-m", module, *arguments]
-        how = begin if environment.keys() <= LATE else subprocess.Popen
-        return processes.start(command, cwd, environment=environment, begin=how).ended()
+        begin = begins(cwd, environment)
+        return processes.start(command, cwd, environment=environment, begin=begin).ended()
 
     return run
 
@@ -115,13 +115,13 @@ def _command(folder, begin):
 @pytest.fixture
 def sweep_command(warm, tmp_path):
     """Run `python -m sweep…` in an empty folder, as a user does; the libraries are there (tests/warm.py)."""
-    return _command(tmp_path, warm.begin)
+    return _command(tmp_path, warm.begins)
 
 
 @pytest.fixture
 def cold_command(tmp_path):
     """Run `python -m sweep…` in an empty folder, as a user does, from the start of Python."""
-    return _command(tmp_path, subprocess.Popen)
+    return _command(tmp_path, lambda *_: subprocess.Popen)
 
 
 @pytest.fixture(scope="module")

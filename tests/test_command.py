@@ -1,4 +1,4 @@
-"""The commands as users type them, each in a process of its own."""
+"""The commands as users type them, each in a process of its own; some from the start of Python."""
 
 import os
 import re
@@ -10,18 +10,16 @@ import pandas as pd
 import pytest
 
 from tests.processes import ROOT, start
+from tests.studies import CELLS, write
 
 SMALL = ("grid=smoke", "depth=2", "seed=0", "batch=20")
+FIGURES = "report=figures"  # and no page, whose library takes as long as all of them
 
 
-@pytest.fixture
-def sweep_command(cold_command):
-    """From the start of Python, which other files' commands have behind them."""
-    return cold_command
-
-
-def test_the_main_job_fills_a_table_and_draws_it_and_the_second_run_computes_nothing(sweep_command, tmp_path):
-    first = sweep_command("-m", "init=xavier,kaiming", "act=tanh,relu", *SMALL)
+def test_the_main_job_fills_a_table_and_draws_it_and_the_second_run_computes_nothing(
+    cold_command, sweep_command, tmp_path
+):
+    first = cold_command("-m", "init=xavier,kaiming", "act=tanh,relu", *SMALL)
     assert first.returncode == 0, first.stderr
     assert re.search(r"study outputs/smoke: 8 cells; 1 task", first.stderr)
     assert "xavier" in first.stdout
@@ -44,8 +42,8 @@ def test_the_main_job_fills_a_table_and_draws_it_and_the_second_run_computes_not
     assert len(pd.read_parquet(study / "cells")) == 16
 
 
-def test_one_cell_prints_its_layer_table_and_is_stored(sweep_command, tmp_path):
-    done = sweep_command("init=xavier", "act=tanh", "depth=3", "width=50")
+def test_one_cell_prints_its_layer_table_and_is_stored(cold_command, tmp_path):
+    done = cold_command("init=xavier", "act=tanh", "depth=3", "width=50")
     assert done.returncode == 0, done.stderr
     assert [line.split()[1] for line in done.stdout.splitlines() if re.match(r"│ +\d", line)] == list("0123")
     for name in ("layer", "mean", "std", "rms", "flat", "grad_std"):
@@ -70,6 +68,19 @@ def test_a_report_is_drawn_again_from_what_is_stored(sweep_command, tmp_path):
     done = sweep_command("outputs/smoke", module="sweep.report")
     assert done.returncode == 0, done.stderr
     assert "outputs/smoke/report/std.png" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"),
+    [
+        ("sweep.status", ()), ("sweep.verify", ()), ("sweep.compact", ()),
+        ("sweep.report", ("--only", "layers")),
+    ],
+)  # fmt: skip
+def test_a_door_needs_nothing_that_was_imported_before(module, arguments, cold_command, study):
+    write(study, "a", CELLS[:2])
+    done = cold_command(str(study.path), *arguments, module=module)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_root_and_study_choose_the_place_and_nothing_else_is_written(sweep_command, tmp_path):
@@ -105,8 +116,8 @@ def test_failed_cells_are_rows_and_status_1(sweep_command, tmp_path):
         (["--version"], f"sweep {version('sweep')}, Hydra {version('hydra-core')}\n"),
     ],
 )
-def test_hydras_own_flags_keep_working(sweep_command, arguments, expected):
-    done = sweep_command(*arguments)
+def test_hydras_own_flags_keep_working(cold_command, arguments, expected):
+    done = cold_command(*arguments)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
 
@@ -144,16 +155,16 @@ def test_two_runs_at_once_in_one_study_end_well(tmp_path):
 
 def test_figures_follow_what_is_stored(sweep_command, tmp_path):
     figure = tmp_path / "outputs" / "smoke" / "report" / "std.svg"
-    sweep_command("-m", *SMALL, "init=xavier", "act=tanh")
+    sweep_command("-m", *SMALL, "init=xavier", "act=tanh", FIGURES)
     own = figure.with_name("my_own_plot.png")
     own.write_text("mine")
     assert "kaiming" not in figure.read_text(encoding="utf-8")
     sweep_command("-m", *SMALL, "init=kaiming", "act=tanh", "report=false")
     assert "kaiming" not in figure.read_text(encoding="utf-8")
-    done = sweep_command("-m", *SMALL, "init=kaiming", "act=tanh")
+    done = sweep_command("-m", *SMALL, "init=kaiming", "act=tanh", FIGURES)
     assert "nothing to compute" in done.stderr
     assert "kaiming" in figure.read_text(encoding="utf-8")
-    assert "figures" not in sweep_command("-m", *SMALL, "init=kaiming", "act=tanh").stderr
+    assert "figures" not in sweep_command("-m", *SMALL, "init=kaiming", "act=tanh", FIGURES).stderr
     assert own.read_text() == "mine"
 
 

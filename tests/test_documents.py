@@ -121,6 +121,7 @@ SMALLER = {
     "depth=50, width=512": "depth=5, width=32",
     "width=500": "width=50",
     "width=128": "width=16",
+    '"data": "mixture"': '"data": "mixture", "steps": 20',
     'depth=[5, 10], study="mine"': 'depth=[5, 10], width=32, study="mine"',
 }
 CODE = [page for page in PAGES if any(not text.startswith(" ") for text in blocks(page, "python"))]

@@ -56,3 +56,16 @@ def test_commands_run_side_by_side_and_end_when_they_are_told_to(warm, tmp_path)
     assert second.running()
     second.end()
     assert not os.path.exists(f"/proc/{second.pid}")  # noqa: PTH110
+
+
+def test_a_command_starts_from_nothing_where_it_would_find_other_libraries(warm, tmp_path):
+    assert warm.begins(tmp_path, {"PYTHONPATH": str(ROOT), "COLUMNS": "40"}) == warm.begin
+    (tmp_path / "mine.py").touch()
+    assert warm.begins(tmp_path, {"PYTHONPATH": str(tmp_path)}) == warm.begin
+    assert warm.begins(tmp_path, {"MPLBACKEND": "agg"}) == subprocess.Popen
+    for name in ("sitecustomize.py", "seaborn.py", "yaml"):
+        (tmp_path / "site" / name).mkdir(parents=True)
+        path = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
+        assert warm.begins(ROOT, {"PYTHONPATH": path}) == subprocess.Popen
+        assert warm.begins(tmp_path / "site", {}) == subprocess.Popen
+        (tmp_path / "site" / name).rmdir()

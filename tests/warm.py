@@ -23,9 +23,14 @@ import sys
 import threading
 import types
 import warnings
+from importlib.machinery import PathFinder
+from pathlib import Path
 
-# What a command may have in its environment that the libraries do not read when they are imported.
-LATE = {"PYTHONPATH", "COLUMNS", "NUMBER", "BUCKET", "AWS_ENDPOINT_URL"}
+ROOT = Path(__file__).resolve().parents[1]
+
+# Of the environment, what nothing reads while Python starts and libraries are imported.
+_LATE = {"PYTHONPATH", "COLUMNS", "NUMBER", "BUCKET", "AWS_ENDPOINT_URL", "XDG_STATE_HOME"}
+_AT_THE_START = {"sitecustomize", "usercustomize"}
 _FLAGS = ("-W", "error::RuntimeWarning")
 _LIBRARIES = (
     "numpy", "scipy.special", "scipy.optimize", "scipy.linalg", "scipy.sparse", "scipy.stats",
@@ -51,7 +56,7 @@ class Warm:
                 [sys.executable, *_FLAGS, __file__, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={name: value for name, value in os.environ.items() if name not in LATE},
+                env={name: value for name, value in os.environ.items() if name not in _LATE},
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
@@ -61,6 +66,12 @@ class Warm:
         """It ends when nobody can ask it any more."""
         self._socket.close()
         self._server.wait()
+
+    def begins(self, cwd, environment):
+        """How to begin such a command: from the start of Python where it finds other things than we have."""
+        folders = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
+        cold = not environment.keys() <= _LATE or any(map(_takes_a_place, folders))
+        return subprocess.Popen if cold else self.begin
 
     def begin(self, command, cwd, env, stdout, stderr, stdin, start_new_session):
         """`python -W error::RuntimeWarning -m …`, begun as subprocess.Popen begins it."""
@@ -72,6 +83,15 @@ class Warm:
             descriptors = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
             socket.send_fds(self._socket, [request.encode()], descriptors)
         return Forked(ours)
+
+
+def _takes_a_place(folder):
+    """Whether modules of a folder would be found instead of Python's or of a library's."""
+    if Path(folder) == ROOT:
+        return False
+    there = {path.name.partition(".")[0] for path in Path(folder).glob("*")}
+    elsewhere = [path for path in sys.path if path not in ("", str(folder), str(ROOT))]
+    return bool(there & _AT_THE_START) or any(PathFinder.find_spec(name, elsewhere) for name in there)
 
 
 class Forked:
@@ -178,6 +198,8 @@ def _leave(status):
 if __name__ == "__main__":
     for _name in _LIBRARIES:
         importlib.import_module(_name)
+    with contextlib.suppress(ImportError):  # an extra
+        importlib.import_module("s3fs")
     gc.freeze()
     _module = _become(*_serve(socket.socket(fileno=int(sys.argv[1]))))
     try:

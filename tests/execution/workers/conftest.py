@@ -10,7 +10,6 @@ import sweep
 from tests.execution.workers.daemons import Dask, Slurm
 from tests.processes import ROOT, start
 from tests.users import Gate
-from tests.warm import LATE
 
 # Cheap cells, and enough of them that a scheduler's part in it is seen.
 GRID = (
@@ -44,9 +43,9 @@ def gate(folder, held, cells=None):
 class Commands:
     """`python -m sweep …` in a folder of its own, as a user of a cluster types it."""
 
-    def __init__(self, folder, environment, begin=subprocess.Popen):
+    def __init__(self, folder, environment, begins=lambda *_: subprocess.Popen):
         self.folder = folder
-        self.begin = begin  # of commands that are waited for
+        self.begins = begins  # (folder, environment) -> how to begin a command that is waited for
         # Users' functions are found where the tests are, whatever the working directory.
         self.environment = {"PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(self.state)} | environment
 
@@ -60,7 +59,7 @@ class Commands:
         return start(command, self.folder, environment=self.environment | environment, begin=begin)
 
     def __call__(self, *arguments, **environment):
-        begin = self.begin if environment.keys() <= LATE else subprocess.Popen
+        begin = self.begins(self.folder, self.environment | environment)
         return ended(self.start(*arguments, begin=begin, **environment))
 
     def table(self, study="smoke", root="outputs"):
@@ -111,7 +110,7 @@ def computed_here(warm, tmp_path_factory):
 
     @cache
     def run(*grid):
-        commands = Commands(tmp_path_factory.mktemp("here"), {}, warm.begin)
+        commands = Commands(tmp_path_factory.mktemp("here"), {}, warm.begins)
         done = commands(*grid)
         assert done.returncode == 0, done.stderr
         return commands
@@ -122,7 +121,7 @@ def computed_here(warm, tmp_path_factory):
 @pytest.fixture
 def commands(warm, tmp_path):
     """Those of a machine without Slurm; what is waited for is forked (tests/warm.py)."""
-    return Commands(tmp_path, {}, warm.begin)
+    return Commands(tmp_path, {}, warm.begins)
 
 
 @pytest.fixture

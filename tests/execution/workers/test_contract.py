@@ -29,10 +29,10 @@ def ready(name, fixture):
 
 
 @pytest.fixture(params=EXECUTORS)
-def executor(request, tmp_path):
+def executor(request, warm, tmp_path):
     """The command, asking this executor."""
     environment, arguments = ready(request.param, request.getfixturevalue)
-    commands = Commands(tmp_path, environment)
+    commands = Commands(tmp_path, environment, warm.begins)
     commands.asking = (f"executor={request.param}", *arguments)
     return commands
 
