@@ -26,8 +26,9 @@ class Probe:
     """One probe of a module.
 
     layers: a row per call, as the table `layers` has them, with `module` and `kind`. chain: each layer with
-    the activation after it, or each block, from the input to the outputs. verdict: in a word. module: where
-    that begins, '' where nothing is wrong or the inputs are. advice: a line or two.
+    the activation after it, or each block, from the input to the outputs; theory_* beside what is measured,
+    NaN where theory has no word. verdict: in a word. module: where that begins, '' where nothing is wrong or
+    the inputs are. advice: a line or two.
     """
 
     def __init__(self, layers: "pd.DataFrame", chain: "pd.DataFrame", found: Finding, advice: str) -> None:
