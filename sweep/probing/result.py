@@ -26,9 +26,10 @@ class Probe:
     """One probe of a module.
 
     layers: a row per call, as the table `layers` has them, with `module` and `kind`. chain: each layer with
-    the activation after it, or each block, from the input to the outputs. verdict: in a word. module: where
-    that begins, '' where nothing is wrong or the inputs are. verdicts: all words that hold, the verdict
-    first. begins: its layer of the chain, None of a healthy model. advice: a line or two.
+    the activation after it, or each block, from the input to the outputs; theory_* beside what is measured,
+    NaN where theory has no word. verdict: in a word. module: where that begins, '' where nothing is wrong or
+    the inputs are. verdicts: all words that hold, the verdict first. begins: its layer of the chain, None of
+    a healthy model. advice: a line or two.
     """
 
     def __init__(
