@@ -1,5 +1,7 @@
 """Models of one's own, as users have them in a module of theirs."""
 
+import time
+
 import torch
 from torch import nn
 
@@ -64,3 +66,14 @@ def no_module():
 
 def bare():
     return nn.Tanh()
+
+
+class Slow(nn.Linear):
+    """It takes its time, so that a test can kill it halfway."""
+
+    def __init__(self):
+        super().__init__(8, 8)
+
+    def forward(self, x):
+        time.sleep(0.2)
+        return super().forward(x)

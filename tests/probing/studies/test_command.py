@@ -229,3 +229,35 @@ def test_a_dry_run_lists_the_weights_and_writes_nothing(probe, tmp_path):
     assert "1.weight [16, 16]: drawn, fan_in 16, fan_out 16" in said
     assert "0.weight: left, an embedding's table" in said
     assert not any(tmp_path.iterdir())
+
+
+def test_without_torch_the_extra_is_named(probe, monkeypatch):
+    from sweep.execution import model_request  # noqa: PLC0415
+
+    monkeypatch.setattr(model_request, "find_spec", lambda name: None)
+    assert probe("conv", "--input", "4,3,8,8") == (
+        2, "sweep: sweep.probe needs torch, which is not installed: pip install 'sweep[torch]'\n"
+    )  # fmt: skip
+
+
+def test_several_models_are_one_study(probe):
+    assert probe("chain", "--input", f"8,{WIDTH}", "--study", "s", "--no-report")[0] == 0
+    assert probe("conv", "--input", "8,3,8,8", "--study", "s")[0] == 0
+    cells = sweep.load("outputs/s")
+    assert sorted(cells["model"]) == [f"{MODELS}:chain", f"{MODELS}:conv"]
+    assert sorted(cells["depth"]) == [4, 5]
+    page = Path("outputs/s/report/index.html").read_text()
+    assert "1 init × 2 models × 1 seed" in page
+
+
+def test_beside_our_own_networks(probe):
+    """One study may hold both; nothing of either is lost or drawn as the other."""
+    sweep.run(init="xavier", act="tanh", depth=[2, 3], width=16, batch=8, seed=0, study="s", quiet=True)
+    status, _ = probe("conv", "--input", "8,3,8,8", "--study", "s")
+    assert status == 0
+    cells = sweep.load("outputs/s")
+    assert len(cells) == 3
+    assert cells["act"].isna().sum() == 1
+    sweep.run(init="xavier", act="tanh", depth=[2, 3, 4], width=16, batch=8, seed=0, study="s", quiet=True)
+    assert len(sweep.load("outputs/s")) == 4
+    assert sweep.to_xarray(sweep.load("outputs/s")).sizes["act"] == 2
