@@ -1,5 +1,6 @@
 """`python -m sweep.probe`: its arguments to a run."""
 
+import contextlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -72,7 +73,7 @@ def _init(text: str) -> Mapping[str, Any] | None:
         key, equals, value = one.partition("=")
         if not equals:
             raise RequestError(f"--init {text}: give parameters as names and values, as in normal:std=0.02")
-        values[key] = yaml.safe_load(value)
+        values[key] = _value(value)
     if name == AS_MADE:
         if values:
             raise RequestError(
@@ -80,6 +81,14 @@ def _init(text: str) -> Mapping[str, Any] | None:
             )
         return None
     return {"name": name} | values
+
+
+def _value(text: str) -> Any:
+    """A number, which YAML takes for a text where it is 1e-3; or what YAML takes it for."""
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return yaml.safe_load(text)
 
 
 def _shape(text: str) -> tuple[int, ...]:

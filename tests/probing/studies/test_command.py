@@ -195,6 +195,10 @@ REFUSED = {
     "a size of 0": (("conv", "--input", "0,3,8,8"), "every size must be at least 1"),
     "a typo": (("conv", "--input", "4,3,8,8", "--init", "kaimin"), "did you mean 'kaiming'?"),
     "a parameter": (("conv", "--input", "4,3,8,8", "--init", "normal:std=-1"), "init.std=-1"),
+    "a distribution": (
+        ("conv", "--input", "4,3,8,8", "--init", "torch/kaiming_normal:a=1e-3:mode=out"),
+        "unknown init.mode 'out': did you mean 'fan_out'?",
+    ),
     "of the data": (("conv", "--input", "4,3,8,8", "--init", "lsuv"), "draws without data"),
     "none to draw": (
         ("bare", "--input", "4,3", "--init", "xavier"),
