@@ -35,7 +35,7 @@ NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float8_e4m3fn": 2.0**-6, 
 OVERFLOW = {
     "float16": 65520.0, "bfloat16": (2 - 2.0**-8) * 2.0**127, "float8_e4m3fn": 464.0, "float8_e5m2": 61440.0,
 }  # fmt: skip
-HELD = (LONG(0), LONG(2) ** -1000, LONG(2) ** -140, LONG(2) ** -126, LONG(2) ** -90)
+HELD = (LONG(0), LONG(2) ** -1000, *(LONG(2) ** -power for power in range(80, 151, 5)))
 COSINES, SCALES = "round_cosine", "loss_scale"
 OF_COPY = (COSINES, "zeroed", "overflowed")
 NO_COPY = dict.fromkeys(OF_COPY, NULL)
@@ -346,7 +346,7 @@ class Copy:
 
 def _near(sizes):
     """The size that one in a hundred is below, sorted, and those that rounding may take for it."""
-    place, reach = math.ceil(0.01 * len(sizes)) - 1, 1 + math.ceil(0.002 * len(sizes))
+    place, reach = math.ceil(0.01 * len(sizes)) - 1, 1 + math.ceil(0.005 * len(sizes))
     if not len(sizes):
         return
     for at in (place, place - reach, place + reach):
