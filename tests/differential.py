@@ -3,8 +3,9 @@
     make torture, or python -m tests.differential --specs 5000 --seed 0 [--seconds 60] [--jobs 2] [--only 17]
         [--passes compiled]
 
-Every stack is computed together and each of its networks alone; both must be what tests/plain.py
-allows. A disagreement is printed with what repeats it.
+Every stack is computed together and each of its networks alone; both must be what tests/plain.py allows,
+with rounded copies (tests/plain_copies.py), inputs of every kind and the singular values of Jacobians.
+A disagreement is printed with what repeats it.
 """
 
 import argparse

@@ -170,7 +170,7 @@ class Network:
                 np.finfo(LONG).eps * started * np.sqrt(np.square(np.abs(h[copy]) @ np.abs(unit[copy])).mean())
             )
             z = started * product + varying
-            if copy == 0 and noise > 0 and z.std() <= UNRESOLVED * noise:
+            if copy == 0 and product.any() and z.std() <= UNRESOLVED * noise:
                 self.unresolved = True  # what varies of z is rounding, and so is all that follows
                 self.adrift_at = min(self.adrift_at, layer)
         return unit, self._rounded(np.array(stds, LONG)[:, None, None] * factor), mean, bias, centred

@@ -15,6 +15,7 @@ from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, PLAIN, RMS
 from tests.bounds import ANY, NULL, Allowed
 from tests.exact import LONG
 from tests.plain import COPIES
+from tests.plain_scales import loss_scale
 
 MEMBERS = 7
 ROUNDING = 2.0**-24
@@ -30,12 +31,6 @@ DTYPES = {
     "float8_e4m3fn": ml_dtypes.float8_e4m3fn,
     "float8_e5m2": ml_dtypes.float8_e5m2,
 }
-NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float8_e4m3fn": 2.0**-6, "float8_e5m2": 2.0**-14}
-# From here on a number rounds to none: half a spacing beyond the largest.
-OVERFLOW = {
-    "float16": 65520.0, "bfloat16": (2 - 2.0**-8) * 2.0**127, "float8_e4m3fn": 464.0, "float8_e5m2": 61440.0,
-}  # fmt: skip
-HELD = (LONG(0), LONG(2) ** -1000, LONG(2) ** -140, LONG(2) ** -126, LONG(2) ** -90)
 COSINES, SCALES = "round_cosine", "loss_scale"
 OF_COPY = (COSINES, "zeroed", "overflowed")
 NO_COPY = dict.fromkeys(OF_COPY, NULL)
@@ -275,7 +270,7 @@ class Copy:
         network, figures = self.network, self.network.figures
         names = ("delta_zeroed", "delta_overflowed")
         figures |= {(start, name, layer): NULL for name in names for layer in range(start + 1)}
-        figures[start, SCALES, start] = self._scale(network.entered[start])
+        figures[start, SCALES, start] = loss_scale(network, self.name, network.entered[start])
         known = self.lost > start
         if not known.any() and start < network.adrift_at:
             return
@@ -320,38 +315,6 @@ class Copy:
             terms = np.abs(skip * delta) + np.abs(branch)
             branch = self._moved(skip * delta + branch, 2 * ROUNDING * terms)
         return branch, further if counts is None else counts + further
-
-    def _scale(self, entered):
-        """The power of two that brings the smallest 1 % of what enters products back to a normal number."""
-        network = self.network
-        if min(network.adrift_at, network.lost_at) < len(network.widths) or not entered:
-            return ANY
-        found, null = [], False
-        for copy in range(COPIES + 1):
-            sizes = np.sort(np.abs(np.concatenate([one[copy, :64].ravel() for one in entered])))
-            largest = max(float(np.abs(one[copy]).max()) for one in entered)
-            for least in HELD:  # what an array cannot hold beside the largest is 0 there
-                some = sizes[sizes > least * largest]
-                null |= not some.size
-                for size in _near(some):
-                    power = math.frexp(NORMAL[self.name])[1] - int(np.frexp(size)[1])
-                    reaches = np.ldexp(LONG(largest), power)
-                    null |= reaches > OVERFLOW[self.name] * 0.999 or power >= 1024
-                    if reaches < OVERFLOW[self.name] * 1.001 and power < 1024:
-                        found.append(math.ldexp(1.0, power))
-        if not found:
-            return NULL
-        return Allowed(found[0], min(found), max(found), null)
-
-
-def _near(sizes):
-    """The size that one in a hundred is below, sorted, and those that rounding may take for it."""
-    place, reach = math.ceil(0.01 * len(sizes)) - 1, 1 + math.ceil(0.002 * len(sizes))
-    if not len(sizes):
-        return
-    for at in (place, place - reach, place + reach):
-        size = sizes[min(max(at, 0), len(sizes) - 1)]
-        yield from (size, size * LONG(1 - 1e-4), size * LONG(1 + 1e-4))
 
 
 def _unit(rows):

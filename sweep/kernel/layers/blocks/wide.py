@@ -26,6 +26,7 @@ class WideBlock:
         self._outer = None
         if outer is not None:
             self._outer = WideMatrix(chain, number, outer, seed, block.number("v_scale"), out=True)
+        self._biased = chain.scheme_of(number).weight_mean(*inner) != 0
         self._u = self._f = self._normed = self._inverse = _NONE
 
     def forward(self, below: WideSignal) -> WideSignal:
@@ -107,7 +108,10 @@ class WideBlock:
         """
         kind, samples = self._block.norm, slice(len(changes))
         y, inverse = (values[samples, None].astype(np.float64) for values in (self._normed, self._inverse))
-        pushed = wide_norm_back(kind, y, np.ones_like(inverse), changes)
+        ones = np.ones_like(inverse)
+        pushed = wide_norm_back(kind, y, ones, changes)
+        if self._biased:  # what rounding leaves of the mean would come out multiplied by theirs
+            pushed = wide_norm_back(kind, y, ones, pushed)
         size, reach = (np.abs(values).max(axis=2, keepdims=True) for values in (pushed, changes))
         pushed[np.broadcast_to(size <= NOISE * np.finfo(np.float64).eps * reach, pushed.shape)] = 0
         pushed *= inverse
