@@ -102,7 +102,11 @@ def _saturated(found: Finding, links: list[Link]) -> str:
     row = found.row
     assert row is not None
     z, act = row.get("pre_rms"), row.act.act if row.act else None
-    too_large = z > _LARGE and not (act and act.homogeneous)  # relu is as flat for weights of any size
+    rows = (one for link in links for one in link.rows)
+    source = next((one for one in rows if one.node is not None and one.node == row.below), None)
+    shifted = source is not None and abs(source.get("mean")) > source.get("std")  # biases do, not weights
+    # Relu is as flat for weights of any size.
+    too_large = z > _LARGE and not shifted and not (act and act.homogeneous)
     mend = (
         f"divide its weights by {number(z, 2)}" if too_large else "set its biases to 0, or centre its inputs"
     )

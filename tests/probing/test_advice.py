@@ -25,6 +25,15 @@ def test_the_gradient_of_a_mean_is_judged_as_any():
     assert sweep.probe(mlp(6), vectors(), loss=lambda outputs: outputs.mean()).verdict == "healthy"
 
 
+def test_biases_are_named_where_it_is_they_that_saturate():
+    model = mlp(4, nn.Tanh, 1.0, bias=True)
+    nn.init.constant_(model[2].bias, 5.0)
+    probed = sweep.probe(model, vectors())
+    assert (probed.verdict, probed.module) == ("saturated", "2")
+    assert "biases" in probed.advice
+    assert "divide" not in probed.advice
+
+
 def test_weights_are_not_to_be_multiplied_by_0_where_a_gradient_overflows():
     """The norm makes up for what is small, and takes the gradient of a large loss beyond half precision."""
     torch.manual_seed(0)
