@@ -23,10 +23,7 @@ import sys
 import threading
 import types
 import warnings
-from importlib.machinery import PathFinder
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Of the environment, what nothing reads while Python starts and libraries are imported.
 _LATE = {"PYTHONPATH", "COLUMNS", "NUMBER", "BUCKET", "AWS_ENDPOINT_URL", "XDG_STATE_HOME"}
@@ -61,6 +58,7 @@ class Warm:
                 start_new_session=True,
             )
         self._socket = ours
+        self._there = set(json.loads(ours.recv(_LARGEST)))  # which modules it has, their packages' names
 
     def close(self):
         """It ends when nobody can ask it any more."""
@@ -70,8 +68,12 @@ class Warm:
     def begins(self, cwd, environment):
         """How to begin such a command: from the start of Python where it finds other things than we have."""
         folders = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-        cold = not environment.keys() <= _LATE or any(map(_takes_a_place, folders))
+        cold = not environment.keys() <= _LATE or any(map(self._has_another, folders))
         return subprocess.Popen if cold else self.begin
+
+    def _has_another(self, folder):
+        names = {path.name.partition(".")[0] for path in Path(folder).glob("*")}
+        return not names.isdisjoint(self._there | _AT_THE_START)
 
     def begin(self, command, cwd, env, stdout, stderr, stdin, start_new_session):
         """`python -W error::RuntimeWarning -m …`, begun as subprocess.Popen begins it."""
@@ -83,15 +85,6 @@ class Warm:
             descriptors = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
             socket.send_fds(self._socket, [request.encode()], descriptors)
         return Forked(ours)
-
-
-def _takes_a_place(folder):
-    """Whether modules of a folder would be found instead of Python's or of a library's."""
-    if Path(folder) == ROOT:
-        return False
-    there = {path.name.partition(".")[0] for path in Path(folder).glob("*")}
-    elsewhere = [path for path in sys.path if path not in ("", str(folder), str(ROOT))]
-    return bool(there & _AT_THE_START) or any(PathFinder.find_spec(name, elsewhere) for name in there)
 
 
 class Forked:
@@ -201,7 +194,9 @@ if __name__ == "__main__":
     with contextlib.suppress(ImportError):  # an extra
         importlib.import_module("s3fs")
     gc.freeze()
-    _module = _become(*_serve(socket.socket(fileno=int(sys.argv[1]))))
+    _connection = socket.socket(fileno=int(sys.argv[1]))
+    _connection.send(json.dumps(sorted({_name.partition(".")[0] for _name in sys.modules})).encode())
+    _module = _become(*_serve(_connection))
     try:
         runpy._run_module_as_main(_module)
     except SystemExit as _ended:
