@@ -35,7 +35,7 @@ _LIBRARIES = (
     "hydra._internal.hydra", "hydra._internal.config_loader_impl", "hydra.core.global_hydra", "omegaconf",
     "rich.console", "rich.table", "rich.progress", "joblib", "joblib.externals.loky", "threadpoolctl",
     "matplotlib.pyplot", "matplotlib.figure", "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_svg", "seaborn", "jinja2", "fsspec", "gzip", "importlib.metadata",
+    "matplotlib.backends.backend_svg", "seaborn", "jinja2", "fsspec", "s3fs", "gzip", "importlib.metadata",
     "concurrent.futures",
 )  # fmt: skip
 _LARGEST = 1 << 20  # bytes of a request: arguments and an environment
@@ -58,7 +58,11 @@ class Warm:
                 start_new_session=True,
             )
         self._socket = ours
-        self._there = set(json.loads(ours.recv(_LARGEST)))  # which modules it has, their packages' names
+        if not (said := ours.recv(_LARGEST)):
+            raise RuntimeError(
+                f"the warm Python has ended with {self._server.wait()} before its first command"
+            )
+        self._there = set(json.loads(said))  # which modules it has, their packages' names
 
     def close(self):
         """It ends when nobody can ask it any more."""
@@ -190,9 +194,8 @@ def _leave(status):
 
 if __name__ == "__main__":
     for _name in _LIBRARIES:
-        importlib.import_module(_name)
-    with contextlib.suppress(ImportError):  # an extra
-        importlib.import_module("s3fs")
+        with contextlib.suppress(ImportError):  # an extra's
+            importlib.import_module(_name)
     gc.freeze()
     _connection = socket.socket(fileno=int(sys.argv[1]))
     _connection.send(json.dumps(sorted({_name.partition(".")[0] for _name in sys.modules})).encode())
