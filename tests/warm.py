@@ -59,9 +59,7 @@ class Warm:
             )
         self._socket = ours
         if not (said := ours.recv(_LARGEST)):
-            raise RuntimeError(
-                f"the warm Python has ended with {self._server.wait()} before its first command"
-            )
+            raise RuntimeError(f"the warm Python has ended with {self._server.wait()} before any command")
         self._there = set(json.loads(said))  # which modules it has, their packages' names
 
     def close(self):
