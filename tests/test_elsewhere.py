@@ -37,15 +37,19 @@ def test_the_main_job_and_the_commands_run_where_there_is_nothing_of_linux(elsew
     assert list(cells["status"]) == ["ok"] * 4
     for arguments, module, said in (
         (grid, "sweep", "all stored already"),
-        (("init=kaiming", "act=relu", "depth=2", "width=8"), "sweep", "single/cells"),
+        (("init=kaiming", "act=relu", "depth=2", "width=8", "report=false"), "sweep", "single/cells"),
         (("-m", "init=xavier", "dry_run=true", *SMALL), "sweep", "to compute"),
         (("-m", "init=xavier,kaiming", "shard=1/2", *SMALL), "sweep", "once all shares are done"),
-        (("-m", "init=xavier", "executor=serial", "study=serial", *SMALL), "sweep", "serial/cells"),
+        (
+            ("-m", "init=xavier", "executor=serial", "study=serial", "report=false", *SMALL),
+            "sweep",
+            "serial/cells",
+        ),
         (("--help",), "sweep", "hydra.cc"),
         ((STUDY,), "sweep.status", "planned"),
         ((STUDY, "--function", "tests.users.deadly"), "sweep.verify", "4 of 4 recomputed cells match"),
         ((STUDY,), "sweep.compact", "1 parts before"),
-        ((STUDY, "--only", "heatmap,page"), "sweep.report", "index.html"),
+        ((STUDY, "--only", "page"), "sweep.report", "index.html"),
         (("relu", "--depth", "5"), "sweep.recommend", "kaiming"),
         ((), "sweep.initializers", "torch/linear_default"),
         ((), "sweep.activations", "softsign"),

@@ -63,7 +63,7 @@ def test_a_command_starts_from_nothing_where_it_would_find_other_libraries(warm,
     (tmp_path / "mine.py").touch()
     assert warm.begins(tmp_path, {"PYTHONPATH": str(tmp_path)}) == warm.begin
     assert warm.begins(tmp_path, {"MPLBACKEND": "agg"}) == subprocess.Popen
-    for name in ("sitecustomize.py", "seaborn.py", "yaml"):
+    for name in ("sitecustomize.py", "seaborn.py", "yaml", "site.py"):
         (tmp_path / "site" / name).mkdir(parents=True)
         path = os.pathsep.join([str(ROOT), str(tmp_path / "site")])
         assert warm.begins(ROOT, {"PYTHONPATH": path}) == subprocess.Popen

@@ -23,10 +23,7 @@ import sys
 import threading
 import types
 import warnings
-from importlib.machinery import PathFinder
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
 
 # Of the environment, what nothing reads while Python starts and libraries are imported.
 _LATE = {"PYTHONPATH", "COLUMNS", "NUMBER", "BUCKET", "AWS_ENDPOINT_URL", "XDG_STATE_HOME"}
@@ -38,7 +35,7 @@ _LIBRARIES = (
     "hydra._internal.hydra", "hydra._internal.config_loader_impl", "hydra.core.global_hydra", "omegaconf",
     "rich.console", "rich.table", "rich.progress", "joblib", "joblib.externals.loky", "threadpoolctl",
     "matplotlib.pyplot", "matplotlib.figure", "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_svg", "seaborn", "jinja2", "fsspec", "gzip", "importlib.metadata",
+    "matplotlib.backends.backend_svg", "seaborn", "jinja2", "fsspec", "s3fs", "gzip", "importlib.metadata",
     "concurrent.futures",
 )  # fmt: skip
 _LARGEST = 1 << 20  # bytes of a request: arguments and an environment
@@ -61,6 +58,9 @@ class Warm:
                 start_new_session=True,
             )
         self._socket = ours
+        if not (said := ours.recv(_LARGEST)):
+            raise RuntimeError(f"the warm Python has ended with {self._server.wait()} before any command")
+        self._there = set(json.loads(said))  # which modules it has, their packages' names
 
     def close(self):
         """It ends when nobody can ask it any more."""
@@ -70,8 +70,12 @@ class Warm:
     def begins(self, cwd, environment):
         """How to begin such a command: from the start of Python where it finds other things than we have."""
         folders = [cwd, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
-        cold = not environment.keys() <= _LATE or any(map(_takes_a_place, folders))
+        cold = not environment.keys() <= _LATE or any(map(self._has_another, folders))
         return subprocess.Popen if cold else self.begin
+
+    def _has_another(self, folder):
+        names = {path.name.partition(".")[0] for path in Path(folder).glob("*")}
+        return not names.isdisjoint(self._there | _AT_THE_START)
 
     def begin(self, command, cwd, env, stdout, stderr, stdin, start_new_session):
         """`python -W error::RuntimeWarning -m …`, begun as subprocess.Popen begins it."""
@@ -83,15 +87,6 @@ class Warm:
             descriptors = [stdout.fileno(), stderr.fileno(), theirs.fileno()]
             socket.send_fds(self._socket, [request.encode()], descriptors)
         return Forked(ours)
-
-
-def _takes_a_place(folder):
-    """Whether modules of a folder would be found instead of Python's or of a library's."""
-    if Path(folder) == ROOT:
-        return False
-    there = {path.name.partition(".")[0] for path in Path(folder).glob("*")}
-    elsewhere = [path for path in sys.path if path not in ("", str(folder), str(ROOT))]
-    return bool(there & _AT_THE_START) or any(PathFinder.find_spec(name, elsewhere) for name in there)
 
 
 class Forked:
@@ -197,11 +192,12 @@ def _leave(status):
 
 if __name__ == "__main__":
     for _name in _LIBRARIES:
-        importlib.import_module(_name)
-    with contextlib.suppress(ImportError):  # an extra
-        importlib.import_module("s3fs")
+        with contextlib.suppress(ImportError):  # an extra's
+            importlib.import_module(_name)
     gc.freeze()
-    _module = _become(*_serve(socket.socket(fileno=int(sys.argv[1]))))
+    _connection = socket.socket(fileno=int(sys.argv[1]))
+    _connection.send(json.dumps(sorted({_name.partition(".")[0] for _name in sys.modules})).encode())
+    _module = _become(*_serve(_connection))
     try:
         runpy._run_module_as_main(_module)
     except SystemExit as _ended:

@@ -68,7 +68,7 @@ def plain(study, tmp_path_factory):
         return _files(study, tmp_path_factory.mktemp("plain"))
 
 
-@settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # to shrink one takes minutes
+@settings(max_examples=4, phases=[Phase.explicit, Phase.reuse, Phase.generate])  # to shrink one takes minutes
 @given(changes=_SETTINGS, name=_STYLES, backend=_BACKENDS)
 def test_figures_are_the_same_files_whatever_style_and_backend_are_around(
     plain, study, tmp_path_factory, changes, name, backend

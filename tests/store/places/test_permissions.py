@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import sweep
-from tests.processes import start
+from tests.processes import Process, start
 
 FEW = ("-m", "grid=smoke", "init=xavier,kaiming", "act=tanh", "depth=2", "width=8", "batch=5")
 GRID = (*FEW, "seed=0,1")
@@ -29,12 +29,21 @@ def plain(tmp_path):
     return run
 
 
-@pytest.fixture
-def study(plain, tmp_path):
-    """A study of four cells in four parts or fewer; what is taken away from its files is given back."""
-    done = plain(*GRID, "report=false")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study of four cells in four parts or fewer, as a command leaves it."""
+    folder = tmp_path_factory.mktemp("made")
+    with Process([sys.executable, "-m", "sweep", *GRID, "report=false"], folder) as process:
+        done = process.ended()
     assert done.returncode == 0, done.stderr
+    return folder / "outputs" / "smoke"
+
+
+@pytest.fixture
+def study(made, tmp_path):
+    """Such a study; what is taken away from its files is given back."""
     path = tmp_path / "outputs" / "smoke"
+    shutil.copytree(made, path)
     yield path
     for folder, folders, files in os.walk(path):
         for name in (".", *folders, *files):
