@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -11,16 +11,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
 from sweep.experiment import axes, verdict
-from sweep.experiment.cell import ID_BYTES, Spec
-from sweep.experiment.outcome import ActivationFacts, Result
-from sweep.experiment.prediction import CONSEQUENCES, consequences, no_consequences, nothing, predicted
-from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of
+from sweep.experiment.cell import Spec
+from sweep.experiment.outcome import Result
+from sweep.experiment.prediction import CONSEQUENCES
+from sweep.experiment.verdict import DEFAULT, Thresholds
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 from sweep.kernel.training.outcomes import LEARNED, OUTCOMES
+from sweep.store.spec_rows import OF_ACT, SpecRows
 
 # 2: theory, and what a failure was; 3: what reading needs of a user's own activation; 4: all words that hold,
 # predictions of the first layers, where float32 ends, schemes of first and last layers; 5: blocks; 6: short
@@ -148,81 +148,13 @@ def before(field: pa.Field, rows: int) -> pa.Array:
 
 def tables(result: Result, run_id: str, thresholds: Thresholds = DEFAULT) -> tuple[pa.Table, pa.Table]:
     """A task's result as rows of `cells` and `layers`; a failed cell has no layers."""
-    rows = _Rows(result)
-    keys = rows.keys()
+    rows = SpecRows(result)
+    keys = rows.keys(_SPEC_KEYS)
     return _cells(result, rows, keys, run_id, thresholds), _layers(result, rows, keys)
 
 
-class _Rows:
-    """The cells of a result, and what those of one spec have in common, computed once.
-
-    specs: each once. spec: (cells,), the index of each cell's spec. seeds: (cells,). ok: (cells,), whether
-    it was computed. sizes, ends: (cells,), its rows of layers and where they end. theory: name -> the
-    predictions of one spec after another, by layer; starts: where each begins. consequences: name ->
-    (specs,). of_act: (specs, 3), _OF_ACT.
-    """
-
-    def __init__(self, result: Result) -> None:
-        self._blocks = result.blocks
-        numbers: dict[Spec, int] = {}
-        parts = [
-            np.repeat([numbers.setdefault(spec, len(numbers)) for spec in block.specs], len(block.seeds))
-            for block in result.blocks
-        ]
-        self.specs = list(numbers)
-        self.spec = np.concatenate(parts)
-        self.seeds = np.concatenate([np.tile(block.seeds, len(block.specs)) for block in result.blocks])
-        self.ok = np.ones(len(self.spec), bool)
-        self.ok[list(result.errors)] = False
-        self.depths = np.array([spec.depth for spec in self.specs])
-        self.sizes = np.where(self.ok, self.depths[self.spec] + 1, 0)
-        self.ends = np.cumsum(self.sizes)
-        self.starts = np.cumsum(self.depths + 1) - (self.depths + 1)
-        theories = [_theory(spec, result.facts) for spec in self.specs]
-        self.theory = {name: np.concatenate([theory[name] for theory in theories]) for name in PREDICTED}
-        whole = [_consequences(spec, result.facts) for spec in self.specs]
-        self.consequences = {name: np.array([of[name] for of in whole]) for name in CONSEQUENCES}
-        self.of_act = np.array([_known_of(spec, result.facts) for spec in self.specs])
-
-    def keys(self) -> dict[str, pa.Array]:
-        """The columns that both tables have, by cell."""
-        ids = b"".join([block.digests() for block in self._blocks]).hex()
-        offsets = np.arange(0, len(ids) + 1, 2 * ID_BYTES, dtype=np.int32)
-        text = pa.StringArray.from_buffers(len(self.spec), pa.py_buffer(offsets), pa.py_buffer(ids.encode()))
-        named = {name: self.of_spec([getattr(spec, name) for spec in self.specs]) for name in _SPEC_KEYS}
-        return {"cell_id": text} | named | {"seed": pa.array(self.seeds, pa.int64())}
-
-    def of_spec(self, values: Sequence[Any], kind: pa.DataType | None = None) -> pa.Array:
-        """A value of each spec, by cell."""
-        return pa.array(values, kind).take(pa.array(self.spec))
-
-
-def _theory(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> dict[str, Array]:
-    """The predictions of a spec; those for a user's own activation come from where it may be called."""
-    if spec.act != CUSTOM:
-        return predicted(spec)
-    return facts[spec].theory if spec in facts else nothing(spec.depth)
-
-
-def _consequences(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> dict[str, float]:
-    """The same of the whole network."""
-    if spec.act != CUSTOM:
-        return consequences(spec)
-    return facts[spec].consequences if spec in facts else no_consequences()
-
-
-_OF_ACT = ("flat_share", "histogram_low", "histogram_high")
-
-
-def _known_of(spec: Spec, facts: Mapping[Spec, ActivationFacts]) -> tuple[float, float, float]:
-    """_OF_ACT of a spec's activation; NaN of a user's own that could not be computed."""
-    if spec.act != CUSTOM:
-        return flat_share_of(spec.activation), *histogram_range(spec.activation)
-    return (facts[spec].flat_share, *facts[spec].histogram_range) if spec in facts else (math.nan,) * 3
-
-
 def _cells(
-    result: Result, rows: _Rows, keys: dict[str, pa.Array], run_id: str, thresholds: Thresholds
+    result: Result, rows: SpecRows, keys: dict[str, pa.Array], run_id: str, thresholds: Thresholds
 ) -> pa.Table:
     count, ok, starts = len(result), rows.ok, rows.ends - rows.sizes
     common = {name: [getattr(spec, name) for spec in rows.specs] for name in _SPEC_COLUMNS}
@@ -253,7 +185,7 @@ def _cells(
     for name, values in rows.theory.items():
         columns[f"theory_{name}"] = _optional(np.where(ok, values[last], np.nan))
     of_act = rows.of_act[rows.spec]
-    columns |= {name: _optional(of_act[:, i]) for i, name in enumerate(_OF_ACT)}
+    columns |= {name: _optional(of_act[:, i]) for i, name in enumerate(OF_ACT)}
     for name, (column, layer_number) in FIRST_PREDICTED.items():
         predictions = rows.theory[column.removeprefix("theory_")]
         at = (rows.starts + layer_number)[rows.spec]
@@ -297,7 +229,7 @@ def said(codes: NDArray[np.int64]) -> dict[str, pa.Array]:
     return {name: values.take(pa.array(each)) for name, values in columns.items()}
 
 
-def _layers(result: Result, rows: _Rows, keys: dict[str, pa.Array]) -> pa.Table:
+def _layers(result: Result, rows: SpecRows, keys: dict[str, pa.Array]) -> pa.Table:
     owner = np.repeat(np.arange(len(rows.sizes)), rows.sizes)
     columns: dict[str, Any] = {name: values.take(pa.array(owner)) for name, values in keys.items()}
     columns["layer"] = layer = np.arange(len(owner)) - np.repeat(rows.ends - rows.sizes, rows.sizes)
@@ -330,7 +262,7 @@ def _optional(values: Sequence[float] | Array) -> pa.Array:
     return pa.array(np.asarray(values, np.float64), from_pandas=True)
 
 
-def _alike(rows: _Rows) -> Iterator[tuple[int, Array]]:
+def _alike(rows: SpecRows) -> Iterator[tuple[int, Array]]:
     """The computed cells of every depth and activation: that depth, and their indices."""
     groups: dict[tuple[int, str, str], list[int]] = defaultdict(list)
     for number, spec in enumerate(rows.specs):

@@ -79,7 +79,7 @@ class Size:
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of layer. Theory predicts it where `sweep.experiment.prediction` has a map of its name.
+    """A kind of layer. Theory predicts it where there is a map of its name.
 
     layer: (chain, number from 1, draws, passes) -> the layer. wide: (chain, number, (fan_in, fan_out), seed)
     -> the same of one seed, in long double. homogeneous: whether a scale of the weights is a scale of h,
