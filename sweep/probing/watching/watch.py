@@ -61,6 +61,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         self.probabilities: set[int] = set()
         self.lookup: Row | None = None
         self.sources: list[Tensor] = []
+        self.hooked = False  # whether the model has hooks of its own that may change a gradient
         self.starts_gradient = False  # whether an embedding's output is what gradients are taken of
         self.gauge, self._shown = Gauge(self.flow, batch_dim), shown
         self._names = {module: kinds.plain(name) for name, module in model.named_modules()}
@@ -199,6 +200,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         name = getattr(func, "__name__", "")
         name = name if name.startswith("__") else name.rstrip("_")
         row = None
+        self.hooked |= name == "register_hook"
         if args and (getattr(func, "__name__", "") != name or name == "__setitem__"):
             with self.aside():
                 self.weights.keep(args[0])
