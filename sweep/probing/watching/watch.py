@@ -247,7 +247,9 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         skip = self.flow.meeting(*nodes)
         if skip is None or not any(row.role == kinds.WEIGHT and (row.node or 0) > skip for row in self.rows):
             return None
-        branch = sides[1] if nodes[0] == skip or (nodes[1] != skip and nodes[1] > nodes[0]) else sides[0]
+        weighted = {row.node for row in self.rows if row.role == kinds.WEIGHT and row.node is not None}
+        ranks = [(self.flow.most(skip, node, weighted), node) for node in nodes]
+        branch = sides[ranks.index(max(ranks))]  # what went through most weights, of both that made last
         since = self._stack[-1].since if self._stack else 0
         row = Row(self._place(), SUM, SUM, below=skip, skip=skip, since=since)
         with self.aside():
