@@ -186,6 +186,14 @@ def test_another_source_of_what_a_class_inherits_from_is_another_source(tmp_path
     assert one != other
 
 
+def test_a_model_that_hands_on_its_inputs_has_them_as_its_outputs(probe):
+    assert probe("unchanged", "--input", "8,6", "--no-report")[0] == 0
+    layers = sweep.load("outputs/tests.probing.studies.models.unchanged", "layers")
+    assert list(layers["kind"]) == ["input", "Identity"]
+    assert layers["rms"].nunique() == layers["delta_rms"].nunique() == 1
+    assert layers[["grad_rms", "theory_rms"]].isna().all(axis=None)
+
+
 def test_what_a_seed_draws_is_the_same_in_every_run(probe):
     for study in ("a", "b"):
         assert (
