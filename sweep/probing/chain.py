@@ -127,7 +127,7 @@ def links_of(passed: Pass) -> list[Link]:
     for block in blocks:
         openers[block.end].inside, openers[block.end].out = [*block.inside], block.out
     _close(watch, links)
-    if not _same(links[-1].final, output):
+    if len(links) == 1 or not _same(links[-1].final, output):  # or nothing is done to it
         made = next((row for row in reversed(watch.rows) if row.node == output.node), output)
         output.module, output.kind = made.module, made.kind
         links.append(Link(output, output))

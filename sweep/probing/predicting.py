@@ -73,7 +73,12 @@ def predicted(passed: Pass, links: Sequence[Link]) -> dict[str, Array]:
 def _is_whole(passed: Pass, links: Sequence[Link], known: int) -> bool:
     """Whether gradients begin as theory has them, and come through nothing that it does not know."""
     flow, end = passed.watch.flow, links[-1].final.node
-    if known != len(links) - 1 or not passed.unit or flow.factor(end, passed.output.node) != 1:
+    if (
+        known != len(links) - 1
+        or not passed.unit
+        or passed.watch.hooked
+        or flow.factor(end, passed.output.node) != 1
+    ):
         return False
     rows = [row for link in links[1:] for row in (*link.inside, link.opener, link.final)]
     return not any(math.isnan(row.get("delta_rms")) for row in rows if row.role in (WEIGHT, ACT, NORM, SUM))
@@ -157,7 +162,8 @@ def _factor(flow: Flow, start: Row, rows: Sequence[Row], end: int | None) -> flo
         known = row.known
         if known is None or flow.factor(start.node, row.below) != 1 or after is None:
             return None
-        if not math.isclose(row.get("pre_rms"), start.get("rms"), rel_tol=_AS_BEFORE):
+        changes = isinstance(start.known, Matrix) and start.known.biased is not None  # by the biases
+        if not (changes or math.isclose(row.get("pre_rms"), start.get("rms"), rel_tol=_AS_BEFORE)):
             return None
         if isinstance(known, Norm) and not (
             known.alone and known.eps <= _NO_EPSILON * row.get("pre_rms") ** 2

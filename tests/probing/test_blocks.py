@@ -187,3 +187,25 @@ def test_a_model_may_ask_for_gradients_of_its_inputs():
     x = vectors()
     assert sweep.probe(AsksForGradients(), x).verdict == "healthy"
     assert not x.requires_grad
+
+
+@pytest.mark.parametrize("skip_last", [False, True])
+def test_a_branch_is_what_went_through_weights_whichever_side_was_made_last(skip_last):
+    class Sum(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(WIDTH, WIDTH)
+
+        def forward(self, x):
+            if skip_last:
+                branch = self.fc(torch.tanh(x))
+                return 0.8 * x + branch
+            skip = 0.8 * x
+            return skip + self.fc(torch.tanh(x))
+
+    torch.manual_seed(0)
+    model, x = Sum(), vectors()
+    branch = model.fc(torch.tanh(x)).detach()[:, :64]
+    found = torch.corrcoef(branch.double().T).abs()
+    wanted = float((found.sum() - len(found)) / (len(found) * (len(found) - 1)))
+    assert sweep.probe(model, x).chain["branch_corr"][1] == pytest.approx(wanted, rel=1e-4)

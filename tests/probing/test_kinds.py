@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed: pip install
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from sweep.probing.watching.kinds import of_module  # noqa: E402
 from tests.probing.networks import WIDTH, vectors  # noqa: E402
 
 
@@ -66,3 +67,22 @@ def test_the_slope_of_any_activation_is_found(act):
     z = x.clone().requires_grad_()
     (slope,) = torch.autograd.grad(act(z).sum(), z)
     assert layers["flat"][1] == pytest.approx(float((slope.abs() < 0.0199).double().mean()))
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        nn.ELU(0.7), nn.CELU(1.3), nn.LeakyReLU(0.2), nn.GELU(), nn.GELU("tanh"), nn.Hardtanh(),
+        nn.Softplus(), nn.Softplus(2.0), nn.ReLU6(), nn.SELU(), nn.SiLU(), nn.Mish(),
+        nn.Softsign(), nn.Hardswish(),
+    ],
+)  # fmt: skip
+def test_an_activation_that_is_ours_has_our_values(act):
+    ours = of_module(act).act
+    z = torch.linspace(-30, 30, 601, dtype=torch.float64)
+    assert ours.f(z.numpy()) == pytest.approx(act(z).numpy(), abs=1e-8)  # torch's softplus: z from 20 on
+
+
+@pytest.mark.parametrize("act", [nn.Softplus(1.0, threshold=2.0), nn.Hardtanh(-1, 2), nn.CELU(-1.0)])
+def test_an_activation_of_parameters_that_ours_does_not_have_is_not_ours(act):
+    assert of_module(act).act is None

@@ -59,6 +59,48 @@ def test_gradients_are_autograds():
     np.testing.assert_allclose(probed.layers["pre_rms"][1:], [rms(one) for one in outputs[:-1]], rtol=1e-6)
 
 
+@pytest.mark.parametrize("places", [(), (3,)])
+@pytest.mark.parametrize("used_before", [False, True])
+def test_what_is_changed_in_place_has_the_gradient_of_what_it_was(places, used_before):
+    """torch's linear of (batch, places, features) is a view, whose hooks a change in place passes by."""
+
+    class Net(nn.Module):
+        def __init__(self, act):
+            super().__init__()
+            self.a, self.act, self.b = nn.Linear(6, 6), act, nn.Linear(6, 6)
+
+        def forward(self, x):
+            h = self.a(x)
+            other = 2 * h if used_before else 0
+            return self.b(self.act(h)) + other
+
+    model, x = Net(nn.ReLU()).double(), torch.randn(9, *places, 6, dtype=torch.float64)
+    wanted = sweep.probe(model, x).layers
+    model.act = nn.ReLU(inplace=True)
+    found = sweep.probe(model, x).layers
+    for name in ("delta_std", "delta_rms"):
+        assert wanted[name].notna().all()
+        np.testing.assert_allclose(found[name], wanted[name], rtol=1e-12)  # the same sums, to rounding
+
+
+def test_a_view_has_its_own_gradient_and_not_all_of_what_it_is_a_view_of():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.flat, self.b = nn.Linear(6, 6), nn.Flatten(), nn.Linear(18, 5)
+
+        def forward(self, x):
+            h = self.a(x)
+            return self.b(self.flat(h)), 3 * h
+
+    model, x = Net(), torch.randn(9, 3, 6)
+    found = sweep.probe(model, x).layers.set_index("kind")["delta_rms"]
+    g = torch.from_numpy(streams.upstream_gradient([0], 9, 5 + 18)[0].copy())
+    back = g[:, :5] @ model.b.weight
+    assert found["Flatten"] == pytest.approx(rms(back), rel=1e-5)
+    assert found.iloc[1] == pytest.approx(rms(back + 3 * g[:, 5:]), rel=1e-5)
+
+
 def test_a_loss_of_ones_own_with_a_target():
     model, x, target = mlp(3), vectors(), torch.randint(10, (64,))
     probed = sweep.probe(model, x, loss=functional.cross_entropy, target=target)

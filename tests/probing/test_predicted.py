@@ -288,6 +288,29 @@ def test_a_layer_of_a_users_own_is_what_its_functions_are():
         np.testing.assert_allclose(own[f"theory_{name}"], wanted[f"theory_{name}"], rtol=1e-10)
 
 
+@pytest.mark.parametrize("sigma_b", [0.1, 1.0])
+def test_biases_that_a_sum_adds_are_those_of_the_matrix_however_large(sigma_b):
+    torch.manual_seed(0)
+    net, x = Net(lambda m, x: m.head(torch.tanh(x @ m.b.weight.T + m.b.bias))), inputs()
+    net.b = sized(WIDTH, WIDTH, 1.0, sigma_b)
+    own = sweep.probe(net, x).chain
+    net.function = lambda m, x: m.head(torch.tanh(m.b(x)))
+    wanted = sweep.probe(net, x).chain
+    for name in (*FORWARD, *BACKWARD):
+        np.testing.assert_allclose(own[f"theory_{name}"], wanted[f"theory_{name}"], rtol=1e-10)
+
+
+def test_gradients_that_a_hook_may_change_are_not_predicted():
+    def doubled(m, x):
+        h = _tanh(m, x)
+        h.register_hook(lambda gradient: 2 * gradient)
+        return m.head(h)
+
+    chain, wanted = probed(doubled), probed(lambda m, x: m.head(_tanh(m, x)))
+    assert chain[[f"theory_{name}" for name in BACKWARD]].isna().all(axis=None)
+    np.testing.assert_array_equal(chain["theory_rms"], wanted["theory_rms"])
+
+
 # What theory has no word on, and the layer from which on it is silent.
 UNKNOWN = {
     "dropout": (lambda m, x: m.head(m.one(_tanh(m, x))), nn.Dropout(0.5), 2),

@@ -52,8 +52,10 @@ class Maker:
         return model if device == "cpu" else model.to(device)
 
     def source_of(self, model: Any) -> str:
-        """A digest of its source and of that of the classes of a module that are not torch's."""
+        """A digest of its source and of that of the classes of a module, and their bases, but torch's."""
         kinds = {type(one) for one in model.modules()}
+        bases = {base for kind in kinds for base in kind.__mro__}
+        kinds |= {one for one in bases if one.__module__.partition(".")[0] not in sys.stdlib_module_names}
         named = {f"{kind.__module__}.{kind.__qualname__}": kind for kind in kinds}
         texts = [_source(self._make)]
         texts += [_source(kind) for name, kind in sorted(named.items()) if not name.startswith("torch.")]

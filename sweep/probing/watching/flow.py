@@ -84,3 +84,7 @@ class Flow:
             if node in found:
                 found.update(one for one in self.parents[node] if one in most)
         return {node: most[node] for node in sorted(found - {early, late})}
+
+    def most(self, early: int, late: int, marked: Collection[int]) -> int:
+        """The most marked ones that one node has come through since another, itself among them."""
+        return max(self.ways(early, late, marked).values(), default=0) + (late in marked and late != early)

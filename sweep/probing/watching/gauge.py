@@ -25,6 +25,7 @@ class Gauge:
         self._flow, self._batch_dim = flow, batch_dim
         self._sizes: dict[int, tuple[weakref.ref[Any], int, float]] = {}
         self._layouts: dict[int, tuple[int, int]] = {}  # node -> (dimensions, where features are)
+        self._views: dict[int, tuple[weakref.ref[Any], weakref.ref[Any]]] = {}  # of a hidden tensor the first
 
     def measure(self, row: Row, out: Tensor) -> None:
         """The statistics of a tensor into a row; those of its gradient as it passes."""
@@ -36,7 +37,7 @@ class Gauge:
             row.values |= self.alike(out)
         self._note(out, row.values["rms"])
         if out.requires_grad:
-            out.register_hook(_into(row.values))
+            self._source(out).register_hook(_into(row.values))
 
     def alike(self, tensor: Tensor) -> dict[str, float]:
         """sample_cosine and neuron_corr of a tensor that is finite."""
@@ -58,6 +59,7 @@ class Gauge:
 
     def place(self, node: int, tensor: Tensor, parents: tuple[int, ...], name: str) -> None:
         """Note where what a function of this name made has its features: mostly where its argument has."""
+        self._view(tensor)
         known = self._layouts.get(parents[0]) if parents else None
         if kinds.has_channels_first(name):
             layout = FIRST
@@ -68,6 +70,23 @@ class Gauge:
         else:
             layout = _usual(tensor)
         self._layouts[node] = tensor.dim(), layout
+
+    def _view(self, tensor: Tensor) -> None:
+        base = tensor._base
+        if base is not None and base.numel() == tensor.numel() and self._flow.of(base) is None:
+            entry = self._views.get(id(base))
+            if entry is None or entry[0]() is not base:
+                self._views[id(base)] = weakref.ref(base), weakref.ref(tensor)
+
+    def _source(self, out: Tensor) -> Tensor:
+        """The tensor whose gradient is that of an output, whatever is done to that in place.
+
+        torch's linear of (batch, places, features) is a view of a matrix that nobody else sees. What changes
+        a view in place is taken back to that matrix, past the hooks that the view had.
+        """
+        base = out._base
+        entry = None if base is None else self._views.get(id(base))
+        return base if entry and entry[0]() is base and entry[1]() is out else out
 
     def _note(self, tensor: Tensor, size: float) -> float:
         self._sizes[id(tensor)] = weakref.ref(tensor), _version(tensor), size

@@ -41,8 +41,10 @@ CHANNELS = (
 # The parameters in their order that say which of our activations a call is, with torch's defaults.
 _PARAMETERS: dict[str, dict[str, float | str]] = {
     "leaky_relu": {"negative_slope": 0.01}, "elu": {"alpha": 1.0}, "celu": {"alpha": 1.0},
-    "softplus": {"beta": 1.0}, "gelu": {"approximate": "none"}, "hardtanh": {"min_val": -1.0, "max_val": 1.0},
+    "softplus": {"beta": 1.0, "threshold": 20.0}, "gelu": {"approximate": "none"},
+    "hardtanh": {"min_val": -1.0, "max_val": 1.0},
 }  # fmt: skip
+_LINEAR_FROM = _PARAMETERS["softplus"]["threshold"]  # by so far that it does not show
 _MODULES = {name.replace("_", ""): name for name in ELEMENTWISE}  # LeakyReLU is leaky_relu
 _QUANTILES = 2001
 
@@ -114,10 +116,13 @@ def _ours(name: str, values: tuple[tuple[str, Any], ...]) -> Activation | None:
     usual = dict(values) == _PARAMETERS.get(name, {})
     if name == "gelu":
         return activations.get("gelu" if usual else "gelu_tanh")
+    given = dict(values)
     if name not in activations.ACTIVATIONS or (name == "hardtanh" and not usual):
         return None
+    if given.pop("threshold", _LINEAR_FROM) != _LINEAR_FROM:  # where torch's softplus becomes z itself
+        return None
     try:
-        return activations.get(name, **(dict(values) if name != "hardtanh" else {}))
+        return activations.get(name, **(given if name != "hardtanh" else {}))
     except RequestError:  # a value that ours does not take
         return None
 

@@ -61,6 +61,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         self.probabilities: set[int] = set()
         self.lookup: Row | None = None
         self.sources: list[Tensor] = []
+        self.hooked = False  # whether the model has hooks of its own that may change a gradient
         self.starts_gradient = False  # whether an embedding's output is what gradients are taken of
         self.gauge, self._shown = Gauge(self.flow, batch_dim), shown
         self._names = {module: kinds.plain(name) for name, module in model.named_modules()}
@@ -199,6 +200,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         name = getattr(func, "__name__", "")
         name = name if name.startswith("__") else name.rstrip("_")
         row = None
+        self.hooked |= name == "register_hook"
         if args and (getattr(func, "__name__", "") != name or name == "__setitem__"):
             with self.aside():
                 self.weights.keep(args[0])
@@ -245,7 +247,9 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         skip = self.flow.meeting(*nodes)
         if skip is None or not any(row.role == kinds.WEIGHT and (row.node or 0) > skip for row in self.rows):
             return None
-        branch = sides[1] if nodes[0] == skip or (nodes[1] != skip and nodes[1] > nodes[0]) else sides[0]
+        weighted = {row.node for row in self.rows if row.role == kinds.WEIGHT and row.node is not None}
+        ranks = [(self.flow.most(skip, node, weighted), node) for node in nodes]
+        branch = sides[ranks.index(max(ranks))]  # what went through most weights, of both that made last
         since = self._stack[-1].since if self._stack else 0
         row = Row(self._place(), SUM, SUM, below=skip, skip=skip, since=since)
         with self.aside():

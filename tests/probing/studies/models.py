@@ -77,3 +77,7 @@ class Slow(nn.Linear):
     def forward(self, x):
         time.sleep(0.2)
         return super().forward(x)
+
+
+def unchanged():
+    return nn.Identity()

@@ -16,6 +16,7 @@ from tests.processes import ROOT
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[peers]'")
 
+from sweep.probing.studies.making import Maker  # noqa: E402
 from tests.probing.studies.models import WIDTH  # noqa: E402
 
 MODELS = "tests.probing.studies.models"
@@ -170,6 +171,27 @@ def test_another_source_is_another_cell(probe, tmp_path, monkeypatch):
         assert probe(f"{name}:conv", "--input", "4,3,8,8", "--study", "s", "--no-report")[0] == 0
         ids += sweep.load("outputs/s")["model.source"].tolist()
     assert ids[0] != ids[1]  # make() is the same, a class that it uses is not
+
+
+def test_another_source_of_what_a_class_inherits_from_is_another_source(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    text = (
+        "import torch\n\nclass Base(torch.nn.Module):\n    def forward(self, x):\n        return 1 * x\n\n"
+        "class Own(Base):\n    pass\n"
+    )
+    (tmp_path / "base_before.py").write_text(text)
+    (tmp_path / "base_after.py").write_text(text.replace("1 * x", "2 * x"))
+    makers = [Maker(f"{name}:Own") for name in ("base_before", "base_after")]
+    one, other = (maker.source_of(maker.made(0)) for maker in makers)
+    assert one != other
+
+
+def test_a_model_that_hands_on_its_inputs_has_them_as_its_outputs(probe):
+    assert probe("unchanged", "--input", "8,6", "--no-report")[0] == 0
+    layers = sweep.load("outputs/tests.probing.studies.models.unchanged", "layers")
+    assert list(layers["kind"]) == ["input", "Identity"]
+    assert layers["rms"].nunique() == layers["delta_rms"].nunique() == 1
+    assert layers[["grad_rms", "theory_rms"]].isna().all(axis=None)
 
 
 def test_what_a_seed_draws_is_the_same_in_every_run(probe):
