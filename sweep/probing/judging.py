@@ -256,5 +256,10 @@ def _matters(m: _Measured, row: Row) -> bool:
     if math.isnan(row.get("grad_rms")):
         return True
     number = _link_of(m, row)
-    inside = m.links[number].inside if number is not None else []
-    return not any(one.get("rms") == 0 and _starts_closed(m, one) for one in inside)
+    if number is None:
+        return True
+    link = m.links[number]
+    scaled = link.is_block and link.opener.branch_rms == 0  # by a number of its own that begins as 0
+    if scaled and any(f".{name}".startswith(f".{link.opener.module}") for name in m.passed.opening):
+        return False
+    return not any(one.get("rms") == 0 and _starts_closed(m, one) for one in link.inside)

@@ -51,7 +51,8 @@ class Pass:
 
     watch: what was seen of it. start, output: the rows of the input and of the outputs. trainable: names of
     weights that require a gradient. differentiable: whether weights take part in one. has_gradients: whether
-    any was taken. end: the node of the loss. unit: whether that is sum(G · outputs) of a single tensor.
+    any was taken. opening: names of parameters that are 0 and learn. end: the node of the loss. unit: whether
+    that is sum(G · outputs) of a single tensor.
     """
 
     def __init__(self, model: Any, given: Given, names: Collection[str] | None, seed: int) -> None:
@@ -59,6 +60,7 @@ class Pass:
         self.start, self.output = Row("", INPUT, INPUT), Row("", OUTPUT, OUTPUT)
         self.trainable = {plain(name) for name, one in model.named_parameters() if one.requires_grad}
         self.has_gradients = False
+        self.opening: set[str] = set()
         self.end: int | None = None
         self.unit = False
         self._model, self._given, self._seed = model, given, seed
@@ -120,8 +122,13 @@ class Pass:
             found = torch.autograd.grad(self._value, sources, allow_unused=True)
         except Exception as error:
             raise RequestError(f"the backward pass failed: {_line(error)}") from error
-        own = found[len(found) - len(weights) :]
-        gradients(dict(zip(weights, own, strict=True)), self.watch.rows)
+        own = dict(zip(weights, found[len(found) - len(weights) :], strict=True))
+        gradients(own, self.watch.rows)
+        self.opening = {
+            name
+            for name, gradient in own.items()
+            if gradient is not None and not bool(weights[name].any()) and bool(gradient.to_dense().any())
+        }
 
     def _fresh(self, values: Any) -> Any:
         """The same values with tensors of our own, so that the user's neither change nor get gradients."""

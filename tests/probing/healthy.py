@@ -68,6 +68,26 @@ def zero_branches():
     return model, vectors()
 
 
+class Opening(nn.Module):
+    """x + gain · branch, the gain being 0 at first and learnt: a number (ReZero), or one a feature."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.gain = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, x):
+        return x + self.gain * self.fc2(torch.relu(self.fc1(x)))
+
+
+def rezero():
+    return nn.Sequential(*(Opening(()) for _ in range(6)), nn.Linear(WIDTH, 4)), vectors()
+
+
+def layer_scale_of_zeros():
+    return nn.Sequential(*(Opening(WIDTH) for _ in range(6)), nn.Linear(WIDTH, 4)), vectors()
+
+
 def gpt():
     return GPT(6).train(), tokens()
 
@@ -143,6 +163,8 @@ HEALTHY = (
     scaled_stream,
     pre_norm_stream,
     zero_branches,
+    rezero,
+    layer_scale_of_zeros,
     gpt,
     gpt_as_it_draws_them,
     transformer_with_a_zero_gain,

@@ -24,8 +24,8 @@ class Row:
     entries, width: of its output, and of its features. weight: the name of the parameter whose gradient it
     shows. act: the elementwise function it is; share: its flat share at unit variance. copies: whether its
     weights make all neurons one. known: what it does, where theory has a word on that.
-    skip: of a sum, the node from which its two sides came; since: the first node of the module that adds.
-    values: what was measured, by column.
+    skip: of a sum, the node from which its two sides came; since: the first node of the module that adds;
+    branch_rms: of the side that is no skip. values: what was measured, by column.
     """
 
     module: str
@@ -42,6 +42,7 @@ class Row:
     known: Matrix | Norm | Activation | None = None
     skip: int | None = None
     since: int = 0
+    branch_rms: float = math.nan
     values: dict[str, float] = field(default_factory=dict)
 
     def get(self, column: str) -> float:

@@ -6,13 +6,13 @@ Hooks of modules that see gradients would refuse a relu in place; those of tenso
 import math
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
 
 from sweep.probing.watching import kinds, known
+from sweep.probing.watching.calls import Call
 from sweep.probing.watching.flow import Flow
 from sweep.probing.watching.gauge import Gauge
 from sweep.probing.watching.rows import PARAMETER, SUM, Row
@@ -21,25 +21,6 @@ from sweep.probing.watching.weights import Weights
 
 _REQUIRE = torch.Tensor.requires_grad.__set__  # tensor.requires_grad = …
 _SOFTMAXES = ("softmax", "log_softmax", "logsoftmax", "cross_entropy")
-
-
-@dataclass
-class _Call:
-    """A module being called.
-
-    opaque: whether the functions that it calls are part of it. unknown: whether it may act entry by entry, as
-    its output will say. since: the first node made in it. inner: the rows of functions that it called.
-    """
-
-    module: Any
-    name: str
-    leaf: bool
-    shown: bool
-    opaque: bool
-    row: Row | None = None
-    unknown: bool = False
-    since: int = 0
-    inner: list[Row] = field(default_factory=list)
 
 
 class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not read
@@ -66,7 +47,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         self.gauge, self._shown = Gauge(self.flow, batch_dim), shown
         self._names = {module: kinds.plain(name) for name, module in model.named_modules()}
         self.weights = Weights(model)
-        self._stack: list[_Call] = []
+        self._stack: list[Call] = []
         self._used: set[str] = set()
         self._softmaxes: dict[int, str] = {}  # node -> the module that calls it
         self._listening = self._closed = False
@@ -104,7 +85,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         shown = not hidden and (leaf if self._shown is None else name in self._shown)
         # What is called within a module of torch's own, or within one that has no weights, is part of it.
         whole = leaf and (kinds.is_builtin(module) or not any(True for _ in module.parameters()))
-        call = _Call(module, name, leaf, shown, hidden or whole, since=len(self.flow.parents))
+        call = Call(module, name, leaf, shown, hidden or whole, since=len(self.flow.parents))
         self._stack.append(call)
         below = next(floating_in((args, kwargs)), None)
         if not shown:
@@ -163,7 +144,7 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
             self._finish(call, next(floating_in((args, kwargs)), None), out)
         return replaced
 
-    def _finish(self, call: _Call, below: Tensor | None, out: Tensor) -> None:
+    def _finish(self, call: Call, below: Tensor | None, out: Tensor) -> None:
         """The row of a module that has been called."""
         row, module = call.row, call.module
         assert row is not None
@@ -253,7 +234,8 @@ class Watch(TorchFunctionMode):  # type: ignore[misc]  # torch's types are not r
         since = self._stack[-1].since if self._stack else 0
         row = Row(self._place(), SUM, SUM, below=skip, skip=skip, since=since)
         with self.aside():
-            if self.gauge.rms(branch) < math.inf:
+            row.branch_rms = self.gauge.rms(branch)
+            if row.branch_rms < math.inf:
                 row.values["branch_corr"] = self.gauge.alike(branch)["neuron_corr"]
         return row
 
