@@ -159,6 +159,15 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_there(probe):
     assert by.loc["huge_normal", "error"].str.contains("the weights are too large").all()
 
 
+def test_the_page_of_a_study_with_failures_tells_which_model_failed(probe, tmp_path):
+    status, said = probe("Fussy", "--input", "8,8", "--init", "huge_normal,xavier", "--study", "mine")
+    assert status == 1
+    assert "page: outputs/mine/report/index.html" in said
+    page = (tmp_path / "outputs/mine/report/index.html").read_text()
+    assert "the weights are too large" in page
+    assert f"huge_normal, model={MODELS}:Fussy(inputs=8×8), seed 0" in page
+
+
 def test_another_source_is_another_cell(probe, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     text = (Path(__file__).parent / "models.py").read_text()
