@@ -54,7 +54,7 @@ def failures(totals: Totals) -> list[dict[str, str]]:
 
 
 def _sizes(cell: Mapping[Any, Any]) -> str:
-    """' × tanh, depth 5, width 64' of a cell; nothing of a model of one's own, which its init is told with."""
+    """' × tanh, depth 5, width 64' of a cell; nothing of a model of one's own, told with its init."""
     if isinstance(cell.get(MODEL), str):
         return ""
     width = f", width {cell['width']}" if cell["width"] else ""
