@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 import sweep
 from sweep.base.process.command import guarded
 from sweep.kernel.statistics.table import BACKWARD, FORWARD
+from sweep.report.figures import curves, network
+from sweep.report.frames.own import with_stand_ins
 from tests.processes import ROOT
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[peers]'")
@@ -238,3 +240,22 @@ def test_a_dry_run_lists_the_weights_and_writes_nothing(probe, tmp_path):
     assert "1.weight [16, 16]: drawn, fan_in 16, fan_out 16" in said
     assert "0.weight: left, an embedding's table" in said
     assert not any(tmp_path.iterdir())
+
+
+def test_a_caption_of_models_that_share_nothing_has_no_empty_part(probe):
+    for batch, dtype in ((8, "float32"), (4, "float64")):
+        sizes = ("--input", f"{batch},3,8,8", "--dtype", dtype)
+        assert probe("conv", *sizes, "--study", "mine", "--no-report")[0] == 0
+    cells, layers = sweep.load("outputs/mine"), sweep.load("outputs/mine", "layers")
+    figure = curves.figures(with_stand_ins(cells), layers)["layers"]
+    caption = " ".join(figure._supxlabel.get_text().split())
+    assert ", ;" not in caption
+    assert "depth 4; sweep " in caption
+
+
+def test_the_figure_of_one_model_is_headed_with_its_name_and_no_width(probe):
+    assert probe("text", "--input", "4,7", "--dtype", "int64", "--no-report")[0] == 0
+    path = "outputs/tests.probing.studies.models.text"
+    cells, layers = with_stand_ins(sweep.load(path)), sweep.load(path, "layers")
+    figure = network.picture(cells.iloc[0], layers)
+    assert figure._suptitle.get_text() == f"default, model={MODELS}:text(inputs=4×7 int64): depth 2"
