@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from sweep.experiment.verdict import DEFAULT, WORDS
 from sweep.probing.chain import Link
 from sweep.probing.passing import Pass
 from sweep.probing.watching import kinds
+from sweep.probing.watching.known import Matrix
 from sweep.probing.watching.rows import Row
 
 _SQUASHED = ("sigmoid", "hardsigmoid")  # as outputs they are shares, all near a half at first
@@ -66,6 +68,7 @@ class _Measured:
         of = {name: np.array([link.values.get(name, math.nan) for link in links]) for name in names}
         wide = np.array([link.final.width > 1 for link in links])
         of["sample_cosine"] = np.where(wide, of["sample_cosine"], math.nan)
+        self._meant = _meant(passed, links)
         # At first a softmax finds all classes about as likely, whatever its inputs: that is no fault.
         softened = passed.output.node in passed.watch.probabilities and len(links) > 1
         of["delta_std"] = self._gradients(links[-2].final if softened else passed.output)
@@ -80,14 +83,20 @@ class _Measured:
         """delta by layer in units of that at the end, each of all entries together: layers differ in size.
 
         By rms: of a loss that is a sum or a mean all gradients at the end are one, and their std is 0. At the
-        input, in units of its own size too where that is nearer to 1: a norm makes up for any.
+        input, in units of its own size too where that is nearer to 1: a norm makes up for any. A mean over
+        places leaves each its share of one gradient, and as a whole less by the root of their number: up to
+        that, what is lost there is no loss, for all places have the same, and weights sum over them.
         """
         upstream = end.get("delta_rms") * math.sqrt(end.entries) if end.entries else math.nan
-        found = []
+        found: list[float] = []
         for link in self.links:
             delta = link.final.get("delta_rms")
             lost = math.isnan(delta) and self.passed.has_gradients
             found.append(0.0 if lost else delta * math.sqrt(link.final.entries) / (upstream or math.nan))
+        for number in np.flatnonzero(self._meant > 1):
+            before, after = found[number - 1 : number + 1]
+            thinner = min(after / before, math.sqrt(self._meant[number])) if before > 0 else 1.0
+            found[:number] = [max(one, min(1.0, one * thinner)) for one in found[:number]]
         first, size = found[0], self.links[0].final.get("rms")
         if first > 0 and size > 0:
             found[0] = min((first, first * size), key=lambda one: abs(math.log(one)))
@@ -131,8 +140,14 @@ class _Measured:
     @property
     def collapsed(self) -> int | None:
         """The layer from which on all inputs look alike, to the end; None where they do not."""
-        known = np.flatnonzero(~np.isnan(self.of["sample_cosine"]))
+        cosines = self.of["sample_cosine"]
+        known = np.flatnonzero(~np.isnan(cosines))
         holds = self.holds("collapsed")
+        # A mean over places that differ brings inputs that differ closer, which is no fault: those are alike
+        # that were so before it, or would be had it left them as far apart.
+        for number in known[1:]:
+            apart = (1 - cosines[number]) * np.prod(self._meant[: number + 1])
+            holds[number] &= bool(holds[number - 1] or apart < 1 - DEFAULT.collapsed)
         if not len(known) or not holds[known[-1]]:
             return None
         return int(known[_since(holds[known], len(known) - 1)])
@@ -220,6 +235,24 @@ _LOOKS: dict[str, Callable[[_Measured], Iterator[Finding]]] = {
     "gradient-vanishing": lambda m: _gradient("gradient-vanishing", m),
     "gradient-exploding": lambda m: _gradient("gradient-exploding", m),
 }
+
+
+def _meant(passed: Pass, links: list[Link]) -> Array:
+    """Over how many places a mean was taken between one layer and the next: (links,), 1 where over none.
+
+    As the sizes tell, where a matrix or the outputs come of a layer with more entries than they take.
+    """
+    meant = np.ones(len(links))
+    for number, (before, link) in enumerate(pairwise(links), 1):
+        row, final = link.opener, link.final
+        taken = (
+            row.known.fan_in if isinstance(row.known, Matrix) else final.width if row is passed.output else 0
+        )
+        early, late = before.final.node, row.node
+        if taken and early is not None and late is not None and passed.watch.flow.leads_to(early, late):
+            places = row.entries / max(1, row.width)  # of all samples
+            meant[number] = max(1.0, before.final.entries / (places * taken))
+    return meant
 
 
 def _since(holds: Array, end: int) -> int:

@@ -95,8 +95,9 @@ class Pass:
                 raise RequestError(_refused(watch, error)) from error
             outs = list(floating_in(outputs))
             if not outs:
-                what = type(outputs).__name__
-                raise RequestError(f"no floating tensor in the model's outputs, a {what}: it must return one")
+                raise RequestError(
+                    f"no floating tensor in the model's outputs, {_told(outputs)}: it must return one"
+                )
             watch.close()
             self.output.node = watch.flow.of(outs[0])
             with watch.aside():
@@ -133,9 +134,10 @@ class Pass:
     def _fresh(self, values: Any) -> Any:
         """The same values with tensors of our own, so that the user's neither change nor get gradients."""
         if isinstance(values, torch.Tensor):
-            if not (values.is_floating_point() and self.differentiable):
+            if not (values.is_floating_point() and self.differentiable and values.layout == torch.strided):
                 return values.detach().clone()
-            source = values.detach().requires_grad_()
+            # One made for inference takes no gradient; a copy that is made outside of that mode does.
+            source = (values.clone() if values.is_inference() else values.detach()).requires_grad_()
             self._sources.append(source)
             return source.clone()
         if isinstance(values, MutableMapping):
@@ -154,7 +156,9 @@ class Pass:
         if loss is None:
             return self._upstream(outs)
         try:
-            value = loss(outputs) if target is None else loss(outputs, target)
+            # What was made for inference cannot be kept for the way back; a copy of it can.
+            own = target.clone() if isinstance(target, torch.Tensor) and target.is_inference() else target
+            value = loss(outputs) if target is None else loss(outputs, own)
         except Exception as error:
             raise RequestError(f"loss: {_line(error)}") from error
         if not isinstance(value, torch.Tensor) or value.numel() != 1 or not value.is_floating_point():
@@ -198,6 +202,12 @@ def _eager(model: Any) -> Iterator[None]:
 def _refused(watch: Watch, error: Exception) -> str:
     name, kind = watch.where
     return f"the model refuses these inputs at {name or 'its top'}{f' ({kind})' * bool(kind)}: {_line(error)}"
+
+
+def _told(outputs: Any) -> str:
+    """'a tuple', 'a Tensor of int64, shape (8, 3)'."""
+    told = [f"{str(one.dtype)[6:]}, shape {tuple(one.shape)}" for one in tensors_in(outputs)]
+    return f"a {type(outputs).__name__}{' of ' * bool(told)}{' and '.join(told[:3])}"
 
 
 def _line(error: Exception) -> str:

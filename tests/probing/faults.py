@@ -262,7 +262,15 @@ def resnet_without_norms():
     return model, images()
 
 
+def collapsed_before_a_mean_over_places():
+    """As torch draws them, of biases."""
+    layers = (part for _ in range(20) for part in (nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()))
+    body = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), *layers)
+    return nn.Sequential(body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10)), images()
+
+
 FAULTS = {
+    collapsed_before_a_mean_over_places: ("collapsed", "3"),
     constant_weights_in_a_transformer: ("symmetric", r"blocks\.1\.fc"),
     zero_head: ("vanishing", "head"),
     detached_attention: ("gradient-vanishing", r"blocks\.2\..*"),

@@ -117,6 +117,25 @@ def bag_of_words():
     return nn.Sequential(nn.EmbeddingBag(50, 32), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 2)), tokens()
 
 
+def convolutions_and_a_mean_over_many_places():
+    """A mean over 1,024 places of noise is nearly the same for all inputs, and its gradient thin at each."""
+    convolutions = (part for _ in range(3) for part in (nn.LazyConv2d(16, 3, padding=1), nn.ReLU()))
+    model = nn.Sequential(*convolutions, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
+    model(torch.zeros(1, 3, 32, 32))  # its first call
+    return model, torch.randn(16, 3, 32, 32)
+
+
+def convolutions_and_a_mean_at_the_end():
+    """A head of a convolution, and a function for the mean."""
+
+    class Last(nn.Module):
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    layers = [nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 16, 3, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Conv2d(16, 10, 1), Last()), torch.randn(16, 3, 32, 32)
+
+
 def autoencoder():
     return (
         nn.Sequential(
@@ -171,6 +190,8 @@ HEALTHY = (
     encoder,
     pre_norm_encoder,
     bag_of_words,
+    convolutions_and_a_mean_over_many_places,
+    convolutions_and_a_mean_at_the_end,
     autoencoder,
     classifier_with_softmax,
     classifier_of_a_thousand_classes,

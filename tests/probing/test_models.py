@@ -208,6 +208,46 @@ def test_gradients_are_measured_under_no_grad_and_inference_mode_too():
     assert all(map(torch.equal, before, normed.buffers()))
 
 
+def test_inputs_and_labels_made_for_inference_are_probed_within_that_mode_and_outside():
+    model, x = mlp(3), vectors()
+    loss, zeros = functional.cross_entropy, torch.zeros(len(x)).long()
+    expected = sweep.probe(model, x, loss=loss, target=zeros)
+    with torch.inference_mode():
+        inputs, labels = x.clone(), zeros.clone()
+        within = sweep.probe(model, inputs, loss=loss, target=labels)
+    outside = sweep.probe(model, inputs, loss=loss, target=labels)
+    for found in (within, outside):
+        assert found.chain["grad_rms"].equals(expected.chain["grad_rms"])
+
+
+class Graph(nn.Module):
+    """Two layers over a graph, whose edges are a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.Linear(32, 32), nn.Linear(32, 4)
+
+    def forward(self, x, edges):
+        return self.second(edges @ torch.relu(self.first(edges @ x)))
+
+
+def test_a_sparse_matrix_among_the_inputs_is_as_good_as_a_dense_one():
+    model, nodes = Graph(), vectors()
+    edges = torch.eye(len(nodes)) + torch.eye(len(nodes)).roll(1, 0)
+    dense, sparse = sweep.probe(model, nodes, edges), sweep.probe(model, nodes, edges.to_sparse())
+    for name in ("rms", "delta_rms", "grad_rms"):  # summed in another order
+        assert sparse.chain[name].to_numpy() == pytest.approx(dense.chain[name].to_numpy(), 1e-5, nan_ok=True)
+
+
+class Doubled(nn.Module):
+    def forward(self, given):
+        return given["x"] * 2
+
+
+def test_a_module_that_takes_no_tensor_is_not_found_fault_with():
+    assert sweep.probe(Doubled(), {"x": vectors()}).verdict == "healthy"  # a warning is an error here
+
+
 def test_a_model_that_detaches_all_it_returns_is_told():
     class Detached(nn.Module):
         def __init__(self):

@@ -21,7 +21,8 @@ def printed():
     names, last, pairs = {}, None, []
     for language, text in _FENCE.findall(PAGES[PAGE]):
         if language == "text":
-            pairs.append((text, repr(last)))
+            if last is not None:  # else what a command prints
+                pairs.append((text, repr(last)))
             continue
         tree = ast.parse(text)
         end = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None

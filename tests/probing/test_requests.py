@@ -32,6 +32,7 @@ REFUSED = {
     "too few inputs": (lambda: sweep.probe(mlp(3)), r"its top \(Sequential\): TypeError"),
     "a token too many": (lambda: sweep.probe(GPT(), tokens() + 50), r"at wte \(Embedding\): IndexError"),
     "no tensor": (lambda: sweep.probe(Text(), vectors()), "no floating tensor in .* outputs, a dict"),
+    "no rows": (lambda: sweep.probe(mlp(3), vectors()[:0]), r"a Tensor of float32, shape \(0, "),
     "nan": (lambda: sweep.probe(mlp(3), nan()), "input 1 holds nan"),
     "zeros": (lambda: sweep.probe(mlp(3), 0 * vectors()), "the first input is all 0"),
     "inf by a keyword": (lambda: sweep.probe(mlp(3), input=vectors() / 0), "input holds"),

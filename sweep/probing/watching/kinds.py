@@ -1,6 +1,7 @@
 """What a call is: one with weights, an elementwise activation, a norm; and where an activation is flat."""
 
 import math
+import warnings
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -137,7 +138,7 @@ def of_own_module(module: Any, z: Tensor, h: Tensor) -> Elementwise | None:
     own = Elementwise(module.forward, None)
     before = _generator(z.device)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings(action="ignore"):  # it has said so once
             step = 1 + z.numel() // 3
             step += 1 if step % z.shape[-1] == 0 else 0  # not by whole rows
             moved = own._function(z.detach().reshape(-1).roll(step).reshape(z.shape))

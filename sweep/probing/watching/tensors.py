@@ -43,8 +43,9 @@ def tensors_in(values: Any) -> Iterator[Tensor]:
 
 
 def floating_in(values: Any) -> Iterator[Tensor]:
-    """Those of floating numbers that hold any."""
-    return (one for one in tensors_in(values) if one.is_floating_point() and one.numel())
+    """Those of floating numbers that hold any; a sparse one, as a graph's edges, is no signal."""
+    dense = (one for one in tensors_in(values) if one.layout == torch.strided)
+    return (one for one in dense if one.is_floating_point() and one.numel())
 
 
 def pieces(tensor: Tensor) -> Iterator[Tensor]:

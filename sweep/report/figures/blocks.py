@@ -7,7 +7,7 @@ from sweep import activations
 from sweep.base.blocks import AFTER, BLOCKS, Block
 from sweep.report.figures import style
 from sweep.report.figures.curves import draw, is_predicted, set_limits, spread_names
-from sweep.report.frames.labels import common, greatest
+from sweep.report.frames.labels import common, greatest, listed
 from sweep.report.frames.measures import measure
 from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted
@@ -79,5 +79,5 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     ):
         note += f"; {missing} more {what}{'s' * (missing > 1)} left out" if missing else ""
     tale = [AGAINST_THE_TALE] if against_the_tale(cells) else []
-    style.caption(figure, note, *tale, f"{greatest(curves)}, {common(cells)}")
+    style.caption(figure, note, *tale, listed(greatest(curves), common(cells)))
     return {"blocks": figure}

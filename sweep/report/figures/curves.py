@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweep.kernel.statistics.table import SIGNED
 from sweep.report.figures import style
-from sweep.report.frames.labels import acts, common, greatest
+from sweep.report.frames.labels import acts, common, greatest, listed
 from sweep.report.frames.measures import Measure, measure
 from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted, spread
@@ -67,7 +67,7 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, names: Sequence[str] = ST
         (curves["act_label"].nunique() - len(columns), "act"),
     ):
         lines_note += f"; {left_out} more {what}{'s' if left_out > 1 else ''} left out" if left_out else ""
-    style.caption(figure, lines_note, f"{greatest(curves)}, {common(cells)}")
+    style.caption(figure, lines_note, listed(greatest(curves), common(cells)))
     return {"layers": figure}
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from sweep.report.figures import style
 from sweep.report.figures.curves import draw_curve, is_predicted, spread_names
-from sweep.report.frames.labels import acts, common, greatest
+from sweep.report.frames.labels import acts, common, greatest, listed
 from sweep.report.frames.measures import measure
 from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted
@@ -34,8 +34,8 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame, most_pages: int = 2) -> d
     pages = list(product(style.slices(rows, _ROWS_PER_PAGE), across))
     shown = [curves["line"].isin(r) & curves["act_label"].isin(c) for r, c in pages[:most_pages]]
     left_out = len(curves.loc[~np.any(shown, axis=0), ["line", "act_label"]].drop_duplicates())
-    note = f"{counted(curves['seeds'])} (line: geometric mean, band: all), {common(cells)}"
-    note += f", {greatest(curves)}"
+    note = f"{counted(curves['seeds'])} (line: geometric mean, band: all)"
+    note = listed(note, common(cells), greatest(curves))
     note += f"; {left_out} more panels left out" if left_out else ""
     return style.numbered("gradients", [_page(curves, *page, note) for page in pages[:most_pages]])
 

@@ -19,7 +19,7 @@ from sweep.report.figures import style
 from sweep.report.figures.colours import Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout
 from sweep.report.frames.fates import gradients_unmeasured
-from sweep.report.frames.labels import common
+from sweep.report.frames.labels import common, listed
 from sweep.report.frames.layout import Layout
 from sweep.report.frames.measures import OF_THEORY, WORD, Measure
 from sweep.report.frames.seeds import MARKS
@@ -64,7 +64,7 @@ def figures(
     fixed = [
         f"{n} {cells[n].iloc[0]}" for n in ("depth", "width") if cells[n].nunique() == 1 and cells[n].max()
     ]
-    caption = ", ".join([seeds, common(cells), *fixed]) + thinned
+    caption = listed(seeds, common(cells), *fixed) + thinned
     living = frame[frame["mark"] == ""] if measure.name in OF_THEORY else frame
     shown = frame if living.empty else living  # a dead network's step is of any size
     picture = Picture(measure, arrangement, scale_of(measure, shown["value"]), caption)

@@ -12,7 +12,7 @@ from sweep import activations
 from sweep.base.arrays import Array
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.report.figures import style
-from sweep.report.frames.labels import PANEL, add_labels, by_interest, common
+from sweep.report.frames.labels import PANEL, add_labels, by_interest, common, listed
 from sweep.report.frames.seeds import largest
 from sweep.report.frames.text import number, spread
 
@@ -61,7 +61,7 @@ def drawn(frame: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     binned = bins([panel for _, panel in panels])
     where = "right of" if deep else "below"
     more = [f"{left_out} more networks left out"] if left_out > 0 else []
-    style.caption(figure, ", ".join([*sizes, common(frame), *more]), f"{binned}; {where} each: std")
+    style.caption(figure, listed(*sizes, common(frame), *more), f"{binned}; {where} each: std")
     return {"histograms": figure}
 
 

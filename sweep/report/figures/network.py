@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
+from sweep.experiment.axes import MODEL
 from sweep.report.figures import histograms, style
 from sweep.report.frames.fates import UNMEASURED
 from sweep.report.frames.labels import description, with_ends
@@ -40,8 +41,10 @@ def picture(cell: "pd.Series[Any]", layers: pd.DataFrame) -> Figure:
             histograms.strip(parts[1, 0].subplots(), layers)
     uniform = f"depth {cell['depth']}, width {cell['width']}"
     sizes = uniform if cell["widths"] is None else f"widths {', '.join(map(str, cell['widths']))}"
-    init, act = with_ends(cell), description(cell["act"], cell["act_params"])
-    style.headline(figure, f"{init} × {act}: {sizes}")
+    told = f"{with_ends(cell)} × {description(cell['act'], cell['act_params'])}: {sizes}"
+    if isinstance(cell.get(MODEL), str):  # which is told beside its init, and has no width
+        told = f"{with_ends(cell)}: depth {cell['depth']}"
+    style.headline(figure, told)
     note = f"seed {cell['seed']}, batch {cell['batch']}"
     if f"{THEORY}std" in layers and layers[f"{THEORY}std"].notna().any():
         note += "; thin black: theory"

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from sweep.experiment.axes import FORMATS
 from sweep.report.figures import style
 from sweep.report.figures.curves import is_predicted, spread_names
-from sweep.report.frames.labels import acts, common, greatest
+from sweep.report.frames.labels import acts, common, greatest, listed
 from sweep.report.frames.measures import measure
 from sweep.report.frames.seeds import by_layer
 from sweep.report.frames.text import counted
@@ -74,7 +74,7 @@ def figures(cells: pd.DataFrame, layers: pd.DataFrame) -> dict[str, Figure]:
     style.legend(top, axes.flat)
     names = list(formats)
     style.headline(figure, f"What is left in {names[0] if len(names) == 1 else 'narrow number formats'}")
-    style.caption(figure, *_caption(curves, drawn, columns, shares), f"{greatest(curves)}, {common(cells)}")
+    style.caption(figure, *_caption(curves, drawn, columns, shares), listed(greatest(curves), common(cells)))
     return {"precision": figure}
 
 

@@ -125,7 +125,8 @@ def headline(figure: Figure, text: str) -> None:
 
 def caption(figure: Figure, *lines: str) -> None:
     """What a reader must know to trust the figure, below it; ends with the program's version."""
-    signed = [*lines[:-1], f"{lines[-1]}; sweep {provenance()['version']}"]
+    told = [line for line in lines if line]
+    signed = [*told[:-1], f"{told[-1]}; sweep {provenance()['version']}"]
     text = "\n".join(_wrapped(figure, line, 16.0) for line in signed)
     figure.supxlabel(text, x=0.01, ha="left", fontsize=7.5, color=INK)
 

@@ -293,6 +293,11 @@ def greatest(curves: "pd.DataFrame") -> str:
     )
 
 
+def listed(*parts: str) -> str:
+    """Parts of a caption as one, with commas; empty ones left out, as of cells that share nothing."""
+    return ", ".join(part for part in parts if part)
+
+
 def common(cells: "pd.DataFrame") -> str:
     """What all cells share, for a caption: 'batch 1000, dtype float32, bias_std 0'."""
     _, frame = _kinds(_readable(cells))

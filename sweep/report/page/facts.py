@@ -2,10 +2,13 @@
 
 import platform
 from collections import Counter
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
 from sweep.base.provenance import provenance
+from sweep.experiment.axes import MODEL
 from sweep.experiment.verdict import WORDS, Thresholds, meanings
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.frames import text
@@ -45,11 +48,17 @@ def failures(totals: Totals) -> list[dict[str, str]]:
     counts = Counter({error: count for error, (count, _) in totals.failures.items()})
     for error, count in counts.most_common(_MOST_FAILURES):
         _, cell = totals.failures[error]
-        init, act = with_ends(cell), description(cell["act"], cell["act_params"])
-        width = f", width {cell['width']}" if cell["width"] else ""
-        example = f"{init} × {act}, depth {cell['depth']}{width}, seed {cell['seed']}"
+        example = f"{with_ends(cell)}{_sizes(cell)}, seed {cell['seed']}"
         rows.append({"count": f"{count:,}", "error": error, "example": example})
     return rows
+
+
+def _sizes(cell: Mapping[Any, Any]) -> str:
+    """' × tanh, depth 5, width 64' of a cell; nothing of a model of one's own, told with its init."""
+    if isinstance(cell.get(MODEL), str):
+        return ""
+    width = f", width {cell['width']}" if cell["width"] else ""
+    return f" × {description(cell['act'], cell['act_params'])}, depth {cell['depth']}{width}"
 
 
 def provenance_of(study: Study, cells: pd.DataFrame, totals: Totals) -> list[tuple[str, str]]:

@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 import sweep
 from sweep.base.process.command import guarded
 from sweep.kernel.statistics.table import BACKWARD, FORWARD
+from sweep.report.figures import curves, network
+from sweep.report.frames.own import with_stand_ins
 from tests.processes import ROOT
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[peers]'")
@@ -160,6 +162,15 @@ def test_a_cell_that_fails_is_a_row_and_the_others_are_there(probe):
     assert by.loc["huge_normal", "error"].str.contains("the weights are too large").all()
 
 
+def test_the_page_of_a_study_with_failures_tells_which_model_failed(probe, tmp_path):
+    status, said = probe("Fussy", "--input", "8,8", "--init", "huge_normal,xavier", "--study", "mine")
+    assert status == 1
+    assert "page: outputs/mine/report/index.html" in said
+    page = (tmp_path / "outputs/mine/report/index.html").read_text()
+    assert "the weights are too large" in page
+    assert f"huge_normal, model={MODELS}:Fussy(inputs=8×8), seed 0" in page
+
+
 def test_another_source_is_another_cell(probe, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     text = (Path(__file__).parent / "models.py").read_text()
@@ -287,3 +298,22 @@ def test_beside_our_own_networks(probe):
     sweep.run(init="xavier", act="tanh", depth=[2, 3, 4], width=16, batch=8, seed=0, study="s", quiet=True)
     assert len(sweep.load("outputs/s")) == 4
     assert sweep.to_xarray(sweep.load("outputs/s")).sizes["act"] == 2
+
+
+def test_a_caption_of_models_that_share_nothing_has_no_empty_part(probe):
+    for batch, dtype in ((8, "float32"), (4, "float64")):
+        sizes = ("--input", f"{batch},3,8,8", "--dtype", dtype)
+        assert probe("conv", *sizes, "--study", "mine", "--no-report")[0] == 0
+    cells, layers = sweep.load("outputs/mine"), sweep.load("outputs/mine", "layers")
+    figure = curves.figures(with_stand_ins(cells), layers)["layers"]
+    caption = " ".join(figure._supxlabel.get_text().split())
+    assert ", ;" not in caption
+    assert "depth 4; sweep " in caption
+
+
+def test_the_figure_of_one_model_is_headed_with_its_name_and_no_width(probe):
+    assert probe("text", "--input", "4,7", "--dtype", "int64", "--no-report")[0] == 0
+    path = "outputs/tests.probing.studies.models.text"
+    cells, layers = with_stand_ins(sweep.load(path)), sweep.load(path, "layers")
+    figure = network.picture(cells.iloc[0], layers)
+    assert figure._suptitle.get_text() == f"default, model={MODELS}:text(inputs=4×7 int64): depth 2"
