@@ -12,7 +12,7 @@ import sys
 import time
 
 from sweep import activations
-from sweep.experiment.verdict import flat_share_of, verdict
+from sweep.experiment.outcomes.verdict import flat_share_of, verdict
 from sweep.initializers import get
 from sweep.kernel import Chain, propagate
 from sweep.report.advice.candidates import YES

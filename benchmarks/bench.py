@@ -28,7 +28,7 @@ from sweep.execution.plan import tasks
 from sweep.execution.workers import local
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
-from sweep.experiment.prediction import predicted
+from sweep.experiment.predictions.prediction import predicted
 from sweep.kernel.passes import COMPILED, NUMPY, folder
 from sweep.store import tables
 from sweep.store.study import Study
@@ -199,7 +199,7 @@ def jobs() -> dict[str, Callable[[], object]]:
 def theory() -> None:
     """The predictions of the standard grid, as if for the first time."""
     for name, module in list(sys.modules.items()):
-        if name.startswith(("sweep.theory", "sweep.experiment.prediction")):
+        if name.startswith(("sweep.theory", "sweep.experiment.predictions.prediction")):
             for kept in vars(module).values():
                 if hasattr(kept, "cache_clear"):
                     kept.cache_clear()

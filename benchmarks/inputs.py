@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 import sweep
 from sweep.experiment.cell import Cell
-from sweep.experiment.prediction import law_of, predicted
+from sweep.experiment.predictions.prediction import law_of, predicted
 from sweep.report.figures import style
 from sweep.theory.maps import alike, prediction
 

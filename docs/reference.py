@@ -17,7 +17,8 @@ if str(ROOT) not in sys.path:
 
 import sweep  # noqa: E402
 from sweep import activations, initializers  # noqa: E402
-from sweep.experiment import axes, verdict  # noqa: E402
+from sweep.experiment import axes  # noqa: E402
+from sweep.experiment.outcomes import verdict  # noqa: E402
 from sweep.store import meanings, tables  # noqa: E402
 
 CONF = ROOT / "conf"

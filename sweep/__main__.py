@@ -33,7 +33,7 @@ def _main(arguments: Sequence[str]) -> int:
     from hydra._internal.utils import get_args_parser  # noqa: PLC0415
 
     from sweep.experiment.language import conf  # noqa: PLC0415
-    from sweep.experiment.overrides import checked  # noqa: PLC0415
+    from sweep.experiment.language.overrides import checked  # noqa: PLC0415
 
     if "--version" in arguments:  # Hydra's own says Hydra's alone
         from sweep.base.provenance import provenance  # noqa: PLC0415

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     given = parser.parse_args(arguments)
 
-    from sweep.execution.model_request import run_models  # noqa: PLC0415
+    from sweep.execution.models.request import run_models  # noqa: PLC0415
 
     typed = sys.argv[1:] if arguments is None else list(arguments)
     return run_models(given, typed)

@@ -13,7 +13,7 @@ import numpy as np
 
 from sweep.base.inputs import GAUSSIAN
 from sweep.initializers import NORMAL, Scheme
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.kernel.inputs.drawn import inputs_of
 from tests.bounds import ANY, CHAOS, FLOOR, GAIN, LARGEST, NULL, SMALLEST, Allowed, Spread, ratio
 from tests.exact import FLAT_SLOPE, LONG

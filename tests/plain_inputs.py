@@ -8,10 +8,10 @@ import numpy as np
 
 from sweep.base import inputs
 from sweep.base.inputs import GAUSSIAN
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
+from sweep.kernel.draws.seeding import generators
 from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.inputs.files import content_of
-from sweep.kernel.seeding import generators
 
 CLOSE = 4 * 2.0**-24  # roundings of float32
 ISOMETRIC = 1e-5  # of the cosines of images: float32 sums of at most a few hundred

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 
 from sweep.initializers import NORMAL
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 
 
 def propagate(scheme, act, widths, seed, batch, bias_std=0.0, first=None, last=None):

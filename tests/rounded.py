@@ -5,7 +5,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from tests import reference
 
 # Bits of the exponent and of the mantissa, the bias, the code of the largest number, what lies beyond.

@@ -8,8 +8,8 @@ import sweep
 from sweep.execution.workers import compute
 from sweep.execution.workers.local import run_task
 from sweep.experiment.batches import Cells
-from sweep.experiment.outcome import Failure
-from sweep.experiment.verdict import DEFAULT
+from sweep.experiment.outcomes.outcome import Failure
+from sweep.experiment.outcomes.verdict import DEFAULT
 from sweep.store import tables
 from sweep.store.index import StoredIndex
 from sweep.store.parts import part_file

@@ -13,7 +13,7 @@ import pytest
 import sweep
 from sweep import activations, initializers
 from sweep.base.errors import RequestError, UserCodeError
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from tests.documents import blocks, commands
 from tests.make import cell
 from tests.paths import CONF

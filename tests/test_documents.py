@@ -13,10 +13,9 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 
 from sweep.execution.options import Options
-from sweep.experiment import grid
 from sweep.experiment.cell import Cell
-from sweep.experiment.language import configs
-from sweep.experiment.overrides import checked
+from sweep.experiment.language import configs, grid
+from sweep.experiment.language.overrides import checked
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.store import tables
 from tests import make
@@ -136,8 +135,9 @@ def test_the_python_of_a_page_runs_from_its_first_line_to_its_last(page, study, 
     monkeypatch.chdir(study)
     names = {"sweep": __import__("sweep")}
     for text in blocks(page, "python"):
-        if any(f"import {library}" in text for library in ("duckdb", "polars", "torch")):
-            pytest.importorskip(text.split()[1])
+        for library in ("duckdb", "polars", "torch"):
+            if f"import {library}" in text:
+                pytest.importorskip(library)
         if not text.startswith(" "):
             small = text
             for large, little in SMALLER.items():

@@ -97,11 +97,11 @@ def modules_after(code):
     [
         ("import sweep", {"numpy", "pandas", "hydra", "pyarrow", "seaborn", "scipy", "joblib", "rich"}),
         (
-            "import sweep.experiment.overrides",
+            "import sweep.experiment.language.overrides",
             {"numpy", "pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"},
         ),
         (
-            "from sweep.experiment.grid import expand",
+            "from sweep.experiment.language.grid import expand",
             {"pandas", "pyarrow", "seaborn", "scipy", "joblib", "rich"},
         ),
         (

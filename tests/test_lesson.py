@@ -10,7 +10,7 @@ import yaml
 
 import sweep
 from sweep import activations
-from sweep.experiment import verdict
+from sweep.experiment.outcomes import verdict
 from tests.documents import table
 
 DOCS = Path(__file__).parents[1] / "docs"

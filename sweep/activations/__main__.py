@@ -4,7 +4,7 @@ import sys
 
 from sweep import activations
 from sweep.base.process.command import Parser, guarded, show
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.moments import gaussian
 
 
 def main() -> int:

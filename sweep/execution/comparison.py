@@ -16,8 +16,8 @@ from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Cell
-from sweep.experiment.prediction import CONSEQUENCES
-from sweep.experiment.verdict import JUDGED, Thresholds, codes, verdict, words_of
+from sweep.experiment.outcomes.verdict import JUDGED, Thresholds, codes, verdict, words_of
+from sweep.experiment.predictions.prediction import CONSEQUENCES
 from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.table import (
     BACKWARD,

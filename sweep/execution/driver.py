@@ -15,9 +15,9 @@ from sweep.execution import screen
 from sweep.execution.plan import estimate, pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers.executor import Leave, Work
-from sweep.experiment.outcome import Failures, Result
-from sweep.experiment.probed import Probed
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.outcome import Failures, Result
+from sweep.experiment.outcomes.probed import Probed
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.report.frames import text
 from sweep.store import probed_tables, tables, upkeep
 from sweep.store.index import StoredIndex

@@ -15,10 +15,10 @@ from sweep.base.registry import CUSTOM
 from sweep.execution import request
 from sweep.execution.plan import shards
 from sweep.experiment.axes import CHOICES, GROUPS, LATER_GROUPS
-from sweep.experiment.choices import KEY_OF
+from sweep.experiment.ingredients.choices import KEY_OF
 from sweep.experiment.language import conf, grammar
+from sweep.experiment.language.overrides import checked
 from sweep.experiment.language.spans import is_axis
-from sweep.experiment.overrides import checked
 
 if TYPE_CHECKING:
     import pandas as pd

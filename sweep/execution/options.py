@@ -12,7 +12,7 @@ from sweep.execution.plan.shards import Shard
 from sweep.execution.workers.executor import Executor
 from sweep.execution.workers.local import Local
 from sweep.execution.workers.registry import executor_of
-from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.experiment.outcomes.verdict import DEFAULT, Thresholds
 from sweep.report import KINDS, PAGE
 from sweep.store.places import check_kept, study_path
 

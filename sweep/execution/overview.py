@@ -14,7 +14,7 @@ from sweep.base.process.command import show
 from sweep.execution.plan import factor
 from sweep.execution.workers.slurm import follow
 from sweep.experiment.batches import Cells
-from sweep.experiment.choices import KEY_OF
+from sweep.experiment.ingredients.choices import KEY_OF
 from sweep.report.frames import text
 from sweep.store.index import Older, Status, StoredIndex, older
 from sweep.store.parts import commits

@@ -15,7 +15,7 @@ from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import calibration
 from sweep.execution.workers.executor import Capacity, Work
 from sweep.experiment.batches import Cells
-from sweep.experiment.outcome import Failures
+from sweep.experiment.outcomes.outcome import Failures
 from sweep.store import upkeep
 from sweep.store.parts.integrity import DamagedError
 from sweep.store.records import runs

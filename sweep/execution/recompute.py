@@ -11,12 +11,12 @@ from sweep.execution import comparison
 from sweep.execution.comparison import Rows
 from sweep.execution.plan import tasks
 from sweep.execution.workers import local
-from sweep.experiment import given
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import SPEC, Cell, Spec
+from sweep.experiment.ingredients import given
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
-from sweep.kernel.rounding import nudge
+from sweep.kernel.precision.rounding import nudge
 from sweep.report.frames.text import si
 from sweep.store import tables
 from sweep.store.index import Older, older

@@ -10,13 +10,12 @@ from hydra.core.config_loader import ConfigLoader
 
 from sweep.base import checks
 from sweep.execution.options import Options
-from sweep.experiment import grid
 from sweep.experiment.axes import GROUPS, LATER_GROUPS, RUN_GROUPS
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Cell
-from sweep.experiment.choices import OPTIONS
-from sweep.experiment.families import check_transforms
-from sweep.experiment.language import configs, grammar
+from sweep.experiment.ingredients.choices import OPTIONS
+from sweep.experiment.ingredients.families import check_transforms
+from sweep.experiment.language import configs, grammar, grid
 from sweep.store.records import files
 
 

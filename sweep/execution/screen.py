@@ -19,8 +19,8 @@ from sweep.execution.plan.estimate import Counts, Expected
 from sweep.experiment.axes import UNTRAINED
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
-from sweep.experiment.outcome import Failures
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.outcome import Failures
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.kernel.training.outcomes import OUTCOMES
 from sweep.report import PAGE
 from sweep.report.frames import text

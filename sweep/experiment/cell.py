@@ -17,7 +17,7 @@ from sweep.base.inputs import Inputs
 from sweep.base.jacobians import check_jacobian
 from sweep.base.registry import CUSTOM, TRANSFORMED
 from sweep.base.training import Training, check_input, check_library
-from sweep.experiment import families, given, models, revisions
+from sweep.experiment import revisions
 from sweep.experiment.axes import (
     ALL,
     BESIDE_COLUMNS,
@@ -29,7 +29,8 @@ from sweep.experiment.axes import (
     SETTINGS,
     UNTRAINED,
 )
-from sweep.experiment.choices import OPTIONS, bias_std_of, canonical, check_choice, ends
+from sweep.experiment.ingredients import families, given, models
+from sweep.experiment.ingredients.choices import OPTIONS, bias_std_of, canonical, check_choice, ends
 from sweep.experiment.revisions import Revisions
 from sweep.initializers import Scheme
 from sweep.kernel import KERNEL_VERSION, Chain
@@ -221,7 +222,7 @@ class Spec:
             return self
         check_input(self.training, self.profile)
         check_library(self.training)
-        from sweep.experiment.steps import with_known_step  # noqa: PLC0415  theory: only for what is trained
+        from sweep.experiment.predictions.steps import with_known_step  # noqa: PLC0415  theory: only for what is trained
 
         return with_known_step(self)
 

@@ -14,10 +14,10 @@ from sweep.base.blocks import Block, check_batch, check_widths
 from sweep.base.errors import RequestError, SweepWarning
 from sweep.base.inputs import Inputs
 from sweep.base.jacobians import check_jacobian
-from sweep.experiment import families
 from sweep.experiment.cell import Cell
-from sweep.experiment.choices import bias_std_beside, of_end
-from sweep.experiment.given import with_its_content
+from sweep.experiment.ingredients import families
+from sweep.experiment.ingredients.choices import bias_std_beside, of_end
+from sweep.experiment.ingredients.given import with_its_content
 from sweep.initializers import Scheme
 from sweep.kernel import passes
 

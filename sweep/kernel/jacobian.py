@@ -14,8 +14,8 @@ from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
 from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.initializers import Scheme
-from sweep.kernel.chain import Chain
-from sweep.kernel.cost import Cost, Rates
+from sweep.kernel.chains.chain import Chain
+from sweep.kernel.chains.cost import Cost, Rates
 from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.wide import WideSignal

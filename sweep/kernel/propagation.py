@@ -15,10 +15,11 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.inputs import GAUSSIAN, Inputs
-from sweep.kernel import careful, passes
-from sweep.kernel.carrier import Carrier, Doubts
-from sweep.kernel.chain import Chain, ChainStatistics
+from sweep.kernel import passes
+from sweep.kernel.chains.chain import Chain, ChainStatistics
 from sweep.kernel.passes import Passes
+from sweep.kernel.precision import careful
+from sweep.kernel.precision.carrier import Carrier, Doubts
 from sweep.kernel.stack import Observer, Stack
 from sweep.kernel.statistics.table import BACKWARD, FORWARD
 

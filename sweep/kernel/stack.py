@@ -15,9 +15,8 @@ import numpy as np
 from sweep.activations import histogram_range
 from sweep.base.arrays import Array
 from sweep.base.inputs import Inputs
-from sweep.kernel import homogeneity
-from sweep.kernel.carrier import Carrier, Member, carriers_of
-from sweep.kernel.chain import Chain, blank
+from sweep.kernel.chains import homogeneity
+from sweep.kernel.chains.chain import Chain, blank
 from sweep.kernel.copies.copy import Copy
 from sweep.kernel.copies.loss_scale import Sizes
 from sweep.kernel.layers.draws import Draws
@@ -25,6 +24,7 @@ from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.layers.layer import Entering
 from sweep.kernel.layers.signal import Delta, histogram, measure_inputs
 from sweep.kernel.passes import Passes
+from sweep.kernel.precision.carrier import Carrier, Member, carriers_of
 from sweep.kernel.statistics.moments import moments_of
 
 # observe(kind, chain, depth, layer, values); kind: 'h', or 'dW', 'dV' for gradients sent back from `depth`.

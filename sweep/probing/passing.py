@@ -11,7 +11,7 @@ import torch
 
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.probing.watching.gauge import gradients
 from sweep.probing.watching.kinds import LOOKUP, plain
 from sweep.probing.watching.rows import INPUT, OUTPUT, Row

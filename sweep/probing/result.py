@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sweep.probing.advice import advised
-from sweep.probing.chain import links_of
-from sweep.probing.judging import Finding, judged
+from sweep.probing.chains.chain import links_of
+from sweep.probing.chains.predicting import predicted
 from sweep.probing.passing import Pass
-from sweep.probing.predicting import predicted
+from sweep.probing.verdicts.advice import advised
+from sweep.probing.verdicts.judging import Finding, judged
 from sweep.probing.watching.rows import INPUT, frame
 from sweep.report.frames.text import number
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sweep.base import checks
 from sweep.base.errors import ReportError, RequestError, StoreError
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.kernel.statistics.table import COPIED
 from sweep.report import KINDS, PAGE, gather
 from sweep.report.attempts import attempt

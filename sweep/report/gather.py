@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.report import PAGE
 from sweep.report.figures import blocks, curves, gradients, histograms, phase, precision
 from sweep.report.frames import stored

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from sweep.experiment import verdict
-from sweep.experiment.probed import Probed
+from sweep.experiment.outcomes import verdict
+from sweep.experiment.outcomes.probed import Probed
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 from sweep.store.tables import CELLS, FIRST_PREDICTED, LAYERS

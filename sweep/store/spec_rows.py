@@ -10,9 +10,15 @@ import pyarrow as pa
 from sweep.activations import CUSTOM, histogram_range
 from sweep.base.arrays import Array
 from sweep.experiment.cell import ID_BYTES, Spec
-from sweep.experiment.outcome import ActivationFacts, Result
-from sweep.experiment.prediction import CONSEQUENCES, consequences, no_consequences, nothing, predicted
-from sweep.experiment.verdict import flat_share_of
+from sweep.experiment.outcomes.outcome import ActivationFacts, Result
+from sweep.experiment.outcomes.verdict import flat_share_of
+from sweep.experiment.predictions.prediction import (
+    CONSEQUENCES,
+    consequences,
+    no_consequences,
+    nothing,
+    predicted,
+)
 from sweep.kernel.statistics.table import PREDICTED
 
 OF_ACT = ("flat_share", "histogram_low", "histogram_high")

@@ -12,11 +12,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from sweep.base.arrays import Array
-from sweep.experiment import axes, verdict
+from sweep.experiment import axes
 from sweep.experiment.cell import Spec
-from sweep.experiment.outcome import Result
-from sweep.experiment.prediction import CONSEQUENCES
-from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.experiment.outcomes import verdict
+from sweep.experiment.outcomes.outcome import Result
+from sweep.experiment.outcomes.verdict import DEFAULT, Thresholds
+from sweep.experiment.predictions.prediction import CONSEQUENCES
 from sweep.kernel import KERNEL_VERSION
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 from sweep.kernel.training.outcomes import LEARNED, OUTCOMES

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.theory.correlation import pair, slope_of_pair
-from sweep.theory.moments import Act, Gaussian, gaussian
+from sweep.theory.gaussian.correlation import pair, slope_of_pair
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian
 
 _STEP = 1.25  # in scale, while looking for a fixed point
 _NOTHING, _INFINITE = 1e-7, 1e12  # scales beyond which the variance has vanished or diverged

@@ -9,9 +9,9 @@ from sweep.base import blocks, checks
 from sweep.base.blocks import Block, Size
 from sweep.base.errors import RequestError
 from sweep.theory.blocks import GRAD_OUT, Widening, block_deviation, block_prediction
+from sweep.theory.finite.width import log_rms_deviation
+from sweep.theory.gaussian.moments import Act
 from sweep.theory.maps import Layer, alike, check_inputs, prediction
-from sweep.theory.moments import Act
-from sweep.theory.width import log_rms_deviation
 
 if TYPE_CHECKING:
     import pandas as pd

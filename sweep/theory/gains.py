@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sweep.base import checks
 from sweep.base.errors import RequestError
-from sweep.theory.moments import Act, gaussian
+from sweep.theory.gaussian.moments import Act, gaussian
 
 PRESERVED = ("second_moment", "variance", "backward")
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 
 from sweep.base.arrays import Array
-from sweep.theory.nodes import gauss, log_gamma, log_mean_exp, log_mean_moments, shares, skewed
+from sweep.theory.gaussian.nodes import gauss, log_gamma, log_mean_exp, log_mean_moments, shares, skewed
 
 PARTED, _ALONE = 7, 13  # points of S and of δ where the map drives them apart; of a single input
 _NOTHING = 2e-6  # a std that is the laws' rounding

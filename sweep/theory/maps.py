@@ -10,8 +10,8 @@ import numpy as np
 from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
-from sweep.theory.correlation import Pair, pair
-from sweep.theory.moments import Act, Gaussian, gaussian
+from sweep.theory.gaussian.correlation import Pair, pair
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian
 
 COLUMNS = ("rms", "mean", "std", "pre_rms", "sample_cosine", "flat", "delta_rms", "grad_rms")
 _SETTLED = 4e-16  # a relative change that is rounding

@@ -9,7 +9,7 @@ from sweep.activations import Activation
 from sweep.base.errors import RequestError
 from sweep.base.registry import CUSTOM
 from sweep.experiment.axes import GROUPS
-from sweep.experiment.choices import REGISTRIES
+from sweep.experiment.ingredients.choices import REGISTRIES
 from sweep.initializers import SCHEMES
 from sweep.initializers.scheme import Fixed, Real, Row
 from sweep.initializers.schemes import constant

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import sweep
 from sweep.base.errors import RequestError, SweepWarning, UserCodeError
 from sweep.base.secrets import hidden
-from sweep.experiment.outcome import Failure
+from sweep.experiment.outcomes.outcome import Failure
 
 SECRETS = (
     "s3://K:SECRET@b", "s3:/K:SECRET@b", "s3:///K:SECRET@b", r"s3\://K:SECRET@b", "s3://K:SECRET{q@b",

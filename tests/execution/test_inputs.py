@@ -205,7 +205,7 @@ def test_python_takes_them_by_name(folder, monkeypatch):
             "input.c0=2: input.c0, the cosine of two inputs, must be from 0",
         ),
         (("input=student", "input.df=2"), "input.df=2: input.df must be above 2"),
-        (("input=npy", "input.file=none.npy"), "none.npy: No such file or directory"),
+        (("input=npy", "input.file=none.npy"), "input.file=none.npy: there is no such file in "),
     ],
 )
 def test_wrong_inputs_are_one_line_and_status_2_and_write_nothing(sweep_command, tmp_path, typed, says):

@@ -12,8 +12,9 @@ from sweep import RequestError, activations, theory
 from sweep.execution.plan.passes import _loops
 from sweep.execution.plan.tasks import chains_of
 from sweep.execution.workers.calibration import _harmless
-from sweep.experiment import families, revisions
+from sweep.experiment import revisions
 from sweep.experiment.cell import Spec
+from sweep.experiment.ingredients import families
 from sweep.report.frames.labels import add_labels, description
 from sweep.report.frames.parameters import varying
 from sweep.theory.consequences import transform as solving

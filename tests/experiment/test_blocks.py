@@ -10,8 +10,8 @@ import sweep
 from sweep.base import blocks
 from sweep.base.errors import RequestError
 from sweep.experiment.cell import Spec
-from sweep.experiment.prediction import predicted
-from sweep.experiment.verdict import JUDGED, verdict
+from sweep.experiment.outcomes.verdict import JUDGED, verdict
+from sweep.experiment.predictions.prediction import predicted
 from sweep.report.frames import labels
 from tests.make import cell
 from tests.paths import CONF

@@ -11,9 +11,9 @@ from sweep.base.errors import RequestError
 from sweep.experiment import revisions
 from sweep.experiment.axes import END_COLUMNS
 from sweep.experiment.cell import Spec
-from sweep.experiment.grid import Grid
-from sweep.experiment.overrides import checked
-from sweep.experiment.prediction import predicted
+from sweep.experiment.language.grid import Grid
+from sweep.experiment.language.overrides import checked
+from sweep.experiment.predictions.prediction import predicted
 from tests.experiment.test_grid import cells, values  # noqa: F401  a fixture
 from tests.make import cell
 

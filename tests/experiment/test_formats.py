@@ -8,7 +8,7 @@ import sweep
 from sweep.base.errors import RequestError
 from sweep.experiment import axes
 from sweep.experiment.cell import Cell
-from sweep.experiment.verdict import Thresholds, codes, verdict, words_of
+from sweep.experiment.outcomes.verdict import Thresholds, codes, verdict, words_of
 from sweep.kernel.statistics.table import COPIED
 from sweep.theory.consequences.formats import FORMATS
 

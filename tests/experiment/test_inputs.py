@@ -11,10 +11,10 @@ import pytest
 
 import sweep
 from sweep.base.errors import InputError, RequestError
-from sweep.experiment import prediction
 from sweep.experiment.cell import Spec
-from sweep.experiment.given import of_one_file
-from sweep.experiment.prediction import law_of, predicted
+from sweep.experiment.ingredients.given import of_one_file
+from sweep.experiment.predictions import prediction
+from sweep.experiment.predictions.prediction import law_of, predicted
 from sweep.kernel.inputs import digits, files
 from sweep.kernel.statistics.table import COPIED
 from tests.make import cell

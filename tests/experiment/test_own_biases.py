@@ -13,9 +13,10 @@ from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Spec
-from sweep.kernel import careful, propagate
-from sweep.kernel.chain import Chain
+from sweep.kernel import propagate
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.layers.kinds import kind_of
+from sweep.kernel.precision import careful
 from sweep.report.frames.agreement import deviations
 from sweep.report.frames.labels import add_labels
 from sweep.store.index import Status, StoredIndex, older

@@ -14,7 +14,7 @@ from sweep.experiment import cell as cell_module
 from sweep.experiment import revisions
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import Spec
-from sweep.experiment.verdict import DEFAULT
+from sweep.experiment.outcomes.verdict import DEFAULT
 from sweep.initializers import SCHEMES
 from sweep.initializers.scheme import Real, Row
 from sweep.initializers.schemes import constant

@@ -7,8 +7,8 @@ import pytest
 import sweep
 from sweep import activations, initializers, kernel
 from sweep.base.errors import PrecisionError, RequestError
-from sweep.experiment.prediction import predicted
-from sweep.kernel import streams
+from sweep.experiment.predictions.prediction import predicted
+from sweep.kernel.draws import streams
 from tests.make import alone, cell, chain
 from tests.same import assert_same
 

@@ -8,7 +8,7 @@ from sweep import activations, initializers, kernel
 from sweep.base.errors import RequestError
 from sweep.initializers.distributions import truncated, truncated_moments
 from sweep.initializers.normal import standard_normal, standard_normals
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from tests.published import (
     EYES,
     FIXED,

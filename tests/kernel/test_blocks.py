@@ -5,7 +5,8 @@ import pytest
 
 from sweep import activations, initializers, kernel
 from sweep.base.blocks import BLOCKS, REGISTRY
-from sweep.kernel import careful, streams
+from sweep.kernel.draws import streams
+from sweep.kernel.precision import careful
 from tests import reference
 
 NOT_PLAIN = [name for name in BLOCKS if name != "plain"]

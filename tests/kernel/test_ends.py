@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sweep import initializers, kernel
 from sweep.kernel import BACKWARD, FORWARD
-from sweep.kernel.cost import cost_of
-from sweep.kernel.homogeneity import carried
+from sweep.kernel.chains.cost import cost_of
+from sweep.kernel.chains.homogeneity import carried
 from tests import reference
 from tests.make import alone, chain, with_ends
 from tests.same import assert_same

@@ -5,9 +5,11 @@ import pytest
 
 from sweep import activations, initializers
 from sweep.base import inputs
-from sweep.kernel import Chain, careful, propagate, streams
+from sweep.kernel import Chain, propagate
+from sweep.kernel.draws import streams
 from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.inputs.files import content_of
+from sweep.kernel.precision import careful
 
 SEEDS, BATCH, WIDTH = (0, 3), 40, 66
 

@@ -9,7 +9,7 @@ import pytest
 
 from sweep import activations, initializers, kernel
 from sweep.base.blocks import AFTER, BATCH, BEFORE, BLOCKS, INSIDE, RMS
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.kernel.jacobian import SAMPLES, spreads
 from tests.kernel.test_blocks import ODD, made
 

@@ -9,7 +9,7 @@ from sweep import initializers
 from sweep.execution.workers.compute import run_task
 from sweep.initializers import Distribution, distributions
 from sweep.initializers.normal import standard_normal
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from tests.make import cell, packed
 
 WORDS = {  # the first 64 words of each stream

@@ -8,7 +8,7 @@ import pytest
 
 from sweep import activations, initializers, kernel
 from sweep.execution.comparison import _like
-from sweep.kernel import careful
+from sweep.kernel.precision import careful
 from sweep.kernel.statistics import table
 from sweep.kernel.statistics.table import BACKWARD, FORWARD, PREDICTED, STATISTICS
 from sweep.report.frames.measures import MEASURES
@@ -41,7 +41,7 @@ def test_a_new_statistic_is_a_row_and_its_function(monkeypatch):
     """Whatever way a layer is measured: as float32 holds it, read off another chain, again in long double."""
     row = table.Statistic("fourth", table.H, "a title", table.RATIO, 1, math.inf, function=fourth)
     monkeypatch.setitem(STATISTICS, "fourth", row)
-    monkeypatch.setattr("sweep.kernel.chain.FORWARD", (*FORWARD, "fourth"))
+    monkeypatch.setattr("sweep.kernel.chains.chain.FORWARD", (*FORWARD, "fourth"))
     shown = {}
 
     def observe(kind, chain, depth, layer, values):

@@ -7,7 +7,7 @@ import pytest
 
 import sweep
 from sweep import activations, initializers, kernel
-from sweep.experiment.verdict import flat_share_of, verdict
+from sweep.experiment.outcomes.verdict import flat_share_of, verdict
 from sweep.kernel.statistics.moments import Moments
 from tests import exact
 from tests.differential import disagreements

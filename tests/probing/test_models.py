@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import sweep
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[peers]'")
 from torch import nn  # noqa: E402

@@ -9,9 +9,9 @@ import pytest
 
 import sweep
 from sweep.experiment.cell import Cell
-from sweep.experiment.prediction import predicted
+from sweep.experiment.predictions.prediction import predicted
 from sweep.initializers import get
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from tests import reference
 from tests.probing.test_chain import ACTS, linear
 

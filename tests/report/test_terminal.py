@@ -8,7 +8,7 @@ import pytest
 
 from sweep import status
 from sweep.activations import __main__ as activations_list
-from sweep.experiment.verdict import DEFAULT, WORDS
+from sweep.experiment.outcomes.verdict import DEFAULT, WORDS
 from sweep.initializers import __main__ as initializers_list
 from sweep.report import terminal
 from sweep.report.frames import fates, labels, text

@@ -10,9 +10,9 @@ import sweep
 from sweep.base.errors import SweepWarning
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Spec
-from sweep.experiment.models import Given, Model
-from sweep.experiment.outcome import Failure
-from sweep.experiment.probed import Layers, Probed
+from sweep.experiment.ingredients.models import Given, Model
+from sweep.experiment.outcomes.outcome import Failure
+from sweep.experiment.outcomes.probed import Layers, Probed
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 from sweep.store import probed_tables
 from sweep.store.records import plans

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import sweep
-from sweep.experiment import outcome
 from sweep.experiment.batches import Cells
+from sweep.experiment.outcomes import outcome
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.store import tables, upkeep
 from sweep.store.study import Study

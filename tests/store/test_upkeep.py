@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import sweep
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.store import upkeep
 from sweep.store.parts import commits, integrity
 from sweep.store.study import Study

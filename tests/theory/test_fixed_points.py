@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sweep import theory
 from sweep.base.errors import RequestError
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.moments import gaussian
 
 
 def test_the_edge_of_chaos_of_tanh_is_the_published_one():

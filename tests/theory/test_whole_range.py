@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from sweep import activations, theory
 from sweep.base.errors import RequestError
-from sweep.theory.correlation import pair, slope_of_pair
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.correlation import pair, slope_of_pair
+from sweep.theory.gaussian.moments import gaussian
 
 ACTS = st.sampled_from(list(activations.ACTIVATIONS))
 SIZES = st.one_of(

@@ -14,7 +14,7 @@ from sweep.base.errors import RequestError
 from sweep.execution.plan.tasks import Limits, carried_of, stacks_of
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Spec
-from sweep.kernel.cost import Rates
+from sweep.kernel.chains.cost import Rates
 
 # A part that is dealt out costs at most a share's cost over this: small enough to balance the shares, large
 # enough that cells that share draws are seldom parted.

@@ -18,8 +18,8 @@ from sweep.experiment.axes import UNTRAINED
 from sweep.experiment.batches import Block, Cells
 from sweep.experiment.cell import Cell, Spec
 from sweep.kernel import Chain
-from sweep.kernel.cost import RATES, Cost, Rates, cost_of, joined
-from sweep.kernel.homogeneity import carried
+from sweep.kernel.chains.cost import RATES, Cost, Rates, cost_of, joined
+from sweep.kernel.chains.homogeneity import carried
 
 # A task is the unit of loss, of progress and of storage: long enough that its overhead is
 # nothing, short enough that a killed run loses little and both cores end together.

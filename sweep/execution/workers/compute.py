@@ -18,9 +18,9 @@ from sweep.execution.workers.isometry import jacobian_spreads
 from sweep.execution.workers.lessons import OF_TRAINING, trained, untrained
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Cell, Spec
-from sweep.experiment.outcome import ActivationFacts, Failure, Result
-from sweep.experiment.prediction import consequences, predicted
-from sweep.experiment.verdict import flat_share_of
+from sweep.experiment.outcomes.outcome import ActivationFacts, Failure, Result
+from sweep.experiment.outcomes.verdict import flat_share_of
+from sweep.experiment.predictions.prediction import consequences, predicted
 from sweep.kernel.layers.signal import HISTOGRAM_BINS
 from sweep.kernel.statistics import float32
 from sweep.kernel.statistics.table import STATISTICS

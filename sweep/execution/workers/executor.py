@@ -8,8 +8,8 @@ from sweep.base.process import machine
 from sweep.execution.plan.compilers import Compiler
 from sweep.execution.plan.tasks import Task
 from sweep.experiment.batches import Cells
-from sweep.experiment.outcome import Result
-from sweep.experiment.probed import Probed
+from sweep.experiment.outcomes.outcome import Result
+from sweep.experiment.outcomes.probed import Probed
 from sweep.kernel.passes import NUMPY
 from sweep.report.frames import text
 

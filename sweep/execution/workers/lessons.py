@@ -30,7 +30,7 @@ def trained(block: Block) -> tuple[dict[str, Array], Array]:
     found, seconds = untrained(len(block)), np.zeros(len(block))
     if all(spec.train == UNTRAINED for spec in block.specs):
         return found, seconds
-    from sweep.experiment.steps import step_of  # noqa: PLC0415  what follows is for trained cells alone
+    from sweep.experiment.predictions.steps import step_of  # noqa: PLC0415  what follows is for trained cells alone
     from sweep.kernel.training.descent import Pupil, train  # noqa: PLC0415
 
     groups: dict[Any, list[int]] = defaultdict(list)

@@ -13,7 +13,7 @@ from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import pool
 from sweep.execution.workers.compute import run_task
 from sweep.execution.workers.executor import Capacity, Remaining, Work, this_machine
-from sweep.experiment.outcome import Result
+from sweep.experiment.outcomes.outcome import Result
 
 if TYPE_CHECKING:
     from sweep.execution.options import Options

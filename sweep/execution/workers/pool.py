@@ -24,7 +24,7 @@ from sweep.execution.plan import pieces
 from sweep.execution.plan.tasks import Task
 from sweep.execution.workers import compute
 from sweep.execution.workers.executor import Remaining
-from sweep.experiment.outcome import Failure, Result
+from sweep.experiment.outcomes.outcome import Failure, Result
 
 _STARTS = 5  # of a worker that dies before it takes a task
 _DEATHS = 2  # of workers that ran a cell alone, before it has failed

@@ -10,7 +10,7 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.blocks import BATCH
-from sweep.kernel.chain import Chain, ChainStatistics
+from sweep.kernel.chains.chain import Chain, ChainStatistics
 from sweep.kernel.copies.distance import distances
 from sweep.kernel.copies.passage import Matrix, Passage
 from sweep.kernel.copies.rounding import Counts, rounding

@@ -6,7 +6,7 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.errors import RequestError
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 
 _SET, _TURN = 0, 2  # of the stream: the number of the set, and which part of it
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.base.inputs import Inputs
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 
 
 def inputs_of(inputs: Inputs, seeds: Sequence[int], batch: int, width: int) -> NDArray[np.float32]:

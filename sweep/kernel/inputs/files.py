@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sweep.base.arrays import Array
 from sweep.base.errors import InputError, RequestError
 from sweep.base.inputs import Inputs
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 
 LARGEST = 1e12  # of the numbers' sizes and rms: squares of sums of them are numbers of float32
 _AT_ONCE = 1 << 22  # numbers looked at together

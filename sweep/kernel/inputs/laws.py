@@ -14,9 +14,9 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.inputs import Inputs
-from sweep.kernel import streams
-from sweep.theory.mixtures import UNIT, Law
-from sweep.theory.nodes import gauss, shares
+from sweep.kernel.draws import streams
+from sweep.theory.gaussian.mixtures import UNIT, Law
+from sweep.theory.gaussian.nodes import gauss, shares
 
 _SIZES, _PAIR_SIZES, _COSINES, _COSINES_ALONE = 8, 4, 3, 8  # nodes
 _ROWS, _PAIRED = 4096, 1024

@@ -13,7 +13,7 @@ import numpy as np
 from sweep.activations import Activation, extended
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.layers import ranges
 from sweep.kernel.layers.affine import Affine, Product
 from sweep.kernel.layers.draws import Draws, Matrix

@@ -11,7 +11,7 @@ from sweep.base.arrays import Array
 from sweep.base.inputs import Inputs
 from sweep.initializers import Distribution
 from sweep.initializers.normal import Write
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.layers.affine import Affine, Product
 

@@ -1,6 +1,6 @@
 """Which kind of layer a chain is made of."""
 
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.layers.blocks.block import BLOCK
 from sweep.kernel.layers.dense import DENSE
 from sweep.kernel.layers.layer import Kind

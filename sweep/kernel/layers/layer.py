@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sweep.base.arrays import Array
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.layers.draws import Draws
 from sweep.kernel.layers.signal import Delta, Measured, Signal
 from sweep.kernel.layers.wide import WideLayer

@@ -13,8 +13,8 @@ from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
 from sweep.base.errors import PrecisionError
 from sweep.initializers import Scheme
-from sweep.kernel import streams
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
+from sweep.kernel.draws import streams
 from sweep.kernel.layers.affine import UNSURE, centre
 
 _MOST_PRODUCTS = 10_000_000  # of long doubles, at about a nanosecond each

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from sweep.base.training import CLASSES, Training
-from sweep.kernel.chain import Chain
-from sweep.kernel.cost import Cost, Rates
+from sweep.kernel.chains.chain import Chain
+from sweep.kernel.chains.cost import Cost, Rates
 from sweep.kernel.layers.kinds import kind_of
 from sweep.kernel.training.descent import EVALUATED, together
 

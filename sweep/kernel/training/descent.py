@@ -12,7 +12,7 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.base.training import Training
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.training.crossing import Crossing, Memory, Take
 from sweep.kernel.training.drawing import drawn
 from sweep.kernel.training.examples import Batches, Examples, Lessons, lessons

@@ -15,8 +15,8 @@ from sweep.base.blocks import BATCH
 from sweep.base.inputs import GAUSSIAN, Inputs
 from sweep.base.training import CLASSES
 from sweep.initializers import Scheme
-from sweep.kernel import streams
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
+from sweep.kernel.draws import streams
 from sweep.kernel.inputs.drawn import inputs_of
 from sweep.kernel.layers.affine import centre
 from sweep.kernel.layers.blocks.matrices import fans_of

@@ -12,7 +12,7 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.training import CLASSES, SHARE_OF_CLASS, SOURCES
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.kernel.inputs.digits import digits, of_unit_second_moment
 
 _HELD_OUT = 5  # one in so many of every class

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sweep.base.errors import RequestError
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.probing.checked import module_of
 from sweep.probing.coordinates.asked import Asked, said
 from sweep.probing.coordinates.recording import Call, Recorder, Weight

@@ -9,9 +9,9 @@ from sweep.base.arrays import Array
 from sweep.base.errors import UserCodeError
 from sweep.experiment.axes import AS_MADE
 from sweep.experiment.cell import Cell
-from sweep.experiment.models import Model
-from sweep.experiment.outcome import Failure
-from sweep.experiment.probed import Layers, Probed
+from sweep.experiment.ingredients.models import Model
+from sweep.experiment.outcomes.outcome import Failure
+from sweep.experiment.outcomes.probed import Layers, Probed
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 from sweep.probing import checked, passing
 from sweep.probing.result import Probe

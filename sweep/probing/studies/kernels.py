@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from sweep.base.arrays import Array
 from sweep.initializers import ORTHOGONAL, Scheme
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.probing.watching.kinds import LOOKUP, plain, role_of
 
 _TABLE = "an embedding's table"

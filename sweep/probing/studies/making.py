@@ -16,8 +16,8 @@ import torch
 from sweep.base.checks import shown
 from sweep.base.errors import RequestError, UserCodeError
 from sweep.base.meant import suggestion
-from sweep.experiment.models import Given
-from sweep.kernel import streams
+from sweep.experiment.ingredients.models import Given
+from sweep.kernel.draws import streams
 from sweep.probing import checked
 
 _DIGEST_BYTES = 8

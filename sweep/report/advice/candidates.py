@@ -8,9 +8,9 @@ from dataclasses import dataclass, field, replace
 from sweep import activations, initializers, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
-from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.experiment.outcomes.verdict import DEFAULT, Thresholds
 from sweep.report.advice.outlook import Outlook, outlook, outlook_of_lsuv
-from sweep.theory.moments import Act, gaussian
+from sweep.theory.gaussian.moments import Act, gaussian
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 THEORY, TRIAL, STUDY = "theory", "trial", "study"

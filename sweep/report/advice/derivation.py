@@ -5,7 +5,7 @@ import math
 from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
-from sweep.theory.moments import Act, gaussian
+from sweep.theory.gaussian.moments import Act, gaussian
 
 _LEVEL = 1e-9  # a slope this close to 1 is 1
 

@@ -11,7 +11,7 @@ from sweep.report.advice.outlook import BATCH
 from sweep.report.frames.text import number
 from sweep.theory.consequences.jacobian import slope_kurtosis
 from sweep.theory.consequences.step import StepSize, stands_out
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.moments import gaussian
 
 _HALF = 0.01  # of a share that is a half
 _NEAR_LINE = 0.25  # what slopes add to the spread at a layer: of less, orthogonal weights are worth it

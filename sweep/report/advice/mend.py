@@ -12,12 +12,12 @@ import numpy as np
 from sweep import activations, theory
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
-from sweep.experiment.verdict import DEFAULT, flat_share_of, verdict
+from sweep.experiment.outcomes.verdict import DEFAULT, flat_share_of, verdict
 from sweep.report.advice.candidates import Candidate, is_orthogonal
 from sweep.report.advice.outlook import Outlook, outlook
 from sweep.report.frames.text import number
-from sweep.theory.correlation import pair
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.correlation import pair
+from sweep.theory.gaussian.moments import gaussian
 
 _BIASES = (0.0, 0.1, 0.3, 0.5)  # sigma_b
 _BELOW = (1.0, 0.95, 0.9, 0.85, 0.8, 0.7)  # of sigma_w at the edge of chaos

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from sweep.activations import Activation
 from sweep.base.arrays import Array
-from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of, verdicts
-from sweep.theory.correlation import pair
+from sweep.experiment.outcomes.verdict import DEFAULT, Thresholds, flat_share_of, verdicts
+from sweep.theory.finite.width import log_rms_deviation
+from sweep.theory.gaussian.correlation import pair
+from sweep.theory.gaussian.moments import gaussian
 from sweep.theory.maps import alike, prediction
-from sweep.theory.moments import gaussian
-from sweep.theory.width import log_rms_deviation
 
 BATCH = 100  # of a trial: so many inputs are averaged over
 _SIGMAS = 2.0  # standard deviations: nineteen seeds in twenty are closer

@@ -11,7 +11,7 @@ from sweep.activations.transformed import METHODS
 from sweep.base import blocks, checks
 from sweep.base.blocks import Block
 from sweep.base.errors import RequestError
-from sweep.experiment.families import at_depth
+from sweep.experiment.ingredients.families import at_depth
 from sweep.report.advice.branches.recommendation import recommend_block
 from sweep.report.advice.branches.table import BlockRecommendation
 from sweep.report.advice.candidates import NO, STUDY, candidates, rank

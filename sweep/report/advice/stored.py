@@ -12,7 +12,7 @@ from sweep import activations
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
 from sweep.experiment import axes
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.report.advice.candidates import Survival, is_equal
 from sweep.report.advice.trial import Seed, summary
 from sweep.report.frames.text import cells as counted

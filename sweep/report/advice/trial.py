@@ -15,7 +15,7 @@ from sweep import activations, initializers, kernel
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
 from sweep.base.process import machine
-from sweep.experiment.verdict import DEFAULT, Thresholds, flat_share_of, verdict
+from sweep.experiment.outcomes.verdict import DEFAULT, Thresholds, flat_share_of, verdict
 from sweep.report.advice.candidates import NO, Candidate, Survival, rank
 from sweep.report.advice.outlook import BATCH
 

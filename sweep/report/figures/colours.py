@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.colors import Colormap, LinearSegmentedColormap, ListedColormap, Normalize
 
 from sweep.base.arrays import Array
-from sweep.experiment.verdict import WORDS
+from sweep.experiment.outcomes.verdict import WORDS
 from sweep.kernel.statistics.table import RATIO, SHARE, SIGNED, SIZE
 from sweep.report.figures.style import decade
 from sweep.report.frames.measures import WORD, Measure

@@ -13,7 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from sweep.experiment.verdict import ORDER, WORDS
+from sweep.experiment.outcomes.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import SHARE
 from sweep.report.figures import style
 from sweep.report.figures.colours import Scale, scale_of, takes_dark_ink

@@ -16,13 +16,13 @@ from sweep.base import blocks
 from sweep.base.blocks import Block
 from sweep.base.errors import RequestError
 from sweep.experiment.axes import END_COLUMNS, USUAL_INPUT
-from sweep.experiment.families import at_depth
-from sweep.experiment.prediction import matrices_of
+from sweep.experiment.ingredients.families import at_depth
+from sweep.experiment.predictions.prediction import matrices_of
 from sweep.initializers import NORMAL, Scheme
 from sweep.report.frames.labels import group_index
 from sweep.theory.blocks import block_deviation
+from sweep.theory.finite.width import log_rms_deviation
 from sweep.theory.maps import alike, layers_of
-from sweep.theory.width import log_rms_deviation
 
 if TYPE_CHECKING:
     import pandas as pd

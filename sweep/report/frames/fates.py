@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
-from sweep.experiment.verdict import WORDS, Thresholds, meanings
+from sweep.experiment.outcomes.verdict import WORDS, Thresholds, meanings
 from sweep.report.frames.labels import SETTINGS, acts, setting_text
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.experiment import axes
-from sweep.experiment.choices import KEY_OF, OPTIONS, REGISTRIES
+from sweep.experiment.ingredients.choices import KEY_OF, OPTIONS, REGISTRIES
 from sweep.report.frames.parameters import NONE, OWN, defaults, filled_of, flat_of, title_of, values_of
 from sweep.report.frames.text import short
 

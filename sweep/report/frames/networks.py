@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep.experiment.axes import UNTRAINED
-from sweep.experiment.verdict import ORDER
+from sweep.experiment.outcomes.verdict import ORDER
 from sweep.report.frames.labels import NAMED_BY, SETTINGS
 from sweep.report.frames.measures import THEORY, WORD, Measure
 from sweep.report.frames.tally import Groups, Spreads, Votes

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import RequestError
 from sweep.base.registry import TRANSFORMED
-from sweep.experiment.choices import KEY_OF, OPTIONS
+from sweep.experiment.ingredients.choices import KEY_OF, OPTIONS
 from sweep.report.frames.text import short
 
 if TYPE_CHECKING:

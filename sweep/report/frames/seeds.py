@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep.experiment.choices import KEY_OF
-from sweep.experiment.verdict import WORDS
+from sweep.experiment.ingredients.choices import KEY_OF
+from sweep.experiment.outcomes.verdict import WORDS
 from sweep.report.frames import measures
 from sweep.report.frames.labels import PANEL, SETTINGS, add_labels, by_interest, common, group_index
 from sweep.report.frames.measures import Measure

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sweep import activations
-from sweep.experiment.verdict import ORDER, Thresholds
+from sweep.experiment.outcomes.verdict import ORDER, Thresholds
 from sweep.kernel.statistics.table import PREDICTED
 from sweep.report.frames import agreement
 from sweep.report.frames.labels import NAMED_BY, SETTINGS

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sweep.experiment.verdict import ORDER
+from sweep.experiment.outcomes.verdict import ORDER
 from sweep.report.frames.measures import THEORY, WORD, Measure
 
 _Reals = NDArray[np.float64]

@@ -16,7 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from sweep.base.process.command import visible
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.report.figures import style
 from sweep.report.figures.blocks import AGAINST_THE_TALE, against_the_tale
 from sweep.report.frames.fates import MOST_NAMED, counts, gradients_unmeasured

@@ -8,7 +8,7 @@ import pandas as pd
 from sweep import activations
 from sweep.activations import Activation
 from sweep.base.errors import SweepError
-from sweep.experiment.families import at_depth
+from sweep.experiment.ingredients.families import at_depth
 from sweep.report.advice.candidates import (
     INDEPENDENT,
     LAYER,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.colors import to_hex, to_rgb
 
-from sweep.experiment.verdict import ORDER, WORDS
+from sweep.experiment.outcomes.verdict import ORDER, WORDS
 from sweep.kernel.statistics.table import PREDICTED, STATISTICS
 from sweep.report.figures.colours import DIVERGING, SEQUENTIAL, Scale, scale_of, takes_dark_ink
 from sweep.report.frames import layout

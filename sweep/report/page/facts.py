@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep.base.provenance import provenance
 from sweep.experiment.axes import MODEL
-from sweep.experiment.verdict import WORDS, Thresholds, meanings
+from sweep.experiment.outcomes.verdict import WORDS, Thresholds, meanings
 from sweep.kernel.statistics.table import STATISTICS
 from sweep.report.frames import text
 from sweep.report.frames.labels import description, with_ends

@@ -9,7 +9,7 @@ import pandas as pd
 
 from sweep import activations, theory
 from sweep.base.errors import SweepError
-from sweep.experiment.families import at_depth
+from sweep.experiment.ingredients.families import at_depth
 from sweep.report.frames import fates
 from sweep.report.frames.fates import Answer, Fate
 from sweep.report.frames.labels import PANEL, SETTINGS, add_labels

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from sweep.experiment import axes
-from sweep.experiment.choices import OPTIONS
+from sweep.experiment.ingredients.choices import OPTIONS
 from sweep.report.frames import labels
 from sweep.report.frames.labels import SETTINGS
 from sweep.report.frames.own import are_models

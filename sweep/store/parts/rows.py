@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 from sweep.base.errors import RequestError
 from sweep.experiment.axes import END_COLUMNS, MODEL
 from sweep.experiment.cell import ID_BYTES, SPEC, Spec
-from sweep.experiment.models import ABSENT
-from sweep.experiment.verdict import WORDS
+from sweep.experiment.ingredients.models import ABSENT
+from sweep.experiment.outcomes.verdict import WORDS
 from sweep.store.tables import OF_MODEL
 
 KEYS = (

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from sweep.experiment import axes
-from sweep.experiment.choices import KEY_OF
+from sweep.experiment.ingredients.choices import KEY_OF
 from sweep.store.tables import LAYERS
 
 # The columns of parameters, and the key that their names begin with: 'first.init.std'.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from sweep.experiment.batches import Cells
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.store.parts import ages, commits
 from sweep.store.parts.digests import among
 from sweep.store.parts.pieces import Piece, pieces

@@ -15,8 +15,8 @@ from sweep.base.registry import CUSTOM
 from sweep.experiment.axes import BESIDE, CELL_KEYS, GROUPS, MODEL
 from sweep.experiment.batches import Cells
 from sweep.experiment.cell import SPEC
-from sweep.experiment.choices import OPTIONS
-from sweep.experiment.outcome import Failure
+from sweep.experiment.ingredients.choices import OPTIONS
+from sweep.experiment.outcomes.outcome import Failure
 from sweep.kernel import KERNEL_VERSION
 from sweep.store.index import Older
 from sweep.store.parts import ages

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from sweep import activations
 from sweep.base import checks
 from sweep.base.errors import RequestError, SweepError, SweepWarning
-from sweep.experiment import verdict
 from sweep.experiment.axes import MODEL
-from sweep.experiment.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of
+from sweep.experiment.outcomes import verdict
+from sweep.experiment.outcomes.verdict import DEFAULT, JUDGED, Thresholds, flat_share_of
 from sweep.kernel.statistics import float32
 from sweep.store.parts import ages
 from sweep.store.tables import FIRST_PREDICTED, SCHEMAS, said

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.base.errors import RequestError
 from sweep.experiment.axes import ALL, BESIDE, BESIDE_COLUMNS, GROUPS, parameter_of
-from sweep.experiment.choices import KEY_OF
+from sweep.experiment.ingredients.choices import KEY_OF
 from sweep.store.query import axis_columns
 
 if TYPE_CHECKING:

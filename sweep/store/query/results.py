@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from sweep.base import checks
 from sweep.base.errors import RequestError, unknown
 from sweep.experiment.batches import Cells
-from sweep.experiment.verdict import DEFAULT, Thresholds
+from sweep.experiment.outcomes.verdict import DEFAULT, Thresholds
 from sweep.store.parts import ages
 from sweep.store.parts.digests import among
 from sweep.store.query import axis_columns, judging

@@ -17,7 +17,7 @@ from sweep.base.registry import CUSTOM
 from sweep.experiment.axes import ENDS
 from sweep.experiment.batches import Block
 from sweep.experiment.cell import Spec
-from sweep.experiment.choices import OPTIONS
+from sweep.experiment.ingredients.choices import OPTIONS
 from sweep.kernel import KERNEL_VERSION
 
 MOST_CELLS = 10_000_000  # of all runs of a study

@@ -14,10 +14,10 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, LAYER, Block, check_batch
-from sweep.theory.correlation import pair
+from sweep.theory.finite.spheres import normalised
+from sweep.theory.gaussian.correlation import pair
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian
 from sweep.theory.maps import COLUMNS, Layer, Prediction, by_layer, power_of_slope
-from sweep.theory.moments import Act, Gaussian, gaussian
-from sweep.theory.spheres import normalised
 
 GRAD_OUT = "grad_out_rms"
 _LARGEST = math.log(float(np.finfo(np.float64).max))

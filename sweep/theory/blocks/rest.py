@@ -14,10 +14,10 @@ from sweep.base import blocks, checks
 from sweep.base.blocks import AFTER, BATCH, INSIDE, Block, Size, check_batch
 from sweep.base.errors import RequestError
 from sweep.theory import fixed_points
-from sweep.theory.correlation import slope_of_pair
+from sweep.theory.finite.spheres import normalised
 from sweep.theory.fixed_points import FixedPoint, depth_scale, settle_correlation
-from sweep.theory.moments import Act, Gaussian, gaussian
-from sweep.theory.spheres import normalised
+from sweep.theory.gaussian.correlation import slope_of_pair
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian
 
 _NOWHERE = "with skip=1 a branch is added to h at every block, so that E[h²] grows with the depth"
 

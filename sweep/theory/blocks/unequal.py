@@ -9,9 +9,9 @@ import numpy as np
 from sweep.base.arrays import Array
 from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, LAYER, Block
 from sweep.theory.blocks.maps import Widening
-from sweep.theory.correlation import unequal_cosine
+from sweep.theory.gaussian.correlation import unequal_cosine
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian
 from sweep.theory.maps import by_layer
-from sweep.theory.moments import Act, Gaussian, gaussian
 
 _ALIKE = 4e-16  # a distance from 1 that is rounding
 

@@ -28,10 +28,10 @@ from sweep.base.arrays import Array
 from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, LAYER, Block
 from sweep.base.errors import RequestError
 from sweep.theory.blocks.maps import BlockSignal, Crossing, Widening
-from sweep.theory.fluctuations import Fluctuations, fluctuations
+from sweep.theory.finite.fluctuations import Fluctuations, fluctuations
+from sweep.theory.finite.spheres import normalised
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian
 from sweep.theory.maps import by_layer
-from sweep.theory.moments import Act, Gaussian, gaussian
-from sweep.theory.spheres import normalised
 
 _REACH, _REACH_OF_PREACT = 0.4, 0.125  # Σ 1/n: 24 blocks of width 64, of 192
 _NARROWEST = 16

@@ -9,9 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from sweep.base import checks
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian, over_a_period, waves
+from sweep.theory.gaussian.nodes import normal_grid
 from sweep.theory.maps import Layer, Prediction, alike, check_inputs, prediction
-from sweep.theory.moments import Act, Gaussian, gaussian, over_a_period, waves
-from sweep.theory.nodes import normal_grid
 
 WEIGHTS = GAUSSIAN, ORTHOGONAL = "gaussian", "orthogonal"
 _BASE = np.linspace(-13.0, 13.0, 27)  # edges of panels, in standard deviations

@@ -21,9 +21,9 @@ from sweep.base import checks
 from sweep.base.arrays import Array
 from sweep.theory.consequences.formats import FORMATS, Format
 from sweep.theory.consequences.shares import share_between
-from sweep.theory.correlation import pair
+from sweep.theory.gaussian.correlation import pair
+from sweep.theory.gaussian.moments import Act, Gaussian, gaussian
 from sweep.theory.maps import Layer, alike, by_layer, check_inputs, prediction
-from sweep.theory.moments import Act, Gaussian, gaussian
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,7 +7,7 @@ import numpy as np
 
 from sweep.activations import Activation, kinks_of
 from sweep.base.arrays import Array
-from sweep.theory.moments import Gaussian, waves
+from sweep.theory.gaussian.moments import Gaussian, waves
 
 # Points of z between which abs(act) is taken to cross a size at most once: 8 an octave over all of float64,
 # 64 where activations bend, in their own unit.

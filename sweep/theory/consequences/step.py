@@ -14,8 +14,8 @@ import numpy as np
 
 from sweep.base import checks
 from sweep.base.errors import RequestError
+from sweep.theory.gaussian.moments import Act, gaussian
 from sweep.theory.maps import Layer, Prediction, alike, by_layer, check_inputs, prediction
-from sweep.theory.moments import Act, gaussian
 
 _STANDS_OUT = 0.7  # of what chance spreads: an eigenvalue is then within a sixth of the mean's
 

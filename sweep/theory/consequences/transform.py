@@ -18,8 +18,8 @@ from sweep.activations.transformed import DKS, LEAKY, METHODS, TAT, Affine, aske
 from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.theory.consequences.solutions import Equations, dks, moments, nearest, tat
-from sweep.theory.correlation import pair
-from sweep.theory.moments import Act, gaussian
+from sweep.theory.gaussian.correlation import pair
+from sweep.theory.gaussian.moments import Act, gaussian
 
 _ASIDE, _JUMP = 1e-7, 1e-4  # where f' is compared, and how far apart it is where it jumps: shares of its size
 

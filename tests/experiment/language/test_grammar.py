@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sweep.base.errors import RequestError
 from sweep.execution.options import Options
 from sweep.experiment.language import grammar
-from sweep.experiment.overrides import checked
+from sweep.experiment.language.overrides import checked
 
 # What Hydra and its parser say of a text that they cannot read.
 JARGON = (

@@ -7,7 +7,7 @@ import pytest
 
 from sweep import activations, initializers, kernel
 from sweep.base.blocks import BLOCKS, REGISTRY
-from sweep.kernel import careful
+from sweep.kernel.precision import careful
 from sweep.kernel.statistics.table import COPIED
 from tests.rounded import LAYOUTS, Copy
 

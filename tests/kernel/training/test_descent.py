@@ -5,7 +5,7 @@ import pytest
 
 from sweep import activations
 from sweep.base.blocks import BLOCKS, REGISTRY
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.kernel.training import descent
 from sweep.kernel.training.descent import Learner, cross_entropy
 from sweep.kernel.training.examples import Batches, lessons

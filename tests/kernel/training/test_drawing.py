@@ -5,7 +5,7 @@ import pytest
 
 from sweep import kernel
 from sweep.base.blocks import BLOCKS
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.kernel.training.descent import Learner
 from sweep.kernel.training.drawing import is_biased
 from tests.kernel.training.pupils import BATCH, made, network

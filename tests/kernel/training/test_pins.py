@@ -2,7 +2,7 @@
 
 import pytest
 
-from sweep.kernel import streams
+from sweep.kernel.draws import streams
 from sweep.kernel.training.examples import lessons
 from tests.make import cell
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.utils.checkpoint import checkpoint  # noqa: E402
 
-from sweep.kernel import streams  # noqa: E402
+from sweep.kernel.draws import streams  # noqa: E402
 from tests.documents import blocks  # noqa: E402
 from tests.probing.coordinates.networks import inputs, plain  # noqa: E402
 

@@ -269,7 +269,7 @@ def test_a_dry_run_lists_the_weights_and_writes_nothing(probe, tmp_path):
 
 
 def test_without_torch_the_extra_is_named(probe, monkeypatch):
-    from sweep.execution import model_request  # noqa: PLC0415
+    from sweep.execution.models import request as model_request  # noqa: PLC0415
 
     monkeypatch.setattr(model_request, "find_spec", lambda name: None)
     assert probe("conv", "--input", "4,3,8,8") == (

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import sweep
-from sweep.experiment.verdict import ORDER, WORDS
+from sweep.experiment.outcomes.verdict import ORDER, WORDS
 from sweep.report.figures import colours, curves, heatmap, style
 from sweep.report.frames import seeds, text
 from sweep.report.frames.measures import MEASURES

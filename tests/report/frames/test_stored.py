@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 import sweep
-from sweep.experiment.verdict import ORDER, Thresholds
+from sweep.experiment.outcomes.verdict import ORDER, Thresholds
 from sweep.report.frames import stored
 from sweep.report.frames.agreement import agreement
 from sweep.report.frames.labels import add_labels

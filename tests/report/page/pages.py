@@ -1,6 +1,6 @@
 """Pages of made-up studies, and what a browser shows of one."""
 
-from sweep.experiment.verdict import DEFAULT
+from sweep.experiment.outcomes.verdict import DEFAULT
 from sweep.report import page
 from sweep.store.study import Study
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.colors import to_rgb
 
-from sweep.experiment.verdict import DEFAULT
+from sweep.experiment.outcomes.verdict import DEFAULT
 from sweep.kernel.statistics.correlation import CORRELATED_NEURONS, COSINE_SAMPLES
 from sweep.report import page
 from sweep.report.figures.colours import scale_of

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sweep.experiment.verdict import ORDER
+from sweep.experiment.outcomes.verdict import ORDER
 from sweep.report.page import data
 from sweep.store.places.local import Local
 from tests.browser import opened

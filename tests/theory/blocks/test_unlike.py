@@ -7,8 +7,8 @@ import pytest
 
 from sweep.base import blocks
 from sweep.theory.blocks import Crossing, Widening, block_prediction, unlike_prediction
+from sweep.theory.gaussian.moments import gaussian
 from sweep.theory.maps import Layer, alike, prediction
-from sweep.theory.moments import gaussian
 
 
 def crossing(name, act, matrices, sigma_b=0.0, batch=50, parameters=None, **others):

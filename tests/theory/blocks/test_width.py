@@ -8,7 +8,7 @@ import pytest
 from sweep import activations, initializers, kernel, theory
 from sweep.base.blocks import REGISTRY
 from sweep.base.errors import RequestError
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.moments import gaussian
 
 CLOSE = 0.15
 KAIMING = math.sqrt(2)

@@ -6,7 +6,7 @@ import pytest
 from sweep import RequestError, activations, theory
 from sweep.theory.consequences.formats import FORMATS
 from sweep.theory.consequences.shares import share_between
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.moments import gaussian
 
 LAYERS = [1, 5, 10, 20, 30]
 PUBLISHED = [

@@ -5,7 +5,7 @@ import pytest
 
 from sweep import RequestError, activations, initializers, kernel, theory
 from sweep.kernel import Chain
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.moments import gaussian
 
 SMOOTH = [  # all that have a TAT transform, but relu's
     "gelu", "gelu_tanh", "silu", "mish", "elu", "celu", "tanh", "sigmoid", "erf", "softplus", "softsign",

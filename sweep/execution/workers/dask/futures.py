@@ -25,8 +25,8 @@ from sweep.execution.workers.dask import connection
 from sweep.execution.workers.dask.settings import Dask
 from sweep.execution.workers.executor import Capacity
 from sweep.execution.workers.program import program
-from sweep.experiment.outcome import Failure, Result
-from sweep.experiment.verdict import Thresholds
+from sweep.experiment.outcomes.outcome import Failure, Result
+from sweep.experiment.outcomes.verdict import Thresholds
 from sweep.kernel.passes import NUMPY, folder
 from sweep.store import tables
 from sweep.store.records import files

@@ -11,7 +11,7 @@ from sweep.base.errors import RequestError
 from sweep.base.process import machine
 from sweep.execution.plan.compilers import Compiler, Here
 from sweep.execution.workers.executor import Capacity, Remaining, Work, this_machine
-from sweep.experiment.outcome import Result
+from sweep.experiment.outcomes.outcome import Result
 
 if TYPE_CHECKING:
     from sweep.execution.options import Options

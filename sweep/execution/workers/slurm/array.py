@@ -22,7 +22,7 @@ from sweep.execution.workers.slurm import element, follow, marker, private, sque
 from sweep.execution.workers.slurm.follow import ArrayJob
 from sweep.execution.workers.slurm.settings import Slurm
 from sweep.experiment.batches import Cells
-from sweep.experiment.outcome import Failure, Result
+from sweep.experiment.outcomes.outcome import Failure, Result
 from sweep.store.index import Status, StoredIndex, Watch
 from sweep.store.query import excerpts
 from sweep.store.records import files, runs

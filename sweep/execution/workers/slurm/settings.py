@@ -10,7 +10,7 @@ from sweep.base.errors import RequestError
 from sweep.base.process import machine
 from sweep.execution.plan.compilers import Compiler, Nodes
 from sweep.execution.workers.executor import Capacity, Remaining, Work
-from sweep.experiment.outcome import Result
+from sweep.experiment.outcomes.outcome import Result
 from sweep.store.places import is_url
 
 if TYPE_CHECKING:

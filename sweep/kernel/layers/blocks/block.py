@@ -17,7 +17,7 @@ import numpy as np
 
 from sweep.base.arrays import Array
 from sweep.base.blocks import AFTER, BEFORE, INSIDE
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.layers import ranges
 from sweep.kernel.layers.blocks.matrices import Weighted, fans_of
 from sweep.kernel.layers.blocks.norms import Normed

@@ -7,7 +7,7 @@ import numpy as np
 from sweep.activations import Activation
 from sweep.base.arrays import Array
 from sweep.base.blocks import BATCH, Block
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.layers import ranges
 from sweep.kernel.layers.affine import Affine
 from sweep.kernel.layers.draws import Draws, Matrix

@@ -6,7 +6,7 @@ from sweep.activations import extended
 from sweep.activations.extended import WIDE
 from sweep.base.arrays import Array
 from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE
-from sweep.kernel.chain import Chain
+from sweep.kernel.chains.chain import Chain
 from sweep.kernel.layers.blocks.matrices import fans_of
 from sweep.kernel.layers.blocks.norms import NOISE, wide_norm, wide_norm_back
 from sweep.kernel.layers.wide import WideEntering, WideMatrix, WideReturned, WideSignal, narrow_slope

@@ -13,12 +13,12 @@ from sweep.activations import Activation
 from sweep.base import blocks
 from sweep.base.blocks import AFTER, BEFORE, INSIDE, PRESETS, Block
 from sweep.base.errors import RequestError
-from sweep.experiment.prediction import has_mean_mode
-from sweep.experiment.verdict import flat_share_of, verdict
+from sweep.experiment.outcomes.verdict import flat_share_of, verdict
+from sweep.experiment.predictions.prediction import has_mean_mode
 from sweep.report.advice.candidates import Survival, is_equal
 from sweep.theory.blocks import Widening, block_prediction
+from sweep.theory.gaussian.moments import gaussian
 from sweep.theory.maps import Layer
-from sweep.theory.moments import gaussian
 
 GPT2, STABLE, DEEPNET = "GPT-2's rule", "Stable ResNet's rule", "DeepNet's rule"
 GIVEN, DERIVED = "as it is", "all branches together add what the input has: E[h²] doubles"

@@ -4,7 +4,7 @@ import math
 
 from sweep.activations import Activation
 from sweep.base.blocks import AFTER, BATCH, BEFORE, INSIDE, Block
-from sweep.theory.moments import gaussian
+from sweep.theory.gaussian.moments import gaussian
 
 _OF_TWO = math.sqrt(2)
 

@@ -11,7 +11,7 @@ from sweep import kernel
 from sweep.activations import Activation
 from sweep.base.errors import RequestError
 from sweep.base.process import machine
-from sweep.experiment.verdict import flat_share_of, verdict
+from sweep.experiment.outcomes.verdict import flat_share_of, verdict
 from sweep.report.advice.branches.candidates import Branch
 from sweep.report.advice.outlook import BATCH
 from sweep.report.advice.trial import SEEDS, Progress, Seed, built_in, fits, scheme_of, summary

@@ -14,7 +14,7 @@ import pytest
 
 from sweep.base.errors import RequestError
 from sweep.execution.options import Options
-from sweep.experiment import verdict
+from sweep.experiment.outcomes import verdict
 from sweep.kernel.passes import NUMPY
 from tests.execution.workers.conftest import FAST, GRID, assert_equal, assert_near, ended, gate, held, kinds
 from tests.execution.workers.daemons import Dask as Cluster

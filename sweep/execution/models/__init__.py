@@ -1,0 +1,1 @@
+"""Models of one's own under schemes and seeds: from arguments to a study."""

@@ -1,0 +1,1 @@
+"""What became of cells: results, failures, verdicts."""

@@ -1,0 +1,1 @@
+"""What theory says of a cell before it is computed."""

@@ -1,0 +1,1 @@
+"""A chain, what it costs, and what one chain tells of others."""

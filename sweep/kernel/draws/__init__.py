@@ -1,0 +1,1 @@
+"""Random streams, keyed by what they are for."""

@@ -1,0 +1,1 @@
+"""Signals of any size: exponents carried, long double, rounding."""

@@ -1,0 +1,1 @@
+"""What a chain says: words, and advice."""

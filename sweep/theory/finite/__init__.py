@@ -1,0 +1,1 @@
+"""What finite width adds."""

@@ -1,0 +1,1 @@
+"""Gaussian integrals: moments, correlations, mixtures, and the nodes they are summed over."""
