@@ -14,7 +14,7 @@ from sweep.experiment.cell import Spec
 from sweep.experiment.language.grid import Grid
 from sweep.experiment.language.overrides import checked
 from sweep.experiment.predictions.prediction import predicted
-from tests.experiment.test_grid import cells, values  # noqa: F401  a fixture
+from tests.experiment.language.test_grid import cells, values  # noqa: F401  a fixture
 from tests.make import cell
 
 SMALL = ("grid=smoke", "act=tanh", "depth=3", "width=8", "seed=0")

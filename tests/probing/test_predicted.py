@@ -13,7 +13,7 @@ from sweep.experiment.predictions.prediction import predicted
 from sweep.initializers import get
 from sweep.kernel.draws import streams
 from tests import reference
-from tests.probing.test_chain import ACTS, linear
+from tests.probing.chains.test_chain import ACTS, linear
 
 torch = pytest.importorskip("torch", reason="torch is not installed: pip install -e '.[peers]'")
 nn, functional = torch.nn, torch.nn.functional
