@@ -165,7 +165,7 @@ class Spec:
 
     @property
     def row(self) -> dict[str, Any]:
-        """Its values as a table has them."""
+        """Its values as a table has them; of a model of one's own no depth, which is found out."""
         return models.as_row({name: getattr(self, name) for name in SPEC})
 
     @property

@@ -45,6 +45,8 @@ def probe(
     from sweep.probing import checked, passing  # noqa: PLC0415
     from sweep.probing.result import Probe  # noqa: PLC0415
 
+    if target is not None and loss is None:
+        raise RequestError("target is what loss is given: give loss=… too, as in loss=F.cross_entropy")
     model = checked.module_of(model)
     names = checked.names_of(model, modules)
     checked.check_inputs({f"input {number}": one for number, one in enumerate(inputs, 1)} | kwargs)

@@ -41,6 +41,7 @@ REFUSED = {
     "no such module": (lambda: sweep.probe(mlp(3), vectors(), modules=["02"]), "unknown module '02'"),
     "one name": (lambda: sweep.probe(mlp(3), vectors(), modules="0"), "list of names"),
     "a seed": (lambda: sweep.probe(mlp(3), vectors(), seed=-1), "seed"),
+    "a target alone": (lambda: sweep.probe(mlp(3), vectors(), target=vectors()), "give loss="),
     "a batch_dim": (lambda: sweep.probe(mlp(3), vectors(), batch_dim="0"), "batch_dim"),
 }  # fmt: skip
 

@@ -151,3 +151,16 @@ def test_statistics_of_a_tensor_are_taken_before_it_is_changed_in_place():
     one, other = sweep.probe(within, x), sweep.probe(apart, x)
     assert one.layers.equals(other.layers)
     assert not one.layers["delta_rms"].isna().any()
+
+
+def test_a_list_that_the_model_fills_is_as_it_was():
+    class Log(nn.Linear):
+        def forward(self, x):
+            h = super().forward(x)
+            self.log.append(h)
+            return h
+
+    model = Log(32, 4)
+    model.log = ["before"]
+    sweep.probe(model, vectors())
+    assert model.log == ["before"]

@@ -142,7 +142,7 @@ def stored_values(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def as_row(values: Mapping[str, Any]) -> dict[str, Any]:
     """The values of a spec as a table has them: null where a model of one's own has none."""
-    absent = dict.fromkeys(ABSENT) if values["model"] is not None else {}
+    absent = dict.fromkeys((*ABSENT, "depth")) if values["model"] is not None else {}
     return dict(values) | absent
 
 

@@ -42,7 +42,7 @@ class Maker:
         random.seed(seed)
         try:
             model = self._make()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UserCodeError(f"{self.name} raised {_line(error)}") from error
         if not isinstance(model, torch.nn.Module):
             raise RequestError(f"{self.name} returns {type(model).__name__}, not a torch.nn.Module")
@@ -130,5 +130,5 @@ def _source(thing: Any) -> str:
         return repr((code.co_code, code.co_consts, code.co_names)) if code else repr(inner).split(" at 0x")[0]
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())

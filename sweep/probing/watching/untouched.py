@@ -17,6 +17,8 @@ def untouched(model: Any, seed: int, others: list[Any]) -> Iterator[None]:
     """
     modules = list(model.modules())
     attributes = [dict(vars(module)) for module in modules]
+    lists = [one for kept in attributes for one in kept.values() if isinstance(one, list)]
+    held = [(one, one.copy()) for one in lists]
     tables = [(dict(module._parameters), dict(module._buffers), dict(module._modules)) for module in modules]
     buffers = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
     weights = [(one, one.grad, one.requires_grad) for one in model.parameters()]
@@ -36,6 +38,8 @@ def untouched(model: Any, seed: int, others: list[Any]) -> Iterator[None]:
             ):
                 table.clear()
                 table.update(part)
+        for one, entries in held:
+            one[:] = entries
         with torch.no_grad():
             for buffer, before in buffers:
                 if not torch.equal(buffer, before):

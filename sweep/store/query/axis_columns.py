@@ -24,12 +24,12 @@ _DIGEST_BYTES = 4  # of what tells two of its versions apart
 
 def is_parameter(name: str) -> bool:
     """Whether it may be the name of a parameter's column, as in 'init.std' or 'init.kwargs.power'."""
-    return bool(axes.parameter_of(name))
+    return bool(axes.parameter_of(name)) or name.startswith(f"{axes.MODEL}.")
 
 
 def source(name: str) -> str:
     """The stored column that a parameter's is made of."""
-    return next(column for column, key in KEYS.items() if key == axes.choice_of(name))
+    return next(column for column, key in KEYS.items() if key == (axes.choice_of(name) or axes.MODEL))
 
 
 def with_parameters(rows: pa.Table) -> pa.Table:

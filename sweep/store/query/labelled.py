@@ -106,7 +106,7 @@ def _names(frame: "pd.DataFrame", group: str, parameters: Iterable[str]) -> "pd.
     """'normal std=0.1' of each row: the scheme, and those of its parameters that vary."""
     names = frame[group].astype(object).fillna(_NO_VALUE)
     for name in parameters:
-        parameter = parameter_of(name)
+        parameter = parameter_of(name) or name.partition(".")[2]  # a model's is no key
         texts = {value: f" {parameter}={value}" for value in frame[name].dropna().unique()}
         names = names + frame[name].map(texts).astype(object).fillna("")
     return names

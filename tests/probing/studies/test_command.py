@@ -102,6 +102,7 @@ def test_a_study_of_a_model_is_read_kept_and_plotted_as_others_are(probe):
     )
     path = "outputs/tests.probing.studies.models.conv"
     cells, layers = sweep.load(path), sweep.load(path, "layers")
+    assert sweep.load(path, columns=["model.inputs"])["model.inputs"].nunique() == 1
     compact_study(path)
     pd.testing.assert_frame_equal(sweep.load(path), cells)
     assert verify(path, set(), 10, 0)
@@ -223,6 +224,7 @@ REFUSED = {
     "no function": (("torch", "--input", "4"), "torch is a module, not a function that makes one"),
     "no module made": (("no_module", "--input", "4"), "returns int, not a torch.nn.Module"),
     "a call that raises": (("broken", "--input", "4"), "broken raised OSError: no such checkpoint"),
+    "a call that leaves": (("leaves", "--input", "4"), "leaves raised SystemExit: 0"),
     "a wrong shape": (("conv", "--input", "4,5,8,8"), r"the model refuses these inputs at 0 (Conv2d)"),
     "no numbers": (("conv", "--input", "4,x"), "--input 4,x: give sizes, the batch first"),
     "a size of 0": (("conv", "--input", "0,3,8,8"), "every size must be at least 1"),
