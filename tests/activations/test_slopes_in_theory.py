@@ -7,6 +7,7 @@ import pytest
 
 from sweep import activations, theory
 from sweep.base.errors import RequestError
+from sweep.theory.gaussian import correlation, moments
 from tests.activations.own import OWN
 
 
@@ -58,9 +59,9 @@ def test_predictions_and_fixed_points_are_the_built_ins(name):
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
 def test_units_are_flat_as_often_as_those_of_the_built_in(scale):
     for name in ("relu", "tanh", "hardtanh"):
-        own = theory.moments.gaussian(OWN[name][0]).flat(scale)
-        assert own == pytest.approx(theory.moments.gaussian(name).flat(scale), abs=1e-9)
-    steep = theory.moments.gaussian(lambda z: np.tanh(1e6 * z))
+        own = moments.gaussian(OWN[name][0]).flat(scale)
+        assert own == pytest.approx(moments.gaussian(name).flat(scale), abs=1e-9)
+    steep = moments.gaussian(lambda z: np.tanh(1e6 * z))
     assert steep.flat(1e-9) == 0
     assert steep.flat(1.0) == pytest.approx(1, abs=1e-4)
 
@@ -112,7 +113,7 @@ def test_a_wave_far_within_the_scale_is_averaged_over_its_period(variance):
 def test_two_waves_correlate_in_closed_form(c):
     """E[sin sin] = exp(-v) sinh(vc), E[cos cos] = exp(-v) cosh(vc)."""
     scale = 13.0
-    found = theory.correlation.pair(theory.moments.gaussian("sin"), scale, c)
+    found = correlation.pair(moments.gaussian("sin"), scale, c)
     near, far = (math.exp(-(scale**2) * (1 - sign * c)) / 2 for sign in (1, -1))
     assert found.cosine == pytest.approx(2 * (near - far), abs=1e-12)
     assert found.slopes == pytest.approx(near + far, abs=1e-12)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from sweep import activations, initializers, kernel, theory
 from sweep.base.blocks import BLOCKS, REGISTRY
 from sweep.base.errors import RequestError
+from sweep.theory.gaussian import moments
 
 NOT_PLAIN = [name for name in BLOCKS if name != "plain"]
 BRANCHED = [name for name in NOT_PLAIN if REGISTRY.get(name).skipped]
@@ -108,7 +109,7 @@ def test_a_norm_over_a_few_inputs_is_that_of_drawn_ones(act, batch):
     z = np.random.default_rng(batch).standard_normal((400_000, batch))
     z -= z.mean(axis=1, keepdims=True)
     u = z / np.sqrt(np.square(z).mean(axis=1, keepdims=True))
-    of = theory.moments.gaussian(act).act
+    of = moments.gaussian(act).act
     h = of.f(u)
     frame = theory.predict(act, 1.0, depth=3, block="bn", batch=batch)
     square, product = np.square(h).mean(), (h[:, 0] * h[:, 1]).mean()
