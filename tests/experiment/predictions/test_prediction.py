@@ -55,7 +55,7 @@ def test_a_tapered_network_is_predicted_by_its_own_fans():
         {"name": "identity"},
         {"name": "lsuv"},
         {"name": "uniform", "low": 0.0, "high": 1.0},
-        {"name": "custom", "function": "tests.experiment.test_prediction.half"},
+        {"name": "custom", "function": "tests.experiment.predictions.test_prediction.half"},
     ],
     ids=lambda init: init["name"],
 )
