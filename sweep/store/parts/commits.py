@@ -116,8 +116,8 @@ def name_of_copy(writer: str, number: int, sources: Iterable[str]) -> str:
 
 
 def writer_at(moment: datetime) -> str:
-    """A unique name for one who writes from a moment on, sortable by time."""
-    return f"{moment:{_STAMP}}-{uuid.uuid4().hex[:8]}"
+    """A unique name for one who writes from a moment on, sortable by time to the microsecond."""
+    return f"{moment:{_STAMP}}-{moment.microsecond:05x}{uuid.uuid4().hex[:3]}"
 
 
 @lru_cache(maxsize=4096)

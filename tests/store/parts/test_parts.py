@@ -1,3 +1,5 @@
+from datetime import UTC, datetime, timedelta
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -54,3 +56,14 @@ def test_compacting_names_a_part_whose_layers_are_damaged_and_leaves_all_as_it_i
     assert file.name in done.stderr
     assert "python -m sweep.verify study" in done.stderr
     assert {path.name for path in (tmp_path / "study").rglob("*.parquet")} == before
+
+
+def test_writers_are_sorted_by_time_within_a_second_and_told_apart_within_a_microsecond():
+    moments = [
+        datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=n) for n in (0, 1, 37, 999_999, 1_000_000)
+    ]
+    names = [commits.writer_at(moment) for moment in moments]
+    assert names == sorted(names)
+    assert len({len(name) for name in names}) == 1
+    assert all(commits.after(name) for name in names)
+    assert len({commits.writer_at(moments[0]) for _ in range(20)}) > 10
