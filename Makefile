@@ -66,6 +66,9 @@ figures: .venv/run
 	cp .figures/price/delta_std_first.png docs/norms.png
 	cp .figures/single/report/cell-xavier-tanh-*.png docs/cell-xavier-tanh.png
 	$(BIN)/python benchmarks/inputs.py --figure docs/inputs.png
+	$(BIN)/python -c 'import re, pathlib; page = pathlib.Path("docs/probe.md").read_text(); print(re.search(r"```python\n(# my_models.py\n.*?)```", page, re.S)[1])' > .figures/my_models.py
+	cd .figures && ../$(BIN)/python -m sweep.probe my_models:make --input 128,64 --init default,kaiming,xavier --seeds 3 --root .  # needs '.[torch]'
+	cp .figures/my_models.make/report/layers.png docs/own-model.png
 	rm -rf .figures
 
 # The stamps say what .venv holds; a change of the dependencies makes it again.
