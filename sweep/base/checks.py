@@ -193,6 +193,12 @@ def parameters(kind: str, name: str, given: Collection[str], allowed: Collection
             raise RequestError(f"{kind} '{name}' has no parameter '{key}': {suggestion(key, allowed)}{takes}")
 
 
+def torch(asked: str) -> None:
+    """Check that torch is there, without importing it; asked: the function that needs it."""
+    if importlib.util.find_spec("torch") is None:
+        raise RequestError(f"{asked} needs torch, which is not installed: pip install 'sweep[torch]'")
+
+
 def scikit_learn(asked: str, otherwise: str) -> None:
     """Check that scikit-learn is there, without importing it; otherwise: what does without."""
     if importlib.util.find_spec("sklearn") is None:

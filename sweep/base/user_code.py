@@ -46,7 +46,7 @@ class UserFunction:
         try:
             return self.function(*arguments, **dict(self.keywords))
         except Exception as error:
-            raise UserCodeError(f"{self.name} raised {_one_line(error)}") from error
+            raise UserCodeError(f"{self.name} raised {one_line(error)}") from error
 
 
 def user_function(
@@ -62,7 +62,7 @@ def user_function(
     the keywords. source: the hash of its source when the cell was planned. Raises RequestError where there
     is no such function, or where it cannot be called like that.
     """
-    called = function if callable(function) else _imported(key, function)
+    called = function if callable(function) else _dotted_function(key, function)
     name = function if isinstance(function, str) else _dotted(called)
     _check_signature(key, name, called, arguments, keywords)
     digest = _digest(called)
@@ -71,18 +71,25 @@ def user_function(
     return UserFunction(name, tuple(sorted(keywords.items())), digest, called)
 
 
-def _imported(key: str, path: object) -> Callable[..., Any]:
+def _dotted_function(key: str, path: object) -> Callable[..., Any]:
     module_name, _, name = path.rpartition(".") if isinstance(path, str) else ("", "", "")
+    rule = f"name a function with its module, as in {key}=my_module.my_function"
+    return imported(key, path, module_name, name, rule)
+
+
+def imported(key: str, path: object, module_name: str, name: str, rule: str) -> Callable[..., Any]:
+    """What has this name in a module; RequestError where it is nothing to call.
+
+    key, path: the setting, and its value as typed. rule: what it must be.
+    """
     if not module_name or not name:
-        given = "null" if path is None else path
-        rule = f"name a function with its module, as in {key}=my_module.my_function"
-        raise RequestError(f"{key}={given}: {rule}")
+        raise RequestError(f"{key}={'null' if path is None else path}: {rule}")
     if os.getcwd() not in sys.path:  # noqa: PTH109  the console script does not look there by itself
         sys.path.append(os.getcwd())  # noqa: PTH109
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
-        raise RequestError(f"{key}={path}: cannot import {module_name} ({_one_line(error)})") from error
+        raise RequestError(f"{key}={path}: cannot import {module_name} ({one_line(error)})") from error
     function: Callable[..., Any] | None = getattr(module, name, None)
     if function is None:
         hint = suggestion(name, [n for n, value in vars(module).items() if callable(value)])
@@ -100,7 +107,8 @@ def _dotted(function: Callable[..., Any]) -> str:
     return f"{module}.{function.__qualname__}" if module else function.__qualname__
 
 
-def _one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
+    """Its type and message."""
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 

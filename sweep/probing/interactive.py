@@ -35,13 +35,7 @@ def probe(
     a frozen weight has none, and stays frozen. Raises RequestError for what is no module, inputs that it
     refuses, outputs without a floating tensor.
     """
-    try:
-        import torch  # noqa: F401, PLC0415  nothing else of sweep needs it
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        message = "sweep.probe needs torch, which is not installed: pip install 'sweep[torch]'"
-        raise RequestError(message) from None
+    checks.torch("sweep.probe")
     from sweep.probing import checked, passing  # noqa: PLC0415
     from sweep.probing.result import Probe  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """The pass itself: forward with fresh inputs, a loss, and back."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Mapping, MutableMapping
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +12,7 @@ import torch
 from sweep.base import checks
 from sweep.base.errors import RequestError
 from sweep.kernel.draws import streams
+from sweep.probing.calling import eager
 from sweep.probing.watching.gauge import gradients
 from sweep.probing.watching.kinds import LOOKUP, plain
 from sweep.probing.watching.rows import INPUT, OUTPUT, Row
@@ -39,7 +40,7 @@ def passed(model: Any, given: Given, names: Collection[str] | None, seed: int) -
         stack.enter_context(torch.inference_mode(not made.differentiable))
         stack.enter_context(untouched(model, seed, [*tensors_in((given.inputs, given.kwargs))]))
         stack.enter_context(torch.enable_grad())
-        stack.enter_context(_eager(model))
+        stack.enter_context(eager(model))
         stack.callback(made.watch.weights.restore)
         made.forward()
         made.backward()
@@ -182,21 +183,6 @@ class Pass:
             g = torch.from_numpy(np.ascontiguousarray(part)).to(one.device, one.dtype).reshape(moved.shape)
             total = total + (g * moved).sum().to(total.device)
         return total
-
-
-@contextmanager
-def _eager(model: Any) -> Iterator[None]:
-    """Compiled parts run as they are written, so that their calls are seen."""
-    compiled = [
-        one
-        for one in model.modules()
-        if type(one).__name__ == "OptimizedModule" or getattr(one, "_compiled_call_impl", None)
-    ]
-    if not compiled:
-        yield
-        return
-    with torch.compiler.set_stance("force_eager"):
-        yield
 
 
 def _refused(watch: Watch, error: Exception) -> str:

@@ -4,7 +4,6 @@ import contextlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from typing import Any
 
 import yaml
@@ -32,8 +31,7 @@ def run_models(given: Any, typed: Sequence[str]) -> int:
     shapes = [_shape(text) for text in given.input]
     dtypes = _dtypes(given.dtype, len(shapes))
     options = _options(given)
-    if find_spec("torch") is None:
-        raise RequestError("sweep.probe needs torch, which is not installed: pip install 'sweep[torch]'")
+    checks.torch("sweep.probe")
     from sweep.execution.models import run as study  # noqa: PLC0415  torch: not for a wrong request
     from sweep.probing.studies import kernels, making  # noqa: PLC0415
     from sweep.probing.studies.cell import Prober  # noqa: PLC0415

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sweep.base.errors import RequestError
+from sweep.base import checks
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,13 +42,7 @@ def coord_check(
     `.plot()`. Generators are afterwards as they were. Raises RequestError for a `make` whose modules cannot
     be trained on these inputs or differ by more than sizes.
     """
-    try:
-        import torch  # noqa: F401, PLC0415  nothing else of sweep needs it
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        message = "sweep.coord_check needs torch, which is not installed: pip install 'sweep[torch]'"
-        raise RequestError(message) from None
+    checks.torch("sweep.coord_check")
     from sweep.probing.coordinates.asked import Asked  # noqa: PLC0415
     from sweep.probing.coordinates.result import CoordCheck  # noqa: PLC0415
     from sweep.probing.coordinates.training import trained  # noqa: PLC0415

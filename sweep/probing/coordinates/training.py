@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import torch
 
 from sweep.base.errors import RequestError
 from sweep.kernel.draws import streams
+from sweep.probing.calling import eager, seed_all
 from sweep.probing.checked import module_of
 from sweep.probing.coordinates.asked import Asked, said
 from sweep.probing.coordinates.recording import Call, Recorder, Weight
@@ -65,9 +66,9 @@ def trained(asked: Asked) -> list[Trained]:
 
 
 def _one(asked: Asked, width: int, seed: int) -> Trained:
-    _seed(seed)  # for inputs that are drawn, too
+    seed_all(seed)  # for inputs that are drawn, too
     args, kwargs = asked.arguments(width)
-    _seed(seed)
+    seed_all(seed)
     with _within(f"make({width})"):
         model = module_of(asked.make(width))
         recorder = Recorder(model)
@@ -77,8 +78,8 @@ def _one(asked: Asked, width: int, seed: int) -> Trained:
     changes: dict[str, dict[int, float]] = {}
     upstream = 0.0
     for step in range(asked.steps[-1] + 1):
-        _seed(seed ^ _AFTER_MAKING)
-        with _within(f"the model of width {width}"), recorder.watching(), _eager(model):
+        seed_all(seed ^ _AFTER_MAKING)
+        with _within(f"the model of width {width}"), recorder.watching(), eager(model):
             outputs = model(*_fresh(args), **_fresh(kwargs))
         if step == 0:
             sizes = {name: layer.rms for name, layer in recorder.layers.items()}
@@ -169,15 +170,6 @@ def _within(where: str) -> Iterator[None]:
         raise RequestError(f"{where}: {text}") from error
 
 
-def _eager(model: Any) -> AbstractContextManager[Any]:
-    """Compiled parts run as they are written, so that their calls are seen."""
-    compiled = any(
-        type(one).__name__ == "OptimizedModule" or getattr(one, "_compiled_call_impl", None)
-        for one in model.modules()
-    )
-    return torch.compiler.set_stance("force_eager") if compiled else nullcontext()
-
-
 @contextmanager
 def _generators() -> Iterator[None]:
     """Python's, NumPy's and torch's generators, put back afterwards."""
@@ -189,9 +181,3 @@ def _generators() -> Iterator[None]:
     finally:
         random.setstate(kept[0])
         np.random.set_state(kept[1])  # noqa: NPY002
-
-
-def _seed(seed: int) -> None:
-    torch.manual_seed(seed)
-    np.random.seed(seed)  # noqa: NPY002
-    random.seed(seed)

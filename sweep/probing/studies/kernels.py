@@ -28,8 +28,9 @@ class Kernel:
     """A parameter that a scheme draws.
 
     name: the qualified one. owner, attribute: where it is. shape: torch's. fan_in: how many entries each of
-    its outputs is a sum of; fan_out: how many outputs each input goes into. rows, columns: of each matrix
-    that is drawn for it; pieces: how many. arranged: (rows, columns) -> its piece, as torch has it.
+    its outputs is a sum of; fan_out: how many outputs each input goes into, of a convolution as
+    with a stride of 1, which is torch's. rows, columns: of each matrix that is drawn for it; pieces: how
+    many. arranged: (rows, columns) -> its piece, as torch has it.
     """
 
     name: str

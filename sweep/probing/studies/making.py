@@ -2,12 +2,8 @@
 
 import hashlib
 import inspect
-import os
-import random
-import re
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -15,10 +11,11 @@ import torch
 
 from sweep.base.checks import shown
 from sweep.base.errors import RequestError, UserCodeError
-from sweep.base.meant import suggestion
+from sweep.base.user_code import imported, one_line
 from sweep.experiment.ingredients.models import Given
 from sweep.kernel.draws import streams
 from sweep.probing import checked
+from sweep.probing.calling import seed_all
 
 _DIGEST_BYTES = 8
 
@@ -37,13 +34,11 @@ class Maker:
 
         UserCodeError where the call raises, RequestError where it returns no module.
         """
-        torch.manual_seed(seed)
-        np.random.seed(seed % 2**32)  # noqa: NPY002  the generator that a user's code may use
-        random.seed(seed)
+        seed_all(seed)
         try:
             model = self._make()
         except (Exception, SystemExit) as error:
-            raise UserCodeError(f"{self.name} raised {_line(error)}") from error
+            raise UserCodeError(f"{self.name} raised {one_line(error)}") from error
         if not isinstance(model, torch.nn.Module):
             raise RequestError(f"{self.name} returns {type(model).__name__}, not a torch.nn.Module")
         checked.module_of(model)
@@ -67,7 +62,7 @@ def check_device(device: str) -> None:
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise RequestError(f"--device {shown(device)}: {_line(error).partition('. ')[0]}") from error
+        raise RequestError(f"--device {shown(device)}: {one_line(error).partition('. ')[0]}") from error
 
 
 def vocabulary(model: Any) -> int | None:
@@ -86,8 +81,8 @@ def drawn(inputs: tuple[Given, ...], seed: int, device: str = "cpu") -> tuple[An
         if one.below is not None:
             values = torch.from_numpy(streams.tokens(seed, number, batch * width, one.below))
         else:
-            first = streams.inputs([seed], batch, width)[0] if number == 0 else None
-            own = streams.more_inputs(seed, number, batch, width) if first is None else first
+            more = streams.more_inputs(seed, number, batch, width) if number else None
+            own = streams.inputs([seed], batch, width)[0] if more is None else more
             values = torch.from_numpy(own).to(getattr(torch, one.dtype))
         found.append(values.reshape(one.shape).to(device))
     return tuple(found)
@@ -95,22 +90,9 @@ def drawn(inputs: tuple[Given, ...], seed: int, device: str = "cpu") -> tuple[An
 
 def _imported(path: str) -> tuple[str, Callable[[], Any]]:
     """The name as it is stored, and what it names."""
-    rule = "name what makes the model, as in my_models:make"
-    match = re.fullmatch(r"([\w.]+)[:.](\w+)", path)
-    if not match:
-        raise RequestError(f"model={shown(path)}: {rule}")
-    module_name, name = match.groups()
-    if os.getcwd() not in sys.path:  # noqa: PTH109  the console script does not look there by itself
-        sys.path.append(os.getcwd())  # noqa: PTH109
-    try:
-        module = import_module(module_name)
-    except Exception as error:
-        raise RequestError(f"model={path}: cannot import {module_name} ({_line(error)})") from error
-    make = getattr(module, name, None)
-    if make is None:
-        hint = suggestion(name, [known for known, value in vars(module).items() if callable(value)])
-        raise RequestError(f"model={path}: {module_name} has no '{name}'{hint and f'; {hint}'}".rstrip())
-    if isinstance(make, torch.nn.Module) or not callable(make):
+    module_name, _, name = path.rpartition(":" if ":" in path else ".")
+    make = imported("model", path, module_name, name, "name what makes the model, as in my_models:make")
+    if isinstance(make, torch.nn.Module):
         raise RequestError(f"model={path}: {name} is a {type(make).__name__}, not a function that makes one")
     try:
         inspect.signature(make).bind()
@@ -128,7 +110,3 @@ def _source(thing: Any) -> str:
     except (OSError, TypeError):  # typed at a prompt: its code, or else its name
         code = getattr(inner, "__code__", None)
         return repr((code.co_code, code.co_consts, code.co_names)) if code else repr(inner).split(" at 0x")[0]
-
-
-def _line(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())

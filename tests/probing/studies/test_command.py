@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -221,7 +222,7 @@ def test_what_a_seed_draws_is_the_same_in_every_run(probe):
 REFUSED = {
     "no such function": (("conf", "--input", "4,3,8,8"), "has no 'conf'; did you mean 'conv'?"),
     "no such module": (("no_such_models:make", "--input", "4"), "cannot import no_such_models"),
-    "no function": (("torch", "--input", "4"), "torch is a module, not a function that makes one"),
+    "no function": (("torch", "--input", "4"), "torch is a module, not a function"),
     "no module made": (("no_module", "--input", "4"), "returns int, not a torch.nn.Module"),
     "a call that raises": (("broken", "--input", "4"), "broken raised OSError: no such checkpoint"),
     "a call that leaves": (("leaves", "--input", "4"), "leaves raised SystemExit: 0"),
@@ -271,9 +272,7 @@ def test_a_dry_run_lists_the_weights_and_writes_nothing(probe, tmp_path):
 
 
 def test_without_torch_the_extra_is_named(probe, monkeypatch):
-    from sweep.execution.models import request as model_request  # noqa: PLC0415
-
-    monkeypatch.setattr(model_request, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "torch", None)
     assert probe("conv", "--input", "4,3,8,8") == (
         2, "sweep: sweep.probe needs torch, which is not installed: pip install 'sweep[torch]'\n"
     )  # fmt: skip
